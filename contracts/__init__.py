@@ -1,0 +1,1 @@
+"""What the gateway, the handlers and other services agree on. Pure: no I/O, no clock, no environment."""

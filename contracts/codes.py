@@ -1,0 +1,227 @@
+"""Every failure that a caller can meet: one table of stable codes, with what each means and what to do about it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Nature(StrEnum):
+    """Who meets the code, and what the handler does about a step that fails with it."""
+
+    HTTP = "http"  # an answer of the gateway
+    PERMANENT = "permanent"  # the step failed for good
+    TRANSIENT = "transient"  # retried, up to MAX_ATTEMPTS step failures
+    INFRASTRUCTURE = "infrastructure"  # retried until RETRY_FOR seconds of outage have added up
+    JOB = "job"  # how a job ended, or why it waits
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """`status` is the HTTP status of a problem document, where the gateway answers with the code."""
+
+    name: str
+    nature: Nature
+    title: str
+    hint: str
+    status: int | None = None
+    retryable: bool = False
+
+
+def _http(name: str, status: int, title: str, hint: str, *, retryable: bool = False) -> Code:
+    return Code(name, Nature.HTTP, title, hint, status, retryable)
+
+
+def _permanent(name: str, title: str, hint: str) -> Code:
+    return Code(name, Nature.PERMANENT, title, hint)
+
+
+def _transient(name: str, title: str, hint: str) -> Code:
+    return Code(name, Nature.TRANSIENT, title, hint, retryable=True)
+
+
+def _infrastructure(name: str, title: str, hint: str) -> Code:
+    return Code(name, Nature.INFRASTRUCTURE, title, hint, 503, retryable=True)
+
+
+def _job(name: str, title: str, hint: str, *, retryable: bool = False) -> Code:
+    return Code(name, Nature.JOB, title, hint, retryable=retryable)
+
+
+_ALL = (
+    _http("unauthorized", 401, "The key is missing or wrong", "Send a valid key in the X-Admin-Key header."),
+    _http("job_not_found", 404, "No such job", "Check the id; records of finished jobs are kept for JOB_RETENTION."),
+    _http("not_found", 404, "No such route", "See /docs for the routes."),
+    _http("method_not_allowed", 405, "The route has no such method", "See the Allow header."),
+    _http("not_json", 400, "The body is not JSON", "Send a JSON object encoded as UTF-8."),
+    _http(
+        "bad_parameter",
+        400,
+        "A parameter has a value that cannot be used",
+        "See the detail for what is accepted.",
+    ),
+    _http("unsupported_media_type", 415, "The body has another content type", "Send Content-Type: application/json."),
+    _http("body_too_large", 413, "The body is too large", "A request has at most 64 KB."),
+    _http("validation_failed", 422, "The request is not valid", "Mend the named fields and send it again."),
+    _http(
+        "idempotency_conflict",
+        422,
+        "The Idempotency-Key was used for another request",
+        "Use a new key for a new request; the same key only for the same request.",
+    ),
+    _http(
+        "job_not_finished",
+        409,
+        "The job has not finished",
+        "Poll the status_url until the status is succeeded or failed.",
+        retryable=True,
+    ),
+    _http("job_finished", 409, "The job has finished", "A finished job stays as it is; a failed one can be retried."),
+    _http("rate_limited", 429, "Too many requests", "Wait for the Retry-After seconds.", retryable=True),
+    _http("queue_full", 503, "The queue is full", "Nothing was accepted. Try again later.", retryable=True),
+    _http(
+        "queue_unavailable",
+        503,
+        "NATS does not answer",
+        "Try again after Retry-After seconds; if it stays, check NATS and the gateway's /readyz.",
+        retryable=True,
+    ),
+    _http(
+        "outcome_unknown",
+        503,
+        "Whether the job was accepted is not known",
+        "Ask for the job id in this answer, or send the same request with the same Idempotency-Key.",
+        retryable=True,
+    ),
+    _http("everestctl_failed", 502, "everestctl failed", "See the detail for what everestctl said."),
+    _http("result_too_large", 502, "The result does not fit a record", "Ask everestctl directly."),
+    _http(
+        "no_handler",
+        504,
+        "No handler answered in time",
+        "Check that a handler runs and is ready (python -m handlers --check).",
+        retryable=True,
+    ),
+    _permanent("invalid_request", "The request is not valid", "Mend the request and submit a new job."),
+    _permanent(
+        "namespace_owned_by_another",
+        "The namespace belongs to another user of this service",
+        "Choose another namespace; take_ownership does not take one tenant's namespace for another.",
+    ),
+    _permanent(
+        "namespace_exists",
+        "The namespace exists and is nobody's here",
+        "Choose another namespace, or set take_ownership to true to adopt it.",
+    ),
+    _permanent(
+        "forbidden", "The handler lacks a right in the cluster", "Grant it: python -m handlers --check names it."
+    ),
+    _permanent(
+        "everest_not_installed", "Everest is not installed in the cluster", "Install Everest, then retry the job."
+    ),
+    _permanent(
+        "unsupported_version",
+        "This version of everestctl or Everest cannot be used",
+        "Use an everestctl 1.x of the server's minor version.",
+    ),
+    _permanent("quota_rejected", "The cluster rejected the quota", "Mend the resources in the request."),
+    _permanent(
+        "stored_policy_invalid",
+        "The stored RBAC policy is invalid already",
+        "Mend the named line of the ConfigMap everest-rbac first; nothing was written.",
+    ),
+    _permanent("policy_invalid", "The RBAC policy is invalid", "Nothing was written. See the detail for the line."),
+    _permanent(
+        "policy_too_large",
+        "The RBAC policy would not fit the ConfigMap",
+        "A ConfigMap holds 1,048,576 bytes; remove the lines of tenants that are gone.",
+    ),
+    _permanent(
+        "rbac_command_failed",
+        "EVEREST_RBAC_APPLY_CMD failed",
+        "See the step's stderr, then retry the job.",
+    ),
+    _permanent("command_failed", "A command failed", "See the step's stderr."),
+    _transient("conflict", "Somebody else changed the object at the same time", "Retried by itself."),
+    _transient("operation_in_progress", "Another Helm operation holds the namespace", "Retried by itself."),
+    _transient(
+        "operators_install_failed",
+        "The operators could not be installed",
+        "See kubectl get jobs,subscriptions,installplans -n <namespace>.",
+    ),
+    _transient("namespace_terminating", "The namespace is being deleted", "Retried until it is gone."),
+    _transient(
+        "chart_unavailable",
+        "The Helm chart cannot be had",
+        "Allow the handler to reach the chart repository, or seed its chart cache.",
+    ),
+    _transient(
+        "timed_out", "A command took longer than its limit", "Retried by itself. See what the cluster waits for."
+    ),
+    _infrastructure(
+        "cluster_unreachable",
+        "The Kubernetes API cannot be reached",
+        "Check the cluster and the kubeconfig's server address.",
+    ),
+    _infrastructure(
+        "cluster_unauthorized",
+        "The cluster does not accept the handler's credentials",
+        "Renew the kubeconfig's token or certificate.",
+    ),
+    _infrastructure(
+        "tls_untrusted", "The cluster's certificate is not trusted", "Put the cluster's CA into the kubeconfig."
+    ),
+    _infrastructure(
+        "everestctl_missing", "everestctl is not installed in the handler", "Put everestctl on the handler's PATH."
+    ),
+    _infrastructure(
+        "kubectl_missing",
+        "kubectl is not installed in the handler",
+        "Put kubectl on the handler's PATH.",
+    ),
+    _infrastructure(
+        "kubeconfig_missing",
+        "The handler has no kubeconfig",
+        "Mount one and set KUBECONFIG to its path.",
+    ),
+    _infrastructure(
+        "kubeconfig_unreadable",
+        "The handler may not read its kubeconfig",
+        "Make the file readable for the handler's user.",
+    ),
+    _infrastructure(
+        "kubeconfig_invalid",
+        "The kubeconfig cannot be used",
+        "Check it with kubectl config view; it needs a current context.",
+    ),
+    _job("cancelled", "The job was cancelled", "Submit a new job, or retry this one."),
+    _job("lost", "The job's message was lost", "Storage of NATS was lost or damaged. Retry the job."),
+    _job(
+        "too_many_losses",
+        "The job's handler died too often",
+        "Look for handlers that are killed while they run it (memory limit), then retry the job.",
+    ),
+    _job("job_id_taken", "The job id belongs to another request", "Publish under a new id."),
+    _job("tenant_busy", "Another job works for the same user", "It waits and runs by itself.", retryable=True),
+)
+
+CODES: dict[str, Code] = {code.name: code for code in _ALL}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong in a step or with a job: a code of this table and what happened this time."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.hint:
+            object.__setattr__(self, "hint", CODES[self.code].hint)
+
+    @property
+    def nature(self) -> Nature:
+        return CODES[self.code].nature
+
+    @property
+    def retryable(self) -> bool:
+        return CODES[self.code].retryable

@@ -1,0 +1,105 @@
+"""Every name on the wire: streams, subjects, consumers, buckets, headers, job ids."""
+
+import hashlib
+import re
+import uuid
+from dataclasses import dataclass
+
+PREFIX = "everest.v1"
+
+JOB_KINDS = ("bootstrap",)
+QUERY_KINDS = ("accounts-list", "namespaces-list", "tenant")
+
+JOBS_STREAM = "EVEREST_JOBS"
+QUERIES_STREAM = "EVEREST_QUERIES"
+DEAD_STREAM = "EVEREST_DEAD"
+
+JOBS_CONSUMER = "bootstrap"
+QUERIES_CONSUMER = "queries"
+
+JOBS_BUCKET = "everest_jobs"
+TENANTS_BUCKET = "everest_tenants"
+CANCELS_BUCKET = "everest_cancels"
+
+HEADER_CALLER = "Everest-Caller"
+HEADER_REQUEST_ID = "X-Request-Id"
+HEADER_TRACEPARENT = "traceparent"
+HEADER_REASON = "Everest-Reason"
+HEADER_SUBJECT = "Everest-Subject"
+HEADER_SEQUENCE = "Everest-Sequence"
+
+DIRECT_CALLER = "nats"
+ADMIN_CALLER = "admin"
+
+_TOKEN = r"[A-Za-z0-9_-]{1,64}"
+_JOB_ID = re.compile(rf"{_TOKEN}(\.{_TOKEN})?", re.ASCII)
+JOB_ID_PATTERN = rf"^{_TOKEN}(\.{_TOKEN})?$"
+
+_IDEMPOTENCY_NAMESPACE = uuid.UUID("5c6b8a52-3a53-5a0e-9a53-6f3c6f0a7b11")
+
+
+def is_job_id(text: str) -> bool:
+    """One token of `[A-Za-z0-9_-]{1,64}`, or two: `<caller>.<id>`."""
+    return _JOB_ID.fullmatch(text) is not None
+
+
+def is_query(kind: str) -> bool:
+    """Whether jobs of this kind only read the cluster for a caller who waits."""
+    return kind in QUERY_KINDS
+
+
+def job_subject(kind: str, job_id: str) -> str:
+    """The subject that a job of this kind is published to."""
+    return f"{PREFIX}.{'queries' if is_query(kind) else 'jobs'}.{kind}.{job_id}"
+
+
+def stream_of(kind: str) -> str:
+    return QUERIES_STREAM if is_query(kind) else JOBS_STREAM
+
+
+def event_subject(job_id: str) -> str:
+    return f"{PREFIX}.events.{job_id}"
+
+
+def status_subject(job_id: str) -> str:
+    return f"{PREFIX}.status.{job_id}"
+
+
+def dead_subject(kind: str, token: str) -> str:
+    """`token` is a job id, or `seq-<n>` where not even an id can be read."""
+    return f"{PREFIX}.dead.{kind}.{token}"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a job's subject says: its kind and, when it is a legal one, its id."""
+
+    kind: str
+    job_id: str | None
+
+
+def read_subject(subject: str) -> Address:
+    """The address in a subject of EVEREST_JOBS or EVEREST_QUERIES. `job_id` is None when its tokens are no legal id."""
+    kind, _, job_id = subject.removeprefix(f"{PREFIX}.jobs.").removeprefix(f"{PREFIX}.queries.").partition(".")
+    return Address(kind, job_id if is_job_id(job_id) else None)
+
+
+def caller_of(job_id: str, header: str | None) -> str:
+    """Who asked: proved by the server in a two-token id, claimed by the header in a one-token id."""
+    token, dot, _ = job_id.partition(".")
+    if dot:
+        return token
+    return header if header and re.fullmatch(_TOKEN, header, re.ASCII) else DIRECT_CALLER
+
+
+def idempotent_job_id(caller: str, key: str) -> str:
+    """The same caller and Idempotency-Key always name the same job (UUIDv5)."""
+    return str(uuid.uuid5(_IDEMPOTENCY_NAMESPACE, f"{caller}\n{key}"))
+
+
+def credentials_secret_name(job_id: str) -> str:
+    """The Secret that holds a created account's password: a legal Kubernetes name for every legal job id."""
+    try:
+        return f"bootstrap-{uuid.UUID(job_id)}"
+    except ValueError:
+        return f"bootstrap-{hashlib.sha256(job_id.encode()).hexdigest()[:16]}"

@@ -1,0 +1,166 @@
+"""The protocol as one table: what is written and what is answered, for each state of a record and each event.
+
+Handlers, gateway and reconciler look their decision up here; the model test walks the same table through every
+crash and redelivery. A pair that is not in the table cannot happen, or is a fault of ours.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contracts.records import JobRecord, Status
+
+# A record that is held but silent for this many leases, and has no message, has lost its message.
+SILENT_LEASES = 2
+MAX_LOSSES = 20
+# The lease counts as lost this part of a lease before its end, and is renewed each quarter of one.
+MARGIN_PART = 1 / 6
+RENEWAL_PART = 1 / 4
+# Redelivery comes half a lease after the last sign of life on the message.
+ACK_WAIT_PART = 1 / 2
+
+
+class State(StrEnum):
+    """What the bucket holds for a job."""
+
+    ABSENT = "absent"
+    QUEUED = "queued"
+    HELD = "held"  # running, with an owner
+    HANDED_BACK = "handed back"  # running, owner null
+    FINISHED = "finished"  # succeeded or failed
+
+
+class Event(StrEnum):
+    """What happens to it."""
+
+    # At a delivery, in the order in which a handler asks.
+    UNREADABLE = "a delivery whose body is no valid request"
+    OTHER_REQUEST = "a delivery of another request under the same id"
+    OWN = "a delivery of a job that this handler holds now"
+    DELIVERY = "a delivery"
+    MOVED = "its revision moved while a delivery watched it"
+    SILENT = "its revision stood still for a full lease while a delivery watched it"
+    LOSSES_SPENT = "the same, after MAX_LOSSES losses"
+    TENANT_BUSY = "a delivery while another live job holds the tenant"
+    BUCKET_FULL = "a claim that the full bucket refuses"
+    # At the owner.
+    STEP = "a step begins or ends well"
+    STEP_FAILED = "a step fails and may be tried again"
+    STEP_REJECTED = "a step fails for good, or its budget is spent"
+    STEPS_DONE = "the last step ends well"
+    CANCEL_SEEN = "the owner finds a cancel between steps"
+    STOPPED = "the handler is asked to stop"
+    LEASE_LOST = "a compare-and-set is lost, or lease - margin passes without a renewal"
+    # From persons and the reconciler.
+    CANCEL = "a person cancels"
+    RETRY = "a person retries"
+    MESSAGE_MISSING = "silent for SILENT_LEASES leases, and the stream holds no message"
+
+
+class Write(StrEnum):
+    """The change of the record, always by compare-and-set."""
+
+    NOTHING = "-"
+    CLAIM = "running, a new owner"
+    TAKE_OVER = "running, a new owner, losses + 1"
+    WAIT = "queued, with the reason"
+    CHECKPOINT = "the step"
+    DELAY = "the failed step, retry_at, reason"
+    SUCCEED = "succeeded"
+    FAIL = "failed, with the code"
+    HAND_BACK = "owner null"
+    REOPEN = "queued, the history kept"
+    REQUEUE = "owner null"
+    CANCEL_MARK = "the cancel bucket, not the record"
+
+
+class Answer(StrEnum):
+    """What the delivery, or the person, is told."""
+
+    GO_ON = "go on"
+    WATCH = "in_progress, and watch the record for a full lease"
+    ACK = "confirmed ack"
+    NAK = "nak at once"
+    NAK_LATER = "nak with a delay"
+    TERM = "TERM with the reason"
+    DEAD_LETTER = "dead letter, then TERM with the reason"
+    DROP = "no answer: the message comes again by itself"
+    KILL = "kill the command's group; write nothing, answer nothing"
+    PUBLISH = "publish the request again"
+    ACCEPTED = "202"
+    REFUSED = "409"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    write: Write
+    answer: Answer
+    why: str
+
+
+def _rows() -> dict[tuple[State, Event], Row]:
+    s, e, w, a = State, Event, Write, Answer
+    return {
+        (s.ABSENT, e.UNREADABLE): Row(w.FAIL, a.TERM, "the id can be read, so the failure has a record"),
+        (s.QUEUED, e.UNREADABLE): Row(w.NOTHING, a.DEAD_LETTER, "the id belongs to a readable request"),
+        (s.HELD, e.UNREADABLE): Row(w.NOTHING, a.DEAD_LETTER, "the id belongs to a readable request"),
+        (s.HANDED_BACK, e.UNREADABLE): Row(w.NOTHING, a.DEAD_LETTER, "the id belongs to a readable request"),
+        (s.FINISHED, e.UNREADABLE): Row(w.NOTHING, a.DEAD_LETTER, "a finished id is taken while it is retained"),
+        (s.QUEUED, e.OTHER_REQUEST): Row(w.NOTHING, a.DEAD_LETTER, "one id, one request"),
+        (s.HELD, e.OTHER_REQUEST): Row(w.NOTHING, a.DEAD_LETTER, "one id, one request"),
+        (s.HANDED_BACK, e.OTHER_REQUEST): Row(w.NOTHING, a.DEAD_LETTER, "one id, one request"),
+        (s.FINISHED, e.OTHER_REQUEST): Row(w.NOTHING, a.DEAD_LETTER, "one id, one request"),
+        (s.ABSENT, e.DELIVERY): Row(w.CLAIM, a.GO_ON, "the first handler to write owns it"),
+        (s.QUEUED, e.DELIVERY): Row(w.CLAIM, a.GO_ON, "reopened, or waited for its tenant"),
+        (s.HANDED_BACK, e.DELIVERY): Row(w.CLAIM, a.GO_ON, "the owner gave it up: no lease to wait for"),
+        (s.HELD, e.DELIVERY): Row(w.NOTHING, a.WATCH, "a delivery says nothing about the owner"),
+        (s.FINISHED, e.DELIVERY): Row(w.NOTHING, a.ACK, "a duplicate, or the ack was lost"),
+        (s.HELD, e.OWN): Row(w.NOTHING, a.DROP, "a spurious redelivery; the owner answers at the end"),
+        (s.HELD, e.MOVED): Row(w.NOTHING, a.DROP, "the owner lives"),
+        (s.HELD, e.SILENT): Row(w.TAKE_OVER, a.GO_ON, "measured on the watcher's own clock"),
+        (s.HELD, e.LOSSES_SPENT): Row(w.FAIL, a.ACK, "too_many_losses: it kills its handlers"),
+        (s.ABSENT, e.TENANT_BUSY): Row(w.WAIT, a.NAK_LATER, "a waiting job holds no slot"),
+        (s.QUEUED, e.TENANT_BUSY): Row(w.WAIT, a.NAK_LATER, "a waiting job holds no slot"),
+        (s.HANDED_BACK, e.TENANT_BUSY): Row(w.NOTHING, a.NAK_LATER, "a waiting job holds no slot"),
+        (s.ABSENT, e.BUCKET_FULL): Row(w.NOTHING, a.NAK_LATER, "nothing starts that cannot be recorded"),
+        (s.QUEUED, e.BUCKET_FULL): Row(w.NOTHING, a.NAK_LATER, "nothing starts that cannot be recorded"),
+        (s.HANDED_BACK, e.BUCKET_FULL): Row(w.NOTHING, a.NAK_LATER, "nothing starts that cannot be recorded"),
+        (s.HELD, e.BUCKET_FULL): Row(w.NOTHING, a.NAK_LATER, "nothing starts that cannot be recorded"),
+        (s.HELD, e.STEP): Row(w.CHECKPOINT, a.GO_ON, "a later attempt skips what is finished"),
+        (s.HELD, e.STEP_FAILED): Row(w.DELAY, a.GO_ON, "the delay is slept with the lease renewed"),
+        (s.HELD, e.STEP_REJECTED): Row(w.FAIL, a.ACK, "saved, then acknowledged"),
+        (s.HELD, e.STEPS_DONE): Row(w.SUCCEED, a.ACK, "saved, then acknowledged"),
+        (s.HELD, e.CANCEL_SEEN): Row(w.FAIL, a.ACK, "between steps nothing is cut in half"),
+        (s.HELD, e.STOPPED): Row(w.HAND_BACK, a.NAK, "only after the write: a nak alone would race with the lease"),
+        (s.HELD, e.LEASE_LOST): Row(w.NOTHING, a.KILL, "another handler may own it by now"),
+        (s.ABSENT, e.CANCEL): Row(w.FAIL, a.ACCEPTED, "its message is acknowledged at its next delivery"),
+        (s.QUEUED, e.CANCEL): Row(w.FAIL, a.ACCEPTED, "its message is acknowledged at its next delivery"),
+        (s.HANDED_BACK, e.CANCEL): Row(w.FAIL, a.ACCEPTED, "nobody works on it"),
+        (s.HELD, e.CANCEL): Row(w.CANCEL_MARK, a.ACCEPTED, "a cancel must not look like a lost lease"),
+        (s.FINISHED, e.CANCEL): Row(w.NOTHING, a.REFUSED, "an end is an end"),
+        (s.FINISHED, e.RETRY): Row(w.REOPEN, a.PUBLISH, "failed jobs only; the record first, then the message"),
+        (s.QUEUED, e.RETRY): Row(w.NOTHING, a.REFUSED, "it has not ended"),
+        (s.HELD, e.RETRY): Row(w.NOTHING, a.REFUSED, "it has not ended"),
+        (s.HANDED_BACK, e.RETRY): Row(w.NOTHING, a.REFUSED, "it has not ended"),
+        (s.ABSENT, e.RETRY): Row(w.NOTHING, a.REFUSED, "it has not ended"),
+        (s.QUEUED, e.MESSAGE_MISSING): Row(w.REQUEUE, a.PUBLISH, "failed as lost where the request is not kept"),
+        (s.HELD, e.MESSAGE_MISSING): Row(w.REQUEUE, a.PUBLISH, "failed as lost where the request is not kept"),
+        (s.HANDED_BACK, e.MESSAGE_MISSING): Row(w.REQUEUE, a.PUBLISH, "failed as lost where the request is not kept"),
+    }
+
+
+TABLE = _rows()
+
+
+def state_of(record: JobRecord | None) -> State:
+    if record is None:
+        return State.ABSENT
+    if record.is_finished:
+        return State.FINISHED
+    if record.status is Status.QUEUED:
+        return State.QUEUED
+    return State.HELD if record.owner is not None else State.HANDED_BACK
+
+
+def look_up(record: JobRecord | None, event: Event) -> Row:
+    """The row for a record and an event. KeyError: the event cannot happen in this state."""
+    return TABLE[state_of(record), event]

@@ -1,0 +1,431 @@
+"""The job record: what the bucket holds for each job, and the only ways in which it may change.
+
+A record is a value. A transition gives a new one and refuses, with IllegalTransition, what the state table
+(`contracts.protocol`) does not allow. Moments are RFC 3339 texts in UTC, given by the caller.
+"""
+
+import types
+import typing
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+import orjson
+
+from contracts.codes import Failure
+
+VERSION = 1
+MAX_RECORD_BYTES = 256 * 1024
+MAX_DATA_BYTES = 448 * 1024
+
+
+class Status(StrEnum):
+    """A closed list: pollers loop until one of the last two."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+FINISHED = (Status.SUCCEEDED, Status.FAILED)
+
+
+class Outcome(StrEnum):
+    """What came of a step."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class IllegalTransition(Exception):
+    """The record's state does not allow this change."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRecord:
+    """One command that a step ran, look-ups included."""
+
+    command: str
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step as far as it went. `outcome` is None while it runs; a step that was interrupted is started again.
+
+    `command`, `exit_code`, `stdout` and `stderr` are those of the deciding command, None where there was none.
+    """
+
+    name: str
+    started_at: str
+    finished_at: str | None = None
+    outcome: Outcome | None = None
+    command: str | None = None
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    commands: tuple[CommandRecord, ...] = ()
+    manifest_preview: str | None = None
+    rbac_applied: bool | None = None
+    rbac_enforced: bool | None = None
+    error: Failure | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        return self.outcome is not None and self.outcome is not Outcome.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsSecret:
+    """Where the created account's password is, and nowhere else."""
+
+    namespace: str
+    name: str
+
+    @property
+    def read_command(self) -> str:
+        return f"kubectl get secret {self.name} -n {self.namespace} -o jsonpath='{{.data.password}}' | base64 -d"
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run that ended as failed and was reopened by a person."""
+
+    attempt: int
+    finished_at: str | None
+    reason: str | None
+    error: Failure | None
+    losses: int
+    steps: tuple[tuple[str, str], ...] = ()  # name and outcome
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One job. `owner` names the claim that may write; `write` is unique per write: an unanswered one is recognized."""
+
+    job_id: str
+    kind: str
+    status: Status
+    caller: str
+    request_hash: str
+    created_at: str
+    changed_at: str
+    request: dict[str, Any] | None = None  # as published, for putting it back into the queue
+    inputs: dict[str, Any] | None = None  # resolved: defaults and default operators filled in
+    started_at: str | None = None
+    finished_at: str | None = None
+    owner: str | None = None
+    write: str = ""
+    attempt: int = 0  # real attempts, over all runs
+    failures: int = 0  # retryable step failures of this run, against MAX_ATTEMPTS
+    losses: int = 0  # crashes and lost leases of this run
+    outage_seconds: float = 0  # of infrastructure, added up, against RETRY_FOR
+    retry_at: str | None = None
+    retry_delay_seconds: float | None = None  # slept again by the next owner; no clocks are compared
+    reason: str | None = None
+    error: Failure | None = None
+    steps: tuple[StepRecord, ...] = ()
+    warnings: tuple[str, ...] = ()
+    credentials_secret: CredentialsSecret | None = None
+    data: Any = None  # the answer of a query
+    simulated: bool = False
+    summary: str = ""
+    request_id: str | None = None
+    traceparent: str | None = None
+    history: tuple[PastRun, ...] = ()
+    cancel_requested_at: str | None = None
+    version: int = VERSION
+
+    # What a state is.
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in FINISHED
+
+    @property
+    def is_held(self) -> bool:
+        return self.status is Status.RUNNING and self.owner is not None
+
+    def step(self, name: str) -> StepRecord | None:
+        return next((step for step in self.steps if step.name == name), None)
+
+    def has_finished(self, name: str) -> bool:
+        step = self.step(name)
+        return step is not None and step.is_finished
+
+    # How it changes.
+
+    def claimed(self, owner: str, now: str, *, lost: bool = False) -> "JobRecord":
+        """A handler takes it. `lost`: from an owner that fell silent."""
+        self._expect(Status.QUEUED, Status.RUNNING)
+        if self.is_held and not lost:
+            raise IllegalTransition(f"{self.job_id} is held by {self.owner}")
+        return self._changed(
+            now,
+            status=Status.RUNNING,
+            owner=owner,
+            started_at=self.started_at or now,
+            attempt=self.attempt + (self.status is Status.QUEUED),
+            losses=self.losses + lost,
+            summary="",
+            reason=self.reason if self.status is Status.RUNNING else None,
+        )
+
+    def with_inputs(self, inputs: dict[str, Any], *, simulated: bool) -> "JobRecord":
+        return replace(self, inputs=inputs, simulated=simulated)
+
+    def renewed(self, now: str) -> "JobRecord":
+        self._expect(Status.RUNNING)
+        return self._changed(now)
+
+    def started(self, name: str, now: str) -> "JobRecord":
+        """A step begins, or begins again."""
+        self._expect(Status.RUNNING)
+        return self._changed(
+            now, steps=self._steps_with(StepRecord(name, now)), retry_at=None, retry_delay_seconds=None
+        )
+
+    def finished(self, step: StepRecord, now: str, warnings: tuple[str, ...] = ()) -> "JobRecord":
+        self._expect(Status.RUNNING)
+        new = tuple(warning for warning in warnings if warning not in self.warnings)
+        return self._changed(
+            now, steps=self._steps_with(step), warnings=self.warnings + new, reason=None, error=None, outage_seconds=0
+        )
+
+    def with_credentials(self, secret: CredentialsSecret | None) -> "JobRecord":
+        return replace(self, credentials_secret=secret)
+
+    def delayed(
+        self,
+        step: StepRecord,
+        failure: Failure,
+        now: str,
+        *,
+        retry_at: str,
+        delay_seconds: float,
+        outage_seconds: float,
+    ) -> "JobRecord":
+        """A step failed and is tried again after a delay. An outage costs seconds, any other failure an attempt."""
+        self._expect(Status.RUNNING)
+        is_outage = outage_seconds > 0
+        return self._changed(
+            now,
+            steps=self._steps_with(step),
+            reason=failure.code,
+            error=failure,
+            retry_at=retry_at,
+            retry_delay_seconds=delay_seconds,
+            attempt=self.attempt + (not is_outage),
+            failures=self.failures + (not is_outage),
+            outage_seconds=self.outage_seconds + outage_seconds,
+        )
+
+    def resumed(self, now: str) -> "JobRecord":
+        """The delay is over."""
+        self._expect(Status.RUNNING)
+        return self._changed(now, retry_at=None, retry_delay_seconds=None)
+
+    def handed_back(self, now: str) -> "JobRecord":
+        """The handler stops; the next owner goes on at once. Costs nothing."""
+        self._expect(Status.RUNNING)
+        return self._changed(now, owner=None)
+
+    def waiting(self, reason: str, now: str) -> "JobRecord":
+        """Still queued, and why."""
+        self._expect(Status.QUEUED)
+        return self._changed(now, reason=reason)
+
+    def succeeded(self, summary: str, now: str, data: Any = None) -> "JobRecord":
+        self._expect(Status.RUNNING)
+        return self._ended(Status.SUCCEEDED, now, summary=summary, data=data, reason=None, error=None)
+
+    def failed(self, failure: Failure, now: str, *, summary: str = "", step: StepRecord | None = None) -> "JobRecord":
+        self._expect(Status.QUEUED, Status.RUNNING)
+        return self._ended(
+            Status.FAILED,
+            now,
+            steps=self._steps_with(step) if step else self.steps,
+            summary=summary or failure.message,
+            reason=failure.code,
+            error=failure,
+        )
+
+    def reopened(self, now: str, *, from_start: bool) -> "JobRecord":
+        """A person retries a failed job: the only way out of an end. What succeeded is kept unless `from_start`."""
+        self._expect(Status.FAILED)
+        past = PastRun(
+            self.attempt,
+            self.finished_at,
+            self.reason,
+            self.error,
+            self.losses,
+            tuple((step.name, str(step.outcome or "interrupted")) for step in self.steps),
+        )
+        return self._changed(
+            now,
+            status=Status.QUEUED,
+            owner=None,
+            finished_at=None,
+            failures=0,
+            losses=0,
+            outage_seconds=0,
+            retry_at=None,
+            retry_delay_seconds=None,
+            reason=None,
+            error=None,
+            steps=() if from_start else tuple(step for step in self.steps if step.is_finished),
+            warnings=() if from_start else self.warnings,
+            summary="",
+            history=(*self.history, past)[-20:],
+            cancel_requested_at=None,
+        )
+
+    def requeued(self, now: str) -> "JobRecord":
+        """The reconciler publishes it again: its message is gone and nobody works on it."""
+        self._expect(Status.QUEUED, Status.RUNNING)
+        return self._changed(now, owner=None)
+
+    def _expect(self, *allowed: Status) -> None:
+        if self.status not in allowed:
+            raise IllegalTransition(f"{self.job_id} is {self.status}, not {' or '.join(allowed)}")
+
+    def _changed(self, now: str, **changes: Any) -> "JobRecord":
+        return replace(self, changed_at=now, **changes)
+
+    def _ended(self, status: Status, now: str, **changes: Any) -> "JobRecord":
+        return self._changed(
+            now, status=status, finished_at=now, owner=None, retry_at=None, retry_delay_seconds=None, **changes
+        )
+
+    def _steps_with(self, step: StepRecord) -> tuple[StepRecord, ...]:
+        if self.step(step.name) is None:
+            return (*self.steps, step)
+        return tuple(step if known.name == step.name else known for known in self.steps)
+
+
+def queued_record(
+    job_id: str,
+    kind: str,
+    caller: str,
+    request_hash: str,
+    created_at: str,
+    now: str,
+    *,
+    request: dict[str, Any] | None = None,
+    request_id: str | None = None,
+    traceparent: str | None = None,
+) -> JobRecord:
+    """The record of a job that nobody has worked on."""
+    return JobRecord(
+        job_id,
+        kind,
+        Status.QUEUED,
+        caller,
+        request_hash,
+        created_at,
+        now,
+        request=request,
+        request_id=request_id,
+        traceparent=traceparent,
+    )
+
+
+class UnreadableRecord(ValueError):
+    """The bytes in the bucket are no job record."""
+
+
+def encode_record(record: JobRecord) -> bytes:
+    return orjson.dumps(record)
+
+
+def decode_record(body: bytes) -> JobRecord:
+    """The record in the bytes; members of later versions are left out. Raises UnreadableRecord."""
+    try:
+        record: JobRecord = _build(JobRecord, orjson.loads(body))
+    except (orjson.JSONDecodeError, TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UnreadableRecord(str(error)) from None
+    return record
+
+
+@cache
+def _field_types(model: type) -> dict[str, tuple[Any, bool]]:
+    """For each field the dataclass or enum inside its annotation, and whether it is a tuple of them."""
+    hints = typing.get_type_hints(model)
+    return {part.name: _inner_type(hints[part.name]) for part in fields(model)}
+
+
+def _inner_type(hint: Any) -> tuple[Any, bool]:
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    if typing.get_origin(hint) is tuple:
+        return typing.get_args(hint)[0], True
+    return hint, False
+
+
+def _build(model: Any, value: Any) -> Any:
+    known = _field_types(model)
+    return model(**{name: _convert(*known[name], part) for name, part in value.items() if name in known})
+
+
+def _convert(inner: Any, many: bool, value: Any) -> Any:
+    if value is None:
+        return None
+    if many:
+        return tuple(_convert(inner, False, part) for part in value)
+    if is_dataclass(inner):
+        return _build(inner, value)
+    if isinstance(inner, type) and issubclass(inner, StrEnum):
+        return inner(value)
+    return tuple(value) if typing.get_origin(inner) is tuple else value
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    note = f"\n… {len(text) - limit:,} characters cut to fit the record …\n"
+    half = limit // 2
+    return text[:half] + note + text[len(text) - half :]
+
+
+def fit(record: JobRecord, limit_bytes: int = MAX_RECORD_BYTES) -> JobRecord:
+    """The record within the limit: its longest outputs are cut further, data never.
+
+    The limit does not count `data`, which is bounded where it is made.
+    """
+    allowance = 64 * 1024
+    bare = replace(record, data=None)
+    while len(encode_record(bare)) > limit_bytes and allowance >= 16:
+        allowance //= 2
+        bare = replace(
+            bare,
+            steps=tuple(_shortened(step, allowance) for step in bare.steps),
+            warnings=tuple(_cut(warning, max(allowance, 256)) for warning in bare.warnings),
+            error=_shortened_failure(bare.error, allowance),
+        )
+    return replace(bare, data=record.data)
+
+
+def without_outputs(record: JobRecord) -> JobRecord:
+    """The smallest honest form, for a bucket that is full."""
+    return fit(replace(record, data=None), 0)
+
+
+def _shortened(step: StepRecord, allowance: int) -> StepRecord:
+    return replace(
+        step,
+        stdout=_cut(step.stdout, allowance),
+        stderr=_cut(step.stderr, allowance),
+        manifest_preview=step.manifest_preview and _cut(step.manifest_preview, max(allowance, 2048)),
+        commands=step.commands[-max(allowance // 32, 8) :],
+        error=_shortened_failure(step.error, allowance),
+    )
+
+
+def _shortened_failure(failure: Failure | None, allowance: int) -> Failure | None:
+    return failure and replace(failure, message=_cut(failure.message, max(allowance, 512)))

@@ -1,0 +1,1 @@
+"""JetStream in, commands out: the processes that do the work."""
