@@ -122,6 +122,7 @@ class JobRecord:
     finished_at: str | None = None
     owner: str | None = None
     write: str = ""
+    run: int = 1  # one more each time that a person reopens it
     attempt: int = 0  # real attempts, over all runs
     failures: int = 0  # retryable step failures of this run, against MAX_ATTEMPTS
     losses: int = 0  # crashes and lost leases of this run
@@ -139,7 +140,6 @@ class JobRecord:
     request_id: str | None = None
     traceparent: str | None = None
     history: tuple[PastRun, ...] = ()
-    cancel_requested_at: str | None = None
     version: int = VERSION
 
     # What a state is.
@@ -180,10 +180,6 @@ class JobRecord:
     def with_inputs(self, inputs: dict[str, Any], *, simulated: bool) -> "JobRecord":
         return replace(self, inputs=inputs, simulated=simulated)
 
-    def renewed(self, now: str) -> "JobRecord":
-        self._expect(Status.RUNNING)
-        return self._changed(now)
-
     def started(self, name: str, now: str) -> "JobRecord":
         """A step begins, or begins again."""
         self._expect(Status.RUNNING)
@@ -223,7 +219,7 @@ class JobRecord:
             retry_delay_seconds=delay_seconds,
             attempt=self.attempt + (not is_outage),
             failures=self.failures + (not is_outage),
-            outage_seconds=self.outage_seconds + outage_seconds,
+            outage_seconds=self.outage_seconds + outage_seconds if is_outage else 0,
         )
 
     def resumed(self, now: str) -> "JobRecord":
@@ -272,6 +268,7 @@ class JobRecord:
             status=Status.QUEUED,
             owner=None,
             finished_at=None,
+            run=self.run + 1,
             failures=0,
             losses=0,
             outage_seconds=0,
@@ -283,7 +280,6 @@ class JobRecord:
             warnings=() if from_start else self.warnings,
             summary="",
             history=(*self.history, past)[-20:],
-            cancel_requested_at=None,
         )
 
     def requeued(self, now: str) -> "JobRecord":

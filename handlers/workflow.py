@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from contracts.codes import Failure
 from contracts.records import CredentialsSecret, JobRecord, Outcome
-from contracts.requests import BootstrapRequest
+from contracts.requests import Request
 from handlers.commands import Command, Completed
 from handlers.settings import HandlerSettings
 
@@ -17,14 +18,17 @@ class StepContext:
     """What a step is given. `run` starts a command under the job's lease and notes it in the step's record."""
 
     job: JobRecord
-    request: BootstrapRequest  # effective: default operators are filled in
+    request: Request  # effective: default operators are filled in
     run: RunCommand
     settings: HandlerSettings
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """A step that ended well. `deciding` is the command that the record shows; None where none was needed."""
+    """A step that ended well. `deciding` is the command that the record shows; None where none was needed.
+
+    `data` is the answer of a query.
+    """
 
     outcome: Outcome
     deciding: Completed | None = None
@@ -33,6 +37,7 @@ class StepResult:
     manifest_preview: str | None = None
     rbac_applied: bool | None = None
     rbac_enforced: bool | None = None
+    data: Any = None
 
 
 class StepFailed(Exception):

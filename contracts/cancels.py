@@ -1,0 +1,32 @@
+"""The cancel mark: what a person leaves for the owner of a running job, beside the record and never in it."""
+
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from contracts.records import JobRecord
+
+
+@dataclass(frozen=True, slots=True)
+class CancelMark:
+    """`run` is the run that was asked to end, so that an old mark never ends a job that was reopened since."""
+
+    caller: str
+    requested_at: str
+    run: int
+
+    def applies_to(self, record: JobRecord) -> bool:
+        return self.run == record.run
+
+
+def encode_cancel(mark: CancelMark) -> bytes:
+    return orjson.dumps(asdict(mark))
+
+
+def decode_cancel(body: bytes) -> CancelMark | None:
+    """None for bytes that are no mark: a cancel must be meant."""
+    try:
+        value = orjson.loads(body)
+        return CancelMark(str(value["caller"]), str(value["requested_at"]), int(value["run"]))
+    except (orjson.JSONDecodeError, TypeError, ValueError, KeyError):
+        return None

@@ -1,0 +1,157 @@
+"""The lease: the right to write a job's record and to run its commands, as long as it is renewed.
+
+It is lost by a lost compare-and-set, or when lease - margin has passed on this machine's monotonic clock without a
+successful write, counted from before the write was sent. Then the guard ends the job's commands, and nothing more is
+written or answered: another handler may own the job by now.
+"""
+
+import asyncio
+import logging
+import uuid
+from dataclasses import replace
+from typing import Protocol
+
+from contracts.protocol import MARGIN_PART, RENEWAL_PART
+from contracts.records import JobRecord, UnreadableRecord, decode_record, encode_record, fit, without_outputs
+from handlers.clock import monotonic
+from handlers.jetstream import Bucket, BucketFull, Conflict, Delivery, Unanswered
+
+logger = logging.getLogger(__name__)
+
+_UNANSWERED_PAUSE_SECONDS = 0.25
+# A full bucket takes only what is no larger than before: blanks keep room for the end from the claim on.
+_RESERVED_BYTES = 8 * 1024
+
+
+class LeaseLost(Exception):
+    """Another handler may own the job: stop, write nothing, answer nothing."""
+
+
+class Guard(Protocol):
+    """What ends a lease's commands when nobody renews it."""
+
+    def renew(self, lease: str, until: float) -> None: ...
+
+    def end(self, lease: str) -> None: ...
+
+
+class Lease:
+    """Held from `claim` until the record is finished, handed back, or the lease is lost."""
+
+    def __init__(self, bucket: Bucket, delivery: Delivery, guard: Guard, seconds: float) -> None:
+        self._bucket = bucket
+        self._delivery = delivery
+        self._guard = guard
+        self._term_seconds = seconds * (1 - MARGIN_PART)
+        self._renewal_seconds = seconds * RENEWAL_PART
+        self._writing = asyncio.Lock()
+        self._revision = 0
+        self._deadline = float("inf")  # until the claim is written
+        self._record: JobRecord | None = None
+        self.owner = str(uuid.uuid4())
+        self.lost = asyncio.Event()
+
+    @property
+    def record(self) -> JobRecord:
+        assert self._record is not None, "claim comes first"
+        return self._record
+
+    @property
+    def revision(self) -> int:
+        return self._revision
+
+    async def claim(self, record: JobRecord, revision: int) -> JobRecord:
+        """Writes the claimed record over `revision`. Raises LeaseLost when another handler was faster, BucketFull."""
+        self._revision = revision
+        self._deadline = monotonic() + self._term_seconds
+        return await self.save(record)
+
+    async def save(self, record: JobRecord, *, ttl_seconds: float | None = None) -> JobRecord:
+        """Writes the record and renews the lease. Raises LeaseLost; BucketFull only where the claim does not fit."""
+        async with self._writing:
+            return await self._save(record, ttl_seconds)
+
+    async def _save(self, record: JobRecord, ttl_seconds: float | None) -> JobRecord:
+        record = fit(replace(record, write=str(uuid.uuid4())))
+        unanswered = False
+        while not self.lost.is_set():
+            asked_at = monotonic()
+            if asked_at >= self._deadline:
+                break
+            try:
+                revision = await self._bucket.write(
+                    record.job_id, _encode_with_room(record), last=self._revision, ttl_seconds=ttl_seconds
+                )
+            except Conflict:
+                adopted = await self._find_own_write(record) if unanswered else None
+                if adopted is None:
+                    break
+                revision = adopted
+            except Unanswered:
+                unanswered = True
+                await asyncio.sleep(_UNANSWERED_PAUSE_SECONDS)
+                continue
+            except BucketFull:
+                if self._record is None:
+                    raise
+                record = await self._shrink(record)
+                continue
+            if self._record is None or record.owner is not None:
+                self._deadline = asked_at + self._term_seconds
+            self._record, self._revision = record, revision
+            if record.owner is not None:
+                self._guard.renew(self.owner, self._deadline)
+                await self._delivery.extend()
+            return record
+        self.give_up()
+        raise LeaseLost(record.job_id)
+
+    async def _find_own_write(self, record: JobRecord) -> int | None:
+        """The revision of an unanswered write that did arrive; None when the record is another's."""
+        while monotonic() < self._deadline:
+            try:
+                entry = await self._bucket.read(record.job_id)
+                found = decode_record(entry.value or b"")
+            except Unanswered:
+                await asyncio.sleep(_UNANSWERED_PAUSE_SECONDS)
+                continue
+            except UnreadableRecord:
+                return None
+            return entry.revision if found.write == record.write else None
+        return None
+
+    async def _shrink(self, record: JobRecord) -> JobRecord:
+        """A full bucket still takes what is no larger than before: first without outputs, then again after a pause."""
+        small = without_outputs(record)
+        if len(encode_record(small)) >= len(encode_record(record)):
+            logger.warning("bucket.full")
+            await asyncio.sleep(_UNANSWERED_PAUSE_SECONDS)
+        return small
+
+    async def keep(self) -> None:
+        """Renews until cancelled or lost. Run it beside the work."""
+        while not self.lost.is_set():
+            await asyncio.sleep(self._renewal_seconds)
+            async with self._writing:
+                if self.record.owner is None:
+                    return
+                try:
+                    await self._save(self.record, None)
+                except LeaseLost:
+                    return
+
+    def check(self) -> None:
+        """Raises LeaseLost when the lease has passed: asked before each side effect."""
+        if self.lost.is_set() or monotonic() >= self._deadline:
+            self.give_up()
+            raise LeaseLost(self.record.job_id)
+
+    def give_up(self) -> None:
+        """Ends the lease's commands. Also called at the good end, when none runs."""
+        self.lost.set()
+        self._guard.end(self.owner)
+
+
+def _encode_with_room(record: JobRecord) -> bytes:
+    body = encode_record(record)
+    return body if record.is_finished else body.ljust(_RESERVED_BYTES)
