@@ -92,6 +92,18 @@ _ALL = (
         retryable=True,
     ),
     _http("everestctl_failed", 502, "everestctl failed", "See the detail for what everestctl said."),
+    _http(
+        "internal_error",
+        500,
+        "The gateway failed",
+        "See the gateway's log for the request id; the fault is ours.",
+    ),
+    _http(
+        "record_unreadable",
+        500,
+        "The job's record cannot be read",
+        "Somebody else wrote to the bucket, or a later version did; look at the key with the nats CLI.",
+    ),
     _http("result_too_large", 502, "The result does not fit a record", "Ask everestctl directly."),
     _http(
         "no_handler",

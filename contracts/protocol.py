@@ -121,6 +121,7 @@ def _rows() -> dict[tuple[State, Event], Row]:
         (s.ABSENT, e.TENANT_BUSY): Row(w.WAIT, a.NAK_LATER, "a waiting job holds no slot"),
         (s.QUEUED, e.TENANT_BUSY): Row(w.WAIT, a.NAK_LATER, "a waiting job holds no slot"),
         (s.HANDED_BACK, e.TENANT_BUSY): Row(w.NOTHING, a.NAK_LATER, "a waiting job holds no slot"),
+        (s.HELD, e.TENANT_BUSY): Row(w.NOTHING, a.NAK_LATER, "its tenant was taken while it was silent"),
         (s.ABSENT, e.BUCKET_FULL): Row(w.NOTHING, a.NAK_LATER, "nothing starts that cannot be recorded"),
         (s.QUEUED, e.BUCKET_FULL): Row(w.NOTHING, a.NAK_LATER, "nothing starts that cannot be recorded"),
         (s.HANDED_BACK, e.BUCKET_FULL): Row(w.NOTHING, a.NAK_LATER, "nothing starts that cannot be recorded"),

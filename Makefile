@@ -1,0 +1,48 @@
+# `make dev` and `make test` set up all they need: Python 3.11 or later is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup dev test check chaos bench test-cluster test-image test-browser schemas lock clean
+
+setup: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; set PYTHON=python3.11 or the like") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+# The simulated Everest, a real NATS server, the gateway and a handler, with a first job shown.
+dev: setup
+	@$(BIN)/python -m tests.demo
+
+test: setup check
+	$(BIN)/pytest -q -m "not slow"
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# 200 jobs while handlers and NATS are killed, frozen and cut off; prints its figures.
+chaos: setup
+	$(BIN)/python -m tests.chaos
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks $(ROW)
+
+schemas: setup
+	$(BIN)/python -m contracts.schemas
+
+# Pins with hashes and no addresses. requirements.txt: all that tests and the demo need; requirements-run.txt: the images.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+lock: setup
+	$(BIN)/pip install --quiet uv
+	$(LOCK) pyproject.toml -o requirements-run.txt
+	$(LOCK) pyproject.toml --extra embedded --group dev -o requirements.txt
+
+clean:
+	rm -rf $(VENV) .data
