@@ -6,7 +6,7 @@ from typing import Any
 
 from contracts.codes import Failure
 from contracts.records import CredentialsSecret, JobRecord, Outcome
-from contracts.requests import Request
+from contracts.requests import BootstrapRequest
 from handlers.commands import Command, Completed
 from handlers.settings import HandlerSettings
 
@@ -18,7 +18,7 @@ class StepContext:
     """What a step is given. `run` starts a command under the job's lease and notes it in the step's record."""
 
     job: JobRecord
-    request: Request  # effective: default operators are filled in
+    request: BootstrapRequest  # effective: default operators are filled in
     run: RunCommand
     settings: HandlerSettings
 

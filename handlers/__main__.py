@@ -1,0 +1,45 @@
+"""`python -m handlers`: works until stopped; `--until-idle S` until nothing is left; `--check` only looks."""
+
+import argparse
+import asyncio
+import sys
+
+from contracts.settings import InvalidSettings
+from handlers.settings import Environment, read_environment
+
+
+def main() -> int:
+    arguments = _read_arguments()
+    try:
+        environment = read_environment()
+    except InvalidSettings as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        return 2
+    return asyncio.run(_run(arguments, environment))
+
+
+async def _run(arguments: argparse.Namespace, environment: Environment) -> int:
+    if arguments.check:
+        from handlers.checking import check  # a running handler starts faster without it
+
+        return await check(environment)
+    from handlers.service import serve
+
+    return await serve(environment, until_idle_seconds=arguments.until_idle)
+
+
+def _read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m handlers", description=__doc__)
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--check", action="store_true", help="say what is missing for this handler to work; exit 1 if so")
+    mode.add_argument(
+        "--until-idle",
+        type=float,
+        metavar="SECONDS",
+        help="exit 0 when for so long nothing was pending and no job was left",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""What each kind of job does: the plan that binds a request to its steps."""
+
+from dataclasses import asdict
+from typing import Any
+
+from contracts.records import JobRecord, Outcome
+from contracts.requests import BootstrapRequest, Operators, Request
+from handlers.bootstrap import STEPS
+from handlers.execution import Plan, PlannedStep
+from handlers.queries import QUERIES, QueryContext
+from handlers.settings import HandlerSettings
+from handlers.workflow import RunCommand, Step, StepContext, StepResult
+
+
+def make_plan(settings: HandlerSettings, record: JobRecord, request: Request) -> Plan:
+    """The plan of a job. What its first claim resolved stays, whatever the settings are by now."""
+    if not isinstance(request, BootstrapRequest):
+        return _plan_query(settings, record.kind, request)
+    if record.inputs is None:
+        effective = request.with_operators(settings.default_operators)
+    else:
+        effective = request.with_operators(Operators(**record.inputs["operators"]).wanted)
+    steps = tuple(_plan_step(settings, step, effective) for step in STEPS)
+    return Plan(asdict(effective), steps, lambda ended: summarize_bootstrap(ended, effective))
+
+
+def _plan_step(settings: HandlerSettings, step: Step, request: BootstrapRequest) -> PlannedStep:
+    async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+        return await step.ensure(StepContext(record, request, run, settings))
+
+    return PlannedStep(step.name, ensure, step.can_be_cut)
+
+
+def _plan_query(settings: HandlerSettings, kind: str, request: Request) -> Plan:
+    async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+        answer = await QUERIES[kind](QueryContext(request, run, settings))
+        return StepResult(Outcome.UNCHANGED, answer.deciding, answer.warnings, data=answer.data)
+
+    inputs: dict[str, Any] = asdict(request)
+    return Plan(inputs, (PlannedStep(kind, ensure),), lambda _: f"Answered {kind}.")
+
+
+def summarize_bootstrap(record: JobRecord, request: BootstrapRequest) -> str:
+    """One line: `User alice and namespace alice created; quota applied; role bound.`"""
+    account, namespace, access = (
+        _outcome(record, name) for name in ("create_account", "add_namespace", "apply_rbac_policy")
+    )
+    if account == namespace:
+        made = f"User {request.username} and namespace {request.namespace} {account}"
+    else:
+        made = f"User {request.username} {account}; namespace {request.namespace} {namespace}"
+    bound = "role bound" if access is Outcome.APPLIED else "no role bound (EVEREST_RBAC_APPLY_CMD is not set)"
+    return f"{made}; quota applied; {bound}."
+
+
+def _outcome(record: JobRecord, name: str) -> Outcome | None:
+    step = record.step(name)
+    return step.outcome if step else None

@@ -1,0 +1,150 @@
+"""A running handler: wires its parts, works, and leaves nothing behind."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from functools import partial
+
+from contracts import names
+from contracts.logs import LogFormatter
+from contracts.protocol import ACK_WAIT_PART
+from contracts.settings import InvalidSettings
+from handlers.admission import Admission
+from handlers.clock import monotonic
+from handlers.commands import Commands, child_environment
+from handlers.consumer import Consumer
+from handlers.execution import Workshop
+from handlers.jetstream import JetStream, NotProvisioned, Source, Unanswered, connect
+from handlers.kinds import make_plan
+from handlers.kubeconfig import is_simulated
+from handlers.metrics import open_metrics
+from handlers.settings import Environment
+from handlers.slots import Slots
+from handlers.tenants import Tenants
+
+logger = logging.getLogger(__name__)
+
+_QUERY_SLOTS = 1
+_BIND_PAUSE_SECONDS = 1.0
+_IDLE_PAUSE_SECONDS = 0.25
+
+
+async def serve(environment: Environment, until_idle_seconds: float | None = None) -> int:
+    """Works until SIGTERM or SIGINT, or until idle. Gives the exit code."""
+    started_at = monotonic()
+    configure_logs(environment.settings.log_level)
+    stopping = asyncio.Event()
+    closed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+
+    def end() -> None:
+        closed.set()
+        stopping.set()
+
+    try:
+        jetstream = await connect(environment.nats, f"handler-{socket.gethostname()}-{os.getpid()}", end)
+    except (Unanswered, InvalidSettings) as error:
+        logger.error("start.failed", extra={"error": str(error)})
+        return 1
+    async with Commands(child_environment(environment.variables)) as commands:
+        await _work(environment, jetstream, commands, stopping, until_idle_seconds, started_at)
+    was_closed = closed.is_set()
+    await jetstream.close()
+    logger.info("handler.stopped", extra={"closed_by_server": was_closed})
+    return 1 if was_closed else 0
+
+
+async def _work(
+    environment: Environment,
+    jetstream: JetStream,
+    commands: Commands,
+    stopping: asyncio.Event,
+    until_idle_seconds: float | None,
+    started_at: float,
+) -> None:
+    settings = environment.settings
+    jobs = jetstream.source(names.JOBS_STREAM, names.JOBS_CONSUMER)
+    queries = jetstream.source(names.QUERIES_STREAM, names.QUERIES_CONSUMER)
+    ack_wait_seconds = await _bind(jobs, stopping)
+    await _bind(queries, stopping)
+    if stopping.is_set():
+        return
+    metrics = open_metrics(settings.metrics_port)
+    shop = Workshop(
+        jetstream=jetstream,
+        commands=commands,
+        settings=settings,
+        metrics=metrics,
+        stopping=stopping,
+        lease_seconds=ack_wait_seconds / ACK_WAIT_PART,
+        simulated=is_simulated(settings.kubeconfig_path),
+    )
+    tenants = Tenants(jetstream.tenants, jetstream.jobs, partial(_is_queued, jetstream))
+    plan = partial(make_plan, settings)
+    consumers = []
+    for source, count in ((jobs, settings.handler_concurrency), (queries, _QUERY_SLOTS)):
+        slots = Slots(count)
+        consumers.append(Consumer(source, Admission(shop, tenants, plan, slots), slots, stopping))
+    metrics.observe_start(monotonic() - started_at)
+    logger.info(
+        "handler.started", extra={"concurrency": settings.handler_concurrency, "lease_seconds": shop.lease_seconds}
+    )
+    async with asyncio.TaskGroup() as group:
+        for consumer in consumers:
+            group.create_task(consumer.run())
+        if until_idle_seconds is not None:
+            group.create_task(_stop_when_idle(until_idle_seconds, consumers, shop))
+
+
+async def _bind(source: Source, stopping: asyncio.Event) -> float:
+    """Waits until the consumer is there: provisioning may come after the handler."""
+    while not stopping.is_set():
+        try:
+            return await source.bind()
+        except (NotProvisioned, Unanswered) as error:
+            logger.warning("bind.failed", extra={"error": str(error), "hint": "Run python -m gateway provision."})
+            await _wait(stopping, _BIND_PAUSE_SECONDS)
+    return 0
+
+
+async def _is_queued(jetstream: JetStream, job_id: str) -> bool:
+    return await jetstream.holds_message(names.JOBS_STREAM, names.job_subject("bootstrap", job_id))
+
+
+async def _stop_when_idle(seconds: float, consumers: list[Consumer], shop: Workshop) -> None:
+    """Stops the handler when for so long nothing was pending and no job was its own, delayed ones included."""
+    idle_since = monotonic()
+    while not shop.stopping.is_set():
+        await _wait(shop.stopping, min(_IDLE_PAUSE_SECONDS, seconds / 4))
+        if not all(consumer.is_idle for consumer in consumers) or monotonic() < shop.delayed_until:
+            idle_since = monotonic()
+        elif monotonic() - idle_since >= seconds:
+            if await _nothing_pending(consumers):
+                logger.info("handler.idle", extra={"seconds": seconds})
+                shop.stopping.set()
+            else:
+                idle_since = monotonic()
+
+
+async def _nothing_pending(consumers: list[Consumer]) -> bool:
+    try:
+        return not any([await consumer.count_pending() for consumer in consumers])
+    except Unanswered:
+        return False
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+def configure_logs(level: str) -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(LogFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
