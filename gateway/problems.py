@@ -1,0 +1,92 @@
+"""Problem documents (RFC 9457): the one shape of every error that the gateway answers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from contracts.codes import CODES, Failure, Nature
+from contracts.requests import InvalidRequest
+
+MEDIA_TYPE = "application/problem+json"
+DOCUMENTATION = "/docs/errors"
+
+
+class Problem(Exception):
+    """Raised anywhere in a request to answer it with an error; `members` are added to the document."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        hint: str = "",
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+        self.hint = hint
+        self.headers = dict(headers or {})
+        self.members = members
+
+
+def problem_document(problem: Problem) -> dict[str, Any]:
+    """`error` repeats the title, for clients that look for that member."""
+    code = CODES[problem.code]
+    return {
+        "type": f"{DOCUMENTATION}#{code.name}",
+        "title": code.title,
+        "status": code.status,
+        "code": code.name,
+        "error": code.title,
+        "detail": problem.detail or f"{code.title}.",
+        "hint": problem.hint or code.hint,
+        "retryable": code.retryable,
+        **problem.members,
+    }
+
+
+def problem_response(problem: Problem) -> Response:
+    document = problem_document(problem)
+    return Response(orjson.dumps(document), document["status"], headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+def invalid_request(error: InvalidRequest) -> Problem:
+    """Names each field and its rule, never a value."""
+    fields = [{"field": problem.field, "message": problem.message} for problem in error.problems]
+    names = ", ".join(dict.fromkeys(problem.field or "the body" for problem in error.problems))
+    return Problem("validation_failed", f"Not valid: {names}.", fields=fields)
+
+
+def failed_query(failure: Failure) -> Problem:
+    """What a query's failed record is over HTTP: a code that has a status is itself, any other is everestctl's."""
+    if CODES[failure.code].status is not None:
+        return Problem(failure.code, failure.message, hint=failure.hint)
+    return Problem("everestctl_failed", failure.message, hint=failure.hint, reason=failure.code)
+
+
+async def answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_response(error)
+
+
+async def answer_http_exception(request: Request, error: Exception) -> Response:
+    """What Starlette's router refuses: an unknown route or method."""
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "internal_error")
+    return problem_response(Problem(code, headers=error.headers))
+
+
+def errors_table() -> str:
+    """The table of every code, in Markdown."""
+    rows = ["| Code | Status | What happened | What to do | Retryable |", "|---|---|---|---|---|"]
+    for code in CODES.values():
+        status = str(code.status) if code.nature is Nature.HTTP else f"{code.nature.value} failure"
+        retryable = "yes" if code.retryable else "no"
+        rows.append(f"| `{code.name}` | {status} | {code.title} | {code.hint} | {retryable} |")
+    return "\n".join(rows) + "\n"
