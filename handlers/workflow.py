@@ -55,7 +55,7 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`can_be_cut`: whether a stopping handler may end it at once. A Helm installation is finished where time allows."""
+    """`can_be_cut`: whether a stopping handler may end it at once. A Helm installation is given its grace."""
 
     name: str
     ensure: Callable[[StepContext], Awaitable[StepResult]]
