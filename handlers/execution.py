@@ -16,11 +16,19 @@ from contracts.names import is_query
 from contracts.protocol import RENEWAL_PART
 from contracts.records import CommandRecord, JobRecord, Outcome, StepRecord
 from handlers.clock import monotonic, utc_in, utc_now
-from handlers.commands import Command, Commands, Completed, ExecutableMissing, ExecutableUnusable, Interrupted
+from handlers.commands import (
+    Command,
+    Commands,
+    Completed,
+    ExecutableMissing,
+    ExecutableUnusable,
+    Interrupted,
+    LeaseEnded,
+)
 from handlers.jetstream import JetStream, Unanswered
-from handlers.lease import Lease
+from handlers.lease import Lease, LeaseLost
 from handlers.metrics import Metrics
-from handlers.outputs import clean, shorten
+from handlers.outputs import show
 from handlers.settings import HandlerSettings
 from handlers.workflow import RunCommand, StepFailed, StepResult
 
@@ -152,6 +160,9 @@ class Execution:
                 completed = await self.shop.commands.run(command, lease=self.lease.owner)
             except (ExecutableMissing, ExecutableUnusable) as error:
                 raise StepFailed(_missing(error)) from error
+            except LeaseEnded as error:
+                self.lease.give_up()
+                raise LeaseLost(self.lease.record.job_id) from error
             except Interrupted as error:
                 self.lease.check()
                 raise StepFailed(Failure("timed_out", f"{command.shown} was interrupted")) from error
@@ -229,8 +240,8 @@ class Execution:
             finished_at=utc_now(),
             command=deciding.command if deciding else None,
             exit_code=deciding.exit_code if deciding else None,
-            stdout=shorten(clean(deciding.stdout), limit) if deciding else "",
-            stderr=shorten(clean(deciding.stderr), limit) if deciding else "",
+            stdout=show(deciding.stdout, limit, deciding.secrets) if deciding else "",
+            stderr=show(deciding.stderr, limit, deciding.secrets) if deciding else "",
             commands=tuple(commands),
         )
 

@@ -83,7 +83,7 @@ async def _work(
         metrics=metrics,
         stopping=stopping,
         lease_seconds=ack_wait_seconds / ACK_WAIT_PART,
-        simulated=is_simulated(settings.kubeconfig_path),
+        simulated=is_simulated(settings.kubeconfig),
     )
     tenants = Tenants(jetstream.tenants, jetstream.jobs, partial(_is_queued, jetstream))
     plan = partial(make_plan, settings)
