@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -28,10 +29,13 @@ _POLL_SECONDS = 0.02  # while the death of a group that the kernel does not repo
 _UNKILLABLE_SECONDS = 5  # a process in an uninterruptible wait survives SIGKILL; its command is over all the same
 _READ_BYTES = 65536
 _MOST_DESCRIPTORS = 128
+_DESCRIPTOR_BYTES = struct.calcsize("i")
+_HIGHEST_DESCRIPTOR = 65536
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # absent on macOS
 
 
 def main() -> None:
+    os.closerange(3, _HIGHEST_DESCRIPTOR)  # what the handler was given and did not know of is not for its commands
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a Ctrl-C or a stop is the handler's to decide on
     _adopt_orphans()
@@ -159,17 +163,20 @@ class _Guard:
     def _receive(self) -> bool:
         """Obeys what the handler has sent. False when it is gone."""
         try:
-            received, descriptors, flags, _ = socket.recv_fds(
-                self._link, _READ_BYTES, _MOST_DESCRIPTORS, _CLOSE_ON_EXEC
+            # Not socket.recv_fds, which drops the flags: the pipes would be inherited by other commands.
+            received, ancillary, flags, _ = self._link.recvmsg(
+                _READ_BYTES, socket.CMSG_SPACE(_MOST_DESCRIPTORS * _DESCRIPTOR_BYTES), _CLOSE_ON_EXEC
             )
         except BlockingIOError:
             return True
         except ConnectionError:
             return False
-        if not _CLOSE_ON_EXEC:
-            for descriptor in descriptors:
-                os.set_inheritable(descriptor, False)
-        self._descriptors.extend(descriptors)
+        for _, _, content in ancillary:
+            whole = len(content) - len(content) % _DESCRIPTOR_BYTES
+            for (descriptor,) in struct.iter_unpack("i", content[:whole]):
+                if not _CLOSE_ON_EXEC:
+                    os.set_inheritable(descriptor, False)
+                self._descriptors.append(descriptor)
         if flags & socket.MSG_CTRUNC:
             return False  # pipes were lost on the way: which command's cannot be told
         *lines, self._inbox = (self._inbox + received).split(b"\n")
@@ -239,7 +246,8 @@ class _Guard:
         oldest = time.monotonic() - _UNKILLABLE_SECONDS
         still_ending = []
         for command in self._ending:
-            if (command.number in left or _group_exists(command.pid)) and command.ended_at > oldest:
+            may_be_left = command.number in left or None in left or _group_exists(command.pid)
+            if may_be_left and command.ended_at > oldest:
                 still_ending.append(command)
                 continue
             # One that ended by itself before the signal came was not killed.
@@ -247,13 +255,14 @@ class _Guard:
             self._tell({"ended": command.number, "status": command.status, "cause": cause})
         self._ending = still_ending
 
-    def _kill_left_behind(self) -> set[int]:
+    def _kill_left_behind(self) -> set[int | None]:
         """Kills those of our children that belong to no running command, and gives the numbers of their commands.
 
         They are orphans that came to us as their subreaper. Killing one may orphan its own children, which come next.
+        None stands for one that does not tell where it is from, as in the middle of an exec.
         """
         numbers = {command.number for command in self._running.values()}
-        found = set()
+        found: set[int | None] = set()
         for pid in _children():
             if pid in self._running:
                 continue
@@ -262,7 +271,7 @@ class _Guard:
                 continue  # a daemon that its command still works with
             _kill_with_group(pid)
             found.add(number)
-        return {number for number in found if number is not None}
+        return found
 
     def _end_all(self) -> None:
         for command in self._running.values():
