@@ -31,6 +31,10 @@ OPERATOR_NAMES = ("mongodb", "postgresql", "xtradb_cluster")
 # A field name that is repeated to the caller; anything else could be a value that slipped.
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 _MOST_UNKNOWN = 10
+# What the schema promises of numbers given as strings; the reader takes other spellings of them too.
+_CPU_CORES_TEXT = r"^(0\.[1-9][0-9]{0,2}|[1-9][0-9]{0,4}(\.[0-9]{1,3})?)$"
+_RAM_MB_TEXT = r"^(6[4-9]|[7-9][0-9]|[1-9][0-9]{2,8})$"
+_DISK_GB_TEXT = r"^[1-9][0-9]{0,6}$"
 _NUMBER_TEXT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
 
 
@@ -55,16 +59,14 @@ def _hint(**members: Any) -> SchemaHint:
     return SchemaHint(members)
 
 
-def _number_hint(bounds: tuple[float, float], kind: str, description: str) -> SchemaHint:
+def _number_hint(bounds: tuple[float, float], kind: str, text_pattern: str, description: str) -> SchemaHint:
     """A number, or the same as a string: both are accepted."""
     low, high = bounds
-    pattern = r"^[0-9]{1,12}(\.0{1,12})?$" if kind == "integer" else r"^[0-9]{1,12}(\.[0-9]{1,3}0{0,9})?$"
     number: dict[str, Any] = {"type": kind, "minimum": low, "maximum": high}
     if kind == "number":
         number["multipleOf"] = 0.001
-    return SchemaHint(
-        {"type": None, "anyOf": [number, {"type": "string", "pattern": pattern}], "description": description}
-    )
+    text = {"type": "string", "pattern": text_pattern}
+    return SchemaHint({"type": None, "anyOf": [number, text], "description": description})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,11 @@ class Operators:
 class Resources:
     """What the namespace may use in all."""
 
-    cpu_cores: Annotated[float, _number_hint(CPU_CORES_BOUNDS, "number", "CPU cores, to a thousandth.")] = 2
-    ram_mb: Annotated[int, _number_hint(RAM_MB_BOUNDS, "integer", "Memory in MiB.")] = 2048
-    disk_gb: Annotated[int, _number_hint(DISK_GB_BOUNDS, "integer", "Storage in GiB.")] = 20
+    cpu_cores: Annotated[
+        float, _number_hint(CPU_CORES_BOUNDS, "number", _CPU_CORES_TEXT, "CPU cores, to a thousandth.")
+    ] = 2
+    ram_mb: Annotated[int, _number_hint(RAM_MB_BOUNDS, "integer", _RAM_MB_TEXT, "Memory in MiB.")] = 2048
+    disk_gb: Annotated[int, _number_hint(DISK_GB_BOUNDS, "integer", _DISK_GB_TEXT, "Storage in GiB.")] = 20
 
 
 @dataclass(frozen=True, slots=True)

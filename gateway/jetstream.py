@@ -27,8 +27,9 @@ from contracts.settings import InvalidSettings, NatsSettings
 logger = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 2.0
+MANAGE_SECONDS = 10.0  # a replicated stream first elects its leader
 HEARTBEAT_SECONDS = 1.0
-_INBOX_PREFIX = b"_INBOX_gateway"
+_ROLE = "gateway"
 _NO_MESSAGE = 10037
 _WRONG_LAST_SEQUENCE = 10071
 _TOO_LARGE = (10054,)
@@ -63,6 +64,10 @@ class TooLarge(Exception):
 
 class Conflict(Exception):
     """Another write came first: the revision is no longer the last."""
+
+
+class ManagementRefused(Exception):
+    """The server does not make or change a stream or consumer as asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +241,25 @@ class JetStream:
             raise
         return feed
 
+    async def manage(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Makes or changes a stream or consumer by the server's own API. Raises ManagementRefused, Unanswered."""
+        answer: dict[str, Any] = await self._request(
+            f"$JS.API.{operation}", orjson.dumps(request), None, MANAGE_SECONDS
+        )
+        if error := answer.get("error"):
+            raise ManagementRefused(f"{operation}: {error.get('description')}")
+        return answer
+
+    async def read_management(self, operation: str) -> dict[str, Any] | None:
+        """The answer of an INFO operation; None where there is no such thing. Raises ManagementRefused, Unanswered."""
+        answer: dict[str, Any] = await self._request(f"$JS.API.{operation}", b"", None, MANAGE_SECONDS)
+        error = answer.get("error")
+        if error is None:
+            return answer
+        if error.get("err_code") in _NOT_FOUND:
+            return None
+        raise ManagementRefused(f"{operation}: {error.get('description')}")
+
     async def close(self) -> None:
         """Sends what is still to be sent, then closes."""
         try:
@@ -380,11 +404,11 @@ class ConnectionHistory:
 class Connection:
     """A connection that is made in the background, so that the gateway answers while NATS is still away."""
 
-    def __init__(self, settings: NatsSettings, name: str) -> None:
-        """Raises InvalidSettings for files that cannot be read."""
+    def __init__(self, settings: NatsSettings, name: str, role: str = _ROLE) -> None:
+        """`role` names the inbox that its user may subscribe to. Raises InvalidSettings for unreadable files."""
         self._client = Client()
         self._history = ConnectionHistory()
-        self._options = _options(settings, name, self._history)
+        self._options = _options(settings, name, role, self._history)
         self.jetstream = JetStream(self._client, self._history)
 
     async def open(self) -> None:
@@ -393,9 +417,9 @@ class Connection:
         logger.info("nats.connected")
 
 
-async def connect(settings: NatsSettings, name: str, timeout: float = 30) -> JetStream:
+async def connect(settings: NatsSettings, name: str, timeout: float = 30, *, role: str = _ROLE) -> JetStream:
     """A connection for a command. Raises NotSent when no server takes it in time, InvalidSettings."""
-    connection = Connection(settings, name)
+    connection = Connection(settings, name, role)
     try:
         await asyncio.wait_for(connection.open(), timeout)
     except TimeoutError:
@@ -404,11 +428,11 @@ async def connect(settings: NatsSettings, name: str, timeout: float = 30) -> Jet
     return connection.jetstream
 
 
-def _options(settings: NatsSettings, name: str, history: ConnectionHistory) -> dict[str, Any]:
+def _options(settings: NatsSettings, name: str, role: str, history: ConnectionHistory) -> dict[str, Any]:
     return {
         "servers": settings.servers,
         "name": name,
-        "inbox_prefix": _INBOX_PREFIX,
+        "inbox_prefix": f"_INBOX_{role}".encode(),
         "allow_reconnect": True,
         "max_reconnect_attempts": -1,
         "reconnect_time_wait": 1,

@@ -1,11 +1,11 @@
 """Admin keys: who may call, and under which name."""
 
-import argparse
 import hashlib
 import hmac
 import logging
 import re
 import secrets
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -128,16 +128,13 @@ def make_key(name: str) -> tuple[str, str]:
     return key, line
 
 
-def main(arguments: list[str]) -> int:
-    """`python -m gateway new-key NAME [--expires DATE]`: prints a key, once."""
-    parser = argparse.ArgumentParser(prog="python -m gateway new-key", description="Makes a named admin key.")
-    parser.add_argument("name", help="recorded as the caller of the jobs submitted with the key")
-    parser.add_argument("--expires", type=date.fromisoformat, metavar="DATE", help="last day of use, in UTC")
-    options = parser.parse_args(arguments)
+def print_new_key(name: str) -> int:
+    """`python -m gateway new-key NAME`: prints a key, once. Gives the exit code."""
     try:
-        key, line = make_key(options.name)
+        key, line = make_key(name)
     except ValueError as error:
-        parser.error(str(error))
-    print(f"Key (shown once): {key}")
-    print(f"Line for ADMIN_API_KEYS_FILE: {line}{f':{options.expires}' if options.expires else ''}")
+        print(f"no key was made: {error}", file=sys.stderr)
+        return 2
+    print(f"Key, shown once: {key}")
+    print(f"Line for ADMIN_API_KEYS_FILE (add :YYYY-MM-DD for a last day): {line}")
     return 0

@@ -13,21 +13,32 @@ import uvicorn
 import uvloop
 from starlette.applications import Starlette
 
+from contracts.logs import moment
 from contracts.settings import InvalidSettings
 from gateway.app import Parts, make_app
+from gateway.census import Census
+from gateway.events import EventRoutes
 from gateway.health import Health
+from gateway.intervention_routes import InterventionRoutes
+from gateway.interventions import Interventions
 from gateway.jetstream import Connection
 from gateway.job_routes import JobRoutes
 from gateway.keys import Keys, today_utc
 from gateway.listeners import Listeners
+from gateway.listing import Listing
+from gateway.listing_routes import ListingRoutes
 from gateway.logs import configure_logs
+from gateway.metrics import Metrics
 from gateway.queries import Queries
 from gateway.query_routes import QueryRoutes
 from gateway.reading import Reader
+from gateway.reconciler import Reconciler
+from gateway.responder import Responder
 from gateway.settings import WELL_KNOWN_KEY, Environment
 from gateway.submission import Submission
 from gateway.waiting import Waiting
 from gateway.watch import Watch
+from gateway.writing import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -52,95 +63,119 @@ def serve(environment: Environment) -> int:
     try:
         keys = Keys(environment.admin_key, environment.keys_file, today_utc)
         connection = Connection(environment.nats, f"gateway-{socket.gethostname()}")
+        gateway = _Gateway(environment, keys, connection)
     except InvalidSettings as error:
         listener.close()
         print("\n".join(error.problems), file=sys.stderr)
         return 1
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_Gateway(environment, keys, connection, listener).run())
+        return runner.run(gateway.run(listener))
+
+
+def utc_now() -> str:
+    return moment(time.time())
 
 
 class _Gateway:
     """The parts, and the tasks that keep them going."""
 
-    def __init__(self, environment: Environment, keys: Keys, connection: Connection, listener: socket.socket) -> None:
-        self._environment = environment
+    def __init__(self, environment: Environment, keys: Keys, connection: Connection) -> None:
+        """Raises InvalidSettings."""
+        settings, clock = environment.settings, time.monotonic
         self._keys = keys
         self._connection = connection
-        self._listener = listener
-        self._jetstream = connection.jetstream
-        self._listeners = Listeners()
-        clock = time.monotonic
-        self._watch = Watch(self._jetstream, self._listeners, clock, lambda message: None)
-        self._reader = Reader(self._jetstream, self._watch.memory)
-        self._submission = Submission(self._jetstream, self._reader, clock)
-        self._waiting = Waiting(self._reader, self._listeners, clock)
-        self._clock = clock
+        self._jetstream = jetstream = connection.jetstream
+        self._listeners = listeners = Listeners()
+        metrics = Metrics(jetstream, listeners)
+        self._watch = Watch(jetstream, listeners, clock, metrics.observe_change)
+        reader = Reader(jetstream, self._watch.memory)
+        writer = Writer(jetstream, self._watch.memory, settings.job_retention)
+        submission = Submission(jetstream, reader, clock)
+        waiting = Waiting(reader, listeners, clock)
+        self._census = Census(jetstream, clock)
+        self._reconciler = Reconciler(
+            jetstream,
+            self._census,
+            reader,
+            writer,
+            submission,
+            clock=clock,
+            now=utc_now,
+            count=metrics.count_finding,
+        )
+        self._responder = Responder(jetstream, reader)
+        jobs = JobRoutes(submission, waiting)
+        self._server = _Server(
+            make_app(
+                Parts(
+                    jobs=jobs,
+                    listing=ListingRoutes(Listing(jetstream, reader)),
+                    interventions=InterventionRoutes(
+                        Interventions(jetstream, reader, writer, submission, utc_now), jobs
+                    ),
+                    events=EventRoutes(jobs, reader, listeners),
+                    queries=QueryRoutes(Queries(submission, waiting, settings.query_timeout), jetstream, reader),
+                    health=Health(jetstream, clock),
+                    metrics=metrics,
+                    keys=keys,
+                    rate_limit=settings.rate_limit,
+                )
+            )
+        )
         self._has_failed = False
 
-    async def run(self) -> int:
-        server = _Server(self._make_app())
+    async def run(self, listener: socket.socket) -> int:
+        """Serves until it is stopped; gives the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop, server)
+            loop.add_signal_handler(number, self._stop)
         tasks = [
             asyncio.create_task(self._use_nats(), name="nats"),
             asyncio.create_task(self._watch_keys(), name="keys"),
-            asyncio.create_task(self._watch_connection(server), name="connection"),
+            asyncio.create_task(self._watch_connection(), name="connection"),
         ]
         for task in tasks:
-            task.add_done_callback(lambda task: self._end_with(task, server))
-        logger.info("gateway.started", extra={"port": self._environment.settings.port})
+            task.add_done_callback(self._note_end)
+        logger.info("gateway.started", extra={"port": listener.getsockname()[1]})
         try:
-            await server.serve(sockets=[self._listener])
+            await self._server.serve(sockets=[listener])
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        is_closed = self._jetstream.history.closed.is_set()
         await self._jetstream.close()
         logger.info("gateway.stopped")
-        return 1 if is_closed or self._has_failed else 0
-
-    def _make_app(self) -> Starlette:
-        queries = Queries(self._submission, self._waiting, self._environment.settings.query_timeout)
-        return make_app(
-            Parts(
-                jobs=JobRoutes(self._submission, self._waiting),
-                queries=QueryRoutes(queries, self._jetstream, self._reader),
-                health=Health(self._jetstream, self._clock),
-                keys=self._keys,
-                observe=lambda method, route, status, seconds: None,
-            )
-        )
-
-    def _stop(self, server: "_Server") -> None:
-        logger.info("gateway.stopping", extra={"next": "what is in flight is answered first"})
-        self._listeners.stop()
-        server.should_exit = True
-
-    def _end_with(self, task: "asyncio.Task[None]", server: "_Server") -> None:
-        """A task that ends although nobody stopped it takes the gateway with it."""
-        if task.cancelled() or task.exception() is None:
-            return
-        logger.error("task.failed", extra={"task": task.get_name()}, exc_info=task.exception())
-        self._has_failed = True
-        self._stop(server)
+        return 1 if self._has_failed else 0
 
     async def _use_nats(self) -> None:
         await self._connection.open()
-        await self._watch.run()
+        await self._responder.start()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch.run())
+            group.create_task(self._census.run())
+            group.create_task(self._reconciler.run())
 
     async def _watch_keys(self) -> None:
         while True:
             await asyncio.sleep(_KEYS_LOOK_SECONDS)
             self._keys.reload()
 
-    async def _watch_connection(self, server: "_Server") -> None:
+    async def _watch_connection(self) -> None:
         await self._jetstream.history.closed.wait()
-        if not server.should_exit:
-            logger.error("nats.lost", extra={"next": "the gateway ends, so that it is started again"})
-            self._stop(server)
+        raise ConnectionError("NATS closed the connection for good; the gateway ends, so that it is started again")
+
+    def _stop(self) -> None:
+        logger.info("gateway.stopping", extra={"next": "what is in flight is answered first"})
+        self._listeners.stop()
+        self._server.should_exit = True
+
+    def _note_end(self, task: "asyncio.Task[None]") -> None:
+        """A task that ends although nobody stopped it takes the gateway with it."""
+        if task.cancelled() or self._server.should_exit:
+            return
+        logger.error("task.failed", extra={"task": task.get_name()}, exc_info=task.exception())
+        self._has_failed = True
+        self._stop()
 
 
 class _Server(uvicorn.Server):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contracts.settings import InvalidSettings, NatsSettings, read_settings
@@ -71,3 +71,49 @@ def _read_admin_key(settings: GatewaySettings) -> str:
     if not key:
         raise InvalidSettings(["ADMIN_API_KEY or ADMIN_API_KEY_FILE is required, and must not be empty"])
     return key
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionSettings:
+    """`lease_seconds`: how long a handler may be silent; the handlers take it from the consumer."""
+
+    nats_replicas: int = 1
+    lease_seconds: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class StandaloneSettings:
+    """Where the embedded NATS server listens and stores, and where the gateway will listen."""
+
+    data_dir: str = "./.data"
+    nats_port: int = 4222
+    host: str = "0.0.0.0"
+    port: int = 8080
+    shutdown_grace: float = 30
+
+
+@dataclass(frozen=True, slots=True)
+class StandaloneEnvironment:
+    """`variables` are handed on to the children."""
+
+    settings: StandaloneSettings
+    variables: Mapping[str, str]
+
+
+def read_nats_environment() -> NatsSettings:
+    """Raises InvalidSettings."""
+    return read_settings(NatsSettings, os.environ)
+
+
+def read_provision_environment(replicas: int | None) -> tuple[NatsSettings, ProvisionSettings]:
+    """`replicas` overrules NATS_REPLICAS. Raises InvalidSettings."""
+    settings = read_settings(ProvisionSettings, os.environ)
+    if settings.lease_seconds < 1:
+        raise InvalidSettings(["LEASE_SECONDS must be at least 1"])
+    return read_nats_environment(), replace(settings, nats_replicas=replicas or settings.nats_replicas)
+
+
+def read_standalone_environment() -> StandaloneEnvironment:
+    """Raises InvalidSettings: what its children would refuse is refused before anything starts."""
+    read_environment()
+    return StandaloneEnvironment(read_settings(StandaloneSettings, os.environ), dict(os.environ))

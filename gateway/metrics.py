@@ -1,0 +1,157 @@
+"""What the gateway counts, for Prometheus. Nothing here grows with the number of jobs that are stored.
+
+The ends of jobs are counted from their records, as the watch sees them, so that handlers which run until idle need
+no port of their own. Every gateway sees every end: dashboards take the maximum over gateways, not the sum.
+"""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.requests import Request
+from starlette.responses import Response
+
+from contracts import names
+from contracts.records import JobRecord, UnreadableRecord, decode_record
+from gateway.jetstream import JetStream, Message, Unanswered
+from gateway.listeners import Listeners
+from gateway.reconciler import FINDINGS
+
+logger = logging.getLogger(__name__)
+
+_PREFIX = "everest_bootstrap"
+_CONSUMERS = ((names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER))
+_STREAMS = (names.JOBS_STREAM, names.QUERIES_STREAM, f"KV_{names.JOBS_BUCKET}", names.DEAD_STREAM)
+_METHODS = frozenset({"GET", "HEAD", "POST"})
+
+
+class Metrics:
+    def __init__(self, jetstream: JetStream, listeners: Listeners) -> None:
+        disable_created_metrics()
+        self._jetstream = jetstream
+        self.registry = registry = CollectorRegistry()
+        self._requests: dict[tuple[str, str, int], Histogram] = {}
+        self._request_seconds = Histogram(
+            f"{_PREFIX}_http_request_duration_seconds",
+            "Time to answer, by route",
+            ["method", "route", "status"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 60),
+            registry=registry,
+        )
+        self._wrong_keys = Counter(f"{_PREFIX}_wrong_keys", "Requests with a key that is not valid", registry=registry)
+        self._ended = Counter(
+            f"{_PREFIX}_jobs_ended", "Jobs seen to end", ["kind", "status", "code"], registry=registry
+        )
+        self._step_seconds = Histogram(
+            f"{_PREFIX}_step_duration_seconds",
+            "Duration of the steps of ended jobs, by outcome or failure code",
+            ["step", "outcome"],
+            buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800),
+            registry=registry,
+        )
+        self._retries = Counter(f"{_PREFIX}_retries", "Repeated attempts of ended jobs", registry=registry)
+        self._losses = Counter(f"{_PREFIX}_losses", "Handlers lost by ended jobs", registry=registry)
+        self._findings = Counter(
+            f"{_PREFIX}_reconciler_findings", "What the reconciler found", ["finding"], registry=registry
+        )
+        for finding in FINDINGS:
+            self._findings.labels(finding)
+        self._make_gauges(listeners)
+
+    def _make_gauges(self, listeners: Listeners) -> None:
+        def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+            return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+        self._jobs = gauge("jobs", "Unfinished jobs: waiting for a handler, or given to one", ("kind", "status"))
+        self._oldest = gauge("oldest_queued_seconds", "Age of the oldest job that no handler was given")
+        self._messages = gauge("stream_messages", "Messages held; for the bucket, records", ("stream",))
+        self._bytes = gauge("stream_bytes", "Bytes held", ("stream",))
+        self._max_bytes = gauge("stream_max_bytes", "Bytes that may be held, -1 without a limit", ("stream",))
+        self._dead = gauge("dead_letters", "Dead letters held")
+        gauge("nats_connected", "Whether NATS is connected").set_function(lambda: self._jetstream.is_connected)
+        gauge("nats_reconnections", "Reconnections since the start").set_function(
+            lambda: self._jetstream.history.reconnections
+        )
+        gauge("waiters", "Callers who wait for a job").set_function(listeners.count)
+
+    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        key = (method if method in _METHODS else "other", route, status)
+        histogram = self._requests.get(key)
+        if histogram is None:
+            histogram = self._requests[key] = self._request_seconds.labels(*key)
+        histogram.observe(seconds)
+
+    def count_wrong_key(self) -> None:
+        self._wrong_keys.inc()
+
+    def count_finding(self, finding: str) -> None:
+        self._findings.labels(finding).inc()
+
+    def observe_change(self, message: Message) -> None:
+        """Counts the ends of jobs: only a last write carries a time to live."""
+        if "Nats-TTL" not in message.headers:
+            return
+        try:
+            record = decode_record(message.body)
+        except UnreadableRecord:
+            return
+        self._ended.labels(record.kind, record.status.value, record.reason or "").inc()
+        self._retries.inc(max(0, record.attempt - 1))
+        self._losses.inc(record.losses)
+        self._observe_steps(record)
+
+    def _observe_steps(self, record: JobRecord) -> None:
+        for step in record.steps:
+            if step.finished_at is not None:
+                outcome = step.error.code if step.error else (step.outcome or "")
+                seconds = _seconds_between(step.started_at, step.finished_at)
+                self._step_seconds.labels(step.name, outcome).observe(seconds)
+
+    async def answer(self, request: Request) -> Response:
+        """GET /metrics."""
+        try:
+            async with asyncio.timeout(3):
+                await asyncio.gather(self._look_at_streams(), self._look_at_queues())
+        except (Unanswered, TimeoutError):
+            # What is not known is not reported: an old figure would hide the outage.
+            for gauge in (self._jobs, self._messages, self._bytes, self._max_bytes):
+                gauge.clear()
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    async def _look_at_streams(self) -> None:
+        states = await asyncio.gather(*map(self._jetstream.read_stream_state, _STREAMS))
+        for stream, state in zip(_STREAMS, states, strict=True):
+            self._messages.labels(stream).set(state.messages)
+            self._bytes.labels(stream).set(state.size_bytes)
+            self._max_bytes.labels(stream).set(state.max_bytes)
+        self._dead.set(states[-1].messages)
+
+    async def _look_at_queues(self) -> None:
+        for stream, consumer in _CONSUMERS:
+            state = await self._jetstream.read_consumer_state(stream, consumer)
+            self._jobs.labels(consumer, "queued").set(state.pending)
+            self._jobs.labels(consumer, "running").set(state.unacknowledged)
+            if stream == names.JOBS_STREAM:
+                await self._look_at_oldest(state.delivered_sequence if state.pending else None)
+
+    async def _look_at_oldest(self, delivered_sequence: int | None) -> None:
+        message = None
+        if delivered_sequence is not None:
+            message = await self._jetstream.read_next(
+                names.JOBS_STREAM, delivered_sequence + 1, f"{names.PREFIX}.jobs.>"
+            )
+        now = datetime.now(UTC).isoformat()
+        self._oldest.set(max(0.0, _seconds_between(message.published_at, now)) if message else 0)
+
+
+def _seconds_between(earlier: str, later: str) -> float:
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
