@@ -262,6 +262,7 @@ class JetStream:
 
     async def close(self) -> None:
         """Sends what is still to be sent, then closes."""
+        self.history.is_closing = True
         try:
             await asyncio.wait_for(self._client.flush(timeout=1), 2)
         except (nats.errors.Error, TimeoutError, OSError):
@@ -383,6 +384,7 @@ class ConnectionHistory:
         self.reconnections = 0
         self.last_error = ""
         self.closed = asyncio.Event()
+        self.is_closing = False  # by ourselves: nothing to warn of
 
     async def on_error(self, error: Exception) -> None:
         self.last_error = repr(error)
@@ -390,10 +392,13 @@ class ConnectionHistory:
 
     async def on_close(self) -> None:
         """The library has given up for good, which it does for refused credentials among others."""
-        logger.info("nats.closed")
+        if not self.is_closing:
+            logger.info("nats.closed")
         self.closed.set()
 
     async def on_disconnect(self) -> None:
+        if self.is_closing:
+            return
         logger.warning("nats.disconnected", extra={"next": "reconnecting; requests are answered with 503"})
 
     async def on_reconnect(self) -> None:

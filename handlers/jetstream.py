@@ -224,8 +224,9 @@ class Source:
 class JetStream:
     """The handler's connection and what it reaches."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, callbacks: "_Callbacks") -> None:
         self._client = client
+        self._callbacks = callbacks
         self._context = client.jetstream(timeout=REQUEST_SECONDS)
         self.jobs = Bucket(self._context, names.JOBS_BUCKET)
         self.tenants = Bucket(self._context, names.TENANTS_BUCKET)
@@ -264,6 +265,7 @@ class JetStream:
 
     async def close(self) -> None:
         """Sends what is still to be sent, then closes."""
+        self._callbacks.is_closing = True
         try:
             await self._client.flush(timeout=2)
         except (*_SILENCE, nats.errors.Error):
@@ -276,7 +278,7 @@ async def connect(settings: NatsSettings, name: str, on_closed: Callable[[], Non
 
     Raises Unanswered when no server takes it within CONNECT_SECONDS, InvalidSettings for files that cannot be read.
     """
-    state = _Callbacks(on_closed)
+    callbacks = _Callbacks(on_closed)
     client = Client()
     try:
         await asyncio.wait_for(
@@ -292,33 +294,39 @@ async def connect(settings: NatsSettings, name: str, on_closed: Callable[[], Non
                 max_outstanding_pings=2,
                 drain_timeout=2,
                 pending_size=0,
-                error_cb=state.on_error,
-                closed_cb=state.on_close,
-                disconnected_cb=state.on_disconnect,
-                reconnected_cb=state.on_reconnect,
+                error_cb=callbacks.on_error,
+                closed_cb=callbacks.on_close,
+                disconnected_cb=callbacks.on_disconnect,
+                reconnected_cb=callbacks.on_reconnect,
                 **_credentials(settings),
             ),
             CONNECT_SECONDS,
         )
     except TimeoutError as error:
-        raise Unanswered(f"no server at {settings.nats_url} let us in: {state.last_error or 'no answer'}") from error
-    return JetStream(client)
+        raise Unanswered(
+            f"no server at {settings.nats_url} let us in: {callbacks.last_error or 'no answer'}"
+        ) from error
+    return JetStream(client, callbacks)
 
 
 class _Callbacks:
     def __init__(self, on_closed: Callable[[], None]) -> None:
         self._on_closed = on_closed
         self.last_error = ""
+        self.is_closing = False  # by ourselves: nothing to warn of
 
     async def on_error(self, error: Exception) -> None:
         self.last_error = repr(error)
         logger.warning("nats.error", extra={"error": self.last_error})
 
     async def on_close(self) -> None:
-        logger.info("nats.closed")
-        self._on_closed()
+        if not self.is_closing:
+            logger.error("nats.closed")
+            self._on_closed()
 
     async def on_disconnect(self) -> None:
+        if self.is_closing:
+            return
         logger.warning("nats.disconnected")
 
     async def on_reconnect(self) -> None:

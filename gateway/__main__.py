@@ -1,0 +1,75 @@
+"""`python -m gateway`: serves HTTP. With a command: provision, standalone, dead-letters, new-key, new-publisher."""
+
+import argparse
+import sys
+
+from contracts.settings import InvalidSettings
+
+
+def main() -> int:
+    arguments = _read_arguments()
+    try:
+        return _run(arguments)
+    except InvalidSettings as error:
+        print("\n".join(error.problems), file=sys.stderr)
+        return 2
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Each command imports only its own parts: serving starts faster, and small."""
+    from gateway import settings
+
+    match arguments.command:
+        case None:
+            from gateway.server import serve
+
+            return serve(settings.read_environment())
+        case "provision":
+            from gateway.provision import provision
+
+            return provision(*settings.read_provision_environment(arguments.replicas))
+        case "standalone":
+            from gateway.standalone import stand_alone
+
+            return stand_alone(settings.read_standalone_environment(), arguments.handlers)
+        case "dead-letters":
+            from gateway.dead_letters import list_dead_letters, put_back
+
+            nats = settings.read_nats_environment()
+            return list_dead_letters(nats) if arguments.action == "list" else put_back(nats, arguments.sequence)
+        case "new-key":
+            from gateway.keys import main as make_new_key
+
+            return make_new_key(arguments.rest)
+        case _:
+            from gateway.publishers import print_new_publisher
+
+            return print_new_publisher(arguments.name)
+
+
+def _read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m gateway", description="Serves HTTP; see the commands for the rest."
+    )
+    commands = parser.add_subparsers(dest="command", title="commands")
+    provision = commands.add_parser("provision", help="make streams, consumers and buckets as declared in nats/")
+    provision.add_argument("--replicas", type=int, choices=(1, 3, 5), help="instead of NATS_REPLICAS")
+    standalone = commands.add_parser("standalone", help="a NATS server, the gateway and handlers on this machine")
+    standalone.add_argument(
+        "--handlers", type=int, default=1, metavar="N", help="how many handler processes (0 is allowed)"
+    )
+    dead = commands.add_parser("dead-letters", help="messages that could have no record of their own")
+    actions = dead.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="show them, oldest first")
+    put_back = actions.add_parser("put-back", help="publish one again to where it came from")
+    put_back.add_argument("sequence", type=int, metavar="SEQ")
+    help_text = "make a key; it is printed once, with its line for ADMIN_API_KEYS_FILE"
+    key = commands.add_parser("new-key", help=help_text, add_help=False)
+    key.add_argument("rest", nargs=argparse.REMAINDER)
+    publisher = commands.add_parser("new-publisher", help="print a publisher's account for the NATS configuration")
+    publisher.add_argument("name")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
