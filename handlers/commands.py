@@ -3,6 +3,7 @@
 import asyncio
 import shlex
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -151,13 +152,18 @@ class _Pipes:
     """The pipes of one command, closed whatever happens."""
 
     def __init__(self, stdin: bytes | None, capture_bytes: int) -> None:
+        """Raises Interrupted when the handler has no descriptors left."""
         loop = asyncio.get_running_loop()
-        try:
-            self.stdout = Capture(loop, capture_bytes)
-            self.stderr = Capture(loop, capture_bytes)
-            self.feed = None if stdin is None else Feed(loop, stdin)
-        except OSError as error:
-            raise Interrupted(f"no pipes could be made: {error.strerror}") from error
+        with ExitStack() as made:
+            try:
+                self.stdout = Capture(loop, capture_bytes)
+                made.callback(self.stdout.abandon)
+                self.stderr = Capture(loop, capture_bytes)
+                made.callback(self.stderr.abandon)
+                self.feed = None if stdin is None else Feed(loop, stdin)
+            except OSError as error:
+                raise Interrupted(f"no pipes could be made: {error.strerror}") from error
+            made.pop_all()
 
     @property
     def child_ends(self) -> list[int]:
@@ -177,12 +183,10 @@ class _Pipes:
         self.stdout.read_available()
         self.stderr.read_available()
         if not (self.stdout.at_end.is_set() and self.stderr.at_end.is_set()):
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN_SECONDS):
                     await self.stdout.at_end.wait()
                     await self.stderr.at_end.wait()
-            except TimeoutError:
-                pass
 
 
 def _show_argument(argument: str | Secret) -> str:

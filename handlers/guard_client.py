@@ -83,11 +83,14 @@ class GuardClient:
         self._inbox = b""
         self._gone = asyncio.Event()
         self._gone.set()
+        self._is_closed = False
 
     def open(self) -> None:
         """Starts the guard unless there is one. Raises Interrupted."""
         if self._link:
             return
+        if self._is_closed:
+            raise Interrupted("the handler is stopping")
         try:
             self._link, self._pid = start_guard(self._environment)
         except OSError as error:
@@ -102,7 +105,8 @@ class GuardClient:
             self._order({"renew": lease, "until": until})
 
     async def close(self) -> None:
-        """Ends all commands and the guard."""
+        """Ends all commands and the guard. No other is started."""
+        self._is_closed = True
         if self._link:
             self._link.shutdown(socket.SHUT_WR)
             with contextlib.suppress(TimeoutError):

@@ -49,6 +49,11 @@ class Capture:
         while not self.at_end.is_set() and self._read():
             pass
 
+    def abandon(self) -> None:
+        """Closes it before any command has it."""
+        self.close()
+        os.close(self.child_end)
+
     def close(self) -> None:
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)

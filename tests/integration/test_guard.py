@@ -1,8 +1,10 @@
 """Commands end when they must, whatever happens to the handler, to its guard, or to both."""
 
 import asyncio
+import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -468,6 +470,43 @@ async def test_what_cannot_be_run_is_told_apart(commands: Commands, tmp_path: Pa
 async def test_an_argument_list_that_is_too_long_is_no_reason_to_stop(commands: Commands) -> None:
     assert await raised_by(commands.run(Command(("echo", "x" * 4_000_000)))) is Interrupted
     assert (await commands.run(Command(("true",)))).exit_code == 0
+
+
+async def test_a_handler_without_descriptors_interrupts_and_recovers(commands: Commands) -> None:
+    """Nothing leaks from a command that got only some of its pipes."""
+    await commands.run(Command(("true",)))
+    before = len(os.listdir("/proc/self/fd"))
+    for spare in range(6):  # each of three pipes takes two
+        with few_descriptors(spare):
+            assert await raised_by(commands.run(Command(("cat",), stdin=b"x" * 100_000))) is Interrupted
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert (await commands.run(Command(("true",)))).exit_code == 0
+
+
+@contextlib.contextmanager
+def few_descriptors(spare: int) -> Iterator[None]:
+    """Leaves this process so many descriptors, and no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    taken: list[int] = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(spare):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+async def test_nothing_is_started_after_the_end() -> None:
+    async with Commands(child_environment(os.environ)) as commands:
+        pass
+    assert await raised_by(commands.run(Command(("true",)))) is Interrupted
+    assert not children_of(os.getpid())
 
 
 async def test_two_hundred_commands_at_once(commands: Commands) -> None:
