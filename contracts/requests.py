@@ -207,9 +207,9 @@ def request_hash(kind: str, request: Request) -> str:
 
 
 def encode_request(request: Request, option: int = 0) -> bytes:
-    """The message body of a request: absence of `operators` stays absence."""
+    """The message body of a request: absence, of `operators` or of a tenant's namespace, stays absence."""
     value = {part.name: getattr(request, part.name) for part in fields(request)}
-    return orjson.dumps({name: part for name, part in value.items() if part is not None}, option=option)
+    return orjson.dumps({name: part for name, part in value.items() if part not in (None, "")}, option=option)
 
 
 class _Reader:

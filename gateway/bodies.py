@@ -36,8 +36,8 @@ async def read_body(request: Request) -> bytes:
 
 
 def _too_large() -> Problem:
-    # The rest of the body is not read, so the connection cannot be used again.
-    return Problem("body_too_large", f"The body is over {MAX_BODY_BYTES // 1024} KB.", headers={"Connection": "close"})
+    # The server discards the rest as it arrives: closing at once would cost the caller this answer.
+    return Problem("body_too_large", f"The body is over {MAX_BODY_BYTES // 1024} KB.")
 
 
 def _check_content_type(content_type: str | None) -> None:

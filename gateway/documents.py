@@ -252,7 +252,7 @@ def _username() -> dict[str, Any]:
         "path",
         "username",
         "The Everest account.",
-        {"type": "string", "pattern": USERNAME_PATTERN, "not": {"const": "admin"}},
+        {"type": "string", "pattern": USERNAME_PATTERN},
         required=True,
     )
 

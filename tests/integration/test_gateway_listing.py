@@ -1,0 +1,133 @@
+"""GET /jobs: list and search."""
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from contracts import names
+from contracts.codes import Failure
+from tests.gateways import NOW, Gateway, Hand, new_record, succeeded_record
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def walk(gateway: Gateway, **parameters: Any) -> AsyncIterator[list[dict[str, Any]]]:
+    """The pages, by following the cursor."""
+    while True:
+        answer = await gateway.api.get("/jobs", params=parameters)
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        yield page["jobs"]
+        if page["next_cursor"] is None:
+            assert "link" not in answer.headers
+            return
+        match = re.fullmatch(r'</jobs\?(.*)>; rel="next"', answer.headers["link"])
+        assert match
+        assert "cursor=" in match[1]
+        parameters["cursor"] = page["next_cursor"]
+
+
+async def collect(gateway: Gateway, **parameters: Any) -> list[str]:
+    return [job["job_id"] async for page in walk(gateway, **parameters) for job in page]
+
+
+async def test_the_last_changed_comes_first(gateway: Gateway, hand: Hand) -> None:
+    """Pages cover every job exactly once while nothing changes; gaps in the bucket do not matter."""
+    caller = f"c-{uuid.uuid4().hex[:8]}"
+    records = [new_record(caller=caller) for _ in range(60)]
+    for record in records:
+        await hand.write(record)
+        for _ in range(5):  # each write leaves a gap
+            await hand.write(record.claimed("me", NOW))
+    expected = [record.job_id for record in reversed(records)]
+    assert await collect(gateway, caller=caller, limit=200) == expected
+    assert await collect(gateway, caller=caller, limit=7) == expected
+    await hand.write(succeeded_record(records[0]))
+    assert (await collect(gateway, caller=caller))[0] == records[0].job_id
+
+
+async def test_filters(gateway: Gateway, hand: Hand) -> None:
+    caller = f"c-{uuid.uuid4().hex[:8]}"
+    waits = new_record("filtera", caller=caller)
+    done = succeeded_record(new_record("filterb", caller=caller))
+    failed = new_record("filterb", caller=caller).failed(Failure("forbidden", "no"), NOW)
+    for record in (waits, done, failed):
+        await hand.write(record)
+    for parameters, expected in (
+        ({"status": "queued"}, [waits]),
+        ({"status": "succeeded"}, [done]),
+        ({"username": "filterb"}, [failed, done]),
+        ({"namespace": "filtera"}, [waits]),
+        ({"kind": "bootstrap"}, [failed, done, waits]),
+        ({"since": "2099-01-01"}, []),
+        ({"since": "2020-01-01T00:00:00+02:00"}, [failed, done, waits]),
+    ):
+        found = await collect(gateway, caller=caller, **parameters)
+        assert found == [record.job_id for record in expected], parameters
+
+
+async def test_queued_jobs_without_a_record_are_merged_in(gateway: Gateway, hand: Hand) -> None:
+    """In their place by time, and once, also when their record appears."""
+    username = f"q{uuid.uuid4().hex[:8]}"
+    old = new_record(username)
+    await hand.write(old)
+    await asyncio.sleep(0.01)
+    queued = [await gateway.submit(username=username) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    new = new_record(username)
+    await hand.write(new)
+    expected = [new.job_id, *reversed(queued), old.job_id]
+    assert await collect(gateway, username=username) == expected
+    assert await collect(gateway, username=username, limit=1) == expected
+    assert await collect(gateway, username=username, status="queued", limit=2) == expected
+    await hand.write(new_record(username, queued[0]).claimed("me", NOW))
+    assert await collect(gateway, username=username) == [queued[0], new.job_id, queued[2], queued[1], old.job_id]
+
+
+async def test_a_job_that_moves_is_never_missed(gateway: Gateway, hand: Hand) -> None:
+    """While jobs change a page may repeat one, but never misses one."""
+    username = f"m{uuid.uuid4().hex[:8]}"
+    records = [new_record(username) for _ in range(30)]
+    for record in records:
+        await hand.write(record)
+    seen: list[str] = []
+    turn = 0
+    async for page in walk(gateway, username=username, limit=5):
+        seen += [job["job_id"] for job in page]
+        # The two oldest that are not shown yet move to the front, where the reader has been already.
+        for record in [record for record in records if record.job_id not in seen][:2]:
+            await hand.write(replace(record, summary=f"moved {turn}"))
+        turn += 1
+        assert turn < 60
+    assert set(seen) == {record.job_id for record in records}
+
+
+async def test_a_filter_that_matches_nothing_ends(gateway: Gateway) -> None:
+    assert await collect(gateway, username="nobodyatall") == []
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"status": "done"}, {"kind": "x"}, {"limit": "0"}, {"limit": "201"}, {"limit": "x"}, {"since": "yesterday"},
+        {"cursor": "x"}, {"cursor": "e30"}, {"cursor": "é"}, {"usrname": "alice"}, {"status": ["queued", "failed"]},
+    ],
+)  # fmt: skip
+async def test_a_bad_parameter_is_refused(gateway: Gateway, parameters: dict[str, Any]) -> None:
+    """A mistyped filter must not list everything."""
+    answer = await gateway.api.get("/jobs", params=parameters)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter")
+
+
+async def test_bytes_that_are_no_record_do_not_hide_the_others(gateway: Gateway, hand: Hand) -> None:
+    username = f"g{uuid.uuid4().hex[:8]}"
+    first, second = new_record(username), new_record(username)
+    await hand.write(first)
+    await hand.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.{uuid.uuid4()}", b"garbage")
+    await hand.write(second)
+    assert await collect(gateway, username=username) == [second.job_id, first.job_id]

@@ -1,0 +1,151 @@
+"""Server-sent events, waiters and answers from memory, also while NATS goes away and comes back."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from contracts import names
+from contracts.records import JobRecord
+from tests.gateways import LATER, NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
+from tests.servers import NatsServer, nats_server
+
+
+@asynccontextmanager
+async def everything(folder: Path) -> AsyncIterator[tuple[NatsServer, Gateway, Hand]]:
+    async with (
+        nats_server(folder, lease_seconds=60) as server,
+        running_gateway(server.url, folder) as gateway,
+        helping_hand(server) as hand,
+    ):
+        yield server, gateway, hand
+
+
+async def read_events(answer: httpx.Response) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Id and document of each event."""
+    event_id = ""
+    async for line in answer.aiter_lines():
+        name, _, value = line.partition(": ")
+        if name == "id":
+            event_id = value
+        if name == "data":
+            yield event_id, orjson.loads(value)
+
+
+async def test_one_event_per_transition(tmp_path: Path) -> None:
+    """Ids are revisions; a renewed lease is no transition; the stream ends after the last event."""
+    async with everything(tmp_path) as (_, gateway, hand):
+        job_id = await gateway.submit()
+        record = new_record(job_id=job_id)
+        async with gateway.api.stream("GET", f"/jobs/{job_id}/events") as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            events = read_events(answer)
+            event_id, event = await anext(events)
+            assert (event_id, event["status"]) == ("0", "queued")
+            running = record.claimed("me", NOW)
+            revisions = [await hand.write(running)]
+            await hand.write(replace(running, write="a renewed lease", changed_at=LATER))
+            revisions.append(await hand.write(running.started("create_account", NOW)))
+            revisions.append(await hand.write(succeeded_record(record)))
+            told = [(int(event_id), event) async for event_id, event in events]
+        assert [revision for revision, _ in told] == revisions
+        assert [event["status"] for _, event in told] == ["running", "running", "succeeded"]
+        assert told[1][1]["step"] == "create_account"
+
+
+async def test_a_follower_resumes(tmp_path: Path) -> None:
+    """Last-Event-ID: nothing that was seen is told again, what was missed is; 204 when there is no more."""
+    async with everything(tmp_path) as (_, gateway, hand):
+        record = new_record().claimed("me", NOW)
+        seen = await hand.write(record)
+        path = f"/jobs/{record.job_id}/events"
+        async with gateway.api.stream("GET", path, headers={"Last-Event-ID": str(seen)}) as answer:
+            last = await hand.write(succeeded_record(record))
+            told = [event_id async for event_id, _ in read_events(answer)]
+        assert told == [str(last)]
+        async with gateway.api.stream("GET", path, headers={"Last-Event-ID": str(seen)}) as answer:
+            assert [event_id async for event_id, _ in read_events(answer)] == [str(last)]
+        again = await gateway.api.get(path, headers={"Last-Event-ID": str(last)})
+        assert again.status_code == 204
+        assert (await gateway.api.get("/jobs/nobody/events")).json()["code"] == "job_not_found"
+
+
+async def wait_for_waiters(gateway: Gateway, count: int) -> None:
+    for _ in range(600):
+        if f"everest_bootstrap_waiters {count}.0" in (await gateway.api.get("/metrics")).text:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("they do not wait")
+
+
+async def test_no_waiter_misses_the_end_when_nats_restarts(tmp_path: Path) -> None:
+    """Those who poll with a wait and those who follow, though the end is written while the watch is away."""
+    async with everything(tmp_path) as (server, gateway, hand):
+        record = new_record().claimed("me", NOW)
+        await hand.write(record)
+        waiting = [asyncio.create_task(gateway.api.get(f"/jobs/{record.job_id}?wait=55")) for _ in range(20)]
+        async with gateway.api.stream("GET", f"/jobs/{record.job_id}/events") as answer:
+            events = read_events(answer)
+            await anext(events)
+            await wait_for_waiters(gateway, 21)
+            await server.restart()
+            async with helping_hand(server) as other:
+                await other.write(succeeded_record(record))
+            assert (await anext(events))[1]["status"] == "succeeded"
+        for answer_later in waiting:
+            assert (await answer_later).json()["status"] == "succeeded"
+
+
+async def poll(gateway: Gateway, record: JobRecord) -> str:
+    answer = await gateway.api.get(f"/jobs/{record.job_id}")
+    return str(answer.json().get("summary", answer.status_code))
+
+
+async def test_memory_is_true(tmp_path: Path) -> None:
+    """Polls after a write never show what was before it by more than the way of the event."""
+    async with everything(tmp_path) as (_, gateway, hand):
+        record = new_record().claimed("me", NOW)
+        for turn in range(50):
+            changed = replace(record, summary=f"turn {turn}")
+            await hand.write(changed)
+            for _ in range(100):
+                if await poll(gateway, record) == changed.summary:
+                    break
+                await asyncio.sleep(0.01)
+            else:
+                raise AssertionError("the change is not seen")
+
+
+async def test_no_answer_is_old_when_the_connection_is_cut(tmp_path: Path) -> None:
+    """With NATS frozen, nothing older than 5 seconds is served: the gateway says that it does not know."""
+    async with everything(tmp_path) as (server, gateway, hand):
+        record = succeeded_record(new_record())
+        await hand.write(record)
+        assert await poll(gateway, record) == record.summary
+        server.send_signal(signal.SIGSTOP)
+        stopped_at = time.monotonic()
+        try:
+            while await poll(gateway, record) == record.summary:
+                assert time.monotonic() - stopped_at < 5
+                await asyncio.sleep(0.05)
+        finally:
+            server.send_signal(signal.SIGCONT)
+        await gateway.wait_until(f"/jobs/{record.job_id}", 200)
+
+
+async def test_a_deleted_record_is_gone(tmp_path: Path) -> None:
+    """Absence is told by the watch too."""
+    async with everything(tmp_path) as (_, gateway, hand):
+        record = succeeded_record(new_record())
+        await hand.write(record)
+        assert await poll(gateway, record) == record.summary
+        subject = f"$KV.{names.JOBS_BUCKET}.{record.job_id}"
+        await hand.jetstream.publish(subject, b"", headers={"KV-Operation": "DEL"})
+        await gateway.wait_until(f"/jobs/{record.job_id}", 404)

@@ -1,0 +1,126 @@
+"""What is asked of the cluster through a handler: accounts, namespaces, tenants."""
+
+import asyncio
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+
+from contracts import names
+from contracts.codes import Failure
+from contracts.records import JobRecord
+from tests.gateways import LATER, NOW, Gateway, Hand, new_record, running_gateway, succeeded_record
+from tests.servers import NatsServer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def answered(record: JobRecord, data: object) -> JobRecord:
+    return record.succeeded("Answered.", LATER, data=data)
+
+
+async def test_a_query_gives_its_data(gateway: Gateway, hand: Hand) -> None:
+    """The gateway submits, waits for the record's end, and passes the data through."""
+    for path, kind in (("/accounts/list", "accounts-list"), ("/namespaces/list", "namespaces-list")):
+        asked = asyncio.create_task(gateway.api.get(path))
+        message, record = await hand.take(kind)
+        assert message.headers["Nats-TTL"] == "20s"
+        data = [{"user": "admin", "capabilities": ["login"], "enabled": True}]
+        await hand.finish(message, answered(record, data))
+        answer = await asked
+        assert (answer.status_code, answer.json()) == (200, {"data": data})
+
+
+async def test_callers_share_a_query(gateway: Gateway, hand: Hand) -> None:
+    """One of a kind is in flight, however many ask."""
+    asked = [asyncio.create_task(gateway.api.get("/accounts/list")) for _ in range(20)]
+    message, record = await hand.take("accounts-list")
+    await asyncio.sleep(0.5)
+    assert (await hand.jetstream.stream_info(names.QUERIES_STREAM)).state.messages == 1
+    await hand.finish(message, answered(record, ["shared"]))
+    assert [(await answer).json() for answer in asked] == [{"data": ["shared"]}] * 20
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "answered_code"),
+    [
+        ("everestctl_failed", 502, "everestctl_failed"),
+        ("command_failed", 502, "everestctl_failed"),
+        ("timed_out", 502, "everestctl_failed"),
+        ("everestctl_missing", 503, "everestctl_missing"),
+        ("kubeconfig_missing", 503, "kubeconfig_missing"),
+        ("kubeconfig_unreadable", 503, "kubeconfig_unreadable"),
+        ("cluster_unreachable", 503, "cluster_unreachable"),
+        ("result_too_large", 502, "result_too_large"),
+    ],
+)
+async def test_a_query_that_fails(gateway: Gateway, hand: Hand, code: str, status: int, answered_code: str) -> None:
+    """A non-zero exit is a 502 with error and detail; what the handler lacks is a 503."""
+    asked = asyncio.create_task(gateway.api.get("/accounts/list"))
+    message, record = await hand.take("accounts-list")
+    await hand.finish(message, record.failed(Failure(code, "stderr's last line"), LATER))
+    answer = await asked
+    assert (answer.status_code, answer.json()["code"]) == (status, answered_code)
+    assert answer.json()["detail"] == "stderr's last line"
+    if answered_code == "everestctl_failed":
+        assert answer.json()["error"] == "everestctl failed"
+
+
+async def test_no_handler(server: NatsServer, hand: Hand, tmp_path: Path) -> None:
+    """504 within QUERY_TIMEOUT, with a hint; the query's message goes with the wait."""
+    async with running_gateway(server.url, tmp_path, QUERY_TIMEOUT="1") as gateway:
+        answer = await gateway.api.get("/accounts/list")
+        assert (answer.status_code, answer.json()["code"]) == (504, "no_handler")
+        assert "handlers --check" in answer.json()["hint"]
+        for _ in range(300):
+            if not (await hand.jetstream.stream_info(names.QUERIES_STREAM)).state.messages:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError("the message stays")
+
+
+async def test_a_tenant_is_asked_for_with_its_last_job(gateway: Gateway, hand: Hand) -> None:
+    """The handler is told where the tenant lives and what its last finished job asked for."""
+    inputs = {"username": "tina", "namespace": "tina-ns", "resources": {"cpu_cores": 2, "ram_mb": 2048, "disk_gb": 20}}
+    last = replace(succeeded_record(new_record("tina")), inputs=inputs)
+    await hand.write(last)
+    await hand.jetstream.publish(f"$KV.{names.TENANTS_BUCKET}.tina", last.job_id.encode())
+    asked = asyncio.create_task(gateway.api.get("/tenants/tina"))
+    message, record = await hand.take("tenant")
+    query = orjson.loads(message.data)
+    assert (query["username"], query["namespace"]) == ("tina", "tina-ns")
+    assert (query["last"]["job_id"], query["last"]["inputs"]) == (last.job_id, inputs)
+    await hand.finish(message, answered(record, {"account": None}))
+    assert (await asked).json() == {"data": {"account": None}}
+
+
+async def test_tenants_do_not_share_a_query(gateway: Gateway, hand: Hand) -> None:
+    usernames = [f"t{uuid.uuid4().hex[:8]}" for _ in range(2)]
+    asked = [asyncio.create_task(gateway.api.get(f"/tenants/{username}")) for username in usernames]
+    for _ in usernames:
+        message, record = await hand.take("tenant")
+        await hand.finish(message, answered(record, (record.request or {})["username"]))
+    assert [(await answer).json()["data"] for answer in asked] == usernames
+
+
+@pytest.mark.parametrize("username", ["x", "a-b", "a" * 64])
+async def test_a_username_that_cannot_be(gateway: Gateway, username: str) -> None:
+    answer = await gateway.api.get(f"/tenants/{username}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+
+
+async def test_a_query_is_a_job_with_a_record(gateway: Gateway, hand: Hand) -> None:
+    """It can be read by its id, and is listed only by its kind."""
+    asked = asyncio.create_task(gateway.api.get("/accounts/list"))
+    message, record = await hand.take("accounts-list")
+    assert (await gateway.api.get(f"/jobs/{record.job_id}")).json()["kind"] == "accounts-list"
+    await hand.finish(message, answered(record, [NOW]))
+    await asked
+    result = await gateway.api.get(f"/jobs/{record.job_id}/result")
+    assert result.json()["data"] == [NOW]
+    listed = (await gateway.api.get("/jobs", params={"kind": "accounts-list"})).json()["jobs"]
+    assert record.job_id in [job["job_id"] for job in listed]
+    listed = (await gateway.api.get("/jobs")).json()["jobs"]
+    assert record.job_id not in [job["job_id"] for job in listed]
