@@ -1,0 +1,246 @@
+"""The HTTP face of the simulated cluster: the Kubernetes API as kubectl speaks it, a control side for tests.
+
+Everybody is `admin`, but for a client whose server address ends in `/as/<user>`: kubectl sends no token over plain HTTP.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from tests.simulator import resources
+from tests.simulator.cluster import Cluster
+from tests.simulator.effects import Effects
+from tests.simulator.resources import BY_PATH, Resource
+from tests.simulator.rights import ADMIN, Access, is_allowed
+from tests.simulator.store import Object, Refusal, forbidden
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
+
+class Api:
+    """An ASGI application. `control` is the one that tests talk to while the API itself is away."""
+
+    def __init__(self, cluster: Cluster, effects: Effects) -> None:
+        self._cluster = cluster
+        self._effects = effects
+        self.set_reachable: Callable[[bool], Awaitable[None]] | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        path, user = _split_user(unquote(scope["path"]))
+        if path == "/simulator/commands":
+            await self._hold_command(receive, send)
+            return
+        try:
+            await self._answer(scope, path, user, receive, send)
+        except Refusal as refusal:
+            await _send_json(send, refusal.code, refusal.status)
+
+    async def control(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """GET /state and /effects, POST /faults with what is to be wrong from now on."""
+        if scope["type"] != "http":
+            return
+        if scope["method"] == "POST":
+            wanted = json.loads(await _read_body(receive))
+            if self.set_reachable and "unreachable" in wanted:
+                await self.set_reachable(not wanted.pop("unreachable"))
+            for name in ("job_seconds", "termination_seconds"):
+                if name in wanted:
+                    setattr(self._cluster, name, wanted.pop(name))
+            self._cluster.faults = wanted
+        if scope["path"] == "/effects":
+            await _send_json(send, 200, self._effects.as_json())
+            return
+        state = {"faults": self._cluster.faults, "has_server_crashed": self._cluster.has_server_crashed}
+        await _send_json(send, 200, state)
+
+    async def _answer(self, scope: dict[str, Any], path: str, user: str, receive: Receive, send: Send) -> None:
+        method, query = scope["method"], parse_qs(scope["query_string"].decode())
+        if self._cluster.faults.get("unauthorized"):
+            raise Refusal(401, "Unauthorized", "Unauthorized")
+        if path.startswith("/openapi/v2"):
+            await _send(send, 200, _PROTOBUF, resources.OPENAPI_V2)
+            return
+        if (document := _discover(path)) is not None:
+            await _send_json(send, 200, document)
+            return
+        place = _read_path(path)
+        if place is None:
+            raise Refusal(404, "NotFound", "the server could not find the requested resource")
+        body = await _read_body(receive) if method in ("POST", "PUT", "PATCH", "DELETE") else b""
+        try:
+            code, answer = self._serve(method, place, user, query, _read_json(body))
+        except Refusal as refusal:
+            self._note(method, user, path, refusal.code)
+            raise
+        self._note(method, user, path, code)
+        await _send_json(send, code, answer)
+
+    def _note(self, method: str, user: str, path: str, code: int) -> None:
+        if method != "GET":
+            self._effects.note_write(user, method, path, code)
+
+    def _serve(
+        self, method: str, place: "Place", user: str, query: dict[str, list[str]], body: Object
+    ) -> tuple[int, Object]:
+        kind, namespace, name = place.resource, place.namespace, place.name
+        access = _access(method, place, body)
+        if not is_allowed(self._cluster.store, user, access):
+            raise Refusal(403, "Forbidden", access.refusal(user))
+        match method:
+            case "GET" if name:
+                return 200, self._cluster.store.get(kind, namespace, name)
+            case "GET":
+                return 200, self._list(kind, namespace, query.get("labelSelector", [""])[0])
+            case "POST" if kind.plural == "selfsubjectaccessreviews":
+                return 201, self._review(user, body)
+            case "POST" if kind.plural == "selfsubjectreviews":
+                return 201, {**body, "status": {"userInfo": {"username": user, "groups": ["system:authenticated"]}}}
+            case "POST":
+                return 201, self._cluster.create(kind, namespace, body)
+            case "PUT":
+                return 200, self._cluster.replace(kind, namespace, name, body)
+            case "PATCH":
+                return 200, self._cluster.patch(kind, namespace, name, body)
+            case "DELETE" if name:
+                return 200, self._cluster.delete(kind, namespace, name)
+        raise forbidden(kind, name, f"{method} is not simulated")
+
+    def _list(self, kind: Resource, namespace: str, selector: str) -> Object:
+        items = self._cluster.store.list(kind, namespace, selector)
+        version = self._cluster.store.revision
+        return {
+            "kind": f"{kind.kind}List",
+            "apiVersion": kind.api_version,
+            "metadata": {"resourceVersion": version},
+            "items": items,
+        }
+
+    def _review(self, user: str, body: Object) -> Object:
+        asked = body.get("spec", {}).get("resourceAttributes", {})
+        group, plural = asked.get("group", ""), asked.get("resource", "")
+        kind = next((item for item in resources.RESOURCES if (item.group, item.plural) == (group, plural)), None)
+        kind = kind or Resource(group, "v1", plural, plural)
+        access = Access(asked.get("verb", ""), kind, asked.get("namespace", ""), asked.get("name", ""))
+        return {**body, "status": {"allowed": is_allowed(self._cluster.store, user, access)}}
+
+    async def _hold_command(self, receive: Receive, send: Send) -> None:
+        """An everestctl says that it runs and hears what is to go wrong; its connection lasts as long as it does."""
+        told = json.loads(await _read_body(receive))
+        run = self._effects.begin(told["argv"], told["pid"])
+        faults = self._faults_for(run.argv)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps(faults).encode() + b"\n", "more_body": True})
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        finally:
+            run.ended_at = asyncio.get_running_loop().time()
+
+    def _faults_for(self, argv: list[str]) -> dict[str, Any]:
+        """`only` narrows the faults to commands that begin with these words; `times` lets them pass after that many."""
+        faults = self._cluster.faults
+        only = faults.get("only")
+        words = [word for word in argv if not word.startswith("-")]
+        if only and words[: len(only.split())] != only.split():
+            return {}
+        if "times" in faults:
+            if faults["times"] <= 0:
+                return {}
+            faults["times"] -= 1
+        return faults
+
+
+class Place:
+    """What a path names."""
+
+    __slots__ = ("name", "namespace", "resource")
+
+    def __init__(self, resource: Resource, namespace: str, name: str) -> None:
+        self.resource, self.namespace, self.name = resource, namespace, name
+
+
+def _split_user(path: str) -> tuple[str, str]:
+    if path.startswith("/as/"):
+        user, _, rest = path.removeprefix("/as/").partition("/")
+        return f"/{rest}", user
+    return path, ADMIN
+
+
+def _read_path(path: str) -> Place | None:
+    parts = [part for part in path.split("/") if part]
+    if parts[:1] == ["api"] and len(parts) >= 3:
+        group, version, rest = "", parts[1], parts[2:]
+    elif parts[:1] == ["apis"] and len(parts) >= 4:
+        group, version, rest = parts[1], parts[2], parts[3:]
+    else:
+        return None
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) >= 3:
+        namespace, rest = rest[1], rest[2:]
+    found = BY_PATH.get((group, version, rest[0]))
+    if found is None or len(rest) > 2:
+        return None
+    return Place(found, namespace, rest[1] if len(rest) == 2 else "")
+
+
+def _access(method: str, place: Place, body: Object) -> Access:
+    verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+    verb = verbs.get(method) or ("get" if place.name else "list")
+    is_namespace = place.resource.plural == "namespaces"
+    # The authorizer takes a namespace's own name for the namespace of the request.
+    return Access(verb, place.resource, place.name if is_namespace else place.namespace, place.name)
+
+
+def _discover(path: str) -> Object | None:
+    parts = [part for part in path.split("/") if part]
+    match parts:
+        case ["api"]:
+            return {"kind": "APIVersions", "versions": ["v1"]}
+        case ["apis"]:
+            return resources.group_list()
+        case ["api", version]:
+            return resources.resource_list("", version)
+        case ["apis", group, version]:
+            return resources.resource_list(group, version)
+        case ["openapi", "v3"]:
+            return resources.openapi_index()
+        case ["openapi", "v3", "api", version]:
+            return resources.openapi_document("", version)
+        case ["openapi", "v3", "apis", group, version]:
+            return resources.openapi_document(group, version)
+        case ["version"]:
+            return {"major": "1", "minor": "34", "gitVersion": "v1.34.4"}
+        case ["healthz"] | ["readyz"] | ["livez"]:
+            return {"status": "ok"}
+    return None
+
+
+def _read_json(body: bytes) -> Any:
+    """`kubectl auth` speaks protobuf, which is not simulated."""
+    if body.startswith(b"k8s\x00"):
+        raise Refusal(415, "UnsupportedMediaType", "the body of the request was in an unknown format")
+    return json.loads(body) if body else {}
+
+
+async def _read_body(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+async def _send_json(send: Send, code: int, value: Any) -> None:
+    await _send(send, code, "application/json", json.dumps(value).encode())
+
+
+async def _send(send: Send, code: int, kind: str, body: bytes) -> None:
+    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

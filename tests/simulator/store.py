@@ -1,0 +1,192 @@
+"""The objects of the simulated cluster: versions, conflicts, selectors, merges, and a file to survive in."""
+
+import copy
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.simulator.resources import BY_KIND, Resource
+
+Object = dict[str, Any]
+Key = tuple[str, str, str]  # qualified resource, namespace, name
+
+
+class Refusal(Exception):
+    """An answer of the API other than success, as Kubernetes words it."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+    @property
+    def status(self) -> Object:
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": str(self),
+            "reason": self.reason,
+            "details": {},
+            "code": self.code,
+        }
+
+
+def not_found(resource: Resource, name: str) -> Refusal:
+    return Refusal(404, "NotFound", f'{resource.qualified} "{name}" not found')
+
+
+def forbidden(resource: Resource, name: str, why: str) -> Refusal:
+    return Refusal(403, "Forbidden", f'{resource.qualified} "{name}" is forbidden: {why}')
+
+
+class Store:
+    """Single-threaded. `changed` is called after each write with the object's key and its new value, None when gone."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._objects: dict[Key, Object] = {}
+        self._revision = 1000
+        self._file = file
+        if file and file.exists():
+            saved = json.loads(file.read_text())
+            self._revision = saved["revision"]
+            self._objects = {tuple(key): value for key, value in saved["objects"]}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._objects
+
+    @property
+    def revision(self) -> str:
+        return str(self._revision)
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object:
+        try:
+            return self._objects[_key(resource, namespace, name)]
+        except KeyError:
+            raise not_found(resource, name) from None
+
+    def find(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        return self._objects.get(_key(resource, namespace, name))
+
+    def list(self, resource: Resource, namespace: str = "", selector: str = "") -> list[Object]:
+        wanted = list(_read_selector(selector))
+        found = []
+        for (qualified, where, _), value in sorted(self._objects.items()):
+            if qualified == resource.qualified and namespace in ("", where) and _matches(value, wanted):
+                found.append(value)
+        return found
+
+    def create(self, resource: Resource, namespace: str, value: Object) -> Object:
+        value = copy.deepcopy(value)
+        metadata = value.setdefault("metadata", {})
+        name = metadata.get("name", "")
+        if resource.is_namespaced:
+            self._check_namespace(resource, namespace, name)
+            metadata["namespace"] = namespace
+        if self.find(resource, namespace, name):
+            raise Refusal(409, "AlreadyExists", f'{resource.qualified} "{name}" already exists')
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = _now()
+        value["apiVersion"], value["kind"] = resource.api_version, resource.kind
+        return self._put(resource, namespace, name, value)
+
+    def replace(self, resource: Resource, namespace: str, name: str, value: Object) -> Object:
+        before = self.get(resource, namespace, name)
+        self._check_version(resource, name, before, value)
+        value = copy.deepcopy(value)
+        for member in ("uid", "creationTimestamp", "deletionTimestamp", "namespace"):
+            if member in before["metadata"]:
+                value["metadata"][member] = before["metadata"][member]
+        if "status" in before:
+            value.setdefault("status", before["status"])
+        value["apiVersion"], value["kind"] = resource.api_version, resource.kind
+        return self._put(resource, namespace, name, value)
+
+    def patch(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
+        before = self.get(resource, namespace, name)
+        self._check_version(resource, name, before, patch)
+        return self._put(resource, namespace, name, merge(before, patch))
+
+    def delete(self, resource: Resource, namespace: str, name: str) -> Object:
+        value = self.get(resource, namespace, name)
+        del self._objects[_key(resource, namespace, name)]
+        self._save()
+        return value
+
+    def empty_namespace(self, namespace: str) -> None:
+        for key in [key for key in self._objects if key[1] == namespace]:
+            del self._objects[key]
+        self._save()
+
+    def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
+        found = self._objects.get(("namespaces", "", namespace))
+        if found is None:
+            raise Refusal(404, "NotFound", f'namespaces "{namespace}" not found')
+        if "deletionTimestamp" in found["metadata"]:
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            raise forbidden(resource, name, why)
+
+    @staticmethod
+    def _check_version(resource: Resource, name: str, before: Object, value: Object) -> None:
+        given = value.get("metadata", {}).get("resourceVersion")
+        if given and given != before["metadata"]["resourceVersion"]:
+            why = "the object has been modified; please apply your changes to the latest version and try again"
+            raise Refusal(409, "Conflict", f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}')
+
+    def _put(self, resource: Resource, namespace: str, name: str, value: Object) -> Object:
+        self._revision += 1
+        value["metadata"]["resourceVersion"] = str(self._revision)
+        self._objects[_key(resource, namespace, name)] = value
+        self._save()
+        return value
+
+    def _save(self) -> None:
+        if self._file:
+            new = self._file.with_suffix(".new")
+            objects = [[list(key), value] for key, value in self._objects.items()]
+            new.write_text(json.dumps({"revision": self._revision, "objects": objects}))
+            os.replace(new, self._file)
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """A merge patch; of a strategic one, the directives are left out and lists are replaced."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if name.startswith("$"):
+            continue
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
+
+
+def resource_of(value: Object) -> Resource:
+    return BY_KIND[value["apiVersion"], value["kind"]]
+
+
+def _key(resource: Resource, namespace: str, name: str) -> Key:
+    return resource.qualified, namespace if resource.is_namespaced else "", name
+
+
+def _read_selector(selector: str) -> Iterator[tuple[str, str, bool]]:
+    for term in filter(None, selector.split(",")):
+        name, separator, value = term.partition("!=") if "!=" in term else term.replace("==", "=").partition("=")
+        yield name.strip(), value.strip(), separator != "!="
+
+
+def _matches(value: Object, wanted: list[tuple[str, str, bool]]) -> bool:
+    labels = value["metadata"].get("labels") or {}
+    return all((labels.get(name) == expected) == equal for name, expected, equal in wanted)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
