@@ -1,7 +1,6 @@
 """The cursor of a list: which parts of the bucket and of the queue the caller has not seen."""
 
 import base64
-import binascii
 from dataclasses import dataclass, replace
 
 import orjson
@@ -57,7 +56,7 @@ def decode_cursor(text: str) -> Cursor:
     """Raises ValueError."""
     try:
         numbers = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, UnicodeEncodeError, orjson.JSONDecodeError):
+    except ValueError:
         raise ValueError("no cursor") from None
     if not isinstance(numbers, list) or not 3 <= len(numbers) <= 3 + 2 * _MOST_INTERVALS or len(numbers) % 2 == 0:
         raise ValueError("no cursor")

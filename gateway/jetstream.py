@@ -460,6 +460,9 @@ def _credentials(settings: NatsSettings) -> dict[str, Any]:
         password = settings.nats_password
         if settings.nats_password_file:
             password = Path(settings.nats_password_file).read_text().strip()
+        for file in (settings.nats_creds_file, settings.nats_nkey_file):
+            if file:
+                Path(file).read_bytes()  # the library would find out only when it connects
         options: dict[str, Any] = {
             "user": settings.nats_user,
             "password": password,
@@ -472,5 +475,5 @@ def _credentials(settings: NatsSettings) -> dict[str, Any]:
                 context.load_cert_chain(settings.nats_tls_cert, settings.nats_tls_key)
             options |= {"tls": context, "tls_handshake_first": True}
     except (OSError, UnicodeDecodeError, ssl.SSLError) as error:
-        raise InvalidSettings([f"a NATS credentials or TLS file cannot be used: {error}"]) from None
+        raise InvalidSettings([f"a file of the NATS settings cannot be used: {error}"]) from None
     return {name: value for name, value in options.items() if value is not None}

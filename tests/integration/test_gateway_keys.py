@@ -1,0 +1,87 @@
+"""Who may call: the plain key, named keys, their file, and a limit per key."""
+
+import asyncio
+import hashlib
+import time
+from pathlib import Path
+
+from tests.gateways import KEY, Gateway, running_gateway
+from tests.servers import nats_server
+
+
+def line(name: str, key: str, expiry: str = "") -> str:
+    return f"{name}:{hashlib.sha256(key.encode()).hexdigest()}{expiry}\n"
+
+
+async def call(gateway: Gateway, key: str) -> int:
+    return (await gateway.nobody.get("/jobs/none", headers={"X-Admin-Key": key})).status_code
+
+
+async def test_named_keys(tmp_path: Path) -> None:
+    """The name is the job's caller; an expired key is refused; the file is read again when it changes."""
+    file = tmp_path / "keys"
+    file.write_text("# comment\n\n" + line("portal", "portal-key") + line("old", "old-key", ":2020-01-01"))
+    async with (
+        nats_server(tmp_path, lease_seconds=60) as server,
+        running_gateway(server.url, tmp_path, ADMIN_API_KEYS_FILE=str(file)) as gateway,
+    ):
+        assert [await call(gateway, key) for key in (KEY, "portal-key", "old-key")] == [404, 404, 401]
+        job_id = await gateway.submit({"X-Admin-Key": "portal-key"})
+        assert (await gateway.api.get(f"/jobs/{job_id}")).json()["caller"] == "portal"
+        listed = (await gateway.api.get("/jobs", params={"caller": "portal"})).json()["jobs"]
+        assert [job["job_id"] for job in listed] == [job_id]
+
+        file.write_text(line("crm", "crm-key", ":2099-12-31"))
+        for _ in range(600):
+            if await call(gateway, "crm-key") == 404:
+                break
+        assert await call(gateway, "portal-key") == 401
+
+        file.write_text("nonsense\n")
+        while "keys.not_reloaded" not in gateway.read_log():  # noqa: ASYNC110 - a line in a file is no event
+            await asyncio.sleep(0.05)
+        assert [await call(gateway, key) for key in (KEY, "crm-key")] == [404, 404]
+        assert "nonsense" not in gateway.read_log()
+
+
+async def test_wrong_keys_are_slowed_and_counted(tmp_path: Path) -> None:
+    """The slowness is the guesser's alone."""
+    async with running_gateway("nats://127.0.0.1:1", tmp_path, ready=False) as gateway:
+        started_at = time.monotonic()
+        assert await call(gateway, "wrong") == 401
+        assert time.monotonic() - started_at > 0.2
+        guesses = [asyncio.create_task(call(gateway, f"guess-{turn}")) for turn in range(30)]
+        await gateway.api.get("/jobs/none")
+        assert not all(guess.done() for guess in guesses)
+        assert await asyncio.gather(*guesses) == [401] * 30
+        assert "everest_bootstrap_wrong_keys_total 31.0" in (await gateway.nobody.get("/metrics")).text
+
+
+async def test_the_well_known_key_is_warned_of(tmp_path: Path) -> None:
+    async with running_gateway("nats://127.0.0.1:1", tmp_path, ready=False, ADMIN_API_KEY="changeme") as gateway:
+        warnings = [line for line in gateway.log_lines() if line["event"] == "key.well_known"]
+        assert [warning["level"] for warning in warnings] == ["warning"]
+
+
+async def test_a_key_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("from-a-file\n")
+    async with running_gateway(
+        "nats://127.0.0.1:1", tmp_path, ready=False, ADMIN_API_KEY="", ADMIN_API_KEY_FILE=str(file)
+    ) as gateway:
+        assert [await call(gateway, key) for key in ("from-a-file", KEY)] == [503, 401]
+
+
+async def test_a_rate_limit(tmp_path: Path) -> None:
+    """429 with Retry-After, per key; probes and other keys are not limited."""
+    file = tmp_path / "keys"
+    file.write_text(line("portal", "portal-key"))
+    async with running_gateway(
+        "nats://127.0.0.1:1", tmp_path, ready=False, RATE_LIMIT="3/hour", ADMIN_API_KEYS_FILE=str(file)
+    ) as gateway:
+        assert [await call(gateway, "portal-key") for _ in range(4)] == [503, 503, 503, 429]
+        answer = await gateway.nobody.get("/jobs/none", headers={"X-Admin-Key": "portal-key"})
+        assert answer.json()["code"] == "rate_limited"
+        assert int(answer.headers["retry-after"]) > 0
+        assert await call(gateway, KEY) == 503
+        assert (await gateway.nobody.get("/healthz")).status_code == 200

@@ -1,0 +1,174 @@
+"""The gateway while NATS is away, full or not provisioned, and while it is told to stop."""
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from contracts import names
+from tests.gateways import NOW, Gateway, helping_hand, new_record, running_gateway
+from tests.servers import NatsServer, nats_server
+
+USERS = "/bootstrap/users"
+ANSWER_SECONDS = 5
+
+
+async def submit(gateway: Gateway, **headers: str) -> tuple[httpx.Response, float]:
+    started_at = time.monotonic()
+    answer = await gateway.api.post(USERS, json={"username": "alice"}, headers=headers)
+    return answer, time.monotonic() - started_at
+
+
+async def test_it_starts_before_nats(tmp_path: Path) -> None:
+    """It lives, is not ready, answers 503, and takes jobs once NATS is there."""
+    server = NatsServer(tmp_path / "nats")
+    async with running_gateway(server.url, tmp_path, ready=False) as gateway:
+        assert (await gateway.nobody.get("/healthz")).status_code == 200
+        ready = await gateway.nobody.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (503, "not ready")
+        answer, seconds = await submit(gateway)
+        assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
+        assert answer.headers["retry-after"]
+        assert seconds < ANSWER_SECONDS
+        assert (await gateway.api.get("/jobs/x")).json()["code"] == "queue_unavailable"
+        assert (await gateway.api.get("/jobs")).json()["code"] == "queue_unavailable"
+        assert (await gateway.api.get("/accounts/list")).json()["code"] == "queue_unavailable"
+        assert (await gateway.nobody.get("/metrics")).status_code == 200
+        await server.start()
+        try:
+            missing = await gateway.wait_until("/readyz", 503)
+            for _ in range(600):
+                missing = await gateway.nobody.get("/readyz")
+                if "provision" in missing.text:
+                    break
+                await asyncio.sleep(0.1)
+            assert f"{names.JOBS_STREAM} is missing" in missing.text
+            assert (await submit(gateway))[0].status_code == 503
+            await server.provision()
+            await gateway.wait_until("/readyz", 200)
+            await gateway.submit()
+        finally:
+            await server.stop()
+
+
+async def test_a_silent_nats_is_unknown_never_failed(tmp_path: Path) -> None:
+    """Frozen NATS: 503 outcome_unknown in time with the id; the same key later gives that job, and one job."""
+    async with (
+        nats_server(tmp_path, lease_seconds=60) as server,
+        running_gateway(server.url, tmp_path) as gateway,
+        helping_hand(server) as hand,
+    ):
+        server.send_signal(signal.SIGSTOP)
+        try:
+            answer, seconds = await submit(gateway, **{"Idempotency-Key": "k"})
+            assert answer.json()["code"] == "queue_unavailable"  # it could not even be asked whether it is known
+            assert seconds < ANSWER_SECONDS
+            answer, seconds = await submit(gateway)
+            assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")
+            assert seconds < ANSWER_SECONDS
+            job_id = answer.json()["job_id"]
+        finally:
+            server.send_signal(signal.SIGCONT)
+        await gateway.wait_until("/readyz", 200)
+        assert (await gateway.api.get(f"/jobs/{job_id}")).status_code in (200, 404)
+        assert await hand.count_messages(names.job_subject("bootstrap", job_id)) <= 1
+        assert len({await gateway.submit({"Idempotency-Key": "k"}) for _ in range(3)}) == 1
+
+
+async def test_submits_while_nats_restarts(tmp_path: Path) -> None:
+    """Every 202 is a job that can be read afterwards; nobody is told what is not so."""
+    async with nats_server(tmp_path, lease_seconds=60) as server, running_gateway(server.url, tmp_path) as gateway:
+        accepted: list[str] = []
+        over = asyncio.Event()
+
+        async def keep_submitting() -> None:
+            while not over.is_set():
+                answer, seconds = await submit(gateway)
+                assert answer.status_code in (202, 503), answer.text
+                assert seconds < ANSWER_SECONDS
+                if answer.status_code == 202:
+                    accepted.append(answer.json()["job_id"])
+
+        submitting = [asyncio.create_task(keep_submitting()) for _ in range(8)]
+        for _ in range(2):
+            before = len(accepted)
+            await server.restart()
+            while len(accepted) < before + 50:  # noqa: ASYNC110 - what is counted is the effect, not an event
+                await asyncio.sleep(0.05)
+        over.set()
+        await asyncio.gather(*submitting)
+        await gateway.wait_until("/readyz", 200)
+        for job_id in accepted:
+            assert (await gateway.api.get(f"/jobs/{job_id}")).status_code == 200
+
+
+async def test_a_full_queue(tmp_path: Path) -> None:
+    """503 queue_full and not ready; a job that is queued is still known under its key."""
+    async with (
+        nats_server(tmp_path, lease_seconds=60) as server,
+        helping_hand(server) as hand,
+        running_gateway(server.url, tmp_path) as gateway,
+    ):
+        known = await gateway.submit({"Idempotency-Key": "known"})
+        info = await hand.jetstream.stream_info(names.JOBS_STREAM)
+        config = info.config
+        config.max_bytes = info.state.bytes + 10
+        await hand.jetstream.update_stream(config)
+        answer, _ = await submit(gateway)
+        assert (answer.status_code, answer.json()["code"]) == (503, "queue_full")
+        assert answer.headers["retry-after"]
+        assert await gateway.submit({"Idempotency-Key": "known"}) == known
+        assert "nearly full" in (await gateway.wait_until("/readyz", 503)).text
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_stops_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    """What is in flight is answered, waits and event streams end, the exit code is 0."""
+    async with (
+        nats_server(tmp_path, lease_seconds=60) as server,
+        running_gateway(server.url, tmp_path) as gateway,
+        helping_hand(server) as hand,
+    ):
+        record = new_record().claimed("me", NOW)
+        await hand.write(record)
+        waiting = asyncio.create_task(gateway.api.get(f"/jobs/{record.job_id}?wait=60"))
+        async with gateway.api.stream("GET", f"/jobs/{record.job_id}/events") as events:
+            lines = events.aiter_lines()
+            await anext(lines)
+            while "everest_bootstrap_waiters 2.0" not in (await gateway.api.get("/metrics")).text:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            stopping = asyncio.create_task(gateway.stop(number))
+            answer = await waiting
+            assert (answer.status_code, answer.json()["status"]) == (200, "running")
+            async for _ in lines:  # it ends
+                pass
+        assert await stopping == 0, gateway.read_log()
+        assert gateway.log_lines()[-1]["event"] == "gateway.stopped"
+
+
+async def test_a_taken_port_is_said(tmp_path: Path) -> None:
+    async with running_gateway("nats://127.0.0.1:1", tmp_path, ready=False) as gateway:
+        with pytest.raises(AssertionError, match="cannot be listened on"):
+            async with running_gateway("nats://127.0.0.1:1", tmp_path, ready=False, PORT=str(gateway.port)):
+                pass
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"ADMIN_API_KEY": ""}, "ADMIN_API_KEY"),
+        ({"ADMIN_API_KEY_FILE": "/none"}, "ADMIN_API_KEY_FILE cannot be read"),
+        ({"ADMIN_API_KEYS_FILE": "/none"}, "ADMIN_API_KEYS_FILE cannot be read"),
+        ({"PORT": "x"}, "PORT must be"),
+        ({"RATE_LIMIT": "often"}, "RATE_LIMIT must be"),
+        ({"NATS_CREDS_FILE": "/none"}, "NATS"),
+    ],
+)
+async def test_bad_settings_end_the_start(tmp_path: Path, variables: dict[str, str], said: str) -> None:
+    """Each named, none of their values shown."""
+    with pytest.raises(AssertionError, match=said):
+        async with running_gateway("nats://127.0.0.1:1", tmp_path, ready=False, **variables):
+            pass

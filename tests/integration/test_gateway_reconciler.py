@@ -1,0 +1,109 @@
+"""The reconciler: a record whose message is gone goes on or ends, whoever looks first."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from contracts import names
+from contracts.records import JobRecord, Status
+from tests.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
+from tests.servers import nats_server
+
+LEASE_SECONDS = 1
+
+
+@asynccontextmanager
+async def two_gateways(folder: Path) -> AsyncIterator[tuple[Gateway, Hand]]:
+    async with (
+        nats_server(folder, lease_seconds=LEASE_SECONDS) as server,
+        helping_hand(server) as hand,
+        running_gateway(server.url, folder) as gateway,
+        running_gateway(server.url, folder),
+    ):
+        yield gateway, hand
+
+
+async def wait_for_message(hand: Hand, record: JobRecord) -> None:
+    for _ in range(600):
+        if await hand.count_messages(names.job_subject("bootstrap", record.job_id)):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("it was not published again")
+
+
+async def test_a_record_without_a_message_is_published_again(tmp_path: Path) -> None:
+    """Queued (a retry that was cut off), held by a handler that is gone, handed back: once each, by two gateways."""
+    async with two_gateways(tmp_path) as (gateway, hand):
+        records = [
+            new_record("queued"),
+            new_record("held").claimed("gone", NOW),
+            new_record("handedback").claimed("gone", NOW).handed_back(NOW),
+        ]
+        for record in records:
+            await hand.write(record)
+        for record in records:
+            await wait_for_message(hand, record)
+            assert await hand.count_messages(names.job_subject("bootstrap", record.job_id)) == 1
+            healed = await hand.read(record.job_id)
+            assert (healed.owner, healed.is_finished, healed.request_hash) == (None, False, record.request_hash)
+        metrics = (await gateway.nobody.get("/metrics")).text
+        assert 'everest_bootstrap_reconciler_findings_total{finding="requeued"}' in metrics
+
+
+async def test_what_cannot_be_repeated_ends_as_lost(tmp_path: Path) -> None:
+    """A request that is not kept, and a query nobody waits for any more."""
+    async with two_gateways(tmp_path) as (gateway, hand):
+        forgotten = replace(new_record(), request=None).claimed("gone", NOW)
+        query = replace(new_record(), kind="accounts-list").claimed("gone", NOW)
+        for record in (forgotten, query):
+            await hand.write(record)
+        for record in (forgotten, query):
+            answer = await gateway.api.get(f"/jobs/{record.job_id}?wait=60")
+            assert (answer.json()["status"], answer.json()["reason"]) == ("failed", "lost")
+
+
+async def test_what_is_well_is_left_alone(tmp_path: Path) -> None:
+    """A finished job, a queued one with its message, and a running one whose lease is renewed."""
+    async with two_gateways(tmp_path) as (gateway, hand):
+        finished = succeeded_record(new_record())
+        revision = await hand.write(finished)
+        waiting = new_record("waiting", await gateway.submit(username="waiting")).waiting("tenant_busy", NOW)
+        await hand.write(waiting)
+        renewed = new_record("renewed").claimed("me", NOW)
+        lost = new_record("lost")
+        await hand.write(lost)
+        for turn in range(8 * LEASE_SECONDS):  # beyond two leases, and the reconciler's turn after them
+            await hand.write(replace(renewed, write=str(turn)))
+            await asyncio.sleep(0.5)
+        await wait_for_message(hand, lost)
+        subject = f"$KV.{names.JOBS_BUCKET}.{finished.job_id}"
+        assert (await hand.jetstream.get_last_msg(f"KV_{names.JOBS_BUCKET}", subject)).seq == revision
+        assert (await hand.read(renewed.job_id)).owner == "me"
+        assert (await hand.read(waiting.job_id)).status is Status.QUEUED
+        assert await hand.count_messages(names.job_subject("bootstrap", renewed.job_id)) == 0
+
+
+async def test_a_message_that_nobody_takes_is_reported(tmp_path: Path) -> None:
+    """The metrics tell of a queue that stands still, and how old its oldest job is."""
+    async with two_gateways(tmp_path) as (gateway, hand):
+        job_id = await gateway.submit()
+        finished = f"svc.{uuid.uuid4().hex}"
+        await hand.jetstream.publish(names.job_subject("bootstrap", finished), b'{"username":"bob"}')
+        await hand.write(succeeded_record(new_record("bob", finished)))
+        wanted = [
+            'findings_total{finding="message_without_record"} 1.0',
+            'findings_total{finding="finished_with_message"} 1.0',
+            'jobs{kind="bootstrap",status="queued"} 2.0',
+        ]
+        for _ in range(600):
+            metrics = (await gateway.nobody.get("/metrics")).text
+            if all(text in metrics for text in wanted):
+                break
+            await asyncio.sleep(0.1)
+        assert all(text in metrics for text in wanted), metrics
+        (age,) = [line for line in metrics.splitlines() if line.startswith("everest_bootstrap_oldest_queued_seconds")]
+        assert float(age.split()[1]) > 1
+        assert job_id
