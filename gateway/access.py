@@ -1,10 +1,11 @@
 """The outermost layer: a request id for every request, one log line for every answer, no exception unanswered."""
 
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Callable
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,19 +21,20 @@ Observe = Callable[[str, str, int, float], None]
 
 
 class Access:
-    """Pure ASGI. `observe` is told method, route, status and seconds of each answer."""
+    """Pure ASGI. `observe` is told method, route, status and seconds of each answer, `log` the fields of its line."""
 
-    def __init__(self, app: ASGIApp, observe: Observe) -> None:
+    def __init__(self, app: ASGIApp, observe: Observe, log: Callable[[dict[str, Any]], None]) -> None:
         self._app = app
         self._observe = observe
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started_at = time.perf_counter()
-        state = scope.setdefault("state", {})
-        request_id = state["request_id"] = _read_request_id(scope)
+        request_id = _read_request_id(scope)
+        scope["state"] = {"request_id": request_id}
         bind(request_id=request_id)
         status = 0
 
@@ -40,7 +42,7 @@ class Access:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", request_id.encode()))
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
@@ -52,7 +54,7 @@ class Access:
         finally:
             seconds = time.perf_counter() - started_at
             self._observe(scope["method"], route_of(scope), status, seconds)
-            logger.info("http.answered", extra=_describe(scope, status, seconds))
+            self._log(_describe(scope, status, seconds))
 
 
 def route_of(scope: Scope) -> str:
@@ -61,28 +63,35 @@ def route_of(scope: Scope) -> str:
     return route.path if route is not None else "-"
 
 
-def _describe(scope: Scope, status: int, seconds: float) -> dict[str, object]:
+def _describe(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
     """Never the key, the query or the body."""
-    fields: dict[str, object] = {
+    state = scope["state"]
+    fields: dict[str, Any] = {
+        "request_id": state["request_id"],
         "method": scope["method"],
         "path": scope["path"],
         "status": status,
         "duration_seconds": round(seconds, 6),
     }
-    if caller := scope["state"].get("caller"):
+    if caller := state.get("caller"):
         fields["caller"] = caller
-    if job_id := scope["state"].get("job_id") or scope.get("path_params", {}).get("job_id"):
+    if job_id := state.get("job_id") or scope.get("path_params", {}).get("job_id"):
         fields["job_id"] = job_id
     return fields
 
 
 def find_header(scope: Scope, name: bytes) -> bytes | None:
-    return next((value for key, value in scope["headers"] if key == name), None)
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
 
 
 def _read_request_id(scope: Scope) -> str:
     given = find_header(scope, b"x-request-id")
-    return given.decode() if given and _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    if given and _REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return f"{random.getrandbits(128):032x}"  # tells requests apart, and is no secret
 
 
 def read_traceparent(scope: Scope) -> str | None:

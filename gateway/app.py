@@ -16,7 +16,10 @@ from gateway.intervention_routes import InterventionRoutes
 from gateway.job_routes import JobRoutes
 from gateway.keys import Keys
 from gateway.listing_routes import ListingRoutes
+from gateway.logs import AccessLog
+from gateway.memory import Memory
 from gateway.metrics import Metrics
+from gateway.polling import Polling
 from gateway.problems import Problem, answer_http_exception, answer_problem
 from gateway.query_routes import QueryRoutes
 
@@ -33,6 +36,8 @@ class Parts:
     health: Health
     metrics: Metrics
     keys: Keys
+    memory: Memory
+    access_log: AccessLog
     rate_limit: str | None
 
 
@@ -57,9 +62,10 @@ def make_app(parts: Parts) -> Starlette:
             *make_documentation_routes(),
         ],
         middleware=[
-            Middleware(Access, observe=parts.metrics.observe_request),
+            Middleware(Access, observe=parts.metrics.observe_request, log=parts.access_log.write),
             Middleware(Authentication, keys=parts.keys, count_wrong_key=parts.metrics.count_wrong_key),
             *_make_rate_limit(parts.rate_limit),
+            Middleware(Polling, memory=parts.memory),
         ],
         exception_handlers={Problem: answer_problem, HTTPException: answer_http_exception},
     )

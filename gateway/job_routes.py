@@ -12,11 +12,9 @@ from gateway.access import read_traceparent
 from gateway.bodies import read_job_request
 from gateway.jetstream import Unanswered
 from gateway.problems import Problem
-from gateway.snapshots import Encoded, Snapshot
+from gateway.snapshots import POLL_SECONDS, Snapshot
 from gateway.submission import Origin, Submission, unavailable
 from gateway.waiting import Wait, Waiting, read_wait
-
-POLL_SECONDS = "2"
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 
@@ -54,10 +52,7 @@ class JobRoutes:
         """GET /jobs/{job_id}."""
         wait = read_wait(request)
         snapshot = await self.find_job(request, wait)
-        headers = dict(wait.headers)
-        if not snapshot.record.is_finished:
-            headers["Retry-After"] = POLL_SECONDS
-        return _answer_tagged(request, snapshot.document, headers)
+        return snapshot.document.answer(request.headers.get("if-none-match"), dict(wait.headers))
 
     async def read_result(self, request: Request) -> Response:
         """GET /jobs/{job_id}/result."""
@@ -72,7 +67,7 @@ class JobRoutes:
                 job_status=snapshot.record.status.value,
                 status_url=f"/jobs/{snapshot.record.job_id}",
             )
-        return _answer_tagged(request, snapshot.result, dict(wait.headers))
+        return snapshot.result.answer(request.headers.get("if-none-match"), dict(wait.headers))
 
     async def find_job(self, request: Request, wait: Wait) -> Snapshot:
         """The job in the path. Raises Problem."""
@@ -114,17 +109,3 @@ def read_idempotency_key(request: Request) -> str | None:
 
 def json_response(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     return Response(body, status, headers=headers, media_type="application/json")
-
-
-def _answer_tagged(request: Request, encoded: Encoded, headers: dict[str, str]) -> Response:
-    headers |= {"ETag": encoded.etag, "Cache-Control": "private, no-cache"}
-    if _matches(request.headers.get("if-none-match"), encoded.etag):
-        return Response(status_code=304, headers=headers)
-    return json_response(encoded.body, 200, headers)
-
-
-def _matches(given: str | None, etag: str) -> bool:
-    """If-None-Match compares weakly (RFC 9110, 13.1.2)."""
-    if given is None:
-        return False
-    return given.strip() == "*" or any(tag.strip().removeprefix("W/") == etag for tag in given.split(","))

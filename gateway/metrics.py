@@ -36,7 +36,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST"})
 
 class Metrics:
     def __init__(self, jetstream: JetStream, listeners: Listeners) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not annotate it
         self._jetstream = jetstream
         self.registry = registry = CollectorRegistry()
         self._requests: dict[tuple[str, str, int], Histogram] = {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -27,7 +28,7 @@ from gateway.keys import Keys, today_utc
 from gateway.listeners import Listeners
 from gateway.listing import Listing
 from gateway.listing_routes import ListingRoutes
-from gateway.logs import configure_logs
+from gateway.logs import AccessLog, configure_logs
 from gateway.metrics import Metrics
 from gateway.queries import Queries
 from gateway.query_routes import QueryRoutes
@@ -48,7 +49,7 @@ _KEYS_LOOK_SECONDS = 1.0
 
 def serve(environment: Environment) -> int:
     """Serves until SIGTERM or SIGINT (0), or until NATS closes the connection for good (1)."""
-    configure_logs(environment.settings.log_level)
+    access_log = configure_logs(environment.settings.log_level)
     try:
         listener = _listen(environment.settings.host, environment.settings.port)
     except OSError as error:
@@ -63,11 +64,15 @@ def serve(environment: Environment) -> int:
     try:
         keys = Keys(environment.admin_key, environment.keys_file, today_utc)
         connection = Connection(environment.nats, f"gateway-{socket.gethostname()}")
-        gateway = _Gateway(environment, keys, connection)
+        gateway = _Gateway(environment, keys, connection, access_log)
     except InvalidSettings as error:
         listener.close()
         print("\n".join(error.problems), file=sys.stderr)
         return 1
+    # What was loaded by now stays; requests leave little garbage that only a collection finds.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(gateway.run(listener))
 
@@ -79,7 +84,7 @@ def utc_now() -> str:
 class _Gateway:
     """The parts, and the tasks that keep them going."""
 
-    def __init__(self, environment: Environment, keys: Keys, connection: Connection) -> None:
+    def __init__(self, environment: Environment, keys: Keys, connection: Connection, access_log: AccessLog) -> None:
         """Raises InvalidSettings."""
         settings, clock = environment.settings, time.monotonic
         self._keys = keys
@@ -118,6 +123,8 @@ class _Gateway:
                     health=Health(jetstream, clock),
                     metrics=metrics,
                     keys=keys,
+                    memory=self._watch.memory,
+                    access_log=access_log,
                     rate_limit=settings.rate_limit,
                 )
             )
@@ -191,6 +198,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # nothing here depends on the caller's address
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
         )

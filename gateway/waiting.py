@@ -33,9 +33,8 @@ class Wait:
 
 def read_wait(request: Request) -> Wait:
     """The wait that the request asks for; over a minute is cut to a minute. Raises Problem."""
-    parameters = request.query_params.getlist("wait")
-    if parameters:
-        return Wait(_read_seconds(parameters[-1]))
+    if request.scope["query_string"] and "wait" in request.query_params:
+        return Wait(_read_seconds(request.query_params["wait"]))
     for preference in ",".join(request.headers.getlist("prefer")).split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
