@@ -47,7 +47,7 @@ _WAIT = _parameter(
     {"type": "integer", "minimum": 0, "maximum": 999_999_999},
     example=0,
 )
-_PREFER = _parameter("header", "Prefer", "wait=N does the same as the parameter wait.", {"const": "wait=0"})
+_PREFER = _parameter("header", "Prefer", "wait=N does the same as the parameter wait.", {"type": "string"})
 _ID = _parameter("path", "job_id", "The job's id.", {"type": "string", "pattern": names.JOB_ID_PATTERN}, required=True)
 _IF_NONE_MATCH = _parameter(
     "header", "If-None-Match", "An ETag of before: 304 while it is the same.", {"type": "string"}
@@ -132,7 +132,7 @@ def _accepted() -> dict[str, Any]:
     content["examples"] = {"accepted": {"value": {"job_id": _JOB_ID, "status_url": f"/jobs/{_JOB_ID}"}}}
     answer["links"] = {
         name: {"operationId": name, "parameters": {"job_id": "$response.body#/job_id"}}
-        for name in ("readJob", "readResult", "cancelJob")
+        for name in ("readJob", "readResult", "cancelJob", "retryJob")
     }
     return answer
 
