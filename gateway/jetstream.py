@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 REQUEST_SECONDS = 2.0
 MANAGE_SECONDS = 10.0  # a replicated stream first elects its leader
 HEARTBEAT_SECONDS = 1.0
+REPLAY_BITS_PER_SECOND = 8_000_000  # a replay of a million records must not slow the answers meanwhile
 _ROLE = "gateway"
 _NO_MESSAGE = 10037
 _WRONG_LAST_SEQUENCE = 10071
@@ -165,10 +166,6 @@ class JetStream:
             headers["Nats-TTL"] = f"{max(1, int(ttl_seconds))}s"
         return await self.publish(f"$KV.{bucket}.{key}", value, headers, timeout=REQUEST_SECONDS)
 
-    async def delete_key(self, bucket: str, key: str) -> None:
-        """Raises Unanswered."""
-        await self.publish(f"$KV.{bucket}.{key}", b"", {"KV-Operation": "DEL"}, timeout=REQUEST_SECONDS)
-
     async def publish_event(self, job_id: str, body: bytes) -> None:
         """At most once: who needs certainty reads the record."""
         try:
@@ -211,11 +208,16 @@ class JetStream:
     async def open_feed(
         self, stream: str, subjects: str, deliver: Callable[[Message], None], *, start_sequence: int | None
     ) -> "Feed":
-        """Follows a stream from a sequence on, or from now on. Raises Unanswered."""
+        """Follows a stream from now on; or from a sequence on, headers only, at an easy pace. Raises Unanswered."""
         feed = Feed(self._client, deliver)
         start: dict[str, Any] = {"deliver_policy": "new"}
         if start_sequence is not None:
-            start = {"deliver_policy": "by_start_sequence", "opt_start_seq": start_sequence, "headers_only": True}
+            start = {
+                "deliver_policy": "by_start_sequence",
+                "opt_start_seq": start_sequence,
+                "headers_only": True,
+                "rate_limit_bps": REPLAY_BITS_PER_SECOND,
+            }
         try:
             await feed.open()
             await self._ask(
