@@ -1,6 +1,7 @@
 """`python -m gateway`: serves HTTP. With a command: provision, standalone, dead-letters, new-key, new-publisher."""
 
 import argparse
+import logging
 import sys
 
 from contracts.settings import InvalidSettings
@@ -19,6 +20,8 @@ def _run(arguments: argparse.Namespace) -> int:
     """Each command imports only its own parts: serving starts faster, and small."""
     from gateway import settings
 
+    if arguments.command is not None:
+        logging.disable(logging.WARNING)  # a command says itself what happened, once
     match arguments.command:
         case None:
             from gateway.server import serve
@@ -38,9 +41,9 @@ def _run(arguments: argparse.Namespace) -> int:
             nats = settings.read_nats_environment()
             return list_dead_letters(nats) if arguments.action == "list" else put_back(nats, arguments.sequence)
         case "new-key":
-            from gateway.keys import main as make_new_key
+            from gateway.keys import print_new_key
 
-            return make_new_key(arguments.rest)
+            return print_new_key(arguments.name)
         case _:
             from gateway.publishers import print_new_publisher
 
@@ -63,9 +66,8 @@ def _read_arguments() -> argparse.Namespace:
     actions.add_parser("list", help="show them, oldest first")
     put_back = actions.add_parser("put-back", help="publish one again to where it came from")
     put_back.add_argument("sequence", type=int, metavar="SEQ")
-    help_text = "make a key; it is printed once, with its line for ADMIN_API_KEYS_FILE"
-    key = commands.add_parser("new-key", help=help_text, add_help=False)
-    key.add_argument("rest", nargs=argparse.REMAINDER)
+    key = commands.add_parser("new-key", help="make a key; it is printed once, with its line for ADMIN_API_KEYS_FILE")
+    key.add_argument("name")
     publisher = commands.add_parser("new-publisher", help="print a publisher's account for the NATS configuration")
     publisher.add_argument("name")
     return parser.parse_args()

@@ -31,6 +31,7 @@ MANAGE_SECONDS = 10.0  # a replicated stream first elects its leader
 HEARTBEAT_SECONDS = 1.0
 REPLAY_BITS_PER_SECOND = 8_000_000  # a replay of a million records must not slow the answers meanwhile
 _ROLE = "gateway"
+_REFUSALS = 3
 _NO_MESSAGE = 10037
 _WRONG_LAST_SEQUENCE = 10071
 _TOO_LARGE = (10054,)
@@ -385,12 +386,18 @@ class ConnectionHistory:
     def __init__(self) -> None:
         self.reconnections = 0
         self.last_error = ""
+        self.refusals = 0
+        self.refused = asyncio.Event()  # the credentials, and more than once: it was no server that just started
         self.closed = asyncio.Event()
         self.is_closing = False  # by ourselves: nothing to warn of
 
     async def on_error(self, error: Exception) -> None:
         self.last_error = repr(error)
         logger.warning("nats.error", extra={"error": self.last_error})
+        if "authorization violation" in self.last_error.lower():
+            self.refusals += 1
+            if self.refusals >= _REFUSALS:
+                self.refused.set()
 
     async def on_close(self) -> None:
         """The library has given up for good, which it does for refused credentials among others."""
@@ -425,13 +432,21 @@ class Connection:
 
 
 async def connect(settings: NatsSettings, name: str, timeout: float = 30, *, role: str = _ROLE) -> JetStream:
-    """A connection for a command. Raises NotSent when no server takes it in time, InvalidSettings."""
+    """A connection for a command. Raises NotSent when no server takes it in time, InvalidSettings.
+
+    Refused credentials end it at once: the library itself would try them for ever.
+    """
     connection = Connection(settings, name, role)
-    try:
-        await asyncio.wait_for(connection.open(), timeout)
-    except TimeoutError:
-        reason = connection.jetstream.history.last_error or "no answer"
-        raise NotSent(f"no server at {settings.nats_url} let us in: {reason}") from None
+    history = connection.jetstream.history
+    opening = asyncio.create_task(connection.open())
+    refusal = asyncio.create_task(history.refused.wait())
+    done, _ = await asyncio.wait({opening, refusal}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    for task in {opening, refusal} - done:
+        task.cancel()
+    if opening not in done:
+        await asyncio.gather(opening, return_exceptions=True)
+        raise NotSent(f"no server at {settings.nats_url} let us in: {history.last_error or 'no answer'}")
+    opening.result()
     return connection.jetstream
 
 

@@ -6,23 +6,15 @@ is changed. Nobody else creates anything: a service that did would start a secon
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import orjson
 
 from contracts.protocol import ACK_WAIT_PART
 from contracts.settings import InvalidSettings, NatsSettings
+from gateway.declarations import Consumer, Declarations, compare_consumer, compare_stream, read_declarations
 from gateway.jetstream import JetStream, ManagementRefused, Unanswered, connect
 from gateway.settings import ProvisionSettings
-
-DECLARATIONS = Path(__file__).resolve().parent.parent / "nats" / "declarations.json"
-
-# More of these loses nothing; a value of 0 or -1 means without limit. An operator who gave more keeps it.
-_GROWING = ("max_bytes", "max_msg_size", "max_age")
-_FREE = ("description", "duplicate_window", "num_replicas")
-_UNLIMITED = (0, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +22,7 @@ class Change:
     """One thing to do: an API operation, its request, and how to tell of it."""
 
     operation: str
-    request: dict[str, Any]
+    request: Mapping[str, Any]
     told: str
 
 
@@ -49,96 +41,99 @@ def provision(nats: NatsSettings, settings: ProvisionSettings) -> int:
     except WouldLoseData as error:
         reasons = "\n".join(f"  {difference}" for difference in error.differences)
         print(f"refused, nothing was changed: this could lose data\n{reasons}", file=sys.stderr)
-        print("hint: change it by hand (nats stream edit), or move the data to a new stream first", file=sys.stderr)
+        print(
+            "hint: change a stream by hand (nats stream edit) or move its messages to a new one; "
+            "a consumer holds no messages, remove it (nats consumer rm) and run this again",
+            file=sys.stderr,
+        )
     except ManagementRefused as error:
         print(f"refused by the server: {error}", file=sys.stderr)
         print(f"hint: {_hint(str(error))}", file=sys.stderr)
     except (Unanswered, InvalidSettings) as error:
         print(f"NATS cannot be used: {error}", file=sys.stderr)
-        print("hint: check NATS_URL and the credentials, and that the user may use $JS.API.>", file=sys.stderr)
+        print(f"hint: {_hint(str(error))}", file=sys.stderr)
     return 1
 
 
 async def _provision(nats: NatsSettings, settings: ProvisionSettings) -> int:
+    declarations = read_declarations(
+        replicas=settings.nats_replicas, ack_wait_seconds=settings.lease_seconds * ACK_WAIT_PART
+    )
     jetstream = await connect(nats, "provision", role="provisioner")
     try:
-        changes = await plan(jetstream, orjson.loads(DECLARATIONS.read_bytes()), settings)
+        changes = await plan(jetstream, declarations)
         for change in changes:
-            await jetstream.manage(change.operation, change.request)
-            print(change.told)
+            await jetstream.manage(change.operation, dict(change.request))
+            print(change.told, flush=True)
         print("everything is as declared" if not changes else f"{len(changes)} changes made")
+    except Unanswered as error:
+        # A missing permission shows as a request that nobody answers, and beside it as an error of the connection.
+        raise Unanswered(f"{error} {jetstream.history.last_error}".rstrip()) from error
     finally:
         await jetstream.close()
     return 0
 
 
-async def plan(jetstream: JetStream, declarations: dict[str, Any], settings: ProvisionSettings) -> list[Change]:
+async def plan(jetstream: JetStream, declarations: Declarations) -> list[Change]:
     """What is to be done, in order. Raises WouldLoseData, ManagementRefused, Unanswered."""
     changes: list[Change] = []
-    differences: list[str] = []
-    for declared in declarations["streams"]:
-        wanted = {**declared, "num_replicas": settings.nats_replicas}
-        present = await jetstream.read_management(f"STREAM.INFO.{wanted['name']}")
-        changes += _plan_stream(wanted, present, differences)
-    for declared in declarations["consumers"]:
-        stream, config = declared["stream_name"], dict(declared["config"])
-        config["ack_wait"] = int(settings.lease_seconds * ACK_WAIT_PART * 1e9)
-        config["num_replicas"] = 0  # as the stream
-        present = await jetstream.read_management(f"CONSUMER.INFO.{stream}.{config['durable_name']}")
-        changes += _plan_consumer(stream, config, present)
-    if differences:
-        raise WouldLoseData(differences)
+    refused: list[str] = []
+    for stream in declarations.streams:
+        present = await jetstream.read_management(f"STREAM.INFO.{stream['name']}")
+        changes += _plan_stream(stream, present, refused)
+    for consumer in declarations.consumers:
+        present = await jetstream.read_management(f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
+        changes += _plan_consumer(consumer, present, refused)
+    if refused:
+        raise WouldLoseData(refused)
     return changes
 
 
-def _plan_stream(wanted: dict[str, Any], present: dict[str, Any] | None, differences: list[str]) -> list[Change]:
+def _plan_stream(wanted: Mapping[str, Any], present: Mapping[str, Any] | None, refused: list[str]) -> list[Change]:
     name = wanted["name"]
     if present is None:
         return [Change(f"STREAM.CREATE.{name}", wanted, f"created stream {name}")]
-    config = present["config"]
-    new = dict(config)
-    for key, value in wanted.items():
-        there = config.get(key, _default_of(value))
-        if there == value or (key in _GROWING and _is_more(there, value)):
-            continue
-        if key in _FREE or (key in _GROWING and _is_more(value, there)):
-            new[key] = value
-        else:
-            differences.append(f"{name}: {key} is {there!r}, declared is {value!r}")
-    if new == config:
+    drift = compare_stream(present["config"], wanted)
+    refused += [f"stream {name}: {difference}" for difference in drift.refused]
+    if not drift.changed:
         return []
-    changed = ", ".join(sorted(key for key in new if new[key] != config.get(key)))
-    return [Change(f"STREAM.UPDATE.{name}", new, f"updated stream {name}: {changed}")]
+    told = f"updated stream {name}: {', '.join(drift.changed)}"
+    return [Change(f"STREAM.UPDATE.{name}", drift.config, told)]
 
 
-def _plan_consumer(stream: str, wanted: dict[str, Any], present: dict[str, Any] | None) -> list[Change]:
-    name = wanted["durable_name"]
-    request = {"stream_name": stream, "config": wanted}
-    operation = f"CONSUMER.DURABLE.CREATE.{stream}.{name}"
+def _plan_consumer(wanted: Consumer, present: Mapping[str, Any] | None, refused: list[str]) -> list[Change]:
+    where = f"consumer {wanted.name} of {wanted.stream}"
+    operation = f"CONSUMER.DURABLE.CREATE.{wanted.stream}.{wanted.name}"
     if present is None:
-        return [Change(operation, request, f"created consumer {name} of {stream}")]
-    config = present["config"]
-    changed = sorted(key for key, value in wanted.items() if config.get(key, _default_of(value)) != value)
-    if not changed:
+        return [Change(operation, _consumer_request(wanted, wanted.config), f"created {where}")]
+    drift = compare_consumer(present["config"], wanted.config)
+    refused += [f"{where}: {difference}" for difference in drift.refused]
+    if not drift.changed:
         return []
-    request["config"] = {**config, **wanted}
-    return [Change(operation, request, f"updated consumer {name} of {stream}: {', '.join(changed)}")]
+    return [
+        Change(operation, _consumer_request(wanted, drift.config), f"updated {where}: {', '.join(drift.changed)}")
+    ]
 
 
-def _default_of(value: Any) -> Any:
-    """What the server leaves out of an answer."""
-    return type(value)()
-
-
-def _is_more(one: int, other: int) -> bool:
-    return other not in _UNLIMITED and (one in _UNLIMITED or one > other)
+def _consumer_request(consumer: Consumer, config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"stream_name": consumer.stream, "config": dict(config)}
 
 
 def _hint(reason: str) -> str:
-    if "replicas" in reason or "peers" in reason:
-        return "NATS_REPLICAS needs as many nodes in the cluster"
-    if "storage" in reason or "resources" in reason or "limit" in reason:
-        return "raise max_file_store of the server, or the account's limits"
-    if "not enabled" in reason:
-        return "start nats-server with the configuration in nats/"
-    return "see the server's log"
+    """What to do about a refusal, by the server's own words."""
+    reason = reason.lower()
+    for words, hint in _HINTS:
+        if any(word in reason for word in words):
+            return hint
+    return "see the log of nats-server"
+
+
+_HINTS = (
+    (("authorization",), "check NATS_USER and NATS_PASSWORD, or the file of NATS_NKEY_FILE or NATS_CREDS_FILE"),
+    (("permissions violation",), "this command needs the role provisioner of nats/permissions.conf"),
+    (("replicas", "peers"), "NATS_REPLICAS needs as many nodes in the cluster, and all of them up"),
+    (("storage", "resources", "limit"), "raise max_file_store of the server, or the limits of the account"),
+    (("not enabled", "noresponders"), "start nats-server with a configuration of nats/: JetStream is not enabled"),
+    (("ssl", "certificate", "tls"), "check NATS_TLS_CA, and that the server's certificate names the host of NATS_URL"),
+    (("no server", "disconnected", "timeout"), "check NATS_URL, and that nats-server runs"),
+)
