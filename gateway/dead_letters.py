@@ -5,8 +5,17 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from contracts import names
-from contracts.settings import NatsSettings
-from gateway.jetstream import JetStream, NotSent, Refused, TooLarge, Unanswered, connect
+from contracts.settings import InvalidSettings, NatsSettings
+from gateway.jetstream import (
+    REQUEST_SECONDS,
+    JetStream,
+    ManagementRefused,
+    NotSent,
+    Refused,
+    TooLarge,
+    Unanswered,
+    connect,
+)
 
 _SHOWN_BYTES = 200
 _ALL = f"{names.PREFIX}.dead.>"
@@ -18,13 +27,16 @@ def list_dead_letters(nats: NatsSettings) -> int:
 
 
 def put_back(nats: NatsSettings, sequence: int) -> int:
-    """Publishes the message again to its subject. It stays listed: nothing that was refused is ever deleted by hand."""
+    """Publishes the message, its bytes as they were, to the subject it came from; then removes the dead letter.
+
+    A failure between the two leaves both, and the stream and the record refuse the second run of a job.
+    """
     return _run(nats, lambda jetstream: _put_back(jetstream, sequence))
 
 
 def _run(nats: NatsSettings, work: Callable[[JetStream], Awaitable[int]]) -> int:
     async def run() -> int:
-        jetstream = await connect(nats, "dead-letters")
+        jetstream = await connect(nats, "dead-letters", role="provisioner")
         try:
             return await work(jetstream)
         finally:
@@ -32,7 +44,7 @@ def _run(nats: NatsSettings, work: Callable[[JetStream], Awaitable[int]]) -> int
 
     try:
         return asyncio.run(run())
-    except Unanswered as error:
+    except (Unanswered, ManagementRefused, InvalidSettings) as error:
         print(f"NATS cannot be used: {error}", file=sys.stderr)
         return 1
 
@@ -45,6 +57,8 @@ async def _list(jetstream: JetStream) -> int:
         body = repr(message.body[:_SHOWN_BYTES])[1:]
         print(f"{message.sequence}\t{message.published_at}\t{reason}\t{subject}\t{body}")
         sequence = message.sequence + 1
+    if sequence == 1:
+        print("there are no dead letters", file=sys.stderr)
     return 0
 
 
@@ -57,12 +71,17 @@ async def _put_back(jetstream: JetStream, sequence: int) -> int:
     added = (names.HEADER_REASON, names.HEADER_SUBJECT, names.HEADER_SEQUENCE)
     headers = {name: value for name, value in message.headers.items() if name not in added}
     try:
-        await jetstream.publish(subject, message.body, headers, timeout=5)
+        await jetstream.publish(subject, message.body, headers, timeout=REQUEST_SECONDS)
     except NotSent:
-        print(f"no stream takes {subject!r}: the message was not put back", file=sys.stderr)
+        print(f"no stream takes {subject!r}: the message was not put back, and is kept", file=sys.stderr)
         return 1
-    except (Refused, TooLarge) as error:
-        print(f"the stream did not take it: {error}; a job of this id may be queued", file=sys.stderr)
+    except Refused as error:
+        reason = "a job of this id is queued or runs" if error.is_duplicate else str(error)
+        print(f"the queue did not take it ({reason}): the message was not put back, and is kept", file=sys.stderr)
         return 1
+    except TooLarge:
+        print("the message is larger than the queue takes: it was not put back, and is kept", file=sys.stderr)
+        return 1
+    await jetstream.manage(f"STREAM.MSG.DELETE.{names.DEAD_STREAM}", {"seq": sequence})
     print(f"put back: {subject}")
     return 0

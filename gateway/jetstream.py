@@ -7,6 +7,7 @@ was told has failed must not be stored later.
 import asyncio
 import base64
 import logging
+import secrets
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import nats.errors
+import nkeys  # type: ignore[import-untyped]  # it ships no types
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -494,3 +496,9 @@ def _credentials(settings: NatsSettings) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, ssl.SSLError) as error:
         raise InvalidSettings([f"a file of the NATS settings cannot be used: {error}"]) from None
     return {name: value for name, value in options.items() if value is not None}
+
+
+def make_user_key() -> tuple[str, str]:
+    """A new nkey of a NATS user: its public key, and the seed, which is secret."""
+    seed = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER)
+    return nkeys.from_seed(bytearray(seed)).public_key.decode(), seed.decode()

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -47,18 +48,21 @@ class Child:
             await self._process.wait()
 
 
-async def start(name: str, argv: Sequence[str], environment: Mapping[str, str]) -> Child:
-    """Starts a child that is told to end when its parent is gone, however that came."""
+async def start(name: str, argv: Sequence[str], environment: Mapping[str, str], handed: Sequence[int] = ()) -> Child:
+    """Starts a child that is told to end when its parent is gone, however that came. It inherits what is `handed`."""
     process = await asyncio.create_subprocess_exec(
         *argv,
         env=dict(environment),
         stdin=asyncio.subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        pass_fds=handed,
+        preexec_fn=partial(_die_with, os.getpid(), ctypes.CDLL(None)) if sys.platform == "linux" else None,
     )
     return Child(name, process)
 
 
-def _die_with_parent() -> None:
-    """SIGTERM from the kernel when the parent dies by kill -9."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _die_with(parent: int, libc: ctypes.CDLL) -> None:
+    """SIGTERM from the kernel when the parent dies, by kill -9 too. It may have died before this was asked for."""
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -110,9 +110,7 @@ def _plan_consumer(wanted: Consumer, present: Mapping[str, Any] | None, refused:
     refused += [f"{where}: {difference}" for difference in drift.refused]
     if not drift.changed:
         return []
-    return [
-        Change(operation, _consumer_request(wanted, drift.config), f"updated {where}: {', '.join(drift.changed)}")
-    ]
+    return [Change(operation, _consumer_request(wanted, drift.config), f"updated {where}: {', '.join(drift.changed)}")]
 
 
 def _consumer_request(consumer: Consumer, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,12 @@ A handler that dies is started again; the end of NATS or of the gateway ends all
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from gateway.settings import StandaloneEnvironment, StandaloneSettings
 _SERVER_CONFIGURATION = Path(__file__).resolve().parent.parent / "nats" / "server.conf"
 _NATS_READY_SECONDS = 60
 _RESTART_PAUSES = (0.5, 1, 2, 5, 10)
+_SOUND_SECONDS = 60  # a handler that lived so long was well: its death is a first one
 _STOP_MARGIN_SECONDS = 15
 _LOOPBACK = "127.0.0.1"
 
@@ -40,8 +44,10 @@ class _Standalone:
         self._handlers = handlers
         self._stopping = asyncio.Event()
         self._exit_code = 0
+        # How another NATS is reached must not reach the one that is started here.
+        variables = {name: value for name, value in environment.variables.items() if not name.startswith("NATS_")}
         self._variables = {
-            **environment.variables,
+            **variables,
             "NATS_URL": f"nats://{_LOOPBACK}:{self._settings.nats_port}",
             "NATS_LISTEN": f"{_LOOPBACK}:{self._settings.nats_port}",
             "NATS_MONITOR": f"{_LOOPBACK}:-1",  # any free port: two on one machine never meet
@@ -53,9 +59,11 @@ class _Standalone:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        nats = await start(
-            "nats-server", [find_program("nats-server"), "-c", str(_SERVER_CONFIGURATION)], self._variables
-        )
+        argv = [find_program("nats-server"), "-c", str(_SERVER_CONFIGURATION)]
+        lock = _lock_store(self._settings)
+        # The server holds the lock too: a store is free again only when nobody writes to it any more.
+        nats = await start("nats-server", argv, self._variables, handed=(lock,))
+        os.close(lock)
         try:
             await self._run_beside(nats)
         finally:
@@ -85,6 +93,7 @@ class _Standalone:
         """A handler, started again when it dies, until all is told to stop."""
         deaths = 0
         while not self._stopping.is_set():
+            started_at = time.monotonic()
             handler = await start("handler", [sys.executable, "-m", "handlers"], self._variables)
             ended = asyncio.create_task(handler.wait())
             stopped = asyncio.create_task(self._stopping.wait())
@@ -93,6 +102,8 @@ class _Standalone:
                 await handler.stop(self._settings.shutdown_grace + _STOP_MARGIN_SECONDS)
                 return
             stopped.cancel()
+            if time.monotonic() - started_at > _SOUND_SECONDS:
+                deaths = 0
             pause = _RESTART_PAUSES[min(deaths, len(_RESTART_PAUSES) - 1)]
             deaths += 1
             print(f"a handler ended with {ended.result()}; the next starts in {pause} s", file=sys.stderr)
@@ -125,12 +136,25 @@ def _make_store(settings: StandaloneSettings) -> Path:
     return store
 
 
+def _lock_store(settings: StandaloneSettings) -> int:
+    """The descriptor of a lock: nats-server itself would let two servers write to one store."""
+    lock = os.open(Path(settings.data_dir) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise CannotStart(f"DATA_DIR {settings.data_dir} is in use by another standalone; set another") from None
+    return lock
+
+
 def _check_ports(settings: StandaloneSettings) -> None:
     for name, host, port in (("NATS_PORT", _LOOPBACK, settings.nats_port), ("PORT", settings.host, settings.port)):
         try:
             socket.create_server((host, port)).close()
         except OSError as error:
-            raise CannotStart(f"port {port} cannot be listened on ({error.strerror}); set {name} to another") from None
+            raise CannotStart(
+                f"port {port} cannot be listened on ({os.strerror(error.errno or 0)}); set {name} to another"
+            ) from None
 
 
 async def _wait_for_port(port: int, stopping: asyncio.Event) -> None:

@@ -1,0 +1,59 @@
+"""`python -m gateway new-publisher NAME`: an account for a service that publishes jobs over NATS."""
+
+import sys
+
+from contracts import names
+from gateway.jetstream import make_user_key
+
+# The accounts of nats/accounts.conf, and callers who are somebody else.
+_TAKEN = ("EVEREST", "SYS", names.ADMIN_CALLER, names.DIRECT_CALLER)
+
+_BLOCK = """\
+"{name}": {{
+  limits: {{ max_connections: 64 }}
+  users: [{{
+    nkey: {nkey}
+    permissions: {{
+      publish: ["{prefix}.jobs.bootstrap.*", "{prefix}.status.*"]
+      subscribe: ["_INBOX_{name}.>", "{prefix}.events.*"]
+    }}
+  }}]
+  imports: [
+    {{ service: {{ account: EVEREST, subject: "{prefix}.jobs.bootstrap.{name}.*" }}, to: "{prefix}.jobs.bootstrap.*" }}
+    {{ service: {{ account: EVEREST, subject: "{prefix}.status.{name}.*" }}, to: "{prefix}.status.*" }}
+    {{ stream: {{ account: EVEREST, subject: "{prefix}.events.{name}.*" }}, to: "{prefix}.events.*" }}
+  ]
+}}
+"""
+
+_TOLD = """\
+1. Add this block to nats/publishers.conf of every NATS server, then nats-server --signal reload. It holds no secret.
+   The exports are there already: an account can import only what bears its own name.
+
+{block}
+2. Give the service its seed, which is shown once, as a file of its own (mode 0600):
+
+{seed}
+3. It connects with the seed and its own inbox prefix, and publishes to {prefix}.jobs.bootstrap.<id>:
+
+   nats --nkey {name}.nk --inbox-prefix _INBOX_{name} request {prefix}.jobs.bootstrap.order-42 '{{"username": "carol"}}'
+   nats.connect(url, nkeys_seed="{name}.nk", inbox_prefix=b"_INBOX_{name}")
+
+   The answer is the acknowledgement. Over REST the job is /jobs/{name}.order-42, and its caller {name}.
+"""
+
+
+def print_new_publisher(name: str) -> int:
+    """Runs the command and gives its exit code."""
+    if not names.is_job_id(name) or "." in name or name in _TAKEN:
+        wanted = f"1 to 64 letters, digits, '-' or '_', and none of {', '.join(_TAKEN)}"
+        print(f"no publisher was made: the name must be {wanted}", file=sys.stderr)
+        return 2
+    nkey, seed = make_user_key()
+    block = _BLOCK.format(name=name, nkey=nkey, prefix=names.PREFIX)
+    print(_TOLD.format(block=_indent(block), seed=_indent(seed), name=name, prefix=names.PREFIX), end="")
+    return 0
+
+
+def _indent(text: str) -> str:
+    return "".join(f"   {line}\n" for line in text.splitlines())
