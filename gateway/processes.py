@@ -48,12 +48,24 @@ class Child:
             await self._process.wait()
 
 
-async def start(name: str, argv: Sequence[str], environment: Mapping[str, str], handed: Sequence[int] = ()) -> Child:
-    """Starts a child that is told to end when its parent is gone, however that came. It inherits what is `handed`."""
+async def start(
+    name: str,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    handed: Sequence[int] = (),
+    output: int | None = None,
+) -> Child:
+    """Starts a child that is told to end when its parent is gone, however that came.
+
+    It inherits what is `handed`; `output` is a descriptor for all that it says, where that is not passed through.
+    """
     process = await asyncio.create_subprocess_exec(
         *argv,
         env=dict(environment),
         stdin=asyncio.subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
         start_new_session=True,
         pass_fds=handed,
         preexec_fn=partial(_die_with, os.getpid(), ctypes.CDLL(None)) if sys.platform == "linux" else None,

@@ -1,4 +1,4 @@
-"""Provisioning: idempotent, growing what loses nothing, refusing what could."""
+"""Provisioning: idempotent, growing what loses nothing, refusing what could, clear about what is in the way."""
 
 import asyncio
 import os
@@ -11,17 +11,22 @@ import orjson
 import pytest
 
 from contracts import names
-from tests.servers import ROOT, NatsServer, nats_server
+from tests.servers import LOOPBACK, ROOT, NatsServer, nats_server, write_configuration
 
-DECLARED = orjson.loads((ROOT / "nats" / "declarations.json").read_bytes())
+HOUR = 3600 * 10**9
+JOBS_BUCKET_STREAM = f"KV_{names.JOBS_BUCKET}"
+
+
+async def start_provision(url: str, *arguments: str, **variables: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "provision", *arguments,
+        cwd=ROOT, env={**os.environ, "NATS_URL": url, **variables},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
 
 
 async def provision(server: NatsServer, *arguments: str, **variables: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "provision", *arguments,
-        cwd=ROOT, env={**os.environ, "NATS_URL": server.url, **variables},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+    process = await start_provision(server.url, *arguments, **variables)
     output, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, output.decode()
@@ -34,6 +39,10 @@ async def ask(server: NatsServer, operation: str, request: dict[str, Any] | None
     return dict(orjson.loads(answer.data))
 
 
+async def read_config(server: NatsServer, operation: str) -> dict[str, Any]:
+    return dict((await ask(server, operation))["config"])
+
+
 async def test_everything_declared_is_made_once(tmp_path: Path) -> None:
     """A second run changes nothing; the lease is readable from the consumers."""
     async with nats_server(tmp_path) as server:
@@ -41,16 +50,27 @@ async def test_everything_declared_is_made_once(tmp_path: Path) -> None:
         assert (code, "8 changes made" in output) == (0, True), output
         code, output = await provision(server, LEASE_SECONDS="7")
         assert (code, output.strip()) == (0, "everything is as declared")
-        answer = await ask(server, f"CONSUMER.INFO.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}")
-        assert answer["config"]["ack_wait"] == 3.5e9
+        config = await read_config(server, f"CONSUMER.INFO.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}")
+        assert config["ack_wait"] == 3.5e9
+
+
+async def test_it_waits_for_a_server_that_starts(tmp_path: Path) -> None:
+    """The order in which containers start does not matter."""
+    server = NatsServer(tmp_path / "nats")
+    process = await start_provision(server.url)
+    try:
+        await server.start()
+        output, _ = await process.communicate()
+        assert process.returncode == 0, output.decode()
+    finally:
+        await server.stop()
 
 
 async def test_growth_is_applied_and_more_is_kept(tmp_path: Path) -> None:
     """A changed lease and a grown limit are applied; an operator's larger limit is no drift."""
     async with nats_server(tmp_path) as server:
         await server.provision()
-        info = await ask(server, f"STREAM.INFO.{names.DEAD_STREAM}")
-        config = info["config"]
+        config = await read_config(server, f"STREAM.INFO.{names.DEAD_STREAM}")
         await ask(server, f"STREAM.UPDATE.{names.DEAD_STREAM}", {**config, "max_bytes": config["max_bytes"] * 2})
         code, output = await provision(server, LEASE_SECONDS="30")
         assert code == 0
@@ -64,46 +84,108 @@ async def test_growth_is_applied_and_more_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stream", "drift"),
     [
+        (names.JOBS_STREAM, {"max_age": HOUR}),
+        (names.JOBS_STREAM, {"subjects": ["everest.v1.jobs.bootstrap.*"]}),
+        (names.JOBS_STREAM, {"max_bytes": 1024 * 1024}),
+        (JOBS_BUCKET_STREAM, {"allow_direct": True}),
+        (names.DEAD_STREAM, {"duplicate_window": HOUR}),
+    ],
+)
+async def test_a_drift_without_loss_is_mended(tmp_path: Path, stream: str, drift: dict[str, Any]) -> None:
+    """Limits grow, direct reads go, a kind is added; what is stored stays."""
+    async with nats_server(tmp_path) as server:
+        await server.provision()
+        before = await read_config(server, f"STREAM.INFO.{stream}")
+        changed = await ask(server, f"STREAM.UPDATE.{stream}", {**before, **drift})
+        assert "error" not in changed, changed
+        code, output = await provision(server)
+        assert (code, f"updated stream {stream}: {next(iter(drift))}" in output) == (0, True), output
+        after = await read_config(server, f"STREAM.INFO.{stream}")
+        assert {**after, "allow_direct": after.get("allow_direct", False)} == {
+            **before,
+            "allow_direct": before.get("allow_direct", False),
+        }
+
+
+@pytest.mark.parametrize(
+    ("stream", "drift"),
+    [
         (names.JOBS_STREAM, {"subjects": ["everest.v1.jobs.>"]}),
         (names.JOBS_STREAM, {"discard": "old", "discard_new_per_subject": False}),
-        (names.JOBS_STREAM, {"max_age": 3600 * 10**9}),
-        (f"KV_{names.JOBS_BUCKET}", {"max_msgs_per_subject": 5}),
-        (f"KV_{names.JOBS_BUCKET}", {"allow_direct": True}),
+        (names.JOBS_STREAM, {"allow_msg_ttl": True}),
+        (JOBS_BUCKET_STREAM, {"max_msgs_per_subject": 5}),
     ],
 )
 async def test_a_drift_that_could_lose_data_is_refused(tmp_path: Path, stream: str, drift: dict[str, Any]) -> None:
-    """It says what differs, exits 1, and changes nothing, not even what it could."""
+    """It says what differs and what to do, exits 1, and changes nothing, not even what it could."""
     async with nats_server(tmp_path) as server:
         await server.provision()
-        before = (await ask(server, f"STREAM.INFO.{stream}"))["config"]
+        before = await read_config(server, f"STREAM.INFO.{stream}")
         changed = await ask(server, f"STREAM.UPDATE.{stream}", {**before, **drift})
         assert "error" not in changed, changed
         code, output = await provision(server, LEASE_SECONDS="30")
-        if "max_age" in drift:  # a longer life is growth: jobs that never expire
-            assert code == 0
-            return
         assert code == 1
-        assert stream in output
-        assert next(iter(drift)) in output
-        consumer = await ask(server, f"CONSUMER.INFO.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}")
-        assert consumer["config"]["ack_wait"] == 30e9
+        assert f"stream {stream}: {next(iter(drift))}" in output
+        assert "hint" in output
+        assert await read_config(server, f"STREAM.INFO.{stream}") == changed["config"]
+        consumer = await read_config(server, f"CONSUMER.INFO.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}")
+        assert consumer["ack_wait"] == 30e9
 
 
-async def test_what_is_in_the_way_is_said(tmp_path: Path) -> None:
-    """Too few nodes, and no server at all."""
+@pytest.mark.parametrize("drift", [{"retention": "limits"}, {"storage": "memory"}])
+async def test_a_stream_made_by_somebody_else_is_refused(tmp_path: Path, drift: dict[str, Any]) -> None:
+    """What the server cannot change is for a person, and nothing is made beside it."""
+    async with nats_server(tmp_path) as server:
+        config = {"name": names.JOBS_STREAM, "subjects": ["everest.v1.jobs.bootstrap.*"], **drift}
+        assert "error" not in await ask(server, f"STREAM.CREATE.{names.JOBS_STREAM}", config)
+        code, output = await provision(server)
+        assert (code, next(iter(drift)) in output) == (1, True), output
+        assert (await ask(server, "STREAM.NAMES"))["streams"] == [names.JOBS_STREAM]
+
+
+async def test_a_changed_consumer_is_mended_or_refused(tmp_path: Path) -> None:
+    """A filter or a backoff goes; another deliver policy is said, with what to do."""
+    async with nats_server(tmp_path) as server:
+        await server.provision()
+        where = f"{names.JOBS_STREAM}.{names.JOBS_CONSUMER}"
+        before = await read_config(server, f"CONSUMER.INFO.{where}")
+        changed = {**before, "filter_subject": "everest.v1.jobs.bootstrap.*", "max_ack_pending": 1}
+        request = {"stream_name": names.JOBS_STREAM, "config": changed}
+        assert "error" not in await ask(server, f"CONSUMER.DURABLE.CREATE.{where}", request)
+        code, output = await provision(server)
+        assert (code, "filter_subject, max_ack_pending" in output) == (0, True), output
+        assert await read_config(server, f"CONSUMER.INFO.{where}") == before
+        await ask(server, f"CONSUMER.DELETE.{where}")
+        other = {"durable_name": names.JOBS_CONSUMER, "ack_policy": "explicit", "max_waiting": 7}
+        request = {"stream_name": names.JOBS_STREAM, "config": other}
+        assert "error" not in await ask(server, f"CONSUMER.DURABLE.CREATE.{where}", request)
+        code, output = await provision(server)
+        assert (code, "max_waiting" in output, "nats consumer rm" in output) == (1, True, True), output
+
+
+async def test_too_few_nodes_are_said(tmp_path: Path) -> None:
     async with nats_server(tmp_path) as server:
         code, output = await provision(server, "--replicas", "3")
-        assert code == 1
-        assert "NATS_REPLICAS" in output
+        assert (code, "as many nodes" in output) == (1, True), output
 
 
-def test_declarations_and_contracts_name_the_same_things() -> None:
-    """nats/ and contracts/ agree on every name and subject."""
-    streams = {stream["name"]: stream for stream in DECLARED["streams"]}
-    buckets = {f"KV_{bucket}" for bucket in (names.JOBS_BUCKET, names.TENANTS_BUCKET, names.CANCELS_BUCKET)}
-    assert set(streams) == {names.JOBS_STREAM, names.QUERIES_STREAM, names.DEAD_STREAM} | buckets
-    for kind in names.JOB_KINDS:
-        assert names.job_subject(kind, "*") in streams[names.JOBS_STREAM]["subjects"]
-    consumers = {(consumer["stream_name"], consumer["config"]["durable_name"]) for consumer in DECLARED["consumers"]}
-    assert consumers == {(names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER)}
-    assert not list((ROOT / "nats").rglob("*.py"))
+async def test_a_server_without_jetstream_is_said(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.conf"
+    plain.write_text("listen: $NATS_LISTEN\nhttp: $NATS_MONITOR\n")
+    async with nats_server(tmp_path, configuration=plain) as server:
+        code, output = await provision(server)
+        assert (code, "JetStream is not enabled" in output) == (1, True), output
+
+
+async def test_refused_credentials_are_said_at_once(tmp_path: Path) -> None:
+    """Not after trying them for ever, and without the password."""
+    closed = write_configuration(tmp_path / "conf", "node.conf", text="authorization { token: t }")
+    async with nats_server(tmp_path, configuration=closed) as server:
+        code, output = await provision(server, NATS_USER="provisioner", NATS_PASSWORD="not-the-password")
+        assert (code, "check NATS_USER" in output, "not-the-password" in output) == (1, True, False), output
+
+
+async def test_an_unreadable_file_is_said() -> None:
+    process = await start_provision(f"nats://{LOOPBACK}:1", NATS_PASSWORD_FILE="/nowhere/password")
+    output, _ = await process.communicate()
+    assert (process.returncode, b"/nowhere/password" in output) == (1, True), output

@@ -1,0 +1,226 @@
+"""`make dev`: all of it on this machine, against a simulated Everest, with a first job shown step by step."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.processes import Child, start
+
+ROOT = Path(__file__).resolve().parent.parent
+SIMULATOR_BIN = ROOT / "tests" / "simulator" / "bin"
+
+READY_SECONDS = 60
+LOOK_SECONDS = 0.1
+STOP_SECONDS = 90  # longer than standalone gives its own children
+LAST_WORDS = 15  # lines of the log that are shown when something ends too early
+REQUEST = {"username": "alice", "operators": {"postgresql": True}}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the demo runs, from the environment."""
+
+    port: int
+    folder: Path
+    key: str
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "demo.log"
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.folder / "simulated.kubeconfig"
+
+
+class EndedEarly(Exception):
+    """A part of the demo ended before it was told to."""
+
+
+def main() -> int:
+    environment = dict(os.environ)
+    place = Place(
+        int(environment.get("PORT") or 8080),
+        Path(environment.get("DATA_DIR") or ".data").resolve(),
+        environment.get("ADMIN_API_KEY") or "changeme",
+    )
+    place.folder.mkdir(parents=True, exist_ok=True)
+    place.log.write_bytes(b"")
+    try:
+        asyncio.run(Demo(place, environment).run())
+    except EndedEarly as error:
+        print("".join(_last_words(place.log)), file=sys.stderr)
+        print(f"{error}; all of the log is in {place.log}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class Demo:
+    def __init__(self, place: Place, environment: Mapping[str, str]) -> None:
+        self._place = place
+        path = os.pathsep.join(
+            [str(SIMULATOR_BIN), str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
+        )
+        self._environment = {
+            **environment,
+            "PATH": path,
+            "KUBECONFIG": str(place.kubeconfig),
+            "PORT": str(place.port),
+            "DATA_DIR": str(place.folder),
+            "ADMIN_API_KEY": place.key,
+            # Runs where the package is installed, and where it only lies.
+            "EVEREST_RBAC_APPLY_CMD": f"{sys.executable} -m handlers.rbac_import",
+        }
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until SIGTERM or Ctrl-C. Raises EndedEarly."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        say(BANNER)
+        with self._place.log.open("ab") as log:
+            async with contextlib.AsyncExitStack() as children:
+                everest = await self._start(children, log.fileno(), "the simulated Everest", *self._simulator())
+                service = await self._start(children, log.fileno(), "standalone", "gateway", "standalone")
+                show = asyncio.create_task(self._show())
+                ends = [asyncio.create_task(self._note_end(child)) for child in (everest, service)]
+                stop = asyncio.create_task(self._stopping.wait())
+                try:
+                    await self._until_stopped(show, stop, ends)
+                finally:
+                    for task in (show, stop, *ends):
+                        task.cancel()
+                    await asyncio.gather(show, stop, *ends, return_exceptions=True)
+
+    def _simulator(self) -> tuple[str, ...]:
+        return (
+            "tests.simulator",
+            "--kubeconfig",
+            str(self._place.kubeconfig),
+            "--data",
+            str(self._place.folder / "simulated-cluster"),
+        )
+
+    async def _start(self, children: contextlib.AsyncExitStack, log: int, name: str, *module: str) -> Child:
+        child = await start(name, [sys.executable, "-m", *module], self._environment, output=log)
+        children.push_async_callback(child.stop, STOP_SECONDS)
+        return child
+
+    async def _until_stopped(
+        self, show: "asyncio.Task[None]", stop: "asyncio.Task[bool]", ends: "list[asyncio.Task[str]]"
+    ) -> None:
+        await asyncio.wait({show, stop, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        if show.done():
+            if isinstance(show.exception(), OSError):
+                raise EndedEarly(f"the gateway does not answer: {show.exception()}")
+            show.result()
+            await asyncio.wait({stop, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._stopping.is_set():
+            raise EndedEarly(next(end.result() for end in ends if end.done()))
+        say("\nStopping: what runs is finished or handed back first.")
+
+    async def _note_end(self, child: Child) -> str:
+        return f"{child.name} ended with {await child.wait()}"
+
+    async def _show(self) -> None:
+        """A first job, from its submit to its end, then what to try next."""
+        await self._wait_until_ready()
+        answer = await self._call("POST", "/bootstrap/users", REQUEST)
+        say(f"POST /bootstrap/users {json.dumps(REQUEST)}\n  202 {json.dumps(answer)}\n")
+        job = await self._follow(answer["job_id"])
+        say(f"  {job['status']}: {job['summary']}\n")
+        say(TRY.format(url=self._place.url, key=self._place.key, job_id=job["job_id"], log=self._place.log))
+
+    async def _wait_until_ready(self) -> None:
+        end = time.monotonic() + READY_SECONDS
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                await self._call("GET", "/readyz")
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+        raise EndedEarly(f"the gateway was not ready in {READY_SECONDS} seconds")
+
+    async def _follow(self, job_id: str) -> dict[str, Any]:
+        """Prints each change of the job's steps until it has ended."""
+        told: set[tuple[str, str]] = set()
+        while True:
+            job = await self._call("GET", f"/jobs/{job_id}")
+            for line in [job["status"]] if job["status"] == "queued" else []:
+                _tell_once(told, "job", line)
+            for step in job["steps"]:
+                _tell_once(told, step["name"], "started")
+                if step["outcome"]:
+                    _tell_once(told, step["name"], step["outcome"])
+            if job["retry_at"]:
+                _tell_once(told, "job", f"{job['reason']}: next try at {job['retry_at']}")
+            if job["status"] in ("succeeded", "failed"):
+                return job
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Raises OSError, which urllib's errors are."""
+        request = urllib.request.Request(
+            self._place.url + path,
+            method=method,
+            headers={"X-Admin-Key": self._place.key, "Content-Type": "application/json"},
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        return await asyncio.to_thread(_fetch, request)
+
+
+def _fetch(request: urllib.request.Request) -> dict[str, Any]:
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return dict(json.load(answer))
+
+
+def _tell_once(told: set[tuple[str, str]], what: str, change: str) -> None:
+    if (what, change) not in told:
+        told.add((what, change))
+        say(f"  {what:<22} {change}")
+
+
+def _last_words(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines(keepends=True)[-LAST_WORDS:]
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+BANNER = """\
+======================================================================================
+  Everest is SIMULATED here: no cluster is touched, and every result says so.
+  NATS, the gateway, the handler and kubectl are the real ones.
+======================================================================================
+"""
+
+TRY = """\
+It serves until Ctrl-C. Try:
+
+  export BASE_URL="{url}"
+  export ADMIN_API_KEY="{key}"
+  curl -sS "$BASE_URL/jobs/{job_id}/result" -H "X-Admin-Key: $ADMIN_API_KEY"
+  curl -sS -X POST "$BASE_URL/bootstrap/users" -H "X-Admin-Key: $ADMIN_API_KEY" -H "Content-Type: application/json" \\
+    -H "Prefer: wait=30" -d '{{"username": "bob", "operators": {{"mongodb": true}}}}'
+  curl -sS "$BASE_URL/accounts/list" -H "X-Admin-Key: $ADMIN_API_KEY"
+  curl -sS "$BASE_URL/tenants/alice" -H "X-Admin-Key: $ADMIN_API_KEY"
+
+Routes: {url}/docs   Log: {log}
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""What nats/ declares agrees with contracts; what is there is changed only where nothing can be lost."""
+
+import re
+from typing import Any
+
+import pytest
+
+from contracts import names
+from gateway.declarations import compare_consumer, compare_stream, read_declarations
+from tests.servers import ROOT
+
+DECLARED = read_declarations(replicas=1, ack_wait_seconds=30)
+STREAMS = {stream["name"]: stream for stream in DECLARED.streams}
+BUCKETS = [f"KV_{bucket}" for bucket in (names.JOBS_BUCKET, names.TENANTS_BUCKET, names.CANCELS_BUCKET)]
+QUEUES = [names.JOBS_STREAM, names.QUERIES_STREAM]
+DAY = 86_400 * 10**9
+PERMISSIONS = (ROOT / "nats" / "permissions.conf").read_text()
+
+
+def test_names_are_those_of_contracts() -> None:
+    """nats/ and contracts/ name the same streams, buckets and consumers, and nothing else."""
+    assert set(STREAMS) == {*QUEUES, names.DEAD_STREAM, *BUCKETS}
+    consumers = {(consumer.stream, consumer.name) for consumer in DECLARED.consumers}
+    assert consumers == {(names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER)}
+    assert not list((ROOT / "nats").rglob("*.py"))
+
+
+def test_subjects_are_those_of_contracts() -> None:
+    """Exactly the kinds of jobs there are, with ids of one token and of two: a mistyped kind finds no stream."""
+    jobs = [names.job_subject(kind, token) for kind in names.JOB_KINDS for token in ("*", "*.*")]
+    assert STREAMS[names.JOBS_STREAM]["subjects"] == jobs
+    assert (
+        names.job_subject(names.QUERY_KINDS[0], "*").replace(names.QUERY_KINDS[0], "*")
+        in (STREAMS[names.QUERIES_STREAM]["subjects"])
+    )
+    assert STREAMS[names.DEAD_STREAM]["subjects"] == [names.dead_subject(">", "")[:-1]]
+    for bucket in BUCKETS:
+        assert STREAMS[bucket]["subjects"] == [f"$KV.{bucket.removeprefix('KV_')}.>"]
+
+
+def test_permissions_name_only_what_exists() -> None:
+    """A renamed stream, bucket or consumer must be renamed in the permissions too."""
+    named = set(re.findall(r"\b(?:KV_everest_\w+|EVEREST_[A-Z]+)", PERMISSIONS))
+    assert named == set(STREAMS)
+    assert set(re.findall(r"\$KV\.(\w+)\.>", PERMISSIONS)) == {
+        names.JOBS_BUCKET,
+        names.TENANTS_BUCKET,
+        names.CANCELS_BUCKET,
+    }
+    for stream, consumer in re.findall(r"(?:NEXT|CONSUMER\.INFO|ACK)\.(EVEREST_\w+)\.(\w+)", PERMISSIONS):
+        assert (stream, consumer) in {(part.stream, part.name) for part in DECLARED.consumers}
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_queues_refuse_rather_than_drop(name: str) -> None:
+    """A queued job cannot be pushed out, expire, be purged or be queued twice."""
+    stream = STREAMS[name]
+    assert (stream["retention"], stream["storage"], stream["discard"]) == ("workqueue", "file", "new")
+    assert (stream["max_msgs_per_subject"], stream["discard_new_per_subject"]) == (1, True)
+    assert (stream["deny_delete"], stream["deny_purge"], stream["max_age"]) == (True, True, 0)
+    assert stream["allow_msg_ttl"] is (name == names.QUERIES_STREAM), "a publisher's time to live would drop a job"
+    assert stream["max_bytes"] > 0
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_buckets_are_read_from_the_leader(name: str) -> None:
+    """Direct reads are stale; a purge or roll-up would make a job unknown."""
+    stream = STREAMS[name]
+    assert (stream["allow_direct"], stream["allow_rollup_hdrs"], stream["deny_delete"], stream["deny_purge"]) == (
+        False,
+        False,
+        True,
+        True,
+    )
+    assert (stream["discard"], stream["max_msgs_per_subject"], stream["storage"]) == ("new", 1, "file")
+    assert stream["max_age"] == (DAY if name == f"KV_{names.CANCELS_BUCKET}" else 0)
+
+
+def test_consumers_wait_half_a_lease() -> None:
+    """The handlers read their lease from the consumer."""
+    for consumer in DECLARED.consumers:
+        assert consumer.config["ack_wait"] == 30 * 10**9
+        assert (consumer.config["max_deliver"], consumer.config["max_ack_pending"]) == (-1, 100_000)
+        assert not consumer.config["backoff"], "it would replace ack_wait"
+
+
+@pytest.mark.parametrize(
+    ("drift", "changed", "refused"),
+    [
+        ({}, (), ()),
+        ({"max_bytes": 1}, ("max_bytes",), ()),
+        ({"max_bytes": -1}, (), ()),  # an operator who gave more keeps it
+        ({"max_age": DAY}, ("max_age",), ()),
+        ({"num_replicas": 3}, (), ("num_replicas",)),
+        ({"deny_purge": False, "allow_direct": True}, ("allow_direct", "deny_purge"), ()),
+        ({"subjects": ["everest.v1.jobs.bootstrap.*"]}, ("subjects",), ()),
+        ({"subjects": ["everest.v1.jobs.>"]}, (), ("subjects",)),
+        ({"retention": "limits"}, (), ("retention",)),
+        ({"storage": "memory"}, (), ("storage",)),
+        ({"discard": "old"}, (), ("discard",)),
+        ({"allow_msg_ttl": True}, (), ("allow_msg_ttl",)),
+        ({"max_msgs_per_subject": 2}, (), ("max_msgs_per_subject",)),
+    ],
+)
+def test_a_stream_changes_only_where_nothing_is_lost(
+    drift: dict[str, Any], changed: tuple[str, ...], refused: tuple[str, ...]
+) -> None:
+    """Limits grow, guards are added; what could lose jobs or copies of them is for a person."""
+    wanted = STREAMS[names.JOBS_STREAM]
+    found = compare_stream({**wanted, **drift}, wanted)
+    assert found.changed == changed
+    assert tuple(reason.split()[0] for reason in found.refused) == refused
+    for key in drift:
+        assert found.config[key] == (wanted[key] if key in changed else drift[key])
+
+
+def test_what_the_server_leaves_out_is_no_drift() -> None:
+    """Its answers hold no false, zero or empty members."""
+    wanted = STREAMS[names.JOBS_STREAM]
+    assert compare_stream({key: value for key, value in wanted.items() if value}, wanted).changed == ()
+
+
+@pytest.mark.parametrize(
+    ("drift", "changed", "refused"),
+    [
+        ({"ack_wait": 1, "filter_subject": "x", "backoff": [1, 2]}, ("ack_wait", "backoff", "filter_subject"), 0),
+        ({"deliver_policy": "new"}, (), 1),
+        ({"ack_policy": "none"}, (), 1),
+    ],
+)
+def test_a_consumer_changes_where_the_server_lets_it(
+    drift: dict[str, Any], changed: tuple[str, ...], refused: int
+) -> None:
+    """What the server never changes is for a person: the consumer has to be made anew."""
+    wanted = DECLARED.consumers[0].config
+    found = compare_consumer({**wanted, **drift}, wanted)
+    assert (found.changed, len(found.refused)) == (changed, refused)
