@@ -1,0 +1,380 @@
+"""Accounts: each role can do its work and no more; a publisher reaches its own jobs and nothing else."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import nats
+import nats.errors
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from contracts import names
+from contracts.records import encode_record
+from contracts.settings import NatsSettings
+from gateway.jetstream import make_user_key
+from handlers.jetstream import JetStream
+from handlers.jetstream import connect as connect_handler
+from tests.gateways import Gateway, claimed_record, running_gateway, succeeded_record
+from tests.publishers import Publisher, make_publisher
+from tests.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PASSWORDS = {role: f"secret-of-{role}" for role in ("gateway", "handler", "provisioner")}
+VARIABLES = {f"NATS_{role.upper()}_PASSWORD": password for role, password in PASSWORDS.items()}
+JOBS = "everest.v1.jobs.bootstrap"
+BODY = b'{"username": "carol"}'
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def publishers(tmp_path_factory: pytest.TempPathFactory) -> list[Publisher]:
+    folder = tmp_path_factory.mktemp("publishers")
+    return [await make_publisher(folder, name) for name in ("portal", "billing")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory, publishers: list[Publisher]) -> AsyncIterator[NatsServer]:
+    folder = tmp_path_factory.mktemp("secured")
+    blocks = "\n".join(publisher.block for publisher in publishers)
+    configuration = write_configuration(folder / "conf", "node.conf", "accounts.conf", publishers=blocks)
+    async with nats_server(folder, configuration=configuration, variables=VARIABLES) as running:
+        await running.provision(NATS_USER="provisioner", NATS_PASSWORD=PASSWORDS["provisioner"])
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(server: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+    credentials = {"NATS_USER": "gateway", "NATS_PASSWORD": PASSWORDS["gateway"]}
+    async with running_gateway(server.url, tmp_path_factory.mktemp("gateway"), **credentials) as running:
+        yield running
+
+
+@asynccontextmanager
+async def as_handler(server: NatsServer) -> AsyncIterator[JetStream]:
+    settings = NatsSettings(nats_url=server.url, nats_user="handler", nats_password=PASSWORDS["handler"])
+    jetstream = await connect_handler(settings, "a test", lambda: None)
+    try:
+        yield jetstream
+    finally:
+        await jetstream.close()
+
+
+class Intruder:
+    """A connection with a role's credentials, and what the server held against it."""
+
+    def __init__(self) -> None:
+        self.client = Client()
+        self._violations: asyncio.Queue[str] = asyncio.Queue()
+
+    async def on_error(self, error: Exception) -> None:
+        if "permissions violation" in str(error).lower():
+            self._violations.put_nowait(str(error).lower())
+
+    async def expect_refusal(self, subject: str) -> None:
+        """Fails when the server held nothing against the subject."""
+        violation = await asyncio.wait_for(self._violations.get(), LIMIT_SECONDS)
+        assert f'"{subject.lower()}"' in violation
+
+
+@asynccontextmanager
+async def intruding(server: NatsServer, role: str, publishers: list[Publisher]) -> AsyncIterator[Intruder]:
+    intruder = Intruder()
+    credentials: dict[str, object] = {"user": role, "password": PASSWORDS.get(role)}
+    for publisher in publishers:
+        if publisher.name == role:
+            credentials = {"nkeys_seed": str(publisher.seed_file)}
+    prefix = f"_INBOX_{role}".encode()
+    await intruder.client.connect(server.url, inbox_prefix=prefix, error_cb=intruder.on_error, **credentials)  # type: ignore[arg-type]
+    try:
+        yield intruder
+    finally:
+        await intruder.client.close()
+
+
+async def finish_next(handler: JetStream, kind: str = "bootstrap") -> str:
+    """Takes a job as a handler does, from the fetch to the acknowledgement; gives its id."""
+    consumer = names.QUERIES_CONSUMER if names.is_query(kind) else names.JOBS_CONSUMER
+    source = handler.source(names.stream_of(kind), consumer)
+    await source.bind()
+    delivery = await source.fetch()
+    assert delivery is not None
+    job_id = names.read_subject(delivery.subject).job_id
+    assert job_id is not None
+    await handler.tenants.read("carol")
+    entry = await handler.jobs.read(job_id)
+    record = claimed_record(job_id, kind, delivery.body)
+    revision = await handler.jobs.write(job_id, encode_record(record), last=entry.revision)
+    await handler.cancels.read(job_id)
+    await delivery.extend()
+    await handler.publish_event(job_id, b"{}")
+    await handler.jobs.write(job_id, encode_record(succeeded_record(record)), last=revision, ttl_seconds=60)
+    await delivery.acknowledge()
+    await source.count_pending()
+    return job_id
+
+
+async def test_each_role_can_do_its_work(server: NatsServer, gateway: Gateway, publishers: list[Publisher]) -> None:
+    """The whole life of jobs, and after it the server's log holds not one violation."""
+    async with as_handler(server) as handler, publishers[0].connected(server) as portal:
+        job_id = await gateway.submit()
+        assert await finish_next(handler) == job_id
+        assert (await gateway.wait_until(f"/jobs/{job_id}/result", 200)).json()["overall_status"] == "succeeded"
+        await portal.jetstream().publish(f"{JOBS}.order-1", BODY)
+        assert await finish_next(handler) == "portal.order-1"
+        entry = await handler.tenants.read("carol")
+        await handler.tenants.write("carol", b"portal.order-1", last=entry.revision)
+        assert not await handler.holds_message(names.JOBS_STREAM, f"{JOBS}.portal.order-1")
+        await handler.write_dead_letter(names.dead_subject("bootstrap", "seq-1"), b"x", {})
+        await handler.write_dead_letter(names.dead_subject("bootstrap", "a.b"), b"x", {})
+        await exercise_gateway(gateway, handler)
+    log = server.read_log()
+    assert "violation" not in log.lower(), [line for line in log.splitlines() if "iolation" in line]
+
+
+async def exercise_gateway(gateway: Gateway, handler: JetStream) -> None:
+    """A query, a cancel of a queued and of a running job, a retry, a list, the tenant's page, metrics, events."""
+    query = asyncio.create_task(gateway.api.get("/accounts/list"))
+    await finish_next(handler, "accounts-list")
+    await query
+    queued = await gateway.submit(username="dave")
+    assert (await gateway.api.post(f"/jobs/{queued}/cancel")).status_code == 202
+    await gateway.wait_until(f"/jobs/{queued}/result", 200)
+    assert (await gateway.api.post(f"/jobs/{queued}/retry")).status_code == 202
+    source = handler.source(names.JOBS_STREAM, names.JOBS_CONSUMER)
+    await source.bind()
+    for _ in range(2):  # the cancelled one's message is still there, and then the retried one's
+        delivery = await source.fetch()
+        assert delivery is not None
+        entry = await handler.jobs.read(queued)
+        record = claimed_record(queued, "bootstrap", delivery.body)
+        await handler.jobs.write(queued, encode_record(record), last=entry.revision)
+        break
+    assert (await gateway.api.post(f"/jobs/{queued}/cancel")).status_code == 202
+    assert (await handler.cancels.read(queued)).value
+    await delivery.terminate("cancelled")
+    assert (await gateway.api.get("/jobs")).status_code == 200
+    page = asyncio.create_task(gateway.api.get("/tenants/carol"))
+    await finish_next(handler, "tenant")
+    await page
+    assert (await gateway.nobody.get("/metrics")).status_code == 200
+
+
+FORBIDDEN_SUBJECTS = [">", "_INBOX.>", "_INBOX_provisioner.>", "$KV.>", "everest.v1.jobs.>", "$JS.>"]
+
+
+@pytest.mark.parametrize("role", ["gateway", "handler", "portal"])
+@pytest.mark.parametrize("subject", FORBIDDEN_SUBJECTS)
+async def test_nobody_listens_to_others(
+    server: NatsServer, publishers: list[Publisher], role: str, subject: str
+) -> None:
+    """Neither to answers for others, nor to jobs, records or events as a whole."""
+    async with intruding(server, role, publishers) as intruder:
+        await intruder.client.subscribe(subject)
+        await intruder.expect_refusal(subject)
+
+
+DESTRUCTIVE = [
+    f"$JS.API.STREAM.PURGE.KV_{names.JOBS_BUCKET}",
+    f"$JS.API.STREAM.DELETE.{names.JOBS_STREAM}",
+    f"$JS.API.STREAM.UPDATE.{names.JOBS_STREAM}",
+    f"$JS.API.STREAM.MSG.DELETE.{names.JOBS_STREAM}",
+    "$JS.API.STREAM.CREATE.MINE",
+    f"$JS.API.CONSUMER.DELETE.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}",
+    f"$JS.API.CONSUMER.DURABLE.CREATE.{names.JOBS_STREAM}.mine",
+    f"$JS.API.CONSUMER.CREATE.{names.JOBS_STREAM}",
+]
+OF_HANDLERS = [
+    f"$JS.API.CONSUMER.MSG.NEXT.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}",
+    f"$JS.ACK.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}.1.1.1.1.0",
+    f"$KV.{names.TENANTS_BUCKET}.alice",
+    "everest.v1.dead.bootstrap.x",
+]
+OF_GATEWAYS = [f"{JOBS}.x", "everest.v1.queries.accounts-list.x", f"$KV.{names.CANCELS_BUCKET}.x", "_R_.x"]
+OF_BOTH = [f"$KV.{names.JOBS_BUCKET}.victim", f"$JS.API.STREAM.MSG.GET.KV_{names.JOBS_BUCKET}", f"{JOBS}.billing.x"]
+ATTACKS = [
+    *[(role, subject) for role in ("gateway", "handler", "portal") for subject in DESTRUCTIVE],
+    *[(role, "_INBOX_provisioner.x") for role in ("gateway", "handler", "portal")],
+    *[(role, subject) for role in ("gateway", "portal") for subject in OF_HANDLERS],
+    *[("handler", subject) for subject in OF_GATEWAYS],
+    *[("portal", subject) for subject in (*OF_BOTH, *OF_GATEWAYS[1:])],
+    ("portal", "everest.v1.events.order-1"),
+    ("portal", "everest.v1.status.billing.order-1"),
+    ("provisioner", f"$KV.{names.JOBS_BUCKET}.victim"),
+]
+
+
+@pytest.mark.parametrize(("role", "subject"), ATTACKS)
+async def test_nobody_sends_what_is_not_his(
+    server: NatsServer, publishers: list[Publisher], role: str, subject: str
+) -> None:
+    """Each is refused by the server itself."""
+    async with intruding(server, role, publishers) as intruder:
+        await intruder.client.publish(subject, b"{}")
+        await intruder.expect_refusal(subject)
+
+
+@pytest.mark.parametrize("password", ["", "wrong"])
+async def test_nobody_comes_in_without_credentials(server: NatsServer, password: str) -> None:
+    credentials = {"user": "gateway", "password": password} if password else {}
+    with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
+        await nats.connect(server.url, allow_reconnect=False, **credentials)  # type: ignore[arg-type]
+
+
+async def test_a_publisher_follows_its_own_jobs_only(
+    server: NatsServer, gateway: Gateway, publishers: list[Publisher]
+) -> None:
+    """Two services' order-42 are two jobs, each with its caller proved; each sees its own status and events."""
+    heard: dict[str, list[str]] = {"portal": [], "billing": []}
+    async with (
+        as_handler(server) as handler,
+        publishers[0].connected(server) as portal,
+        publishers[1].connected(server) as billing,
+    ):
+        for client, name in ((portal, "portal"), (billing, "billing")):
+
+            async def hear(message: Msg, name: str = name) -> None:
+                heard[name].append(message.subject)
+
+            # The widest that the server lets it ask for.
+            await client.subscribe("everest.v1.events.>", cb=hear)
+            await client.jetstream().publish(f"{JOBS}.order-42", BODY)
+            with pytest.raises(nats.js.errors.APIError, match="per subject"):
+                await client.jetstream().publish(f"{JOBS}.order-42", BODY)
+        statuses = [
+            json.loads((await client.request("everest.v1.status.order-42", b"", timeout=LIMIT_SECONDS)).data)
+            for client in (portal, billing)
+        ]
+        assert [(status["job_id"], status["caller"], status["status"]) for status in statuses] == [
+            ("portal.order-42", "portal", "queued"),
+            ("billing.order-42", "billing", "queued"),
+        ]
+        assert {await finish_next(handler), await finish_next(handler)} == {"portal.order-42", "billing.order-42"}
+        answer = await gateway.wait_until("/jobs/portal.order-42/result", 200)
+        assert answer.json()["overall_status"] == "succeeded"
+        unknown = json.loads((await portal.request("everest.v1.status.order-43", b"", timeout=LIMIT_SECONDS)).data)
+        assert unknown["code"] == "job_not_found"
+        await wait_for(lambda: all(heard.values()))
+        assert heard == {"portal": ["everest.v1.events.order-42"], "billing": ["everest.v1.events.order-42"]}
+
+
+async def test_a_reply_subject_overwrites_nothing(
+    server: NatsServer, gateway: Gateway, publishers: list[Publisher]
+) -> None:
+    """The server checks no permission on a reply: its acknowledgement must not land in a record or become a job."""
+    async with as_handler(server) as handler, publishers[0].connected(server) as portal:
+        revision = await handler.jobs.write("victim", b"as it was", last=0)
+        state = await count_jobs(gateway)
+        for number, reply in enumerate(
+            (f"$KV.{names.JOBS_BUCKET}.victim", f"{JOBS}.made-by-an-ack", "_INBOX_gateway.x")
+        ):
+            await portal.publish(f"{JOBS}.attack-{number}", BODY, reply=reply)
+            await portal.publish(f"everest.v1.status.attack-{number}", b"", reply=reply)
+        await portal.flush()
+        for number in range(3):
+            assert await wait_for_message(handler, f"{JOBS}.portal.attack-{number}")
+        assert await count_jobs(gateway) == state + 3
+        entry = await handler.jobs.read("victim")
+        assert (entry.value, entry.revision) == (b"as it was", revision)
+        for _ in range(3):
+            await finish_next(handler)
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_taken"),
+    [
+        ({"Nats-TTL": "1s"}, False),
+        ({"Nats-Rollup": "all"}, False),
+        ({"Nats-Msg-Id": "squatted"}, True),
+        ({"Nats-Expected-Last-Sequence": "0"}, False),
+    ],
+)
+async def test_headers_of_a_publisher_harm_nobody(
+    server: NatsServer, gateway: Gateway, publishers: list[Publisher], headers: dict[str, str], is_taken: bool
+) -> None:
+    """No message with a time to live, no roll-up of others' messages; an id in a header keeps no other job out."""
+    async with as_handler(server) as handler, publishers[0].connected(server) as portal:
+        before = await count_jobs(gateway)
+        try:
+            await portal.jetstream().publish(f"{JOBS}.headed", BODY, headers=headers)
+        except nats.js.errors.APIError:
+            assert not is_taken
+        else:
+            assert is_taken
+        job_id = await gateway.submit()
+        assert await count_jobs(gateway) == before + 1 + is_taken
+        finished = {await finish_next(handler) for _ in range(1 + is_taken)}
+        assert job_id in finished
+
+
+async def test_a_mistyped_subject_is_refused(server: NatsServer, publishers: list[Publisher]) -> None:
+    """Nothing is stored where no handler looks: a publisher may not send it, and for others no stream takes it."""
+    async with intruding(server, "portal", publishers) as intruder:
+        for subject in ("everest.v1.jobs.bootsrap.x", f"{JOBS}.a.b"):
+            await intruder.client.publish(subject, BODY)
+            await intruder.expect_refusal(subject)
+    async with intruding(server, "provisioner", publishers) as intruder:
+        answer = await intruder.client.request("$JS.API.STREAM.NAMES", b'{"subject": "everest.v1.jobs.bootsrap.x"}')
+        assert json.loads(answer.data)["streams"] is None
+
+
+async def test_an_account_cannot_import_what_is_anothers(tmp_path: Path) -> None:
+    """A block that claims another's jobs is refused when the configuration is read."""
+    thief = await make_publisher(tmp_path, "thief")
+    block = thief.block.replace(".thief.*", ".portal.*")
+    configuration = write_configuration(tmp_path / "conf", "node.conf", "accounts.conf", publishers=block)
+    running = NatsServer(tmp_path / "nats", configuration=configuration, variables=VARIABLES)
+    try:
+        with pytest.raises(AssertionError, match="import not authorized"):
+            await running.start()
+    finally:
+        await running.stop()
+
+
+async def test_nkeys_open_the_same_doors(tmp_path: Path) -> None:
+    """The server holds public keys only; the seed of another user opens nothing."""
+    keys = {role: make_user_key() for role in (*PASSWORDS, "stranger")}
+    files = {role: tmp_path / f"{role}.nk" for role in keys}
+    for role, (_, seed) in keys.items():
+        files[role].write_text(seed)
+    variables = {f"NATS_{role.upper()}_NKEY": keys[role][0] for role in PASSWORDS}
+    configuration = write_configuration(tmp_path / "conf", "node.conf", "accounts-nkeys.conf")
+    async with nats_server(tmp_path, configuration=configuration, variables=variables) as running:
+        await running.provision(NATS_NKEY_FILE=str(files["provisioner"]))
+        async with running_gateway(running.url, tmp_path, NATS_NKEY_FILE=str(files["gateway"])) as gateway:
+            job_id = await gateway.submit()
+            settings = NatsSettings(nats_url=running.url, nats_nkey_file=str(files["handler"]))
+            handler = await connect_handler(settings, "a test", lambda: None)
+            assert await finish_next(handler) == job_id
+            await handler.close()
+        with pytest.raises(AssertionError, match=r"(?i)authorization"):
+            await running.provision(NATS_NKEY_FILE=str(files["stranger"]))
+
+
+async def count_jobs(gateway: Gateway) -> int:
+    """Messages of the job stream, by the gateway's own measure."""
+    text = (await gateway.nobody.get("/metrics")).text
+    found = re.search(rf'everest_bootstrap_stream_messages{{stream="{names.JOBS_STREAM}"}} (\S+)', text)
+    assert found is not None, text
+    return int(float(found[1]))
+
+
+async def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(LIMIT_SECONDS * 20):
+        if condition():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+async def wait_for_message(handler: JetStream, subject: str) -> bool:
+    for _ in range(LIMIT_SECONDS * 20):
+        if await handler.holds_message(names.JOBS_STREAM, subject):
+            return True
+        await asyncio.sleep(0.05)
+    return False
