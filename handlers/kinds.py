@@ -7,12 +7,13 @@ from contracts.records import JobRecord, Outcome
 from contracts.requests import BootstrapRequest, Operators, Request
 from handlers.bootstrap import STEPS
 from handlers.execution import Plan, PlannedStep
+from handlers.facts import ClusterFacts
 from handlers.queries import QUERIES, QueryContext
 from handlers.settings import HandlerSettings
 from handlers.workflow import RunCommand, Step, StepContext, StepResult
 
 
-def make_plan(settings: HandlerSettings, record: JobRecord, request: Request) -> Plan:
+def make_plan(settings: HandlerSettings, facts: ClusterFacts, record: JobRecord, request: Request) -> Plan:
     """The plan of a job. What its first claim resolved stays, whatever the settings are by now."""
     if not isinstance(request, BootstrapRequest):
         return _plan_query(settings, record.kind, request)
@@ -20,13 +21,13 @@ def make_plan(settings: HandlerSettings, record: JobRecord, request: Request) ->
         effective = request.with_operators(settings.default_operators)
     else:
         effective = request.with_operators(Operators(**record.inputs["operators"]).wanted)
-    steps = tuple(_plan_step(settings, step, effective) for step in STEPS)
+    steps = tuple(_plan_step(settings, facts, step, effective) for step in STEPS)
     return Plan(asdict(effective), steps, lambda ended: summarize_bootstrap(ended, effective))
 
 
-def _plan_step(settings: HandlerSettings, step: Step, request: BootstrapRequest) -> PlannedStep:
+def _plan_step(settings: HandlerSettings, facts: ClusterFacts, step: Step, request: BootstrapRequest) -> PlannedStep:
     async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
-        return await step.ensure(StepContext(record, request, run, settings))
+        return await step.ensure(StepContext(record, request, run, settings, facts))
 
     return PlannedStep(step.name, ensure, step.can_be_cut)
 

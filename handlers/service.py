@@ -18,6 +18,7 @@ from handlers.clock import monotonic
 from handlers.commands import Commands, child_environment
 from handlers.consumer import Consumer
 from handlers.execution import Workshop
+from handlers.facts import ClusterFacts
 from handlers.jetstream import JetStream, NotProvisioned, Source, Unanswered, connect
 from handlers.kinds import make_plan
 from handlers.kubeconfig import is_simulated
@@ -86,7 +87,7 @@ async def _work(
         simulated=is_simulated(settings.kubeconfig),
     )
     tenants = Tenants(jetstream.tenants, jetstream.jobs, partial(_is_queued, jetstream))
-    plan = partial(make_plan, settings)
+    plan = partial(make_plan, settings, ClusterFacts())
     consumers = []
     for source, count in ((jobs, settings.handler_concurrency), (queries, _QUERY_SLOTS)):
         slots = Slots(count)

@@ -2,13 +2,16 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contracts.codes import Failure
 from contracts.records import CredentialsSecret, JobRecord, Outcome
 from contracts.requests import BootstrapRequest
 from handlers.commands import Command, Completed
 from handlers.settings import HandlerSettings
+
+if TYPE_CHECKING:
+    from handlers.facts import ClusterFacts  # whose tools raise what is declared here
 
 RunCommand = Callable[[Command], Awaitable[Completed]]
 
@@ -21,6 +24,7 @@ class StepContext:
     request: BootstrapRequest  # effective: default operators are filled in
     run: RunCommand
     settings: HandlerSettings
+    facts: "ClusterFacts"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,109 @@
+"""The step apply_rbac_policy: the tenant's role, handed to the configured command in a private file."""
+
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from contracts.codes import CODES, Failure, Nature
+from contracts.records import Outcome
+from contracts.requests import BootstrapRequest
+from handlers.commands import Command, Completed
+from handlers.failures import explain, find_reason
+from handlers.kubectl import Kubectl
+from handlers.outputs import clean
+from handlers.workflow import StepContext, StepFailed, StepResult
+
+_RIGHTS = (
+    ("namespaces", "read", "{namespace}"),
+    ("database-engines", "read", "{namespace}/*"),
+    ("database-clusters", "read", "{namespace}/*"),
+    ("database-clusters", "update", "{namespace}/*"),
+    ("database-clusters", "create", "{namespace}/*"),
+    ("database-clusters", "delete", "{namespace}/*"),
+    ("database-cluster-credentials", "read", "{namespace}/*"),
+)
+_UNSET = "EVEREST_RBAC_APPLY_CMD is not set: no role was bound. everest-rbac-import is the recommended command."
+_UNENFORCED = 'Everest enforces no RBAC (`enabled` of everest-rbac is not "true"): everybody may do everything.'
+
+
+async def ensure_access(context: StepContext) -> StepResult:
+    template = context.settings.everest_rbac_apply_cmd
+    if not template:
+        return StepResult(Outcome.SKIPPED, None, (_UNSET,), rbac_applied=False)
+    with _private_file(render_policy(context.request)) as path:
+        argv = _resolve(template, path)
+        completed = await context.run(Command(argv, time_limit_seconds=context.settings.subprocess_timeout))
+    if completed.exit_code != 0:
+        raise StepFailed(_explain(completed), completed)
+    enforced = _read_enforced(completed)
+    warnings = (_UNENFORCED,) if enforced is False else ()
+    return StepResult(Outcome.APPLIED, completed, warnings, rbac_applied=True, rbac_enforced=enforced)
+
+
+def render_policy(request: BootstrapRequest) -> str:
+    """Casbin's lines, as Everest reads them."""
+    role = f"role:{request.username}"
+    lines = [f"p, {role}, {what}, {may}, {on.format(namespace=request.namespace)}" for what, may, on in _RIGHTS]
+    return "\n".join([*lines, f"g, {request.username}, {role}", ""])
+
+
+async def find_roles_with_access(kubectl: Kubectl, namespace: str) -> list[str]:
+    """Subjects of everest-rbac whose rules name the namespace. Raises StepFailed."""
+    found = await kubectl.get("configmap", "everest-rbac", "everest-system")
+    lines = ((found or {}).get("data") or {}).get("policy.csv", "").splitlines()
+    rules = [[field.strip() for field in line.split(",")] for line in lines]
+    subjects = {rule[1] for rule in rules if len(rule) == 5 and rule[0] == "p" and _is_in(rule[4], namespace)}
+    users = {rule[1] for rule in rules if len(rule) >= 3 and rule[0] == "g" and rule[2] in subjects}
+    return sorted(subjects | users)
+
+
+def _is_in(target: str, namespace: str) -> bool:
+    return target == namespace or target.startswith(f"{namespace}/")
+
+
+@contextmanager
+def _private_file(policy: str) -> Iterator[Path]:
+    """Nobody else may read it, and it is gone afterwards, also when the step is cut."""
+    folder = Path(tempfile.mkdtemp(prefix="everest-bootstrap-"))  # mode 0700
+    try:
+        path = folder / "policy.csv"
+        path.touch(mode=0o600)
+        path.write_text(policy)
+        yield path
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _resolve(template: str, path: Path) -> tuple[str, ...]:
+    """Split as a shell would, and run without one."""
+    try:
+        words = shlex.split(template)
+    except ValueError as error:
+        raise StepFailed(Failure("rbac_command_failed", f"EVEREST_RBAC_APPLY_CMD cannot be split: {error}")) from None
+    if any("{file}" in word for word in words):
+        return tuple(word.replace("{file}", str(path)) for word in words)
+    return (*words, "--file", str(path))
+
+
+def _read_enforced(completed: Completed) -> bool | None:
+    """What everest-rbac-import says; None from a command that does not tell."""
+    said = completed.stdout.decode(errors="replace").splitlines()
+    return True if "rbac_enforced=true" in said else False if "rbac_enforced=false" in said else None
+
+
+def _explain(completed: Completed) -> Failure:
+    """everest-rbac-import names the code; of another command only outages and conflicts are known for sure."""
+    stderr = clean(completed.stderr)
+    word, _, rest = stderr.partition(": ")
+    code, _, message = rest.partition(": ")
+    if word == "error" and code in CODES:
+        reason, _, hint = message.partition("\nhint: ")
+        return Failure(code, reason.strip(), hint.strip().partition("\n")[0])
+    known = explain(completed)
+    if known.nature in (Nature.INFRASTRUCTURE, Nature.TRANSIENT):
+        return known
+    reason = find_reason(stderr) or f"exit code {completed.exit_code}"
+    return Failure("rbac_command_failed", f"`{completed.command}` failed: {reason}")
