@@ -3,8 +3,9 @@
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from contracts.codes import CODES, Failure, Nature
@@ -14,6 +15,7 @@ from handlers.commands import Command, Completed
 from handlers.failures import explain, find_reason
 from handlers.kubectl import Kubectl
 from handlers.outputs import clean
+from handlers.policy import InvalidPolicy, Rule, parse_rules
 from handlers.workflow import StepContext, StepFailed, StepResult
 
 _RIGHTS = (
@@ -25,12 +27,13 @@ _RIGHTS = (
     ("database-clusters", "delete", "{namespace}/*"),
     ("database-cluster-credentials", "read", "{namespace}/*"),
 )
+_OF_STEPS = (Nature.PERMANENT, Nature.TRANSIENT, Nature.INFRASTRUCTURE)
 _UNSET = "EVEREST_RBAC_APPLY_CMD is not set: no role was bound. everest-rbac-import is the recommended command."
 _UNENFORCED = 'Everest enforces no RBAC (`enabled` of everest-rbac is not "true"): everybody may do everything.'
 
 
 async def ensure_access(context: StepContext) -> StepResult:
-    template = context.settings.everest_rbac_apply_cmd
+    template = (context.settings.everest_rbac_apply_cmd or "").strip()
     if not template:
         return StepResult(Outcome.SKIPPED, None, (_UNSET,), rbac_applied=False)
     with _private_file(render_policy(context.request)) as path:
@@ -50,18 +53,33 @@ def render_policy(request: BootstrapRequest) -> str:
     return "\n".join([*lines, f"g, {request.username}, {role}", ""])
 
 
-async def find_roles_with_access(kubectl: Kubectl, namespace: str) -> list[str]:
-    """Subjects of everest-rbac whose rules name the namespace. Raises StepFailed."""
+async def find_subjects_with_access(kubectl: Kubectl, request: BootstrapRequest) -> list[str]:
+    """Roles and users to whom everest-rbac gives rights in the namespace, but for the tenant and the administrator.
+
+    Raises StepFailed.
+    """
     found = await kubectl.get("configmap", "everest-rbac", "everest-system")
-    lines = ((found or {}).get("data") or {}).get("policy.csv", "").splitlines()
-    rules = [[field.strip() for field in line.split(",")] for line in lines]
-    subjects = {rule[1] for rule in rules if len(rule) == 5 and rule[0] == "p" and _is_in(rule[4], namespace)}
-    users = {rule[1] for rule in rules if len(rule) >= 3 and rule[0] == "g" and rule[2] in subjects}
-    return sorted(subjects | users)
+    try:
+        rules = parse_rules(((found or {}).get("data") or {}).get("policy.csv", ""))
+    except InvalidPolicy as error:
+        raise StepFailed(Failure("stored_policy_invalid", f"The stored policy is invalid: {error}.")) from None
+    expected = {f"{prefix}{name}" for prefix in ("", "role:") for name in (request.username, "admin")}
+    return sorted(_find_subjects(rules, request.namespace) - expected)
 
 
-def _is_in(target: str, namespace: str) -> bool:
-    return target == namespace or target.startswith(f"{namespace}/")
+def _find_subjects(rules: Iterable[Rule], namespace: str) -> set[str]:
+    rules = tuple(rules)
+    subjects = {rule.subject for rule in rules if rule.kind == "p" and _reaches(rule, namespace)}
+    return subjects | {rule.subject for rule in rules if rule.kind == "g" and rule.fields[1] in subjects}
+
+
+def _reaches(rule: Rule, namespace: str) -> bool:
+    """Whether its object is the namespace or in it. A pattern's `*` ends at the `/` (doublestar, as in Everest)."""
+    what, pattern = rule.fields[1], rule.fields[3]
+    first, slash, _ = pattern.partition("/")
+    if not slash and not fnmatchcase("namespaces", what):
+        return False  # objects of other kinds are in a namespace, or in none
+    return fnmatchcase(namespace, first)
 
 
 @contextmanager
@@ -99,7 +117,7 @@ def _explain(completed: Completed) -> Failure:
     stderr = clean(completed.stderr)
     word, _, rest = stderr.partition(": ")
     code, _, message = rest.partition(": ")
-    if word == "error" and code in CODES:
+    if word == "error" and code in CODES and CODES[code].nature in _OF_STEPS:
         reason, _, hint = message.partition("\nhint: ")
         return Failure(code, reason.strip(), hint.strip().partition("\n")[0])
     known = explain(completed)

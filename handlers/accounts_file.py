@@ -48,10 +48,10 @@ def read_hash(users: str, username: str) -> bytes | None:
     block = _find_block(users, username)
     if block is None:
         return None
-    match = re.search(r"^ +passwordHash:(.*(?:\n {4,}.*)*)$", block, re.MULTILINE)
+    match = re.search(r"^( +)passwordHash:(.*(?:\n\1 .*)*)$", block, re.MULTILINE)  # and lines that continue it
     if match is None:
-        raise UnreadableAccounts("an account without a passwordHash")
-    return _read_scalar(" ".join(line.strip() for line in match[1].split("\n")).strip())
+        raise UnreadableAccounts("it has no passwordHash")
+    return _read_scalar(" ".join(line.strip() for line in match[2].split("\n")).strip())
 
 
 def _find_block(users: str, username: str) -> str | None:
@@ -63,16 +63,16 @@ def _find_block(users: str, username: str) -> str | None:
 def _read_scalar(text: str) -> bytes:
     try:
         if text.startswith("!!binary"):
-            value = text.removeprefix("!!binary").strip().strip("\"'").removeprefix("|").replace(" ", "")
+            value = text.removeprefix("!!binary").strip().strip("\"'").lstrip("|-").replace(" ", "")
             return base64.b64decode(value, validate=True)
         if text.startswith('"'):
             return re.sub(r"\\(x..|u....|U........|.)", _unescape, text[1:-1]).encode()
     except (binascii.Error, ValueError) as error:
-        raise UnreadableAccounts(str(error)) from None
+        raise UnreadableAccounts(f"its passwordHash is broken: {error}") from None
     if text.startswith("'"):
         return text[1:-1].replace("''", "'").encode()
     if text[:1] in ("|", ">", "&", "*", ""):
-        raise UnreadableAccounts("a hash in a form that Everest does not write")
+        raise UnreadableAccounts("its passwordHash has a form that Everest does not write")
     return text.encode()
 
 

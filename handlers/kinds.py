@@ -8,9 +8,10 @@ from contracts.requests import BootstrapRequest, Operators, Request
 from handlers.bootstrap import STEPS
 from handlers.execution import Plan, PlannedStep
 from handlers.facts import ClusterFacts
+from handlers.kubeconfig import check_kubeconfig
 from handlers.queries import QUERIES, QueryContext
 from handlers.settings import HandlerSettings
-from handlers.workflow import RunCommand, Step, StepContext, StepResult
+from handlers.workflow import RunCommand, Step, StepContext, StepFailed, StepResult
 
 
 def make_plan(settings: HandlerSettings, facts: ClusterFacts, record: JobRecord, request: Request) -> Plan:
@@ -27,6 +28,8 @@ def make_plan(settings: HandlerSettings, facts: ClusterFacts, record: JobRecord,
 
 def _plan_step(settings: HandlerSettings, facts: ClusterFacts, step: Step, request: BootstrapRequest) -> PlannedStep:
     async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+        if failure := check_kubeconfig(settings.kubeconfig):
+            raise StepFailed(failure)
         return await step.ensure(StepContext(record, request, run, settings, facts))
 
     return PlannedStep(step.name, ensure, step.can_be_cut)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.codes import Failure
+from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
 from handlers.commands import Completed
 from handlers.kubectl import AlreadyExists, Changed, Kubectl
@@ -42,11 +43,16 @@ class Namespace:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A namespace that is the tenant's by now, and the command that made it so; None where it was already."""
+    """The namespace is the tenant's by now; `deciding` is the command that made it so, None where it was already.
 
-    namespace: Namespace | None
+    An earlier attempt of the same job counts as this one, and cannot tell a namespace that it made from one that it
+    took: with take_ownership both are possible.
+    """
+
+    outcome: Outcome
     deciding: Completed | None
-    was_taken_over: bool = False
+    is_new: bool = False  # made by this very attempt
+    may_have_been_taken: bool = False
 
 
 async def find_namespace(kubectl: Kubectl, name: str) -> Namespace | None:
@@ -77,13 +83,17 @@ async def claim_namespace(kubectl: Kubectl, request: BootstrapRequest, job_id: s
         check_owner(namespace, request)
         try:
             if namespace is None:
-                return Claim(None, await kubectl.create(_manifest(request.namespace, claim)))
+                return Claim(Outcome.CREATED, await kubectl.create(_manifest(request.namespace, claim)), is_new=True)
             if namespace.owner is None:
                 deciding = await kubectl.annotate_namespace(namespace.name, claim, namespace.version)
-                return Claim(namespace, deciding, was_taken_over=True)
+                return Claim(Outcome.UPDATED, deciding, may_have_been_taken=True)
         except (AlreadyExists, Changed):
             continue  # somebody was faster: whose is it now?
-        return Claim(namespace, None)
+        if namespace.job != job_id:
+            return Claim(Outcome.UNCHANGED, None)
+        if request.take_ownership:
+            return Claim(Outcome.UPDATED, None, may_have_been_taken=True)
+        return Claim(Outcome.CREATED, None)
     raise StepFailed(Failure("conflict", f"Namespace {request.namespace} changed each time that it was looked at."))
 
 

@@ -19,7 +19,8 @@ async def ensure_quota(context: StepContext) -> StepResult:
 
 def render_manifest(resources: Resources, limit_percent: float, request_percent: float) -> str:
     """Every operator, backup and proxy container without resources of its own takes the LimitRange's defaults."""
-    cpu, memory, storage = f"{resources.cpu_cores:g}", f"{resources.ram_mb}Mi", f"{resources.disk_gb}Gi"
+    cpu = f"{resources.cpu_cores:.3f}".rstrip("0").rstrip(".")
+    memory, storage = f"{resources.ram_mb}Mi", f"{resources.disk_gb}Gi"
     limit, request = _share(resources, limit_percent), _share(resources, request_percent)
     return f"""\
 apiVersion: v1
@@ -52,7 +53,7 @@ spec:
 
 def _share(resources: Resources, percent: float) -> tuple[str, str]:
     """CPU in millicores and memory in MiB, rounded down, never nothing."""
-    cpu = max(1, int(resources.cpu_cores * 1000 * percent / 100))
+    cpu = max(1, int(round(resources.cpu_cores * 1000) * percent / 100))
     memory = max(1, int(resources.ram_mb * percent / 100))
     return f"{cpu}m", f"{memory}Mi"
 

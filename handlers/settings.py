@@ -46,6 +46,19 @@ class Environment:
     variables: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class ImportSettings:
+    """What everest-rbac-import takes from the environment; seconds."""
+
+    subprocess_timeout: float = 60  # the handler ends it then, so it must have ended by itself before
+    kubeconfig: str | None = None
+
+
+def read_import_environment() -> tuple[ImportSettings, Mapping[str, str]]:
+    """The settings of everest-rbac-import, and the environment for its commands. Raises InvalidSettings."""
+    return read_settings(ImportSettings, os.environ), dict(os.environ)
+
+
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     """Reads `os.environ` where no variables are given. Raises InvalidSettings."""
     variables = dict(os.environ) if variables is None else variables

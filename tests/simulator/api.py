@@ -1,6 +1,7 @@
 """The HTTP face of the simulated cluster: the Kubernetes API as kubectl speaks it, a control side for tests.
 
-Everybody is `admin`, but for a client whose server address ends in `/as/<user>`: kubectl sends no token over plain HTTP.
+Everybody is `admin`, but for a client whose server address ends in `/as/<user>`: kubectl sends no token over plain
+HTTP.
 """
 
 import asyncio

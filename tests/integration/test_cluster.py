@@ -1,0 +1,90 @@
+"""Three nodes: everything has three copies, and the death of a leader loses nothing that was acknowledged."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import nats
+import pytest
+
+from contracts import names
+from tests.gateways import Gateway, running_gateway
+from tests.servers import NatsServer, nats_cluster
+
+JOBS = 60
+LEADERS_KILLED = 2
+
+
+async def find_leader(servers: list[NatsServer]) -> NatsServer:
+    """The node that leads the job stream."""
+    client = await nats.connect([server.url for server in servers])
+    info = await client.jetstream(timeout=10).stream_info(names.JOBS_STREAM)
+    await client.close()
+    assert info.cluster is not None
+    (leader,) = (server for server in servers if server.read_monitor("varz")["server_name"] == info.cluster.leader)
+    return leader
+
+
+async def submit_until_accepted(gateway: Gateway, number: int) -> str:
+    """What a caller does: the same key again after any 503."""
+    headers = {"Idempotency-Key": f"order-{number}"}
+    while True:
+        answer = await gateway.api.post("/bootstrap/users", json={"username": f"user_{number}"}, headers=headers)
+        if answer.status_code == 202:
+            return str(answer.json()["job_id"])
+        assert answer.status_code == 503, answer.text
+        await asyncio.sleep(0.2)
+
+
+async def test_everything_is_replicated(tmp_path: Path) -> None:
+    """Streams, buckets and consumers; and provisioning again with fewer copies is refused."""
+    async with nats_cluster(tmp_path, lease_seconds=60) as servers:
+        client = await nats.connect(servers[0].url)
+        jetstream = client.jetstream(timeout=10)
+        for stream in await jetstream.streams_info():
+            assert stream.config.num_replicas == 3, stream.config.name
+            assert stream.cluster is not None
+            assert len(stream.cluster.replicas or []) == 2, stream.config.name
+        consumer = await jetstream.consumer_info(names.JOBS_STREAM, names.JOBS_CONSUMER)
+        assert consumer.cluster is not None
+        assert len(consumer.cluster.replicas or []) == 2
+        await client.close()
+        with pytest.raises(AssertionError, match="set NATS_REPLICAS=3"):
+            await servers[0].provision(replicas=1)
+
+
+async def test_killing_the_leader_during_submits_loses_nothing(tmp_path: Path) -> None:
+    """Every 202 is a job that is there afterwards, exactly once; what got no 202 can be sent again."""
+    async with nats_cluster(tmp_path, lease_seconds=60) as servers:
+        urls = ",".join(server.url for server in servers)
+        async with running_gateway(urls, tmp_path) as gateway:
+            accepted: list[str] = []
+
+            async def submit_all() -> None:
+                for number in range(JOBS):
+                    job_id = await submit_until_accepted(gateway, number)
+                    accepted.append(job_id)
+                    reached.release()
+
+            async def reach(count: int) -> None:
+                for _ in range(count):
+                    await reached.acquire()
+
+            reached = asyncio.Semaphore(0)
+            submits = asyncio.create_task(submit_all())
+            for _ in range(LEADERS_KILLED):
+                await reach(JOBS // (LEADERS_KILLED + 1) - 3)
+                leader = await find_leader(servers)
+                await leader.kill()
+                await reach(3)
+                await leader.start()
+                await leader.wait_until_healthy()
+            await submits
+            assert len(set(accepted)) == JOBS
+            client = await nats.connect([server.url for server in servers])
+            info = await client.jetstream(timeout=10).stream_info(names.JOBS_STREAM, subjects_filter=">")
+            await client.close()
+            assert info.state.subjects == {names.job_subject("bootstrap", job_id): 1 for job_id in accepted}
+            for job_id in accepted:
+                answer = await gateway.wait_until(f"/jobs/{job_id}", 200)
+                assert json.loads(answer.text)["status"] == "queued"
