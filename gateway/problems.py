@@ -63,11 +63,26 @@ def invalid_request(error: InvalidRequest) -> Problem:
     return Problem("validation_failed", f"Not valid: {names}.", fields=fields)
 
 
-def failed_query(failure: Failure) -> Problem:
-    """What a query's failed record is over HTTP: a code that has a status is itself, any other is everestctl's."""
-    if CODES[failure.code].status is not None:
+# What a handler lacks to run a command at all, and what it cannot pass on.
+_OF_ITSELF = frozenset(
+    {
+        "everestctl_missing",
+        "kubectl_missing",
+        "kubeconfig_missing",
+        "kubeconfig_unreadable",
+        "kubeconfig_invalid",
+        "result_too_large",
+    }
+)
+_TAIL_CHARS = 2000
+
+
+def failed_query(failure: Failure, stderr: str = "") -> Problem:
+    """What a query's failed record is over HTTP: a command that failed is a 502 with the end of its stderr."""
+    if failure.code in _OF_ITSELF:
         return Problem(failure.code, failure.message, hint=failure.hint)
-    return Problem("everestctl_failed", failure.message, hint=failure.hint, reason=failure.code)
+    detail = stderr.strip()[-_TAIL_CHARS:] or failure.message
+    return Problem("everestctl_failed", detail, hint=failure.hint, reason=failure.code)
 
 
 async def answer_problem(request: Request, error: Exception) -> Response:

@@ -50,6 +50,8 @@ class Queries:
                 headers={"Retry-After": "5"},
                 job_id=job_id,
             )
-        if snapshot.record.status is Status.FAILED:
-            raise failed_query(snapshot.record.error or Failure("command_failed", snapshot.record.summary))
-        return snapshot.record
+        record = snapshot.record
+        if record.status is Status.FAILED:
+            stderr = record.steps[-1].stderr if record.steps else ""
+            raise failed_query(record.error or Failure("command_failed", record.summary), stderr)
+        return record

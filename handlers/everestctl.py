@@ -48,6 +48,14 @@ class Everestctl:
             raise StepFailed(Failure("command_failed", f"`{completed.command}` printed more than is read."), completed)
         return frozenset(completed.stdout.decode(errors="replace").split())
 
+    async def list_accounts(self) -> Completed:
+        """The table. The caller judges what came of it."""
+        return await self._try("accounts", "list")
+
+    async def list_namespaces(self) -> Completed:
+        """The table. The caller judges what came of it."""
+        return await self._try("namespaces", "list")
+
     async def create_account(self, username: str, password: Secret) -> Completed:
         """The password can be given in no other way than as an argument. The caller judges what came of it."""
         return await self._try("accounts", "create", "-u", username, "-p", password)

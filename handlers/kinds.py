@@ -37,6 +37,8 @@ def _plan_step(settings: HandlerSettings, facts: ClusterFacts, step: Step, reque
 
 def _plan_query(settings: HandlerSettings, kind: str, request: Request) -> Plan:
     async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+        if failure := check_kubeconfig(settings.kubeconfig):
+            raise StepFailed(failure)
         answer = await QUERIES[kind](QueryContext(request, run, settings))
         return StepResult(Outcome.UNCHANGED, answer.deciding, answer.warnings, data=answer.data)
 

@@ -45,9 +45,11 @@ class Kubectl:
         completed = await self._must("get", kind, name, *where, "-o", "json", "--ignore-not-found")
         return _read_json(completed) if completed.stdout.strip() else None
 
-    async def list(self, kind: str, namespace: str, selector: str | None = None) -> list[Object]:
+    async def list(self, kind: str, namespace: str | None, selector: str | None = None) -> list[Object]:
+        """`namespace` is None for kinds that are in none."""
+        where = ("-n", namespace) if namespace else ()
         narrow = ("-l", selector) if selector else ()
-        completed = await self._must("get", kind, "-n", namespace, *narrow, "-o", "json")
+        completed = await self._must("get", kind, *where, *narrow, "-o", "json")
         return list(_read_json(completed)["items"])
 
     async def create(self, manifest: Object, secrets: Sequence[Secret] = ()) -> Completed:
@@ -61,6 +63,12 @@ class Kubectl:
         """Creates a review, which is answered and not kept."""
         completed = await self._try("create", "-f", "-", "-o", "json", stdin=json.dumps(manifest).encode())
         return _read_json(_succeeded(completed))
+
+    async def ask_all(self, manifests: Sequence[Object]) -> Sequence[Object]:
+        """The same for many at once."""
+        bundle = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
+        completed = await self._try("create", "-f", "-", "-o", "json", stdin=json.dumps(bundle).encode())
+        return _read_documents(_succeeded(completed))
 
     async def apply(self, namespace: str, manifest: str) -> Completed:
         return _succeeded(await self._try("apply", "-n", namespace, "-f", "-", stdin=manifest.encode()))
@@ -112,6 +120,20 @@ def _read_json(completed: Completed) -> Object:
     if not isinstance(value, dict):
         raise _unreadable(completed, "printed no object")
     return value
+
+
+def _read_documents(completed: Completed) -> list[Object]:
+    """kubectl prints one document after the other."""
+    text = completed.stdout.decode(errors="replace").strip()
+    decoder, documents, at = json.JSONDecoder(), [], 0
+    try:
+        while at < len(text):
+            document, at = decoder.raw_decode(text, at)
+            documents.append(document)
+            at += len(text[at:]) - len(text[at:].lstrip())
+    except ValueError:
+        raise _unreadable(completed, "printed no JSON") from None
+    return documents
 
 
 def _unreadable(completed: Completed, what: str) -> StepFailed:

@@ -8,7 +8,7 @@ from handlers.access import find_subjects_with_access
 from handlers.commands import Completed
 from handlers.everestctl import Everestctl
 from handlers.failures import explain
-from handlers.kubectl import Kubectl, at_once
+from handlers.kubectl import Kubectl, Object, at_once
 from handlers.ownership import claim_namespace, find_namespace
 from handlers.workflow import StepContext, StepFailed, StepResult
 
@@ -18,7 +18,7 @@ _PACKAGES = {
     "percona-postgresql-operator": "postgresql",
     "percona-xtradb-cluster-operator": "xtradb_cluster",
 }
-_SUBSCRIPTIONS = "subscriptions.operators.coreos.com"
+SUBSCRIPTIONS = "subscriptions.operators.coreos.com"
 _BINDING = "everest-bootstrap-handler"
 _MOST_ACTS = 2  # the label can appear between a look and an act; more is for the next attempt, after a pause
 
@@ -101,21 +101,37 @@ async def _look(kubectl: Kubectl, name: str) -> Installation:
     async with at_once() as looks:
         namespace_look = looks.create_task(find_namespace(kubectl, name))
         releases_look = looks.create_task(kubectl.list("secret", name, f"owner=helm,name={name}"))
-        subscriptions_look = looks.create_task(kubectl.list(_SUBSCRIPTIONS, name))
+        subscriptions_look = looks.create_task(kubectl.list(SUBSCRIPTIONS, name))
     namespace = namespace_look.result()
     if namespace is None or namespace.is_terminating:
         raise StepFailed(Failure("namespace_terminating", f"Namespace {name} was deleted meanwhile."))
-    labels = [secret["metadata"]["labels"] | {"": secret["metadata"]["name"]} for secret in releases_look.result()]
-    newest = max(labels, key=lambda label: int(label.get("version", 0)), default={})
+    newest = newest_release(releases_look.result())
     status = newest.get("status")
-    known = [(_PACKAGES.get(item["metadata"]["name"]), item) for item in subscriptions_look.result()]
+    operators = read_operators(subscriptions_look.result())
     return Installation(
         namespace.is_managed,
         status,
-        newest[""] if status and status.startswith("pending") else None,
-        frozenset(operator for operator, _ in known if operator),
-        frozenset(operator for operator, item in known if operator and (item.get("status") or {}).get("installedCSV")),
+        newest["secret"] if status and status.startswith("pending") else None,
+        frozenset(operator["name"] for operator in operators),
+        frozenset(operator["name"] for operator in operators if operator["installed"]),
     )
+
+
+def newest_release(secrets: list[Object]) -> dict[str, str]:
+    """`status`, `version` and `secret` of the newest Helm release; empty where there is none."""
+    releases = [secret["metadata"]["labels"] | {"secret": secret["metadata"]["name"]} for secret in secrets]
+    return max(releases, key=lambda release: int(release.get("version", 0)), default={})
+
+
+def read_operators(subscriptions: list[Object]) -> list[Object]:
+    """Everest's operators among the subscriptions, by the request's names: `{"name", "installed", "version"}` each."""
+    operators = []
+    for item in subscriptions:
+        if name := _PACKAGES.get(item["metadata"]["name"]):
+            installed = (item.get("status") or {}).get("installedCSV") or ""
+            version = installed.partition(".")[2] or None  # percona-postgresql-operator.v2.7.0
+            operators.append({"name": name, "installed": bool(installed), "version": version})
+    return sorted(operators, key=lambda operator: operator["name"])
 
 
 def _note_no_operators(state: Installation) -> str:

@@ -13,6 +13,7 @@ from handlers.workflow import StepFailed
 OWNER = "everest-bootstrap/owner"  # the username
 JOB = "everest-bootstrap/job"  # the job that claimed it
 _MANAGED = "app.kubernetes.io/managed-by"
+MANAGED_SELECTOR = f"{_MANAGED}=everest"
 _MOST_LOOKS = 5
 
 

@@ -5,6 +5,8 @@ from contracts.requests import Resources
 from handlers.kubectl import Kubectl
 from handlers.workflow import StepContext, StepResult
 
+QUOTA_NAME, LIMITS_NAME = "user-quota", "user-limits"
+
 # Everest's smallest preset for one database node.
 _SMALLEST_PRESET = Resources(cpu_cores=1, ram_mb=2048, disk_gb=25)
 
@@ -19,43 +21,57 @@ async def ensure_quota(context: StepContext) -> StepResult:
 
 def render_manifest(resources: Resources, limit_percent: float, request_percent: float) -> str:
     """Every operator, backup and proxy container without resources of its own takes the LimitRange's defaults."""
-    cpu = f"{resources.cpu_cores:.3f}".rstrip("0").rstrip(".")
-    memory, storage = f"{resources.ram_mb}Mi", f"{resources.disk_gb}Gi"
-    limit, request = _share(resources, limit_percent), _share(resources, request_percent)
+    shares = limit_shares(resources, limit_percent, request_percent)
     return f"""\
 apiVersion: v1
 kind: ResourceQuota
 metadata:
-  name: user-quota
+  name: {QUOTA_NAME}
 spec:
   hard:
-    requests.cpu: "{cpu}"
-    requests.memory: "{memory}"
-    requests.storage: "{storage}"
-    limits.cpu: "{cpu}"
-    limits.memory: "{memory}"
+{_render(quota_hard(resources), 4)}
 ---
 apiVersion: v1
 kind: LimitRange
 metadata:
-  name: user-limits
+  name: {LIMITS_NAME}
 spec:
   limits:
   - type: Container
     default:
-      cpu: "{limit[0]}"
-      memory: "{limit[1]}"
+{_render(shares["default"], 6)}
     defaultRequest:
-      cpu: "{request[0]}"
-      memory: "{request[1]}"
+{_render(shares["defaultRequest"], 6)}
 """
 
 
-def _share(resources: Resources, percent: float) -> tuple[str, str]:
+def quota_hard(resources: Resources) -> dict[str, str]:
+    """What the namespace may use in all, as quantities."""
+    cpu = f"{resources.cpu_cores:.3f}".rstrip("0").rstrip(".")
+    memory, storage = f"{resources.ram_mb}Mi", f"{resources.disk_gb}Gi"
+    return {
+        "requests.cpu": cpu,
+        "requests.memory": memory,
+        "requests.storage": storage,
+        "limits.cpu": cpu,
+        "limits.memory": memory,
+    }
+
+
+def limit_shares(resources: Resources, limit_percent: float, request_percent: float) -> dict[str, dict[str, str]]:
+    """What a container gets that says nothing: the LimitRange's `default` and `defaultRequest`."""
+    return {"default": _share(resources, limit_percent), "defaultRequest": _share(resources, request_percent)}
+
+
+def _share(resources: Resources, percent: float) -> dict[str, str]:
     """CPU in millicores and memory in MiB, rounded down, never nothing."""
     cpu = max(1, int(round(resources.cpu_cores * 1000) * percent / 100))
     memory = max(1, int(resources.ram_mb * percent / 100))
-    return f"{cpu}m", f"{memory}Mi"
+    return {"cpu": f"{cpu}m", "memory": f"{memory}Mi"}
+
+
+def _render(quantities: dict[str, str], indent: int) -> str:
+    return "\n".join(f'{" " * indent}{name}: "{quantity}"' for name, quantity in quantities.items())
 
 
 def _warn_of_small(resources: Resources) -> tuple[str, ...]:

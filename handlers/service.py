@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from functools import partial
+from pathlib import Path
 
 from contracts import names
 from contracts.logs import LogFormatter
@@ -101,6 +102,22 @@ async def _work(
             group.create_task(consumer.run())
         if until_idle_seconds is not None:
             group.create_task(_stop_when_idle(until_idle_seconds, consumers, shop))
+        if settings.ready_file:
+            group.create_task(_keep_ready(Path(settings.ready_file), environment, commands, consumers, stopping))
+
+
+async def _keep_ready(
+    file: Path, environment: Environment, commands: Commands, consumers: list[Consumer], stopping: asyncio.Event
+) -> None:
+    from handlers.checking import find_problem  # only who is probed pays for it
+    from handlers.readiness import keep_ready
+
+    async def look() -> str | None:
+        if not all(consumer.is_bound for consumer in consumers):
+            return "NATS or its consumers do not answer"
+        return await find_problem(environment, commands)
+
+    await keep_ready(file, look, stopping)
 
 
 async def _bind(source: Source, stopping: asyncio.Event) -> float:

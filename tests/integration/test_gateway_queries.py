@@ -52,7 +52,7 @@ async def test_callers_share_a_query(gateway: Gateway, hand: Hand) -> None:
         ("everestctl_missing", 503, "everestctl_missing"),
         ("kubeconfig_missing", 503, "kubeconfig_missing"),
         ("kubeconfig_unreadable", 503, "kubeconfig_unreadable"),
-        ("cluster_unreachable", 503, "cluster_unreachable"),
+        ("cluster_unreachable", 502, "everestctl_failed"),
         ("result_too_large", 502, "result_too_large"),
     ],
 )

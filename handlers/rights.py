@@ -1,0 +1,76 @@
+"""The rights that the workflow needs in the cluster: every one was found by taking it away (handlers/k8s)."""
+
+from dataclasses import dataclass
+
+_SYSTEM = "everest-system"
+_INSTALLER = "The Role of Everest's installer grants it, so whoever makes that Role must hold it."
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One verb on one resource; in every namespace, unless one is named."""
+
+    verb: str
+    resource: str
+    group: str = ""
+    namespace: str = ""
+    name: str = ""
+    why: str = ""
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The resourceAttributes of an access review."""
+        named = {"namespace": self.namespace, "name": self.name, "group": self.group}
+        return {"verb": self.verb, "resource": self.resource} | {key: value for key, value in named.items() if value}
+
+    def __str__(self) -> str:
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
+        named = f" {self.name}" if self.name else ""
+        return f"{self.verb} {resource}{named}" + (f" in {self.namespace}" if self.namespace else "")
+
+
+def needed_rights(credentials_namespace: str, tenant_role: str | None) -> tuple[Right, ...]:
+    """With a tenant role the handler holds the tenants' rights only where it has bound itself, so none of them now."""
+    everywhere = _EVERYWHERE + (_binding(tenant_role) if tenant_role else _OF_TENANTS)
+    return (*everywhere, *_IN_SYSTEM, *_rights("get create delete", "secrets", namespace=credentials_namespace))
+
+
+def _rights(
+    verbs: str, resource: str, group: str = "", namespace: str = "", name: str = "", why: str = ""
+) -> tuple[Right, ...]:
+    return tuple(Right(verb, resource, group, namespace, name, why) for verb in verbs.split())
+
+
+def _binding(tenant_role: str) -> tuple[Right, ...]:
+    rbac = "rbac.authorization.k8s.io"
+    return (*_rights("get create", "rolebindings", rbac), *_rights("bind", "clusterroles", rbac, name=tenant_role))
+
+
+_OPERATORS = "operators.coreos.com"
+
+_EVERYWHERE = (
+    *_rights("get create patch", "namespaces"),
+    *_rights("list update", "namespaces", why=_INSTALLER),
+    *_rights("list", "storageclasses", "storage.k8s.io"),
+)
+
+_OF_TENANTS = (
+    *_rights("get list create update delete", "secrets", why="Helm keeps its releases in Secrets."),
+    *_rights("get create delete", "serviceaccounts"),
+    *_rights("get create patch", "resourcequotas"),
+    *_rights("get create patch", "limitranges"),
+    *_rights("get create delete", "roles", "rbac.authorization.k8s.io"),
+    *_rights("get create delete", "rolebindings", "rbac.authorization.k8s.io"),
+    *_rights("get list watch create delete", "jobs", "batch", why="Without list everestctl hangs."),
+    *_rights("get create patch", "operatorgroups", _OPERATORS),
+    *_rights("get list create patch", "subscriptions", _OPERATORS),
+    *_rights("watch", "subscriptions", _OPERATORS, why=_INSTALLER),
+    *_rights("get list patch update watch", "installplans", _OPERATORS, why=_INSTALLER),
+    *_rights("get list watch", "clusterserviceversions", _OPERATORS, why=_INSTALLER),
+)
+
+_IN_SYSTEM = (
+    *_rights("get update", "secrets", namespace=_SYSTEM, name="everest-accounts"),
+    *_rights("get update", "configmaps", namespace=_SYSTEM, name="everest-rbac"),
+    *_rights("get", "deployments", "apps", _SYSTEM, "everest-server"),
+)
