@@ -47,8 +47,8 @@ class Api:
             return
         if scope["method"] == "POST":
             wanted = json.loads(await _read_body(receive))
-            if self.set_reachable and "unreachable" in wanted:
-                await self.set_reachable(not wanted.pop("unreachable"))
+            if self.set_reachable:
+                await self.set_reachable(not wanted.pop("unreachable", False))
             for name in ("job_seconds", "termination_seconds"):
                 if name in wanted:
                     setattr(self._cluster, name, wanted.pop(name))

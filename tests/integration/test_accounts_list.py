@@ -1,0 +1,157 @@
+"""What is asked of the cluster while somebody waits, answered by a real handler: accounts, namespaces, tenants."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.handlers import House, open_house
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with open_house(tmp_path_factory.mktemp("house"), lease_seconds=60) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def everest(house: House) -> AsyncIterator[Any]:
+    yield house.everest
+    await house.everest.set_faults()
+
+
+async def ask(house: House, path: str) -> tuple[int, dict[str, Any]]:
+    answer = await house.gateway.api.get(path)
+    return answer.status_code, answer.json()
+
+
+def new_username() -> str:
+    return f"u{uuid.uuid4().hex[:8]}"
+
+
+async def test_accounts_are_listed(house: House) -> None:
+    name = new_username()
+    async with house.handler():
+        await house.run_job(username=name)
+        status, answer = await ask(house, "/accounts/list")
+    assert (status, answer["simulated"]) == (200, True)
+    users = [account["user"] for account in answer["data"]]
+    assert users == sorted(users)
+    assert {"user": name, "capabilities": ["login"], "enabled": True} in answer["data"]
+    assert "admin" in users
+
+
+async def test_a_command_that_fails_is_a_502_with_its_words(house: House, everest: Any) -> None:
+    accounts = await everest.get("secret", "everest-accounts", "-n", "everest-system")
+    await everest.run("kubectl", "delete", "secret", "everest-accounts", "-n", "everest-system")
+    try:
+        async with house.handler():
+            status, answer = await ask(house, "/accounts/list")
+    finally:
+        accounts["metadata"] = {"name": "everest-accounts", "namespace": "everest-system"}
+        await everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(accounts))
+    assert (status, answer["error"], answer["code"]) == (502, "everestctl failed", "everestctl_failed")
+    assert 'secrets "everest-accounts" not found' in answer["detail"]
+    assert answer["reason"] == "everest_not_installed"
+
+
+async def test_an_unreachable_cluster_is_a_502_that_says_so(house: House, everest: Any) -> None:
+    await everest.set_faults(unreachable=True)
+    async with house.handler():
+        status, answer = await ask(house, "/accounts/list")
+    assert (status, answer["error"], answer["reason"]) == (502, "everestctl failed", "cluster_unreachable")
+    assert "connection refused" in answer["detail"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "code"),
+    [
+        ({"PATH": "/nowhere"}, "everestctl_missing"),
+        ({"KUBECONFIG": "/nowhere/kubeconfig"}, "kubeconfig_missing"),
+        ({"KUBECONFIG": "/"}, "kubeconfig_missing"),
+    ],
+)
+async def test_what_the_handler_lacks_is_a_503(house: House, variables: dict[str, str], code: str) -> None:
+    async with house.handler(**variables):
+        status, answer = await ask(house, "/accounts/list")
+    assert (status, answer["code"]) == (503, code)
+    assert answer["hint"]
+
+
+async def test_namespaces_are_listed_also_while_an_installation_runs(house: House, everest: Any) -> None:
+    """everestctl's own list fails then; kubectl's has the same shape, and says whose it is."""
+    name, slow = new_username(), new_username()
+    async with house.handler():
+        await house.run_job(username=name, operators={"postgresql": True})
+        expected = {
+            "namespace": name,
+            "managed": True,
+            "operators": [{"name": "postgresql", "version": "v2.7.0"}],
+        }
+        status, answer = await ask(house, "/namespaces/list")
+        assert status == 200
+        assert expected in answer["data"]
+        assert "warnings" not in answer
+        await everest.set_faults(job_hangs=True)
+        job_id = await house.gateway.submit(username=slow, operators={"mongodb": True})
+        for _ in range(600):
+            status, answer = await ask(house, "/namespaces/list")
+            assert status == 200, answer
+            if "warnings" in answer:
+                break
+            await asyncio.sleep(0.1)
+        assert "kubectl" in answer["warnings"][0]
+        assert expected in answer["data"]
+        assert {"namespace": slow, "managed": False, "operators": []} in answer["data"]
+        await everest.set_faults()
+        await house.wait_until_finished(job_id)
+
+
+async def test_a_tenant_is_described_and_compared(house: House, everest: Any) -> None:
+    """What was changed by hand is named, with how to mend it; the same request again mends it."""
+    name = new_username()
+    async with house.handler():
+        await house.run_job(username=name, operators={"postgresql": True})
+        status, answer = await ask(house, f"/tenants/{name}")
+        tenant = answer["data"]
+        assert (status, tenant["differences"]) == (200, [])
+        assert tenant["namespace"]["operators"] == [{"name": "postgresql", "installed": True, "version": "v2.7.0"}]
+        assert (tenant["namespace"]["owner"], tenant["namespace"]["release"]) == (name, "deployed")
+        assert tenant["quota"]["hard"]["limits.memory"] == "2Gi"
+        assert f"g, {name}, role:{name}" in tenant["rbac"]["lines"]
+        assert tenant["last_job"]["status"] == "succeeded"
+
+        hard = {"spec": {"hard": {"limits.memory": "1Gi"}}}
+        for argv in (
+            ("patch", "resourcequota", "user-quota", "-n", name, "--type=merge", "-p", json.dumps(hard)),
+            ("delete", "limitrange", "user-limits", "-n", name),
+            ("delete", "subscriptions.operators.coreos.com", "percona-postgresql-operator", "-n", name),
+        ):
+            code, _, stderr = await everest.run("kubectl", *argv)
+            assert code == 0, stderr
+        policy = await everest.get("configmap", "everest-rbac", "-n", "everest-system")
+        lines = policy["data"]["policy.csv"].splitlines(keepends=True)
+        policy["data"]["policy.csv"] = "".join(line for line in lines if f"{name}, database-engines" not in line)
+        code, _, stderr = await everest.run("kubectl", "replace", "-f", "-", stdin=json.dumps(policy))
+        assert code == 0, stderr
+
+        differences = (await ask(house, f"/tenants/{name}"))[1]["data"]["differences"]
+        assert [difference["what"] for difference in differences] == ["operators", "quota", "limit_range", "rbac"]
+        assert "limits.memory is 1Gi; it was set to 2048Mi" in differences[1]["message"]
+        assert all(difference["mend"] == "Submit the same request again." for difference in differences)
+        await house.run_job(username=name, operators={"postgresql": True})
+        assert (await ask(house, f"/tenants/{name}"))[1]["data"]["differences"] == []
+
+
+async def test_a_tenant_that_nobody_made(house: House) -> None:
+    async with house.handler():
+        status, answer = await ask(house, f"/tenants/{new_username()}")
+    tenant = answer["data"]
+    assert (status, tenant["account"], tenant["namespace"], tenant["last_job"]) == (200, None, None, None)
+    assert (tenant["differences"], tenant["rbac"]["lines"]) == ([], [])
