@@ -1,0 +1,169 @@
+"""One machine, one command: it starts everything, keeps jobs over restarts, and leaves nothing behind."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
+from tests.simulator import SimulatedEverest, simulated_everest
+
+KEY = "a-key-for-tests"
+
+
+class Standalone:
+    def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+        self.process = process
+        self.log = log
+        self.api = httpx.AsyncClient(
+            base_url=f"http://{LOOPBACK}:{port}", headers={"X-Admin-Key": KEY}, timeout=LIMIT_SECONDS
+        )
+
+    async def wait_until_ready(self) -> None:
+        for _ in range(LIMIT_SECONDS * 10):
+            assert self.process.returncode is None, self.log.read_text()
+            try:
+                if (await self.api.get("/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.1)
+        raise AssertionError(self.log.read_text())
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        return await asyncio.wait_for(self.process.wait(), LIMIT_SECONDS)
+
+
+@asynccontextmanager
+async def standalone(
+    everest: SimulatedEverest, data: Path, *arguments: str, port: int | None = None, nats_port: int | None = None
+) -> AsyncIterator[Standalone]:
+    port = port or free_port()
+    variables = {
+        **os.environ,
+        **everest.variables,
+        "PORT": str(port),
+        "HOST": LOOPBACK,
+        "NATS_PORT": str(nats_port or free_port()),
+        "DATA_DIR": str(data),
+        "ADMIN_API_KEY": KEY,
+    }
+    log = data.with_suffix(".log")
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "standalone", *arguments,
+            cwd=ROOT, env=variables, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    running = Standalone(process, port, log)
+    try:
+        yield running
+    finally:
+        await running.api.aclose()
+        await running.end()
+
+
+def processes_of(data: Path) -> list[int]:
+    """Whoever was started for this folder, and lives: its environment names it."""
+    mark = f"DATA_DIR={data}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+async def wait_until_gone(data: Path) -> None:
+    for _ in range(LIMIT_SECONDS * 10):
+        if not processes_of(data):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"left behind: {processes_of(data)}")
+
+
+async def test_jobs_survive_a_restart_and_nothing_is_left(tmp_path: Path) -> None:
+    """Submitted while no handler runs, done by the next start; SIGTERM ends all of it with 0."""
+    data = tmp_path / "data"
+    async with simulated_everest(tmp_path / "everest") as everest:
+        async with standalone(everest, data, "--handlers", "0") as first:
+            await first.wait_until_ready()
+            job_id = (await first.api.post("/bootstrap/users", json={"username": "alice"})).json()["job_id"]
+            assert (await first.api.get(f"/jobs/{job_id}")).json()["status"] == "queued"
+            assert await first.end() == 0
+        await wait_until_gone(data)
+        async with standalone(everest, data) as second:
+            await second.wait_until_ready()
+            job = (await second.api.get(f"/jobs/{job_id}", params={"wait": "60"})).json()
+            assert job["status"] == "succeeded", job
+            assert await second.end(signal.SIGINT) == 0
+        await wait_until_gone(data)
+
+
+async def test_its_children_end_with_it_also_when_it_is_killed(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with simulated_everest(tmp_path / "everest") as everest, standalone(everest, data) as running:
+        await running.wait_until_ready()
+        assert len(processes_of(data)) >= 4  # itself, the server, the gateway, a handler
+        await running.end(signal.SIGKILL)
+        await wait_until_gone(data)
+
+
+async def test_a_handler_that_dies_is_started_again(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with simulated_everest(tmp_path / "everest") as everest, standalone(everest, data) as running:
+        await running.wait_until_ready()
+        handlers: list[int] = []
+        for _ in range(LIMIT_SECONDS * 10):
+            handlers = [pid for pid in processes_of(data) if is_handler(pid)]
+            if handlers:
+                break
+            await asyncio.sleep(0.1)
+        os.kill(handlers[0], signal.SIGKILL)
+        job_id = (await running.api.post("/bootstrap/users", json={"username": "alice"})).json()["job_id"]
+        job = (await running.api.get(f"/jobs/{job_id}", params={"wait": "60"})).json()
+        assert job["status"] == "succeeded", job
+        assert "the next starts in" in running.log.read_text()
+
+
+def is_handler(pid: int) -> bool:
+    try:
+        return b"handlers" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("name", ["PORT", "NATS_PORT"])
+async def test_a_taken_port_is_said_clearly(tmp_path: Path, name: str) -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = {"port": port} if name == "PORT" else {"nats_port": port}
+        async with (
+            simulated_everest(tmp_path / "everest") as everest,
+            standalone(everest, tmp_path / "data", **ports) as running,
+        ):
+            assert await asyncio.wait_for(running.process.wait(), LIMIT_SECONDS) == 1
+    said = running.log.read_text()
+    assert f"port {port} cannot be listened on" in said
+    assert f"set {name} to another" in said
+
+
+async def test_one_folder_is_one_standalones(tmp_path: Path) -> None:
+    """nats-server itself would let two write to one store."""
+    data = tmp_path / "data"
+    async with simulated_everest(tmp_path / "everest") as everest, standalone(everest, data, "--handlers", "0") as one:
+        await one.wait_until_ready()
+        async with standalone(everest, data) as other:
+            assert await asyncio.wait_for(other.process.wait(), LIMIT_SECONDS) == 1
+        assert "is in use by another standalone" in one.log.read_text()
