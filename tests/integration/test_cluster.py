@@ -9,7 +9,7 @@ import pytest
 
 from contracts import names
 from tests.gateways import Gateway, running_gateway
-from tests.servers import NatsServer, nats_cluster
+from tests.servers import LIMIT_SECONDS, NatsServer, nats_cluster
 
 JOBS = 60
 LEADERS_KILLED = 2
@@ -29,7 +29,7 @@ async def submit_until_accepted(gateway: Gateway, number: int) -> str:
     """What a caller does: the same key again after any 503."""
     headers = {"Idempotency-Key": f"order-{number}"}
     while True:
-        answer = await gateway.api.post("/bootstrap/users", json={"username": f"user_{number}"}, headers=headers)
+        answer = await gateway.api.post("/bootstrap/users", json={"username": f"user{number}"}, headers=headers)
         if answer.status_code == 202:
             return str(answer.json()["job_id"])
         assert answer.status_code == 503, answer.text
@@ -70,16 +70,19 @@ async def test_killing_the_leader_during_submits_loses_nothing(tmp_path: Path) -
                 for _ in range(count):
                     await reached.acquire()
 
+            async def kill_leaders() -> None:
+                for _ in range(LEADERS_KILLED):
+                    await reach(JOBS // (LEADERS_KILLED + 1) - 3)
+                    leader = await find_leader(servers)
+                    await leader.kill()
+                    await reach(3)
+                    await leader.start()
+                    await leader.wait_until_healthy()
+
             reached = asyncio.Semaphore(0)
-            submits = asyncio.create_task(submit_all())
-            for _ in range(LEADERS_KILLED):
-                await reach(JOBS // (LEADERS_KILLED + 1) - 3)
-                leader = await find_leader(servers)
-                await leader.kill()
-                await reach(3)
-                await leader.start()
-                await leader.wait_until_healthy()
-            await submits
+            async with asyncio.timeout(LIMIT_SECONDS), asyncio.TaskGroup() as group:
+                group.create_task(submit_all())
+                group.create_task(kill_leaders())
             assert len(set(accepted)) == JOBS
             client = await nats.connect([server.url for server in servers])
             info = await client.jetstream(timeout=10).stream_info(names.JOBS_STREAM, subjects_filter=">")
