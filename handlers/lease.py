@@ -86,6 +86,11 @@ class Lease:
                 adopted = await self._find_own_write(record) if unanswered else None
                 if adopted is None:
                     break
+                if record.owner is not None:
+                    # When it arrived is not known, and others watch the record since then: only a new write renews.
+                    self._revision, unanswered = adopted, False
+                    record = replace(record, write=str(uuid.uuid4()))
+                    continue
                 revision = adopted
             except Unanswered:
                 unanswered = True
