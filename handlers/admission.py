@@ -129,7 +129,7 @@ class Admission:
         """Claims the job and works on it. False when another write came first: look again."""
         shop, delivery = self.shop, incoming.delivery
         plan = self.make_plan(record, incoming.request)
-        lease = Lease(shop.jetstream.jobs, delivery, shop.commands, shop.lease_seconds)
+        lease = Lease(shop.jetstream.jobs, delivery, shop.commands, shop.lease_seconds, shop.stopping)
         claimed = record.claimed(lease.owner, utc_now(), lost=lost).with_inputs(plan.inputs, simulated=shop.simulated)
         try:
             claimed = await lease.claim(claimed, revision)

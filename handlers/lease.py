@@ -19,6 +19,8 @@ from handlers.jetstream import Bucket, BucketFull, Conflict, Delivery, Unanswere
 logger = logging.getLogger(__name__)
 
 _UNANSWERED_PAUSE_SECONDS = 0.25
+# So long a stopping handler goes on asking a NATS that does not answer: its grace is nearly over.
+_HAND_BACK_SECONDS = 5.0
 # A full bucket takes only what is no larger than before: blanks keep room for the end from the claim on.
 _RESERVED_BYTES = 8 * 1024
 
@@ -38,10 +40,13 @@ class Guard(Protocol):
 class Lease:
     """Held from `claim` until the record is finished, handed back, or the lease is lost."""
 
-    def __init__(self, bucket: Bucket, delivery: Delivery, guard: Guard, seconds: float) -> None:
+    def __init__(
+        self, bucket: Bucket, delivery: Delivery, guard: Guard, seconds: float, stopping: asyncio.Event
+    ) -> None:
         self._bucket = bucket
         self._delivery = delivery
         self._guard = guard
+        self._stopping = stopping
         self._term_seconds = seconds * (1 - MARGIN_PART)
         self._renewal_seconds = seconds * RENEWAL_PART
         self._writing = asyncio.Lock()
@@ -94,7 +99,7 @@ class Lease:
                 revision = adopted
             except Unanswered:
                 unanswered = True
-                await asyncio.sleep(_UNANSWERED_PAUSE_SECONDS)
+                await self._pause()
                 continue
             except BucketFull:
                 if self._record is None:
@@ -118,12 +123,18 @@ class Lease:
                 entry = await self._bucket.read(record.job_id)
                 found = decode_record(entry.value or b"")
             except Unanswered:
-                await asyncio.sleep(_UNANSWERED_PAUSE_SECONDS)
+                await self._pause()
                 continue
             except UnreadableRecord:
                 return None
             return entry.revision if found.write == record.write else None
         return None
+
+    async def _pause(self) -> None:
+        """Before NATS is asked again: until the lease ends, or soon where the handler is to stop."""
+        if self._stopping.is_set():
+            self._deadline = min(self._deadline, monotonic() + _HAND_BACK_SECONDS)
+        await asyncio.sleep(_UNANSWERED_PAUSE_SECONDS)
 
     async def _shrink(self, record: JobRecord) -> JobRecord:
         """A full bucket still takes what is no larger than before: first without outputs, then again after a pause."""

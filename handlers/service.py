@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -50,16 +51,32 @@ async def serve(environment: Environment, until_idle_seconds: float | None = Non
         stopping.set()
 
     try:
-        jetstream = await connect(environment.nats, f"handler-{socket.gethostname()}-{os.getpid()}", end)
+        jetstream = await _connect(environment, end, stopping)
     except (Unanswered, InvalidSettings) as error:
         logger.error("start.failed", extra={"error": str(error)})
         return 1
+    if jetstream is None:
+        return 0
     async with Commands(child_environment(environment.variables)) as commands:
         await _work(environment, jetstream, commands, stopping, until_idle_seconds, started_at)
     was_closed = closed.is_set()
     await jetstream.close()
     logger.info("handler.stopped", extra={"closed_by_server": was_closed})
     return 1 if was_closed else 0
+
+
+async def _connect(environment: Environment, end: Callable[[], None], stopping: asyncio.Event) -> JetStream | None:
+    """None when the handler is asked to stop before a server has let it in. Raises Unanswered, InvalidSettings."""
+    name = f"handler-{socket.gethostname()}-{os.getpid()}"
+    connecting = asyncio.create_task(connect(environment.nats, name, end))
+    stop = asyncio.create_task(stopping.wait())
+    await asyncio.wait({connecting, stop}, return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if connecting.done():
+        return connecting.result()
+    connecting.cancel()
+    await asyncio.wait({connecting})
+    return None
 
 
 async def _work(

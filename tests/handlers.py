@@ -119,6 +119,19 @@ class House:
                 return dict((await self.gateway.api.get(f"/jobs/{job_id}/result")).json())
         raise AssertionError(f"the job does not end: {job}")
 
+    async def runs_of(self, *words: str) -> list[dict[str, Any]]:
+        """The everestctl runs so far that begin with these words."""
+        runs = (await self.everest.effects())["runs"]
+        return [run for run in runs if tuple(run["argv"][: len(words)]) == words]
+
+    async def wait_for_run(self, *words: str, count: int = 1) -> dict[str, Any]:
+        """The `count`th everestctl that begins with these words, once it runs."""
+        for _ in range(LIMIT_SECONDS * 20):
+            if len(found := await self.runs_of(*words)) >= count:
+                return found[count - 1]
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{words} ran {len(found)} times")
+
     async def run_job(self, **request: Any) -> dict[str, Any]:
         """Submits a job and gives its result."""
         return await self.wait_until_finished(await self.gateway.submit(**request))

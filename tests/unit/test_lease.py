@@ -70,7 +70,7 @@ class Delivery:
 
 def open_lease(bucket: Any, guard: Guard) -> Lease:
     delivery: Any = Delivery()
-    return Lease(bucket, delivery, guard, LEASE_SECONDS)
+    return Lease(bucket, delivery, guard, LEASE_SECONDS, asyncio.Event())
 
 
 def claimed(lease: Lease) -> JobRecord:

@@ -1,0 +1,124 @@
+"""SIGTERM on a handler: what it works on is finished within the grace or handed back at once, and nothing is charged."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.handlers import Handler, House, open_house, start_handler
+from tests.servers import NatsServer, free_port
+
+GRACE_SECONDS = 6
+
+
+@pytest_asyncio.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(tmp_path) as opened:
+        yield opened
+
+
+async def stop_in(house: House, step: tuple[str, str], grace: float = GRACE_SECONDS) -> tuple[str, Handler]:
+    """A job whose handler gets SIGTERM while a command of the step runs."""
+    handler = await start_handler(house.server.url, house.everest, house.folder, SHUTDOWN_GRACE=str(grace))
+    job_id = await house.gateway.submit(username="alice", operators={"postgresql": True})
+    await house.wait_for_run(*step)
+    handler.send_signal(signal.SIGTERM)
+    return job_id, handler
+
+
+async def test_a_step_that_may_be_cut_is_handed_back_at_once(house: House) -> None:
+    """The next handler need not wait for a lease to pass, and the attempt is not charged."""
+    await house.everest.set_faults(only="accounts create", slow_seconds=60)
+    job_id, handler = await stop_in(house, ("accounts", "create"))
+    assert await handler.wait() == 0
+    await handler.wait_for_event("job.handed_back")
+    job = await house.job(job_id)
+    assert (job["status"], job["attempt"], job["losses"]) == ("running", 1, 0)
+    await house.everest.set_faults()
+    async with house.handler() as second:
+        result = await house.wait_until_finished(job_id)
+        (claim,) = await second.wait_for_event("job.claimed")
+    assert result["overall_status"] == "succeeded", result
+    assert not claim["lost"]
+    job = await house.job(job_id)
+    assert (job["attempt"], job["losses"]) == (1, 0)
+
+
+async def test_an_installation_that_ends_within_the_grace_is_not_cut(house: House) -> None:
+    await house.everest.set_faults(job_seconds=2)
+    job_id, handler = await stop_in(house, ("namespaces", "add"))
+    assert await handler.wait() == 0
+    await house.everest.set_faults()
+    async with house.handler():
+        result = await house.wait_until_finished(job_id)
+    assert result["overall_status"] == "succeeded", result
+    assert len(await house.runs_of("namespaces", "add")) == 1
+    assert (await house.job(job_id))["losses"] == 0
+
+
+async def test_after_the_grace_the_command_is_killed_and_the_job_handed_back(house: House) -> None:
+    await house.everest.set_faults(job_seconds=120)
+    job_id, handler = await stop_in(house, ("namespaces", "add"), grace=1)
+    assert await handler.wait() == 0
+    run = await house.wait_for_run("namespaces", "add")
+    assert run["ended_at"] is not None
+    await house.everest.set_faults(job_seconds=0.2)
+    async with house.handler():
+        result = await house.wait_until_finished(job_id)
+    assert result["overall_status"] == "succeeded", result
+    job = await house.job(job_id)
+    assert (job["attempt"], job["losses"]) == (1, 0)
+
+
+async def test_a_delay_is_slept_again_by_the_next_owner(house: House) -> None:
+    """SIGTERM ends the sleep before a retry; the record keeps how long it is."""
+    await house.everest.set_faults(only="accounts create", fail={"stderr": "Error: the object has been modified\n"})
+    async with house.handler(MAX_ATTEMPTS="50", SUBPROCESS_TIMEOUT="1") as handler:
+        job_id = await house.gateway.submit(username="alice")
+        await handler.wait_for_event("step.failed", 2)
+        while not (before := await house.job(job_id)).get("retry_at"):
+            await asyncio.sleep(0.02)
+        assert await handler.stop() == 0
+    after = await house.job(job_id)
+    assert after["status"] == "running"
+    assert after["reason"] == before["reason"] == "conflict"
+    assert after["losses"] == 0
+    await house.everest.set_faults()
+    async with house.handler():
+        assert (await house.wait_until_finished(job_id))["overall_status"] == "succeeded"
+
+
+async def test_an_idle_handler_ends_at_once_and_twice_is_no_more_than_once(house: House) -> None:
+    async with house.handler() as handler:
+        handler.send_signal(signal.SIGTERM)
+        handler.send_signal(signal.SIGTERM)
+        assert await handler.wait() == 0
+
+
+@pytest.mark.parametrize("step", [("accounts", "create"), ("namespaces", "add")])
+async def test_it_ends_within_its_grace_while_nats_is_away(tmp_path: Path, step: tuple[str, str]) -> None:
+    """What cannot be handed back is found by the next handler, when its lease has passed."""
+    async with open_house(tmp_path, lease_seconds=60) as house:
+        await house.everest.set_faults(only=" ".join(step), slow_seconds=120)
+        handler = await start_handler(house.server.url, house.everest, tmp_path, SHUTDOWN_GRACE="2")
+        await house.gateway.submit(username="alice", operators={"postgresql": True})
+        await house.wait_for_run(*step)
+        await house.server.kill()
+        handler.send_signal(signal.SIGTERM)
+        stopped_at = time.monotonic()
+        assert await handler.wait() == 0
+        assert time.monotonic() - stopped_at < 30  # much less than the lease that it holds
+        run = await house.wait_for_run(*step)
+        assert run["ended_at"] is not None
+
+
+async def test_it_ends_at_once_while_nats_has_never_been_there(house: House) -> None:
+    nowhere = NatsServer(house.folder / "nowhere", free_port())
+    handler = await start_handler(nowhere.url, house.everest, house.folder)
+    await handler.wait_for_event("nats.error")
+    handler.send_signal(signal.SIGTERM)
+    assert await handler.wait() == 0
