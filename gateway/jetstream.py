@@ -7,6 +7,7 @@ was told has failed must not be stored later.
 import asyncio
 import base64
 import logging
+import re
 import secrets
 import ssl
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import nats.errors
+import nats.protocol.parser
 import nkeys  # type: ignore[import-untyped]  # it ships no types
 import orjson
 from nats.aio.client import Client
@@ -110,6 +112,35 @@ class ConsumerState:
     unacknowledged: int
     delivered_sequence: int
     ack_wait_seconds: float
+
+
+# nats-py ends a subject at any blank, the server at a space or a tab only.
+_MSG = re.compile(rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)\r\n")
+_HMSG = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)[ \t]+(\d+)\r\n")
+
+
+class _Client(Client):
+    """Outlives what publishers may ask: at bytes that it did not expect, nats-py stops reading the connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nats.protocol.parser.MSG_RE, nats.protocol.parser.HMSG_RE = _MSG, _HMSG
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        try:
+            return await super()._process_headers(headers)
+        except (UnicodeDecodeError, IndexError):
+            return None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        message: Msg = super()._build_message(sid, _to_utf8(subject), _to_utf8(reply), data, headers)
+        return message
+
+
+def _to_utf8(text: bytes) -> bytes:
+    return text.decode(errors="replace").encode()
 
 
 class JetStream:
@@ -422,7 +453,7 @@ class Connection:
 
     def __init__(self, settings: NatsSettings, name: str, role: str = _ROLE) -> None:
         """`role` names the inbox that its user may subscribe to. Raises InvalidSettings for unreadable files."""
-        self._client = Client()
+        self._client = _Client()
         self._history = ConnectionHistory()
         self._options = _options(settings, name, role, self._history)
         self.jetstream = JetStream(self._client, self._history)

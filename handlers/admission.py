@@ -7,6 +7,7 @@ that is not known, nothing is answered at all, and the message comes again.
 import asyncio
 import hashlib
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -78,7 +79,7 @@ class Admission:
     async def handle(self, delivery: Delivery) -> None:
         """Deals with one delivery. Raises nothing that another delivery would suffer from."""
         address = names.read_subject(delivery.subject)
-        bind(job_id=address.job_id, request_id=delivery.headers.get(names.HEADER_REQUEST_ID))
+        bind(job_id=address.job_id, request_id=_traced(delivery, names.HEADER_REQUEST_ID))
         try:
             if address.job_id is None:
                 failure = Failure("invalid_request", "The subject holds no legal job id.")
@@ -304,9 +305,15 @@ def _first_record(delivery: Delivery, kind: str, job_id: str, hash_: str, body: 
         delivery.published_at,
         utc_now(),
         request=orjson.loads(body) if body is not None else None,
-        request_id=delivery.headers.get(names.HEADER_REQUEST_ID),
-        traceparent=delivery.headers.get(names.HEADER_TRACEPARENT),
+        request_id=_traced(delivery, names.HEADER_REQUEST_ID),
+        traceparent=_traced(delivery, names.HEADER_TRACEPARENT),
     )
+
+
+def _traced(delivery: Delivery, header: str) -> str | None:
+    """The header as REST takes it, so that it fits every log and record; None for anything else."""
+    value = delivery.headers.get(header, "")
+    return value if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", value) else None
 
 
 def _explain(error: Exception) -> Failure:

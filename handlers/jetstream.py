@@ -7,6 +7,7 @@ nothing is buffered while disconnected (an old renewal is of no use).
 
 import asyncio
 import logging
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 import nats
 import nats.errors
 import nats.js.errors
+import nats.protocol.parser
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
@@ -32,6 +34,7 @@ CONNECT_SECONDS = 30.0
 _WRONG_LAST_SEQUENCE = 10071
 _FULL = (10023, 10047, 10077)  # insufficient resources, store failed, maximum bytes exceeded
 _INBOX_PREFIX = "_INBOX_handler"
+_STATUS_HEADERS = ("Status", "Description")
 
 
 class Conflict(Exception):
@@ -221,6 +224,41 @@ class Source:
                 await Delivery.of(message).hand_back()
 
 
+# nats-py ends a subject at any blank, the server at a space or a tab only.
+_MSG = re.compile(rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)\r\n")
+_HMSG = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)[ \t]+(\d+)\r\n")
+
+
+class _Client(Client):
+    """Outlives what publishers may send: at bytes that it did not expect, nats-py stops reading the connection.
+
+    The same message would come again after each reconnection, and no handler would ever work on another one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        nats.protocol.parser.MSG_RE, nats.protocol.parser.HMSG_RE = _MSG, _HMSG
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        try:
+            return await super()._process_headers(headers)
+        except (UnicodeDecodeError, IndexError):
+            return None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        if headers and reply.startswith(b"$JS.ACK."):
+            # A delivery, and no status of the server: nats-py takes it for one by headers that anybody can send.
+            headers = {name: value for name, value in headers.items() if name not in _STATUS_HEADERS}
+        message: Msg = super()._build_message(sid, _to_utf8(subject), _to_utf8(reply), data, headers)
+        return message
+
+
+def _to_utf8(text: bytes) -> bytes:
+    return text.decode(errors="replace").encode()
+
+
 class JetStream:
     """The handler's connection and what it reaches."""
 
@@ -279,7 +317,7 @@ async def connect(settings: NatsSettings, name: str, on_closed: Callable[[], Non
     Raises Unanswered when no server takes it within CONNECT_SECONDS, InvalidSettings for files that cannot be read.
     """
     callbacks = _Callbacks(on_closed)
-    client = Client()
+    client = _Client()
     try:
         await asyncio.wait_for(
             client.connect(

@@ -1,0 +1,213 @@
+"""Poison: any bytes in body, headers and subject end as a failed job or a dead letter, and block nobody."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from contracts import names
+from tests.gateways import Hand, helping_hand
+from tests.handlers import Handler, House, open_house
+from tests.servers import LIMIT_SECONDS, LOOPBACK
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+GOOD = b'{"username":"alice"}'
+SUBJECT = b"everest.v1.jobs.bootstrap."
+_HEAD = b"NATS/1.0\r\n"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with open_house(tmp_path_factory.mktemp("poison")) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def handler(house: House) -> AsyncIterator[Handler]:
+    async with house.handler(HANDLER_CONCURRENCY="4") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def hand(house: House) -> AsyncIterator[Hand]:
+    async with helping_hand(house.server) as helping:
+        yield helping
+
+
+async def publish(house: House, subject: bytes, body: bytes, headers: bytes = b"") -> None:
+    """By hand: no client library would send such things. `headers` are lines that end with CR LF."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, house.server.port)
+    writer.write(b'CONNECT {"verbose":false,"headers":true}\r\n')
+    if headers:
+        head = headers if headers.startswith(b"NATS/") else _HEAD + headers + b"\r\n"
+        writer.write(b"HPUB %s %d %d\r\n%s%s\r\n" % (subject, len(head), len(head) + len(body), head, body))
+    else:
+        writer.write(b"PUB %s %d\r\n%s\r\n" % (subject, len(body), body))
+    writer.write(b"PING\r\n")
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.readuntil(b"PONG\r\n"), LIMIT_SECONDS)
+    assert b"-ERR" not in answer, answer
+    writer.close()
+
+
+async def wait_until_empty(hand: Hand) -> None:
+    for _ in range(LIMIT_SECONDS * 10):
+        if not (await hand.jetstream.stream_info(names.JOBS_STREAM)).state.messages:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("a message stays in the queue")
+
+
+async def dead_letters(hand: Hand) -> list[tuple[str, dict[str, str], bytes]]:
+    count = (await hand.jetstream.stream_info(names.DEAD_STREAM)).state.last_seq
+    found = [await hand.jetstream.get_msg(names.DEAD_STREAM, sequence) for sequence in range(1, count + 1)]
+    return [(letter.subject or "", letter.headers or {}, letter.data or b"") for letter in found]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"{",
+        b"{}",
+        b'{"username":1}',
+        b'{"username":"alice\\ud800"}',
+        b'{"username":"alice","x":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+        b'{"username":"alice","resources":{"ram_mb":1e999}}',
+        b'{"username":"alice","resources":{"ram_mb":' + b"9" * 400 + b"}}",
+        b'{"username":"alice","' + b"k" * 150_000 + b'":1}',
+        b'{"username":"alice","\\u0001":"' + b"\\u0001" * 20_000 + b'"}',
+    ],
+    ids=lambda body: repr(body[:24]),
+)
+async def test_a_body_that_is_no_request_ends_as_a_failed_job(
+    house: House, handler: Handler, hand: Hand, body: bytes
+) -> None:
+    job_id = str(uuid.uuid4())
+    await publish(house, SUBJECT + job_id.encode(), body)
+    result = await house.wait_until_finished(job_id)
+    assert result["overall_status"] == "failed"
+    job = await house.job(job_id)
+    assert job["reason"] == "invalid_request"
+    await wait_until_empty(hand)
+
+
+STRANGE_HEADERS = (
+    b"X-Request-Id: \xff\xfe\r\n",
+    b"X-Request-Id: " + b"r" * 60_000 + b"\r\n",
+    b"X-Request-Id: " + b"\x01" * 60_000 + b"\r\n",
+    b"traceparent: " + "ü".encode() * 30_000 + b"\r\n",
+    b"Everest-Caller: \xff\r\n",
+    b"Everest-Caller: " + b"c" * 1_000 + b"\r\n",
+    b"Nats-Expected-Stream: EVEREST_JOBS\r\n",
+    b"KV-Operation: DEL\r\n",
+    b"Status: 503\r\n",
+    b"Status: 404\r\nDescription: No Messages\r\n",
+    b"nonsense\r\n",
+    b": empty\r\n",
+    b"NATS/1.0 503\r\n\r\n",
+    b"NATS/1.0 100 Idle Heartbeat\r\n\r\n",
+    b"NATS/1.0 \xff\xff\xff\r\n\r\n",
+    b"NATS/1.0 404 \xff\r\n\r\n",
+    b"NATS/1.0\r\n",
+)
+
+
+async def test_a_request_with_any_headers_is_a_job(house: House, handler: Handler, hand: Hand) -> None:
+    """What can't be used of them is left out, and none of them makes a message a status of the server."""
+    job_ids = {str(uuid.uuid4()): headers for headers in STRANGE_HEADERS}
+    for number, (job_id, headers) in enumerate(job_ids.items()):
+        await publish(house, SUBJECT + job_id.encode(), b'{"username":"user%d"}' % number, headers)
+    for job_id, headers in job_ids.items():
+        result = await house.wait_until_finished(job_id)
+        assert result["overall_status"] == "succeeded", (headers[:40], result)
+        assert (await hand.read(job_id)).request_id is None
+    await wait_until_empty(hand)
+
+
+async def test_a_message_that_wants_to_expire_is_not_accepted(house: House, handler: Handler) -> None:
+    """An accepted job must not vanish; the server refuses the message."""
+    job_id = str(uuid.uuid4())
+    await publish(house, SUBJECT + job_id.encode(), GOOD, b"Nats-TTL: 1s\r\n")
+    assert (await house.gateway.api.get(f"/jobs/{job_id}")).status_code == 404
+
+
+@pytest.mark.parametrize("token", [b"\xff\xfe", b"a\x0bb", b"x" * 3000, b"\x01"])
+async def test_a_status_request_for_any_subject_leaves_the_gateway_connected(
+    house: House, hand: Hand, token: bytes
+) -> None:
+    await publish(house, b"everest.v1.status." + token + b" _INBOX.nobody", b"")
+    answer = await hand.client.request(names.status_subject(str(uuid.uuid4())), b"", timeout=LIMIT_SECONDS)
+    assert json.loads(answer.data)["code"] == "job_not_found"
+    assert not [line for line in house.gateway.log_lines() if line["event"] == "nats.disconnected"]
+
+
+@pytest.mark.parametrize("headers", [b"", b"X-Request-Id: \xff\xfe\r\n", b"A: " + b"h" * 60_000 + b"\r\n"])
+@pytest.mark.parametrize(
+    "token", [b"\xff\xfe", b"x" * 70, "jürgen".encode(), b"a%20b", b"a.b$", b"\x01", b"a\x0bb", b"a\x0cb", b"y" * 3900]
+)
+async def test_an_id_that_is_none_is_one_dead_letter(
+    house: House, handler: Handler, hand: Hand, token: bytes, headers: bytes
+) -> None:
+    before = len(await dead_letters(hand))
+    body = json.dumps({"username": "alice", "n": str(uuid.uuid4())}).encode()
+    await publish(house, SUBJECT + token, body, headers)
+    await wait_until_empty(hand)
+    letters = await dead_letters(hand)
+    assert len(letters) == before + 1
+    subject, kept, letter_body = letters[-1]
+    assert subject.startswith("everest.v1.dead.bootstrap.seq-")
+    assert kept[names.HEADER_REASON] == "invalid_request"
+    assert letter_body == body
+
+
+async def test_another_request_under_a_taken_id_is_a_dead_letter(house: House, handler: Handler, hand: Hand) -> None:
+    """The record of the first stays untouched, whether it is running or has ended."""
+    job_id = str(uuid.uuid4())
+    await publish(house, SUBJECT + job_id.encode(), b'{"username":"bob"}')
+    await house.wait_until_finished(job_id)
+    record = await hand.read(job_id)
+    for body in (b'{"username":"mallory"}', b"no json"):
+        await publish(house, SUBJECT + job_id.encode(), body)
+        await wait_until_empty(hand)
+        subject, headers, letter_body = (await dead_letters(hand))[-1]
+        assert subject == f"everest.v1.dead.bootstrap.{job_id}"
+        assert headers[names.HEADER_REASON] == ("job_id_taken" if b"mallory" in body else "invalid_request")
+        assert letter_body == body
+        assert await hand.read(job_id) == record
+
+
+async def test_the_same_request_again_runs_nothing(house: House, handler: Handler, hand: Hand) -> None:
+    """Whoever publishes it, and however it is spelled."""
+    job_id = str(uuid.uuid4())
+    await publish(house, SUBJECT + job_id.encode(), b'{"username":"carol"}')
+    await house.wait_until_finished(job_id)
+    record = await hand.read(job_id)
+    await publish(house, SUBJECT + job_id.encode(), b'{"resources": {"cpu_cores":"2"}, "username":"carol"}')
+    await wait_until_empty(hand)
+    assert await hand.read(job_id) == record
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(st.binary(max_size=300), st.binary(max_size=60)), min_size=20, max_size=20))
+async def test_any_bytes_at_all_block_nobody(
+    house: House, handler: Handler, hand: Hand, messages: list[tuple[bytes, bytes]]
+) -> None:
+    job_ids = [str(uuid.uuid4()) for _ in messages]
+    for job_id, (body, value) in zip(job_ids, messages, strict=True):
+        line = b"X-Request-Id: " + value.replace(b"\r", b"").replace(b"\n", b"") + b"\r\n"
+        await publish(house, SUBJECT + job_id.encode(), body, line)
+    await wait_until_empty(hand)
+    for job_id in job_ids:
+        assert (await hand.read(job_id)).is_finished
+    assert handler.process.returncode is None
+    assert not [line for line in handler.log_lines() if line["event"] in ("delivery.crashed", "nats.disconnected")]
