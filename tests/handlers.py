@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +110,14 @@ class House:
 
     async def job(self, job_id: str) -> dict[str, Any]:
         return dict((await self.gateway.api.get(f"/jobs/{job_id}")).json())
+
+    async def wait_for_job(self, job_id: str, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The job, once it is so."""
+        for _ in range(LIMIT_SECONDS * 20):
+            if is_so(job := await self.job(job_id)):
+                return job
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"the job never is so: {job}")
 
     async def wait_until_finished(self, job_id: str) -> dict[str, Any]:
         """The result document, once the job has ended."""

@@ -1,6 +1,5 @@
-"""SIGTERM on a handler: what it works on is finished within the grace or handed back at once, and nothing is charged."""
+"""SIGTERM on a handler: what it works on is finished within the grace or handed back at once, and costs nothing."""
 
-import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -80,8 +79,7 @@ async def test_a_delay_is_slept_again_by_the_next_owner(house: House) -> None:
     async with house.handler(MAX_ATTEMPTS="50", SUBPROCESS_TIMEOUT="1") as handler:
         job_id = await house.gateway.submit(username="alice")
         await handler.wait_for_event("step.failed", 2)
-        while not (before := await house.job(job_id)).get("retry_at"):
-            await asyncio.sleep(0.02)
+        before = await house.wait_for_job(job_id, lambda job: bool(job.get("retry_at")))
         assert await handler.stop() == 0
     after = await house.job(job_id)
     assert after["status"] == "running"
