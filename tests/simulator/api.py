@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from tests.simulator import resources
+from tests.simulator import protobuf, resources
 from tests.simulator.cluster import Cluster
 from tests.simulator.effects import Effects
 from tests.simulator.resources import BY_PATH, Resource
-from tests.simulator.rights import ADMIN, Access, is_allowed
+from tests.simulator.rights import ADMIN, Access, find_escalation, is_allowed
 from tests.simulator.store import Object, Refusal, forbidden
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -74,7 +74,7 @@ class Api:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
         body = await _read_body(receive) if method in ("POST", "PUT", "PATCH", "DELETE") else b""
         try:
-            code, answer = self._serve(method, place, user, query, _read_json(body))
+            code, answer = self._serve(method, place, user, query, _read_object(body))
         except Refusal as refusal:
             self._note(method, user, path, refusal.code)
             raise
@@ -102,6 +102,8 @@ class Api:
             case "POST" if kind.plural == "selfsubjectreviews":
                 return 201, {**body, "status": {"userInfo": {"username": user, "groups": ["system:authenticated"]}}}
             case "POST":
+                if why := find_escalation(self._cluster.store, user, kind, namespace, body):
+                    raise forbidden(kind, body["metadata"]["name"], why)
                 return 201, self._cluster.create(kind, namespace, body)
             case "PUT":
                 return 200, self._cluster.replace(kind, namespace, name, body)
@@ -221,11 +223,13 @@ def _discover(path: str) -> Object | None:
     return None
 
 
-def _read_json(body: bytes) -> Any:
-    """`kubectl auth` speaks protobuf, which is not simulated."""
-    if body.startswith(b"k8s\x00"):
+def _read_object(body: bytes) -> Object:
+    if not body.startswith(protobuf.MAGIC):
+        return dict(json.loads(body)) if body else {}
+    decoded = protobuf.decode(body)
+    if decoded is None:
         raise Refusal(415, "UnsupportedMediaType", "the body of the request was in an unknown format")
-    return json.loads(body) if body else {}
+    return decoded
 
 
 async def _read_body(receive: Receive) -> bytes:

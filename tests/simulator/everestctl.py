@@ -24,6 +24,12 @@ DEPRECATED = "Flag --operator.xtradb-cluster has been deprecated, please use --o
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 COMMIT = "4f731536bde9126689f29628bd872e4fbdc5228f"
 JOB = "everest-operators-installer"
+# What the Role of the hook Job grants: whoever makes it must hold as much.
+JOB_RIGHTS = (
+    ("", ("namespaces",), ("get", "list", "patch", "update")),
+    ("operators.coreos.com", ("installplans",), ("get", "list", "patch", "update", "watch")),
+    ("operators.coreos.com", ("subscriptions", "clusterserviceversions"), ("get", "list", "watch")),
+)
 FRAMES = ("●∙∙", "∙●∙", "∙∙●", "∙∙∙")
 FRAME_SECONDS = 0.14
 REPOSITORY = "https://percona.github.io/percona-helm-charts/"
@@ -114,7 +120,13 @@ class Api:
             reason = f"dial tcp {self.host}:{self.port}: connect: {(error.strerror or 'i/o timeout').lower()}"
             raise Failed(f'failed to get server groups: Get "{self.server}/api": {reason}') from None
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return self.context.wrap_socket(connection, server_hostname=self.host) if self.context else connection
+        if self.context is None:
+            return connection
+        try:
+            return self.context.wrap_socket(connection, server_hostname=self.host)
+        except OSError as error:
+            connection.close()
+            raise Failed(f'failed to get server groups: Get "{self.server}/api": {explain_tls(error)}') from None
 
     def send(self, connection, method, path, body, kind):
         payload = b"" if body is None else json.dumps(body).encode()
@@ -150,6 +162,13 @@ class Api:
         elif "client-certificate" in user:
             context.load_cert_chain(user["client-certificate"], user["client-key"])
         return context
+
+
+def explain_tls(error):
+    """In Go's words."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+    return f"tls: {error.strerror or error}"
 
 
 def read_response(connection):
@@ -321,10 +340,10 @@ class Spinner:
             self.write(f"\x1b[3A{FRAMES[self.frame % 4]} {self.title}\r\n\n\n\x1b[D")
 
     def end(self, mark):
-        self.write(f"\x1b[3A{mark}  {self.title}\r\n\r ")
+        self.write(f"\x1b[3A{mark}  {self.title}\r\n\r")
 
     def close(self):
-        self.write("\x1b[J\x1b[D\x1b[2K\r\x1b[?2004l\x1b[?25h\x1b[?1002l\x1b[?1003l\x1b[?1006l")
+        self.write(" \x1b[J\x1b[D\x1b[2K\r\x1b[?2004l\x1b[?25h\x1b[?1002l\x1b[?1003l\x1b[?1006l")
 
     def quit(self):
         """On a signal: nothing says that the step has not ended."""
@@ -678,8 +697,11 @@ def create_release(api, name, number, status):
 
 
 def set_status(api, name, secret, status):
-    patch = {"metadata": {"labels": {"status": status}}}
-    api.call("PATCH", f"/api/v1/namespaces/{name}/secrets/{secret}", patch, "application/merge-patch+json")
+    """Helm reads and updates; it has no right to patch."""
+    path = f"/api/v1/namespaces/{name}/secrets/{secret}"
+    release = api.call("GET", path)
+    release["metadata"]["labels"]["status"] = status
+    api.call("PUT", path, release)
 
 
 def ensure(api, path, body, version, kind):
@@ -703,10 +725,13 @@ def create_objects(api, name, operators):
         ensure(api, path, {"metadata": metadata, "spec": spec}, "operators.coreos.com/v1alpha1", "Subscription")
     ensure(api, f"/api/v1/namespaces/{name}/serviceaccounts", {"metadata": {"name": JOB}}, "v1", "ServiceAccount")
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{name}"
-    rules = [{"apiGroups": ["operators.coreos.com"], "resources": ["installplans"], "verbs": ["get", "list", "patch"]}]
+    rules = [
+        {"apiGroups": [group], "resources": list(kinds), "verbs": list(verbs)} for group, kinds, verbs in JOB_RIGHTS
+    ]
     ensure(api, f"{rbac}/roles", {"metadata": {"name": JOB}, "rules": rules}, "rbac.authorization.k8s.io/v1", "Role")
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": JOB}
-    binding = {"metadata": {"name": JOB}, "roleRef": reference}
+    subjects = [{"kind": "ServiceAccount", "name": JOB, "namespace": name}]
+    binding = {"metadata": {"name": JOB}, "roleRef": reference, "subjects": subjects}
     ensure(api, f"{rbac}/rolebindings", binding, "rbac.authorization.k8s.io/v1", "RoleBinding")
 
 

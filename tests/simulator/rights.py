@@ -1,6 +1,8 @@
 """RBAC authorization of the simulated API, from the roles and bindings that it stores."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from tests.simulator.cluster import resource
 from tests.simulator.resources import Resource
@@ -34,6 +36,35 @@ def is_allowed(store: Store, user: str, access: Access) -> bool:
     return any(_grants(rule, access) for rule in _rules_of(store, user, access.namespace))
 
 
+def find_escalation(store: Store, user: str, kind: Resource, namespace: str, body: Object) -> str | None:
+    """What is said to somebody who would grant more than they hold: by a role, or by a binding without `bind`."""
+    match kind.plural:
+        case "roles" | "clusterroles":
+            rules = body.get("rules") or []
+        case "rolebindings" | "clusterrolebindings":
+            reference = body["roleRef"]
+            plural = "clusterroles" if reference["kind"] == "ClusterRole" else "roles"
+            bind = Access("bind", resource(plural, _RBAC), namespace, reference["name"])
+            rules = [] if is_allowed(store, user, bind) else _rules_of_role(store, reference, namespace)
+        case _:
+            return None
+    missing = [access for rule in rules for access in _accesses(rule, namespace) if not is_allowed(store, user, access)]
+    if not missing:
+        return None
+    lines = [
+        f'{{APIGroups:["{one.resource.group}"], Resources:["{one.resource.plural}"], Verbs:["{one.verb}"]}}'
+        for one in missing
+    ]
+    why = f'user "{user}" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:'
+    return "\n".join([why, *lines])
+
+
+def _accesses(rule: Object, namespace: str) -> Iterator[Access]:
+    for group, plural, verb in product(rule.get("apiGroups", []), rule.get("resources", []), rule.get("verbs", [])):
+        for name in rule.get("resourceNames") or [""]:
+            yield Access(verb, Resource(group, "v1", plural, plural), namespace, name)
+
+
 def _rules_of(store: Store, user: str, namespace: str) -> list[Object]:
     found: list[Object] = []
     for binding in store.list(resource("clusterrolebindings", _RBAC)):
@@ -49,7 +80,10 @@ def _rules(store: Store, binding: Object, user: str, namespace: str) -> list[Obj
         subject.get("kind") == "User" and subject.get("name") == user for subject in binding.get("subjects") or []
     ):
         return []
-    reference = binding["roleRef"]
+    return _rules_of_role(store, binding["roleRef"], namespace)
+
+
+def _rules_of_role(store: Store, reference: Object, namespace: str) -> list[Object]:
     plural = "clusterroles" if reference["kind"] == "ClusterRole" else "roles"
     role = store.find(resource(plural, _RBAC), namespace if plural == "roles" else "", reference["name"])
     return list(role["rules"]) if role else []
