@@ -59,8 +59,33 @@ TABLE = (
     ),
     Row(r"failed to resolve Helm chart|is not a valid chart repository", "chart_unavailable"),
     # How the cluster is reached.
+    Row(
+        r"failed calling webhook \"(?P<webhook>[^\"]+)\"",
+        "cluster_unreachable",
+        "The cluster's admission webhook {webhook} does not answer: see the service behind it.",
+    ),
+    Row(
+        r"certificate has expired or is not yet valid",
+        "tls_untrusted",
+        "The cluster's certificate has expired, or the clock of the handler's machine is wrong.",
+    ),
+    Row(
+        r"certificate is (valid for|not valid for)|doesn't contain any (IP )?SANs",
+        "tls_untrusted",
+        "The cluster's certificate does not name the kubeconfig's server address: use one that it names.",
+    ),
     Row(r"x509:|tls: failed to verify|certificate signed by unknown authority", "tls_untrusted"),
-    Row(r"provide credentials|must be logged in|\bUnauthorized\b", "cluster_unauthorized"),
+    Row(r"provide credentials|must be logged in|\bUnauthorized\b|remote error: tls:", "cluster_unauthorized"),
+    Row(
+        r"^error: EOF\s*$|error reading input for Password",
+        "cluster_unauthorized",
+        "kubectl asked for a name and a password: the kubeconfig's user has no credentials.",
+    ),
+    Row(
+        r"server gave HTTP response to HTTPS client",
+        "cluster_unreachable",
+        "The kubeconfig's server address begins with https, and what answers there speaks plain HTTP.",
+    ),
     Row(
         r"connection refused|was refused - did you|no route to host|network is unreachable|i/o timeout|no such host"
         r"|Unable to connect to the server|TLS handshake timeout|cluster unreachable|connection reset|broken pipe"
@@ -81,6 +106,11 @@ TABLE = (
     Row(r"cannot list installed operators", "operation_in_progress", "An installation runs; the list works after it."),
     Row(r"the object has been modified|\(Conflict\)", "conflict"),
     # What is not allowed.
+    Row(
+        r"admission webhook \"(?P<webhook>[^\"]+)\" denied the request",
+        "forbidden",
+        "The cluster's admission webhook {webhook} refuses it: its reason is in the step's stderr.",
+    ),
     Row(
         r"attempting to grant RBAC permissions not currently held",
         "forbidden",
@@ -172,7 +202,7 @@ def find_reason(stderr: str) -> str:
 def strip_asides(stderr: str) -> str:
     """The error as the tool words it: without what accompanies it, unless there is nothing else."""
     text = re.sub(_DEPRECATION, "", stderr, flags=re.MULTILINE)
-    words = _last_logged_error(text) or re.sub(_ASIDE, "", text, flags=re.MULTILINE) or text
+    words = _last_logged_error(text) or re.sub(_ASIDE, "", text, flags=re.MULTILINE).strip() or text
     words = words.strip().removeprefix("❌").strip()
     return re.sub(_USAGE, "", words, flags=re.DOTALL)
 
