@@ -1,0 +1,150 @@
+"""The whole workflow as a user who holds nothing but what the shipped roles grant, on an API that enforces them."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from contracts.records import Outcome
+from handlers.checking import Verdict, find, make_runner
+from handlers.rights import Right, needed_rights
+from handlers.settings import read_environment
+from tests.roles import FLAT, NARROW, USER, VARIANTS, Rights
+from tests.simulator import SimulatedEverest, simulated_everest
+from tests.workflows import Bench, open_bench
+
+ALL_NEW = [Outcome.CREATED, Outcome.CREATED, Outcome.APPLIED, Outcome.APPLIED]
+
+
+@asynccontextmanager
+async def as_handler(folder: Path, rights: Rights) -> AsyncIterator[tuple[SimulatedEverest, Bench]]:
+    """The bench is the handler's, the cluster's own commands the administrator's."""
+    async with simulated_everest(folder, roles=rights.manifests, user=USER, job_seconds=0.1) as everest:
+        handler = dict(everest.variables)
+        admin = folder / "admin.kubeconfig"
+        admin.write_text(everest.kubeconfig.read_text().replace(f"/as/{USER}", ""))
+        everest.kubeconfig = admin
+        async with open_bench(handler, **rights.settings) as bench:
+            yield everest, bench
+
+
+async def do(everest: SimulatedEverest, *argv: str, stdin: str = "") -> str:
+    code, stdout, stderr = await everest.run(*argv, stdin=stdin)
+    assert code == 0, stderr
+    return stdout
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+async def test_the_workflow_needs_no_more_than_its_role(tmp_path: Path, name: str) -> None:
+    """New, again, more operators, taken over, and taken up where a handler died."""
+    rights = VARIANTS[name]
+    async with as_handler(tmp_path, rights) as (everest, bench):
+        request: dict[str, Any] = {"username": "alice", "operators": {"postgresql": True}}
+        made = await bench.onboard("alice-1", **request)
+        assert made.outcomes == ALL_NEW
+        secret = made.result("create_account").credentials_secret
+        assert secret is not None
+        assert secret.namespace == rights.credentials_namespace
+        assert (await bench.onboard("alice-1", **request)).outcomes[0] is Outcome.CREATED, "its password is proved"
+        more = await bench.onboard("alice-2", username="alice", operators={"mongodb": True})
+        assert more.outcomes[1] is Outcome.UPDATED
+        assert (await bench.onboard("plain-1", username="plain")).outcomes == ALL_NEW
+        await do(everest, "kubectl", "create", "namespace", "old")
+        taken = await bench.onboard(
+            "taken-1", username="taken", namespace="old", take_ownership=True, operators=request["operators"]
+        )
+        assert taken.outcomes[1] is Outcome.UPDATED
+        label = "status=pending-upgrade"
+        await do(
+            everest, "kubectl", "label", "secret", "sh.helm.release.v1.alice.v2", "-n", "alice", label, "--overwrite"
+        )
+        assert (await bench.onboard("alice-3", **request)).outcomes[1] is Outcome.UPDATED
+        writers = {write["user"] for write in (await everest.effects())["writes"] if "/tenants" not in write["path"]}
+        assert USER in writers
+        await assert_nothing_else_is_held(everest, rights)
+
+
+async def assert_nothing_else_is_held(everest: SimulatedEverest, rights: Rights) -> None:
+    """The roles are enforced: what they do not grant is refused."""
+    handler = {"KUBECONFIG": str(everest.kubeconfig.parent / "kubeconfig")}
+    for verb, what in (("delete", "namespaces"), ("create", "clusterroles.rbac.authorization.k8s.io")):
+        code, stdout, _ = await everest.run("kubectl", "auth", "can-i", verb, what, **handler)
+        assert (code, stdout) == (1, "no\n")
+    if rights is NARROW:
+        code, *_ = await everest.run("kubectl", "get", "secrets", "-n", "default", **handler)
+        assert code == 1, "no Secrets where it has not bound itself"
+
+
+async def find_problems(bench: Bench) -> list[str]:
+    """What `python -m handlers --check` complains of."""
+    settings = read_environment({**bench.variables, **bench.settings}).settings
+    found = [one async for one in find(settings, bench.variables, make_runner(bench.commands))]
+    return [finding.message for finding in found if finding.verdict is Verdict.PROBLEM]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+async def test_the_preflight_finds_the_role_sufficient(tmp_path: Path, name: str) -> None:
+    async with as_handler(tmp_path, VARIANTS[name]) as (_, bench):
+        assert await find_problems(bench) == []
+
+
+@pytest.mark.slow
+async def test_the_preflight_names_each_right_that_is_missing(tmp_path: Path) -> None:
+    """Each verb of the role taken away alone, and nothing else complained of."""
+    async with as_handler(tmp_path, FLAT) as (everest, bench):
+        role = json.loads(await do(everest, "kubectl", "get", "clusterrole", "everest-bootstrap-handler", "-o", "json"))
+        del role["metadata"]["resourceVersion"]
+        for right in [right for right in needed_rights("everest-system", None) if not right.namespace]:
+            lesser = {**role, "rules": [*without(role["rules"], right)]}
+            await do(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(lesser))
+            problems = await find_problems(bench)
+            named = [one for one in problems if f"this handler may not {right}" in one]
+            assert named, f"{right}: {problems}"
+            elsewhere = [one for one in problems if one not in named and right.resource not in one]
+            assert elsewhere == [], f"{right}: {problems}"
+
+
+def without(rules: list[dict[str, Any]], right: Right) -> list[dict[str, Any]]:
+    """The rules with one verb on one resource taken away."""
+    left = []
+    for rule in rules:
+        if right.group in rule["apiGroups"] and right.resource in rule["resources"]:
+            others = [name for name in rule["resources"] if name != right.resource]
+            left += [{**rule, "resources": others}] if others else []
+            rule = {**rule, "resources": [right.resource], "verbs": [v for v in rule["verbs"] if v != right.verb]}
+        left.append(rule)
+    return left
+
+
+@pytest.mark.parametrize(
+    ("right", "step"),
+    [
+        (Right("get", "namespaces"), "create_account"),
+        (Right("create", "namespaces"), "add_namespace"),
+        (Right("create", "secrets"), "create_account"),
+        (Right("update", "secrets"), "create_account"),
+        (Right("list", "storageclasses", "storage.k8s.io"), "add_namespace"),
+        (Right("create", "jobs", "batch"), "add_namespace"),
+        (Right("patch", "installplans", "operators.coreos.com"), "add_namespace"),
+        (Right("list", "subscriptions", "operators.coreos.com"), "add_namespace"),
+        (Right("create", "resourcequotas"), "apply_resource_quota"),
+    ],
+    ids=str,
+)
+async def test_a_job_that_lacks_a_right_says_which(tmp_path: Path, right: Right, step: str) -> None:
+    """A permanent failure, with the verb and the resource in its hint or message."""
+    lesser = tmp_path / "lesser.yaml"
+    documents = list(yaml.safe_load_all(FLAT.manifests[0].read_text()))
+    documents[0]["rules"] = without(documents[0]["rules"], right)
+    lesser.write_text(yaml.safe_dump_all(documents))
+    async with as_handler(tmp_path / "cluster", Rights((lesser,))) as (_, bench):
+        made = await bench.attempt("alice-1", username="alice", operators={"postgresql": True})
+        assert (made.failed_step, made.code) == (step, "forbidden"), made.failure
+        assert made.failure is not None
+        failure = made.failure.failure
+        assert right.resource in failure.hint + failure.message
+        assert right.verb in failure.hint + failure.message
