@@ -20,7 +20,8 @@ from handlers.checking import make_runner
 from handlers.everestctl import Everestctl
 from handlers.outputs import show
 from handlers.secret import MASK, Secret
-from tests.simulator import SimulatedEverest, simulated_everest
+from tests.clusters import open_cluster
+from tests.simulator import SimulatedEverest
 from tests.workflows import Attempt, Bench, cut_at, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,7 +36,7 @@ INSTALLER = "everest-operators-installer"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
-    async with simulated_everest(tmp_path_factory.mktemp("simulated"), job_seconds=0.1) as running:
+    async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.1) as running:
         yield running
 
 
@@ -648,7 +649,7 @@ async def test_a_command_that_fails_fails_the_job(bench: Bench, command: str, co
 
 async def test_an_invalid_stored_policy_is_a_clear_failure(tmp_path: Path) -> None:
     """The Everest server is down for everybody already: nothing is written, and the line is named."""
-    async with simulated_everest(tmp_path) as everest, open_bench(everest.variables) as bench:
+    async with open_cluster(tmp_path) as everest, open_bench(everest.variables) as bench:
         await grant(everest, "p, role:nobody, namespaces, read, x")
         before = await everest.get("configmap", "everest-rbac", "-n", "everest-system")
         made = await bench.attempt("invalid-1", username="invalid")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -30,6 +31,13 @@ class SimulatedEverest:
         programs = Path(sys.executable).parent
         path = os.pathsep.join([str(BIN), str(programs), os.environ.get("PATH", os.defpath)])
         return {"PATH": path, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home)}
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        """The administrator's, where the kubeconfig is a user's."""
+        path = self.kubeconfig.with_name("admin.kubeconfig")
+        path.write_text(re.sub(r"/as/\S+", "", self.kubeconfig.read_text()))
+        return path
 
     async def set_faults(self, **faults: Any) -> None:
         """What goes wrong from now on, and nothing else; no argument: nothing."""
