@@ -470,6 +470,9 @@ def make_files(root: Path) -> dict[Path, str]:
         root / "contracts" / "asyncapi.yaml": yaml.safe_dump(make_asyncapi(), sort_keys=False, width=110),
         readme: fill_errors_table(readme.read_text()),
     }
+    for source in sorted((root / "nats").glob("*.conf")):
+        # kustomize reads no file above its own folder.
+        files[root / "nats" / "k8s" / "base" / "conf" / source.name] = source.read_text()
     for name, schema in schemas.make_published_schemas().items():
         files[root / "contracts" / "schemas" / name] = _to_json(schema)
     return files
@@ -481,5 +484,5 @@ def _to_json(document: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     for path, text in make_files(Path(__file__).parents[1]).items():
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
