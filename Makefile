@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test check chaos bench test-cluster test-image test-browser schemas lock clean
+.PHONY: setup dev test check chaos bench test-cluster test-image test-browser schemas test-manifests lock clean
 
 setup: $(READY)
 
@@ -38,6 +38,11 @@ test-cluster: setup
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(ROW)
+
+# The Kubernetes manifests against the schemas of Kubernetes, KEDA and the Prometheus Operator (fetched with pip and go).
+test-manifests: setup
+	$(BIN)/pip install --quiet kubernetes-validate==1.37.0
+	$(BIN)/pytest -q tests/unit/test_manifests.py tests/unit/test_monitoring.py tests/integration/test_manifest_schemas.py
 
 schemas: setup
 	$(BIN)/python -m contracts.schemas

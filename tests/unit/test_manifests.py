@@ -1,0 +1,328 @@
+"""The Kubernetes manifests: hardened, and true to the settings, names and rights that the code knows."""
+
+import os
+import re
+import subprocess
+import time
+from dataclasses import fields
+from pathlib import Path, PurePosixPath
+
+import pytest
+import yaml
+
+from contracts import names
+from contracts.requests import BootstrapRequest
+from contracts.settings import NatsSettings, read_settings
+from gateway.processes import find_program
+from gateway.settings import GatewaySettings, ProvisionSettings
+from handlers.kubeconfig import check_kubeconfig
+from handlers.ownership import OWNER, Namespace, check_owner
+from handlers.settings import HandlerSettings, read_environment
+from handlers.workflow import StepFailed
+from tests.manifests import BASES, EVERY, OVERLAYS, Object, Workload, find, mebibytes, render, workloads
+from tests.servers import ROOT
+
+WORKLOADS = [(folder, workload) for folder in (*BASES, *OVERLAYS) for workload in workloads(folder)]
+IDS = [f"{folder}-{workload.name}" for folder, workload in WORKLOADS]
+HANDLERS = [(folder, workload) for folder, workload in WORKLOADS if workload.name == "handler"]
+HANDLER_IDS = [folder for folder, _ in HANDLERS]
+OURS = "everest-bootstrap"
+CREDENTIALS = "everest-bootstrap-credentials"
+
+SETTINGS = {
+    "gateway": (GatewaySettings, NatsSettings),
+    "provision": (ProvisionSettings, NatsSettings),
+    "handler": (HandlerSettings, NatsSettings),
+}
+# Not settings of ours: the command line tools keep their caches below them.
+OF_TOOLS = {"HOME", "XDG_CACHE_HOME"}
+# What the Pod Security Standard "restricted" lets a pod mount.
+RESTRICTED_VOLUMES = {"configMap", "emptyDir", "projected", "secret", "persistentVolumeClaim"}
+
+
+@pytest.mark.parametrize(("folder", "workload"), WORKLOADS, ids=IDS)
+def test_pods_are_restricted(folder: str, workload: Workload) -> None:
+    """The Pod Security Standard "restricted", and what it does not ask for: no writable root, no token, limits."""
+    pod, container = workload.pod, workload.container
+    security = pod["securityContext"]
+    assert (security["runAsNonRoot"], security["runAsUser"]) == (True, 10001)
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    assert not any("hostPort" in port for port in container.get("ports", []))
+    assert {kind for volume in pod["volumes"] for kind in volume if kind != "name"} <= RESTRICTED_VOLUMES
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False, "a Service named nats would set NATS_PORT"
+    assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+    assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize(("folder", "workload"), WORKLOADS, ids=IDS)
+def test_all_that_is_written_to_is_a_volume(folder: str, workload: Workload) -> None:
+    """The root is read-only; every file that a variable names is in a volume."""
+    mounts = {mount["name"] for mount in workload.container["volumeMounts"]}
+    claimed = {"data"} if workload.kind == "StatefulSet" else set()
+    assert mounts == {volume["name"] for volume in workload.pod["volumes"]} | claimed
+    files, folders = set(workload.files()), [mount["mountPath"] for mount in workload.container["volumeMounts"]]
+    for name, value in workload.variables.items():
+        if not value or not value.startswith("/"):
+            continue
+        assert any(value == folder or value.startswith(f"{folder}/") for folder in folders), name
+        if (name.endswith("_FILE") and name != "READY_FILE") or name in ("KUBECONFIG", "NATS_TLS_CA"):
+            assert PurePosixPath(value) in files or workload.name == "nats", name
+
+
+@pytest.mark.parametrize(
+    ("folder", "workload"),
+    [(folder, workload) for folder, workload in WORKLOADS if workload.name in SETTINGS],
+    ids=[name for name in IDS if not name.endswith("-nats")],
+)
+def test_settings_are_known_and_legal(folder: str, workload: Workload) -> None:
+    """A mistyped name would be ignored in silence; a value that cannot be read would end the pod."""
+    models = SETTINGS[workload.name]
+    known = {part.name.upper() for model in models for part in fields(model)}
+    variables = {name: value for name, value in workload.variables.items() if value is not None}
+    assert set(variables) - known <= (OF_TOOLS if workload.name == "handler" else set())
+    for model in models:
+        read_settings(model, variables)
+
+
+def test_every_secret_is_handed_to_who_needs_it() -> None:
+    """Each role gets its own password and no other's; only NATS has all three."""
+    taken: dict[str, set[str]] = {}
+    for _, workload in WORKLOADS:
+        for volume in workload.pod["volumes"]:
+            for source in volume.get("projected", {}).get("sources", []):
+                if source.get("secret", {}).get("name") == "nats-passwords":
+                    taken.setdefault(workload.name, set()).update(item["key"] for item in source["secret"]["items"])
+        assert workload.variables.get("NATS_USER", workload.name) in (*taken.get(workload.name, set()), "nats")
+    assert taken == {"gateway": {"gateway"}, "provision": {"provisioner"}, "handler": {"handler"}}
+
+
+@pytest.mark.parametrize("folder", [folder for folder in EVERY if folder.startswith("nats")])
+def test_the_server_has_every_variable_of_its_configuration(folder: str) -> None:
+    """nats-server refuses to start where one is missing."""
+    (workload,) = workloads(folder)
+    configuration = find(workload.objects, "ConfigMap", "nats-configuration")["data"]
+    publishers = find(workload.objects, "ConfigMap", "nats-publishers")["data"]
+    files = {**configuration, **publishers}
+    wanted, reached = set(), ["nats.conf"]
+    for name in reached:
+        text = "\n".join(line.partition("#")[0] for line in files[name].splitlines())
+        reached += re.findall(r"^\s*include (\S+)", text, re.MULTILINE)
+        wanted |= set(re.findall(r"\$(NATS_\w+)", text))
+    assert "permissions.conf" in reached, "without accounts everybody may do everything"
+    assert "publishers.conf" in reached
+    assert wanted <= set(workload.variables)
+
+
+@pytest.mark.parametrize("folder", ["nats/k8s", "nats/k8s/tls"])
+def test_three_nodes_know_each_other(folder: str) -> None:
+    (workload,) = workloads(folder)
+    stateful = find(workload.objects, "StatefulSet", "nats")
+    routes = re.findall(r"nats://([\w.-]+):6222", workload.variables["NATS_ROUTES"] or "")
+    assert routes == [f"nats-{number}.{stateful['spec']['serviceName']}" for number in range(3)]
+    assert stateful["spec"]["replicas"] == 3
+    assert find(workload.objects, "PodDisruptionBudget", "nats")["spec"]["maxUnavailable"] == 1
+    (claim,) = stateful["spec"]["volumeClaimTemplates"]
+    limit = re.search(r"max_file_store: (\d+)GB", (ROOT / "nats" / "node.conf").read_text())
+    assert limit is not None
+    size = mebibytes(claim["spec"]["resources"]["requests"]["storage"])
+    assert size > int(limit[1]) * 1024, "a server that meets a full disk stops answering"
+
+
+@pytest.mark.parametrize(("folder", "replicas"), [("", "3"), ("/tls", "3"), ("/single", "1")])
+def test_as_many_copies_as_nodes(folder: str, replicas: str) -> None:
+    (provision,) = (part for part in workloads(f"gateway/k8s{folder}") if part.name == "provision")
+    assert provision.variables["NATS_REPLICAS"] == replicas
+    assert str(find(render(f"nats/k8s{folder}"), "StatefulSet", "nats")["spec"]["replicas"]) == replicas
+
+
+def test_the_gateway_stays_available() -> None:
+    objects = render("gateway/k8s")
+    assert find(objects, "Deployment", "gateway")["spec"]["replicas"] == 2
+    assert find(objects, "PodDisruptionBudget", "gateway")["spec"]["minAvailable"] == 1
+    (gateway,) = (part for part in workloads("gateway/k8s") if part.name == "gateway")
+    probes = {name: gateway.container[f"{name}Probe"]["httpGet"]["path"] for name in ("liveness", "readiness")}
+    assert probes == {"liveness": "/healthz", "readiness": "/readyz"}
+    (port,) = gateway.container["ports"]
+    assert port["containerPort"] == GatewaySettings().port
+
+
+@pytest.mark.parametrize("folder", BASES)
+def test_network_policies_reach_every_pod(folder: str) -> None:
+    """Both directions are listed for each pod, and the label that NATS lets in is on each client."""
+    policies = [part["spec"] for part in render(folder) if part["kind"] == "NetworkPolicy"]
+    for workload in workloads(folder):
+        labels = workload.template["metadata"]["labels"]
+        (policy,) = (policy for policy in policies if _selects(policy["podSelector"], labels))
+        assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+        assert ("everest-bootstrap/nats-client" in labels) is (workload.name != "nats")
+
+
+def _selects(selector: Object, labels: dict[str, str]) -> bool:
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
+        labels.get(part["key"]) in part["values"] for part in selector.get("matchExpressions", [])
+    )
+
+
+@pytest.mark.parametrize(("folder", "workload"), HANDLERS, ids=HANDLER_IDS)
+def test_handlers_end_in_time_and_fit(folder: str, workload: Workload) -> None:
+    """An installation is finished before the pod is killed; the memory goes with the concurrency."""
+    settings = read_environment({name: value for name, value in workload.variables.items() if value}).settings
+    assert workload.pod["terminationGracePeriodSeconds"] >= settings.shutdown_grace + 30
+    assert settings.shutdown_grace == 900
+    resources = workload.container["resources"]
+    assert mebibytes(resources["limits"]["memory"]) == 256 * (1 + settings.handler_concurrency)
+    assert settings.everest_credentials_namespace == CREDENTIALS
+    assert settings.everest_rbac_apply_cmd == "everest-rbac-import"
+
+
+@pytest.mark.parametrize(("folder", "workload"), HANDLERS, ids=HANDLER_IDS)
+def test_triggers_are_what_nats_holds(folder: str, workload: Workload) -> None:
+    """One trigger for each consumer, on the account of our roles, at the port that the Service has."""
+    (scaler,) = (part for part in workload.objects if part["kind"].startswith("Scaled"))
+    concurrency = workload.variables["HANDLER_CONCURRENCY"]
+    triggers = {
+        (trigger["metadata"]["stream"], trigger["metadata"]["consumer"]) for trigger in scaler["spec"]["triggers"]
+    }
+    assert triggers == {(names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER)}
+    service = find(render("nats/k8s"), "Service", "nats-headless")
+    ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+    for trigger in scaler["spec"]["triggers"]:
+        metadata = trigger["metadata"]
+        assert trigger["type"] == "nats-jetstream"
+        assert f"  {metadata['account']}: {{\n    jetstream" in (ROOT / "nats" / "accounts.conf").read_text()
+        assert metadata["natsServerMonitoringEndpoint"] == (
+            f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc.cluster.local:{ports['monitor']}"
+        )
+        assert metadata["lagThreshold"] == (concurrency if metadata["stream"] == names.JOBS_STREAM else "1")
+        assert metadata["activationLagThreshold"] == "0"
+
+
+def test_a_scaled_job_never_kills_work() -> None:
+    """The lag counts what is being worked on, so `default` is right; a change of it leaves running jobs alone."""
+    spec = find(render("handlers/k8s"), "ScaledJob", "handler")["spec"]
+    assert (spec["minReplicaCount"], spec["scalingStrategy"], spec["rollout"]) == (
+        0,
+        {"strategy": "default"},
+        {"strategy": "gradual"},
+    )
+    assert spec["jobTargetRef"]["backoffLimit"] == 0
+    (workload,) = workloads("handlers/k8s")
+    assert workload.pod["restartPolicy"] == "Never"
+    assert workload.container["command"][:3] == ["python", "-m", "handlers"]
+    assert "--until-idle" in workload.container["command"]
+    assert workload.variables["HANDLER_CONCURRENCY"] == "1"
+
+
+def test_both_ways_to_run_handlers_are_one_pod() -> None:
+    """The pod of the Deployment is that of the ScaledJob, but for what differs by nature."""
+    (job,), (service,) = workloads("handlers/k8s"), workloads("handlers/k8s/always-on")
+    differing = {"command", "resources", "envFrom"}
+    assert _without(job.container, differing) == _without(service.container, differing)
+    assert _without(job.pod, {"containers", "restartPolicy"}) == _without(service.pod, {"containers"})
+    assert job.template["metadata"]["labels"] == service.template["metadata"]["labels"]
+
+
+def _without(part: Object, keys: set[str]) -> Object:
+    return {key: value for key, value in part.items() if key not in keys}
+
+
+@pytest.mark.parametrize(("age_seconds", "is_ready"), [(0, True), (3600, False), (None, False)])
+def test_the_probe_tests_the_files_age(tmp_path: Path, age_seconds: int | None, is_ready: bool) -> None:
+    """Run as the kubelet runs it."""
+    (workload,) = workloads("handlers/k8s")
+    file = tmp_path / "ready"
+    if age_seconds is not None:
+        file.touch()
+        os.utime(file, (time.time() - age_seconds,) * 2)
+    command = workload.container["readinessProbe"]["exec"]["command"]
+    completed = subprocess.run(command, env={**os.environ, "READY_FILE": str(file)}, capture_output=True, check=False)
+    assert (completed.returncode == 0) is is_ready
+
+
+def test_the_kubeconfig_names_the_pods_own_files(tmp_path: Path) -> None:
+    """It is one that a handler and kubectl can use, holds no secret, and the files are where the pod has them."""
+    (workload,) = workloads("handlers/k8s")
+    text = find(workload.objects, "ConfigMap", "handler-kubeconfig")["data"]["kubeconfig"]
+    file = tmp_path / "kubeconfig"
+    file.write_text(text)
+    assert check_kubeconfig(str(file)) is None
+    command = [find_program("kubectl"), "config", "view", "--minify", "-o", "yaml", "--kubeconfig", str(file)]
+    seen = yaml.safe_load(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    cluster, user = seen["clusters"][0]["cluster"], seen["users"][0]["user"]
+    assert cluster["server"] == "https://kubernetes.default.svc"
+    assert set(user) == {"tokenFile"}
+    assert {PurePosixPath(cluster["certificate-authority"]), PurePosixPath(user["tokenFile"])} <= set(workload.files())
+
+
+def _rules(objects: list[Object], kind: str, name: str, namespace: str | None = None) -> set[tuple[str, str, str, str]]:
+    """Group, resource, verb and the names that the right is limited to."""
+    return {
+        (group, resource, verb, ",".join(rule.get("resourceNames", [])))
+        for rule in find(objects, kind, name, namespace)["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_rights_are_bounded() -> None:
+    """No wildcard and no way to more rights; narrow has nothing on Secrets cluster-wide."""
+    for folder in ("handlers/k8s", "handlers/k8s/narrow"):
+        objects = render(folder)
+        for role in (part for part in objects if part["kind"] in ("Role", "ClusterRole")):
+            for group, resource, verb, limited in _rules([role], role["kind"], role["metadata"]["name"]):
+                assert "*" not in (group, resource, verb)
+                assert verb not in ("escalate", "impersonate")
+                assert verb != "bind" or limited == "everest-bootstrap-tenant"
+        for binding in (part for part in objects if part["kind"].endswith("Binding")):
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "handler", "namespace": OURS}]
+            reference, namespace = binding["roleRef"], binding["metadata"].get("namespace")
+            assert find(
+                objects, reference["kind"], reference["name"], namespace if reference["kind"] == "Role" else None
+            )
+    narrow = _rules(render("handlers/k8s/narrow"), "ClusterRole", "everest-bootstrap-handler")
+    assert not any(resource == "secrets" for _, resource, _, _ in narrow)
+
+
+def test_narrow_is_flat_in_one_namespace() -> None:
+    """Cluster-wide and in a tenant's namespace together both grant the same, but for the binding itself."""
+    flat, narrow = render("handlers/k8s"), render("handlers/k8s/narrow")
+    everywhere = _rules(flat, "ClusterRole", "everest-bootstrap-handler")
+    claimed = _rules(narrow, "ClusterRole", "everest-bootstrap-handler")
+    inside = _rules(narrow, "ClusterRole", "everest-bootstrap-tenant")
+    binding = ("rbac.authorization.k8s.io", "clusterroles", "bind", "everest-bootstrap-tenant")
+    assert claimed | inside == everywhere | {binding}
+    (workload,) = workloads("handlers/k8s/narrow")
+    assert workload.variables["EVEREST_TENANT_ROLE"] == "everest-bootstrap-tenant"
+    system = _rules(narrow, "Role", "everest-bootstrap-handler", "everest-system")
+    accounts = {("", "secrets", verb, "everest-accounts") for verb in ("get", "update")}
+    assert system == _rules(flat, "Role", "everest-bootstrap-handler", "everest-system") | accounts
+
+
+@pytest.mark.parametrize("folder", ["nats/k8s", "handlers/k8s"])
+def test_no_tenant_can_have_our_namespaces(folder: str) -> None:
+    """Not even with take_ownership: the name in their annotation is no legal username."""
+    for namespace in (part for part in render(folder) if part["kind"] == "Namespace"):
+        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+        seen = Namespace.of({**namespace, "metadata": {**namespace["metadata"], "resourceVersion": "1"}})
+        request = BootstrapRequest(username="mallory", namespace=seen.name, take_ownership=True)
+        with pytest.raises(StepFailed) as refused:
+            check_owner(seen, request)
+        assert refused.value.failure.code == "namespace_owned_by_another"
+        assert "-" in namespace["metadata"]["annotations"][OWNER]
+
+
+def test_names_are_where_they_are_made() -> None:
+    """Every object is in a namespace that one of the bases makes, or in Everest's own."""
+    made = {part["metadata"]["name"] for folder in BASES for part in render(folder) if part["kind"] == "Namespace"}
+    assert made == {OURS, CREDENTIALS}
+    for folder in EVERY:
+        used = {part["metadata"]["namespace"] for part in render(folder) if "namespace" in part["metadata"]}
+        assert used <= made | {"everest-system"}
