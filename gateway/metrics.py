@@ -21,7 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts import names
-from contracts.records import JobRecord, UnreadableRecord, decode_record
+from contracts.codes import CODES, Nature
+from contracts.records import JobRecord, Status, UnreadableRecord, decode_record
 from gateway.jetstream import JetStream, Message, Unanswered
 from gateway.listeners import Listeners
 from gateway.reconciler import FINDINGS
@@ -51,6 +52,11 @@ class Metrics:
         self._ended = Counter(
             f"{_PREFIX}_jobs_ended", "Jobs seen to end", ["kind", "status", "code"], registry=registry
         )
+        for kind in names.JOB_KINDS:  # from 0 on: of a series that begins at 1 Prometheus sees no increase
+            self._ended.labels(kind, Status.SUCCEEDED.value, "")
+            for code in CODES.values():
+                if code.nature is not Nature.HTTP:
+                    self._ended.labels(kind, Status.FAILED.value, code.name)
         self._step_seconds = Histogram(
             f"{_PREFIX}_step_duration_seconds",
             "Duration of the steps of ended jobs, by outcome or failure code",
