@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -17,6 +17,7 @@ from gateway.processes import find_program
 from gateway.settings import GatewaySettings, ProvisionSettings
 from handlers.kubeconfig import check_kubeconfig
 from handlers.ownership import OWNER, Namespace, check_owner
+from handlers.rights import Right, needed_rights
 from handlers.settings import HandlerSettings, read_environment
 from handlers.workflow import StepFailed
 from tests.manifests import BASES, EVERY, OVERLAYS, Object, Workload, find, mebibytes, render, workloads
@@ -289,6 +290,30 @@ def test_rights_are_bounded() -> None:
             )
     narrow = _rules(render("handlers/k8s/narrow"), "ClusterRole", "everest-bootstrap-handler")
     assert not any(resource == "secrets" for _, resource, _, _ in narrow)
+
+
+@pytest.mark.parametrize("folder", ["handlers/k8s", "handlers/k8s/narrow"])
+def test_the_roles_grant_what_the_workflow_needs(folder: str) -> None:
+    """All of it and, but for Everest's former name and the list of foreign namespaces, no more."""
+    objects, (workload,) = render(folder), workloads(folder)
+    granted = {
+        Right(verb, resource, group, role["metadata"].get("namespace", ""), limited)
+        for role in objects
+        if role["kind"] in ("Role", "ClusterRole") and role["metadata"]["name"] == "everest-bootstrap-handler"
+        for group, resource, verb, names_of in _rules([role], role["kind"], "everest-bootstrap-handler")
+        for limited in names_of.split(",")
+    }
+    needed = {
+        replace(right, why="") for right in needed_rights(CREDENTIALS, workload.variables.get("EVEREST_TENANT_ROLE"))
+    }
+    lists = {
+        Right(verb, resource, "operators.coreos.com")
+        for verb in ("get", "list")
+        for resource in ("subscriptions", "clusterserviceversions")
+    }
+    missing = {right for right in needed - granted if replace(right, namespace="", name="") not in granted}
+    assert not missing
+    assert granted - needed <= lists | {Right("get", "deployments", "apps", "everest-system", "percona-everest")}
 
 
 def test_narrow_is_flat_in_one_namespace() -> None:

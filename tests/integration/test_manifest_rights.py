@@ -1,0 +1,62 @@
+"""The roles that ship: with them and with nothing more the whole workflow works, flat and narrow."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.handlers import open_house, start_handler
+from tests.manifests import Object, render, workloads
+from tests.servers import LIMIT_SECONDS
+
+USER = "system:serviceaccount:everest-bootstrap:handler"
+KINDS = ("Namespace", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+# Where this machine has them, and not a pod.
+PLACES = ("NATS_URL", "NATS_USER", "NATS_PASSWORD_FILE", "KUBECONFIG", "HOME", "XDG_CACHE_HOME", "READY_FILE")
+
+
+@pytest.mark.parametrize("folder", ["handlers/k8s", "handlers/k8s/narrow"])
+async def test_the_shipped_roles_suffice(folder: str, tmp_path: Path) -> None:
+    """The preflight finds nothing missing, a job with an operator succeeds, and every query is answered."""
+    objects = [as_user(part) for part in render(folder) if part["kind"] in KINDS]
+    roles = tmp_path / "roles.yaml"
+    roles.write_text(yaml.safe_dump_all(objects))
+    (workload,) = workloads(folder)
+    variables = {name: value for name, value in workload.variables.items() if value and name not in PLACES}
+    ready = tmp_path / "ready"
+    async with open_house(tmp_path, roles=[roles], user=USER) as house:
+        preflight = await start_handler(house.server.url, house.everest, tmp_path, "--check", **variables)
+        assert await preflight.wait() == 0, preflight.read_log()
+        assert f"the cluster takes this handler for {USER}" in preflight.read_log()
+        async with house.handler(**variables, READY_FILE=str(ready)):
+            result = await house.run_job(username="alice", operators={"postgresql": True})
+            assert result["overall_status"] == "succeeded", str(result["steps"][-1])
+            assert [step["outcome"] for step in result["steps"]] == ["created", "created", "applied", "applied"]
+            assert result["credentials_secret"]["namespace"] == "everest-bootstrap-credentials"
+            again = await house.run_job(username="alice", operators={"postgresql": True})
+            assert again["overall_status"] == "succeeded", again
+            for path in ("/accounts/list", "/namespaces/list", "/tenants/alice"):
+                answer = await house.gateway.api.get(path)
+                assert answer.status_code == 200, answer.text
+            await wait_for(ready)
+            probe = workload.container["readinessProbe"]["exec"]["command"]
+            process = await asyncio.create_subprocess_exec(*probe, env={**os.environ, "READY_FILE": str(ready)})
+            assert await process.wait() == 0
+
+
+def as_user(part: Object) -> Object:
+    """A binding's service account by the name of its user, which is who the simulated API knows."""
+    if "subjects" not in part:
+        return part
+    users = [f"system:serviceaccount:{subject['namespace']}:{subject['name']}" for subject in part["subjects"]]
+    return {**part, "subjects": [{"kind": "User", "name": user} for user in users]}
+
+
+async def wait_for(file: Path) -> None:
+    for _ in range(LIMIT_SECONDS * 10):
+        if await asyncio.to_thread(file.exists):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{file.name} was never made")
