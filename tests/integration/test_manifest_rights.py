@@ -11,6 +11,8 @@ from tests.handlers import open_house, start_handler
 from tests.manifests import Object, render, workloads
 from tests.servers import LIMIT_SECONDS
 
+pytestmark = pytest.mark.slow
+
 USER = "system:serviceaccount:everest-bootstrap:handler"
 KINDS = ("Namespace", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 # Where this machine has them, and not a pod.

@@ -1,0 +1,112 @@
+"""The configuration that nats/k8s gives its pods: servers start with it, and KEDA finds in them what it scales by."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from contracts.protocol import ACK_WAIT_PART
+from contracts.settings import NatsSettings
+from handlers.jetstream import connect
+from tests.gateways import running_gateway
+from tests.manifests import find, workloads
+from tests.servers import LIMIT_SECONDS, LOOPBACK, NatsServer, free_port
+
+PASSWORDS = {role: f"p0{role}" for role in ("gateway", "handler", "provisioner")}
+LEASE_SECONDS = 60.0
+
+
+@asynccontextmanager
+async def pods(folder: str, path: Path) -> AsyncIterator[list[NatsServer]]:
+    """As many servers as the StatefulSet has pods, each with the files and the variables of its pod."""
+    (workload,) = workloads(folder)
+    conf = path / "etc"
+    conf.mkdir()
+    for name in ("nats-configuration", "nats-publishers"):
+        for file, text in find(workload.objects, "ConfigMap", name)["data"].items():
+            (conf / file).write_text(text)
+    count = find(workload.objects, "StatefulSet", "nats")["spec"]["replicas"]
+    ports = [free_port() for _ in range(count)]
+    routes = ", ".join(f"nats://{LOOPBACK}:{port}" for port in ports)
+    async with AsyncExitStack() as stack:
+        servers = []
+        for number, port in enumerate(ports):
+            client_port = free_port()
+            here = {
+                "NATS_SERVER_NAME": f"nats-{number}",
+                "NATS_CLIENT_ADVERTISE": f"localhost:{client_port}",
+                "NATS_CLUSTER_LISTEN": f"{LOOPBACK}:{port}",
+                "NATS_ROUTES": f"[{routes}]",
+                **{f"NATS_{role.upper()}_PASSWORD": password for role, password in PASSWORDS.items()},
+            }
+            assert set(here) <= set(workload.variables)
+            servers.append(NatsServer(path / f"nats-{number}", client_port, conf / "nats.conf", here))
+            stack.push_async_callback(servers[-1].stop)
+        await asyncio.gather(*(server.start() for server in servers))
+        await asyncio.gather(*(server.wait_until_healthy() for server in servers))
+        yield servers
+
+
+def read_lag(servers: list[NatsServer], trigger: dict[str, str]) -> int:
+    """As KEDA's scaler does: the names of the nodes from /varz, then the consumer's leader, whose numbers count."""
+    known = {server.read_monitor("varz")["server_name"]: server for server in servers}
+    if len(servers) > 1:
+        told = set(servers[0].read_monitor("varz")["connect_urls"])
+        assert told == {f"localhost:{server.port}" for server in servers}, "KEDA asks the nodes by these names"
+    query = urlencode({"acc": trigger["account"], "consumers": "true", "config": "true"})
+    for name, server in known.items():
+        for consumer in find_consumers(server.read_monitor(f"jsz?{query}"), trigger):
+            if consumer.get("cluster", {}).get("leader", name) == name:
+                return int(consumer["num_pending"]) + int(consumer["num_ack_pending"])
+    raise AssertionError("no node leads the consumer")
+
+
+def find_consumers(answer: dict[str, Any], trigger: dict[str, str]) -> list[dict[str, Any]]:
+    return [
+        consumer
+        for account in answer["account_details"]
+        if account["name"] == trigger["account"]
+        for stream in account.get("stream_detail", [])
+        if stream["name"] == trigger["stream"]
+        for consumer in stream.get("consumer_detail", [])
+        if consumer["name"] == trigger["consumer"]
+    ]
+
+
+async def wait_for_lag(servers: list[NatsServer], trigger: dict[str, str], lag: int) -> None:
+    for _ in range(LIMIT_SECONDS * 5):
+        if (seen := await asyncio.to_thread(read_lag, servers, trigger)) == lag:
+            return
+        await asyncio.sleep(0.2)
+    raise AssertionError(f"the lag stays {seen}")
+
+
+@pytest.mark.parametrize("variant", ["", "/single"])
+async def test_what_waits_and_what_runs_is_the_lag(variant: str, tmp_path: Path) -> None:
+    """From the pods' configuration to the number that KEDA scales by, with the credentials of each role."""
+    (scaler,) = (part for part in workloads("handlers/k8s")[0].objects if part["kind"] == "ScaledJob")
+    jobs, queries = (trigger["metadata"] for trigger in scaler["spec"]["triggers"])
+    async with pods(f"nats/k8s{variant}", tmp_path) as servers:
+        credentials = {"NATS_USER": "provisioner", "NATS_PASSWORD": PASSWORDS["provisioner"]}
+        await servers[0].provision(LEASE_SECONDS, len(servers), **credentials)
+        credentials = {"NATS_USER": "gateway", "NATS_PASSWORD": PASSWORDS["gateway"]}
+        async with running_gateway(servers[0].url, tmp_path, **credentials) as gateway:
+            await wait_for_lag(servers, jobs, 0)
+            for number in range(3):
+                await gateway.submit(username=f"user{number}")
+            await wait_for_lag(servers, jobs, 3)
+            settings = NatsSettings(servers[0].url, nats_user="handler", nats_password=PASSWORDS["handler"])
+            handler = await connect(settings, "a test", lambda: None)
+            source = handler.source(jobs["stream"], jobs["consumer"])
+            assert await source.bind() == LEASE_SECONDS * ACK_WAIT_PART
+            delivery = await source.fetch()
+            assert delivery is not None
+            await wait_for_lag(servers, jobs, 3)
+            await delivery.acknowledge()
+            await wait_for_lag(servers, jobs, 2)
+            await handler.close()
+        await wait_for_lag(servers, queries, 0)
