@@ -39,10 +39,10 @@ test-cluster: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(ROW)
 
-# The Kubernetes manifests against the schemas of Kubernetes, KEDA and the Prometheus Operator (fetched with pip and go).
+# The Kubernetes manifests: their schemas (fetched with pip and go), the rights on a simulated cluster, TLS.
 test-manifests: setup
 	$(BIN)/pip install --quiet kubernetes-validate==1.37.0
-	$(BIN)/pytest -q tests/unit/test_manifests.py tests/unit/test_monitoring.py tests/integration/test_manifest_schemas.py
+	$(BIN)/pytest -q tests/unit/test_manifests.py tests/unit/test_monitoring.py tests/integration/test_manifest_*.py
 
 schemas: setup
 	$(BIN)/python -m contracts.schemas

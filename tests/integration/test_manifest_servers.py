@@ -1,6 +1,7 @@
 """The configuration that nats/k8s gives its pods: servers start with it, and KEDA finds in them what it scales by."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -43,12 +44,35 @@ async def pods(folder: str, path: Path) -> AsyncIterator[list[NatsServer]]:
                 "NATS_ROUTES": f"[{routes}]",
                 **{f"NATS_{role.upper()}_PASSWORD": password for role, password in PASSWORDS.items()},
             }
+            if "NATS_TLS_CA_FILE" in workload.variables:
+                here |= {f"NATS_TLS_{part}_FILE": str(path / f"{part.lower()}.pem") for part in ("CERT", "KEY", "CA")}
             assert set(here) <= set(workload.variables)
             servers.append(NatsServer(path / f"nats-{number}", client_port, conf / "nats.conf", here))
             stack.push_async_callback(servers[-1].stop)
         await asyncio.gather(*(server.start() for server in servers))
         await asyncio.gather(*(server.wait_until_healthy() for server in servers))
         yield servers
+
+
+async def make_certificates(folder: Path) -> None:
+    """A CA, and one certificate that is good for a server and for a client, as nodes need it."""
+    new = ("req", "-x509", "-days", "1", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    signed = ("-CA", "ca.pem", "-CAkey", "ca-key.pem", "-keyout", "key.pem", "-out", "cert.pem")
+    said = (
+        "basicConstraints=CA:FALSE",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        "extendedKeyUsage=serverAuth,clientAuth",
+    )
+    extensions = [word for text in said for word in ("-addext", text)]
+    for command in (
+        (*new, "-subj", "/CN=a CA", "-keyout", "ca-key.pem", "-out", "ca.pem"),
+        (*new, "-subj", "/CN=nats", *extensions, *signed),
+    ):
+        process = await asyncio.create_subprocess_exec(
+            "openssl", *command, cwd=folder, stderr=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL
+        )
+        _, stderr = await process.communicate()
+        assert process.returncode == 0, stderr.decode()
 
 
 def read_lag(servers: list[NatsServer], trigger: dict[str, str]) -> int:
@@ -83,6 +107,21 @@ async def wait_for_lag(servers: list[NatsServer], trigger: dict[str, str], lag: 
             return
         await asyncio.sleep(0.2)
     raise AssertionError(f"the lag stays {seen}")
+
+
+@pytest.mark.slow
+async def test_with_tls_nothing_is_said_in_clear(tmp_path: Path) -> None:
+    """nats/k8s/tls: the nodes find each other, clients shake hands first, and one without the CA gets nowhere."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not on PATH: it makes the certificates")
+    await make_certificates(tmp_path)
+    async with pods("nats/k8s/tls", tmp_path) as servers:
+        trusted = {"NATS_URL": f"tls://localhost:{servers[0].port}", "NATS_TLS_CA": str(tmp_path / "ca.pem")}
+        credentials = {"NATS_USER": "provisioner", "NATS_PASSWORD": PASSWORDS["provisioner"]}
+        await servers[0].provision(LEASE_SECONDS, len(servers), **credentials, **trusted)
+        for refused in ({}, {"NATS_URL": trusted["NATS_URL"]}):
+            with pytest.raises(AssertionError, match="NATS cannot be used"):
+                await servers[0].provision(LEASE_SECONDS, len(servers), **credentials, **refused)
 
 
 @pytest.mark.parametrize("variant", ["", "/single"])
