@@ -178,7 +178,7 @@ def test_handlers_end_in_time_and_fit(folder: str, workload: Workload) -> None:
     assert workload.pod["terminationGracePeriodSeconds"] >= settings.shutdown_grace + 30
     assert settings.shutdown_grace == 900
     resources = workload.container["resources"]
-    assert mebibytes(resources["limits"]["memory"]) == 256 * (1 + settings.handler_concurrency)
+    assert mebibytes(resources["limits"]["memory"]) == 256 + 128 * settings.handler_concurrency
     assert settings.everest_credentials_namespace == CREDENTIALS
     assert settings.everest_rbac_apply_cmd == "everest-rbac-import"
 
