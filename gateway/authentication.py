@@ -13,7 +13,7 @@ from gateway.problems import Problem, problem_response
 logger = logging.getLogger(__name__)
 
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
-PUBLIC_PREFIX = "/docs/"
+PUBLIC_PREFIXES = ("/docs/", "/pages/")
 
 WRONG_KEY_SECONDS = 0.25
 # Beyond this many at a time the answer comes at once: whoever guesses must not fill the memory with sleepers.
@@ -31,7 +31,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] != "http" or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIX):
+        if scope["type"] != "http" or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES):
             await self._app(scope, receive, send)
             return
         given = find_header(scope, b"x-admin-key")

@@ -1,8 +1,9 @@
-"""/openapi.json and /docs, offline: the interface's assets come from an installed package, never from another host."""
+"""The page at /, /openapi.json and /docs, offline: files of ours and of an installed package, never of another host."""
 
 import html
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
@@ -12,12 +13,17 @@ from starlette.staticfiles import StaticFiles
 from contracts.codes import CODES, Code
 
 _OPENAPI = Path(__file__).with_name("openapi.json")
-_PAGE = Path(__file__).with_name("pages") / "index.html"
+_PAGES = Path(__file__).with_name("pages")
 _ASSETS = "flask_swagger_ui"  # Swagger UI's own files; the package is looked up, and never imported
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# The page at / holds no style of its own, and makes its elements without markup.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 _HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -25,6 +31,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+_PAGE_HEADERS = _HEADERS | {"Content-Security-Policy": PAGE_POLICY}
 
 _SHELL = """<!doctype html>
 <html lang="en">
@@ -39,9 +46,9 @@ _START = """window.addEventListener("load", () => SwaggerUIBundle({
 
 
 def make_documentation_routes() -> list[BaseRoute]:
-    page = [Route("/", _answer_page)] if _PAGE.exists() else []
     return [
-        *page,
+        Route("/", _answer_page),
+        Mount("/pages", _PageFiles(directory=_PAGES)),
         Route("/openapi.json", _answer_openapi),
         Route("/docs", _answer_docs),
         Route("/docs/start.js", _answer_start),
@@ -58,9 +65,18 @@ def _find_assets() -> Path:
     return Path(spec.submodule_search_locations[0]) / "dist"
 
 
+class _PageFiles(StaticFiles):
+    """The page's script and style; a browser asks each time whether they are still the same."""
+
+    def file_response(self, *arguments: Any, **more: Any) -> Response:
+        response = super().file_response(*arguments, **more)
+        response.headers.update(_PAGE_HEADERS)
+        return response
+
+
 async def _answer_page(request: Request) -> Response:
     """GET /: one static page."""
-    return FileResponse(_PAGE, headers=_HEADERS)
+    return FileResponse(_PAGES / "index.html", headers=_PAGE_HEADERS)
 
 
 async def _answer_openapi(request: Request) -> Response:

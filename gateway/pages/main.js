@@ -1,0 +1,349 @@
+/** The page: asks for the key, shows the jobs, follows the chosen one, and does what its buttons say. */
+
+import { find, make } from "./elements.js";
+import { isFinished, Jobs, nameOf, stateOf } from "./jobs.js";
+import { JobView, stepName } from "./job.js";
+import { keepTime } from "./moments.js";
+import { RequestForm } from "./request.js";
+import { Refused, Service, Unanswered } from "./service.js";
+
+const KEY = "everest-bootstrap-key"; // in this tab's sessionStorage, which ends with the tab
+const THEME = "everest-bootstrap-theme";
+const BUSY_SECONDS = 2;
+const IDLE_SECONDS = 5;
+const AWAY_SECONDS = [1, 2, 5, 10]; // between tries to follow while the gateway is away
+
+class Work {
+  #service;
+  #leave;
+  #jobs;
+  #view;
+  #form;
+  #ending = new AbortController();
+  #following = new AbortController();
+  #timer = null;
+  #job = null;
+  #result = null;
+  #tenant = null;
+
+  /** `leave` is called, with a reason, when the key is no longer good. */
+  constructor(service, leave) {
+    this.#service = service;
+    this.#leave = leave;
+    this.#jobs = new Jobs(service, (jobId) => this.#goTo(jobId));
+    this.#form = new RequestForm(service, (jobId) => this.#goTo(jobId));
+    this.#view = new JobView({
+      cancel: (job) => this.#cancel(job),
+      retry: (job) => this.#retry(job, ""),
+      retryFromStart: (job) => this.#retry(job, "?from=start"),
+      again: (job) => this.#form.open(this.#result?.inputs ?? { username: job.username, namespace: job.namespace }),
+      look: (job) => this.#look(job),
+    });
+  }
+
+  start() {
+    const on = (target, name, does) => target.addEventListener(name, does, { signal: this.#ending.signal });
+    on(window, "hashchange", () => this.#choose(true));
+    on(document, "visibilitychange", () => (document.hidden ? this.#rest() : this.#wake()));
+    on(find("new"), "click", () => this.#form.open());
+    on(find("more"), "click", () => this.#readOlder());
+    on(find("list"), "keydown", moveInList);
+    on(find("filters"), "submit", (event) => event.preventDefault());
+    on(find("filters"), "input", () => this.#filter());
+    on(find("filters"), "reset", () => setTimeout(() => this.#filter()));
+    this.#wake();
+  }
+
+  end() {
+    this.#rest();
+    this.#ending.abort();
+  }
+
+  /** A tab that nobody sees asks for nothing: a browser has few connections to one host. */
+  #rest() {
+    clearTimeout(this.#timer);
+    this.#following.abort();
+  }
+
+  #wake() {
+    this.#refresh();
+    this.#choose(false);
+  }
+
+  #goTo(jobId) {
+    const hash = `#/jobs/${jobId}`;
+    if (location.hash === hash) this.#choose(true);
+    else location.hash = hash;
+    this.#refresh();
+  }
+
+  #filter() {
+    this.#jobs.startAnew();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#refresh(), 250);
+  }
+
+  async #refresh() {
+    clearTimeout(this.#timer);
+    let seconds = BUSY_SECONDS;
+    try {
+      await this.#jobs.refresh();
+      showTrouble(null);
+      seconds = this.#jobs.hasUnfinished ? BUSY_SECONDS : IDLE_SECONDS;
+    } catch (error) {
+      this.#tell(error);
+      seconds = Math.max(IDLE_SECONDS, error.retryAfterSeconds ?? 0);
+    }
+    if (!this.#ending.signal.aborted && !document.hidden) {
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#refresh(), seconds * 1000);
+    }
+  }
+
+  async #readOlder() {
+    try {
+      say(`${await this.#jobs.readOlder()} older jobs`);
+    } catch (error) {
+      this.#tell(error);
+    }
+  }
+
+  /** Shows and follows the job that the address names. */
+  async #choose(takeFocus) {
+    const jobId = decodeURIComponent(location.hash.replace(/^#\/jobs\//, ""));
+    this.#following.abort();
+    this.#following = new AbortController();
+    this.#jobs.mark(jobId);
+    if (this.#job?.job_id !== jobId) this.#job = this.#result = this.#tenant = null;
+    if (!jobId) {
+      this.#view.showNothing("Choose a job to see its steps.");
+      return;
+    }
+    await this.#follow(jobId, this.#following.signal, takeFocus);
+  }
+
+  /** Until the job has ended or another one is chosen; a stream that is cut is taken up again where it was. */
+  async #follow(jobId, signal, takeFocus) {
+    let lastEventId = null;
+    let tries = 0;
+    while (!signal.aborted) {
+      try {
+        for await (const event of this.#service.follow(jobId, lastEventId, signal)) {
+          if (signal.aborted) return;
+          lastEventId = event.id;
+          tries = 0;
+          await this.#take(event.job);
+          if (takeFocus) this.#view.focus();
+          takeFocus = false;
+        }
+        if (this.#job && isFinished(this.#job)) return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof Refused && [401, 404].includes(error.status)) {
+          if (error.status === 404) this.#view.showNothing(`There is no job ${jobId}; finished ones are kept for a time only.`);
+          this.#tell(error);
+          return;
+        }
+        this.#tell(error);
+      }
+      await rest(AWAY_SECONDS[Math.min(tries++, AWAY_SECONDS.length - 1)], signal);
+    }
+  }
+
+  async #take(job) {
+    const before = this.#job;
+    this.#job = job;
+    this.#announce(before, job);
+    this.#jobs.update(job);
+    find("simulated").hidden = !job.simulated;
+    if (!isFinished(job)) this.#result = null;
+    this.#show();
+    if (isFinished(job)) {
+      try {
+        const result = await this.#service.call("GET", `/jobs/${encodeURIComponent(job.job_id)}/result`);
+        if (this.#job === job) this.#result = result;
+      } catch (error) {
+        this.#tell(error);
+      }
+      this.#show();
+    }
+  }
+
+  #show() {
+    if (this.#job) this.#view.show(this.#job, this.#result, this.#tenant);
+  }
+
+  #announce(before, job) {
+    const step = job.steps.at(-1);
+    if (before?.job_id !== job.job_id) say(`${nameOf(job)}: ${stateOf(job)[1]}`);
+    else if (before.status !== job.status || before.summary !== job.summary) {
+      const what = step && !isFinished(job) ? `, ${stepName(step.name)}` : "";
+      say(`${nameOf(job)}: ${stateOf(job)[1]}${what}. ${isFinished(job) ? job.summary : ""}`);
+    }
+  }
+
+  async #cancel(job) {
+    const text = job.status === "queued" ? "It has not started, and ends at once." : "It ends at its next safe point: an installation that runs is finished first.";
+    if (!(await isSure(`Cancel the job of ${nameOf(job)}?`, text, "Cancel the job"))) return;
+    await this.#act(async () => {
+      const answer = await this.#service.call("POST", `/jobs/${encodeURIComponent(job.job_id)}/cancel`);
+      say(`Cancelled, ${answer.cancelled}.`);
+    });
+  }
+
+  async #retry(job, query) {
+    await this.#act(async () => {
+      await this.#service.call("POST", `/jobs/${encodeURIComponent(job.job_id)}/retry${query}`);
+      say("Queued again.");
+      this.#choose(true);
+    });
+  }
+
+  async #look(job) {
+    await this.#act(async () => {
+      say("Asking the cluster.");
+      const tenant = await this.#service.call("GET", `/tenants/${encodeURIComponent(job.username)}`);
+      if (this.#job?.job_id !== job.job_id) return;
+      this.#tenant = tenant;
+      this.#show();
+      find("job").querySelector('[data-name="found"]')?.focus();
+      say("The cluster has answered.");
+    });
+  }
+
+  async #act(does) {
+    try {
+      await does();
+      showTrouble(null);
+      this.#refresh();
+    } catch (error) {
+      this.#tell(error);
+    }
+  }
+
+  #tell(error) {
+    if (error instanceof Refused && error.status === 401) this.#leave("The key is no longer accepted.");
+    else if (error instanceof Refused || error instanceof Unanswered) showTrouble(error);
+    else throw error;
+  }
+}
+
+function showTrouble(error) {
+  const place = find("trouble");
+  const text = error && [error.problem?.title, error.problem ? error.problem.detail : error.message, error.problem?.hint].filter(Boolean).join(" · ");
+  place.hidden = !error;
+  if (place.textContent !== (text ?? "")) place.textContent = text ?? "";
+}
+
+/** Read aloud by a screen reader; the page shows it anyway. */
+function say(text) {
+  find("said").textContent = text;
+}
+
+function rest(seconds, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+  });
+}
+
+function isSure(title, text, yes) {
+  const dialog = find("sure");
+  find("sure-title").textContent = title;
+  find("sure-text").textContent = text;
+  find("sure-yes").textContent = yes;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
+}
+
+function moveInList(event) {
+  const way = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+  const neighbour = way && document.activeElement.closest("li")?.[way];
+  if (neighbour) {
+    event.preventDefault();
+    neighbour.querySelector("button").focus();
+  }
+}
+
+class Door {
+  #work = null;
+
+  open() {
+    find("enter").onsubmit = (event) => {
+      event.preventDefault();
+      this.#enter(find("key").value);
+    };
+    find("leave").onclick = () => this.#leave("");
+    const kept = sessionStorage.getItem(KEY);
+    if (kept) this.#enter(kept);
+    else find("key").focus();
+  }
+
+  async #enter(key) {
+    const problem = find("key-problem");
+    problem.replaceChildren();
+    if (!key) {
+      this.#refuse("Give a key.");
+      return;
+    }
+    const service = new Service(key);
+    try {
+      await service.call("GET", "/jobs?limit=1");
+    } catch (error) {
+      const isWrong = error instanceof Refused && error.status === 401;
+      if (isWrong) sessionStorage.removeItem(KEY);
+      this.#refuse(isWrong ? "This key is not accepted." : [error.message, error.problem?.hint].filter(Boolean).join(" "));
+      return;
+    }
+    sessionStorage.setItem(KEY, key);
+    find("key").value = "";
+    this.#show(true);
+    this.#work = new Work(service, (reason) => this.#leave(reason));
+    this.#work.start();
+    find("jobs-title").focus();
+  }
+
+  #refuse(text) {
+    find("key-problem").append(make("span", {}, text));
+    find("key").setAttribute("aria-invalid", "true");
+    find("key").focus();
+  }
+
+  #leave(reason) {
+    this.#work?.end();
+    this.#work = null;
+    sessionStorage.removeItem(KEY);
+    for (const id of ["list", "job", "count"]) find(id).replaceChildren();
+    for (const id of ["submit", "sure"]) find(id).close();
+    showTrouble(null);
+    this.#show(false);
+    find("key-problem").replaceChildren();
+    find("key").removeAttribute("aria-invalid");
+    if (reason) this.#refuse(reason);
+    find("key").focus();
+  }
+
+  #show(isIn) {
+    find("enter").hidden = isIn;
+    find("work").hidden = find("leave").hidden = !isIn;
+  }
+}
+
+function keepTheme() {
+  const set = (theme) => {
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+  };
+  const select = find("theme");
+  select.value = localStorage.getItem(THEME) ?? "";
+  set(select.value);
+  select.onchange = () => {
+    localStorage.setItem(THEME, select.value);
+    set(select.value);
+  };
+}
+
+keepTheme();
+keepTime();
+new Door().open();

@@ -1,0 +1,99 @@
+/** The form of a new tenant. The gateway judges it; what it says is shown beside the field it is about. */
+
+import { find, make } from "./elements.js";
+import { Refused } from "./service.js";
+
+export class RequestForm {
+  #service;
+  #submitted;
+  #form = find("request");
+  #dialog = find("submit");
+  #idempotencyKey = null;
+
+  /** `submitted` is told the id of each job that was accepted. */
+  constructor(service, submitted) {
+    this.#service = service;
+    this.#submitted = submitted;
+    this.#form.onsubmit = (event) => {
+      event.preventDefault();
+      this.#send();
+    };
+    // The same form sent twice is one job; a changed one is another request.
+    this.#form.oninput = () => { this.#idempotencyKey = null; };
+    this.#form.querySelector("[data-close]").onclick = () => this.#dialog.close();
+  }
+
+  /** With what an earlier request asked for, or empty. */
+  open(inputs = {}) {
+    this.#form.reset();
+    this.#idempotencyKey = null;
+    this.#tell(null);
+    for (const field of this.#fields()) {
+      const value = field.name.split(".").reduce((part, name) => part?.[name], inputs);
+      if (field.type === "checkbox") field.checked = value === true;
+      else field.value = value ?? "";
+    }
+    this.#dialog.showModal();
+    this.#form.elements.username.focus();
+  }
+
+  async #send() {
+    const button = this.#form.querySelector(".primary");
+    if (button.disabled) return;
+    button.disabled = true;
+    this.#idempotencyKey ??= crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16)).join("");
+    try {
+      const headers = { "Idempotency-Key": this.#idempotencyKey };
+      const accepted = await this.#service.call("POST", "/bootstrap/users", { body: this.#read(), headers });
+      this.#dialog.close();
+      this.#submitted(accepted.job_id);
+    } catch (error) {
+      this.#tell(error);
+    } finally {
+      button.disabled = false;
+    }
+  }
+
+  /** What was left empty stays absent, so that the defaults are the service's. */
+  #read() {
+    const request = {};
+    for (const field of this.#fields()) {
+      const value = field.type === "checkbox" ? field.checked : field.value.trim();
+      if (!value && field.name !== "username") continue;
+      const names = field.name.split(".");
+      const last = names.pop();
+      const part = names.reduce((outer, name) => (outer[name] ??= {}), request);
+      part[last] = value;
+    }
+    return request;
+  }
+
+  #fields() {
+    return [...this.#form.elements].filter((element) => element.name);
+  }
+
+  #tell(error) {
+    for (const place of this.#form.querySelectorAll(".problem")) place.replaceChildren();
+    for (const field of this.#fields()) field.removeAttribute("aria-invalid");
+    if (!error) return;
+    const told = (error instanceof Refused && error.problem.fields) || [];
+    const untold = told.filter((problem) => !this.#tellField(problem));
+    const hint = error.problem?.hint;
+    find("request-problem").append(
+      make("p", {}, told.length && !untold.length ? "Not submitted: see the fields below." : `Not submitted: ${error.message}`),
+      ...untold.map((problem) => make("p", {}, `${problem.field} ${problem.message}`)),
+      ...(hint && !told.length ? [make("p", {}, hint)] : []),
+    );
+    this.#form.querySelector('[aria-invalid="true"]')?.focus();
+  }
+
+  /** False when the form has no such field. */
+  #tellField({ field: name, message }) {
+    const field = this.#fields().find((candidate) => candidate.name === name);
+    const place = field && [...field.getAttribute("aria-describedby")?.split(" ") ?? []].map(find).find((element) => element?.classList.contains("problem"));
+    if (!place) return false;
+    place.textContent = message[0].toUpperCase() + message.slice(1);
+    field.setAttribute("aria-invalid", "true");
+    return true;
+  }
+}
