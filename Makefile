@@ -45,7 +45,7 @@ test-manifests: setup
 	$(BIN)/pytest -q tests/unit/test_manifests.py tests/unit/test_monitoring.py tests/integration/test_manifest_*.py
 
 schemas: setup
-	$(BIN)/python -m contracts.schemas
+	$(BIN)/python -m gateway.documents
 
 # Pins with hashes and no addresses. requirements.txt: all that tests and the demo need; requirements-run.txt: the images.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate

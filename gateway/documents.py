@@ -90,9 +90,16 @@ def _paths() -> dict[str, Any]:
         "/jobs/{job_id}/events": {"get": _follow()},
         "/jobs/{job_id}/cancel": {"post": _cancel()},
         "/jobs/{job_id}/retry": {"post": _retry()},
-        "/accounts/list": {"get": _query("listAccounts", "The accounts of Everest")},
-        "/namespaces/list": {"get": _query("listNamespaces", "The namespaces of Everest")},
-        "/tenants/{username}": {"get": _query("readTenant", "What the cluster holds for a tenant", _username())},
+        "/accounts/list": {"get": _query("listAccounts", "The accounts of Everest", "AccountsAnswer")},
+        "/namespaces/list": {"get": _query("listNamespaces", "The namespaces of Everest", "NamespacesAnswer")},
+        "/tenants/{username}": {
+            "get": _query(
+                "readTenant",
+                "What the cluster holds for a tenant, and how that differs from the tenant's last finished job",
+                "TenantAnswer",
+                _username(),
+            )
+        },
         "/healthz": {"get": _probe("isAlive", "Liveness: the process answers.")},
         "/readyz": {"get": _probe("isReady", "Readiness: NATS is there and not nearly full.", may_fail=True)},
         "/metrics": {"get": _text("readMetrics", "Metrics for Prometheus.")},
@@ -184,10 +191,18 @@ def _list_jobs() -> dict[str, Any]:
 
 def _follow() -> dict[str, Any]:
     last = _parameter("header", "Last-Event-ID", "The id of the last event that was seen.", {"type": "string"})
+    job = {"allOf": [_ref("Job"), _ref("Event")]}
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": job}
+    event = {
+        "type": "object",
+        "description": "Of each event. Its data is the job with what the event tells of.",
+        "properties": {"id": {"type": "string", "description": "The record's revision."}, "data": data},
+        "required": ["id", "data"],
+    }
     events = {
-        "description": "Server-sent events, one per transition, its id the record's revision.",
-        "headers": _header_refs("X-Request-Id"),
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "Server-sent events, one per transition, and a comment now and then that says: still here.",
+        "headers": _header_refs(),
+        "content": {"text/event-stream": {"schema": event}},
     }
     return {
         "operationId": "followJob",
@@ -234,14 +249,14 @@ def _retry() -> dict[str, Any]:
     }
 
 
-def _query(operation: str, title: str, *parameters: dict[str, Any]) -> dict[str, Any]:
+def _query(operation: str, title: str, schema: str, *parameters: dict[str, Any]) -> dict[str, Any]:
     return {
         "operationId": operation,
         "tags": ["cluster"],
         "summary": title,
         "parameters": [*parameters, _REQUEST_ID],
         "responses": {
-            "200": _answer(f"{title}.", "QueryAnswer"),
+            "200": _answer(f"{title}.", schema),
             **_problems(401, 429, 500, 502, 503, 504, *((422,) if parameters else ())),
         },
     }
@@ -345,15 +360,6 @@ def _component_schemas() -> dict[str, Any]:
                 "status_url": {"type": "string"},
             },
             "required": ["job_id", "status", "cancelled", "status_url"],
-        },
-        "QueryAnswer": {
-            "type": "object",
-            "properties": {
-                "data": {"description": "What the cluster said, as JSON."},
-                "warnings": {"type": "array", "items": {"type": "string"}},
-                "simulated": {"const": True},
-            },
-            "required": ["data"],
         },
         "Health": {
             "type": "object",
