@@ -33,6 +33,8 @@ def job_document(record: JobRecord) -> dict[str, Any]:
         "status_url": f"/jobs/{record.job_id}",
         "result_url": f"/jobs/{record.job_id}/result",
     }
+    if record.traceparent:
+        document["traceparent"] = record.traceparent
     if record.history:
         document["history"] = [_past_run(run) for run in record.history]
     if record.simulated:

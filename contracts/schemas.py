@@ -118,6 +118,9 @@ class Job(TypedDict):
     request_id: str | None
     status_url: str
     result_url: str
+    traceparent: NotRequired[
+        Annotated[str, Field(description="The W3C trace context of the submit, where it had one.")]
+    ]
     history: NotRequired[list[PastRun]]
     simulated: NotRequired[Annotated[Literal[True], Field(description="No real Everest was touched.")]]
 
@@ -197,7 +200,7 @@ class TenantOperator(TypedDict):
 
 
 class TenantNamespace(TypedDict):
-    """`owner` and `job` are who claimed it here, and with which job; `release` is the state of Everest's Helm release."""
+    """`owner` and `job` tell who claimed it here; `release` is the state of Everest's Helm release."""
 
     name: str
     owner: str | None
@@ -222,7 +225,7 @@ class Limits(TypedDict):
 
 
 class Access(TypedDict):
-    """The RBAC policy's lines about the user or its role. While it is not enforced Everest grants everybody everything."""
+    """The RBAC policy's lines about the user. While it is not enforced Everest grants everybody everything."""
 
     enforced: bool
     lines: list[str]

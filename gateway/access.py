@@ -75,6 +75,8 @@ def _describe(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
     }
     if caller := state.get("caller"):
         fields["caller"] = caller
+    if traceparent := read_traceparent(scope):
+        fields["traceparent"] = traceparent
     if job_id := state.get("job_id") or scope.get("path_params", {}).get("job_id"):
         fields["job_id"] = job_id
     return fields

@@ -40,6 +40,12 @@ def _parameter(place: str, name: str, description: str, schema: Mapping[str, Any
 _REQUEST_ID = _parameter(
     "header", "X-Request-Id", "Kept when it has at most 128 letters, digits, '.', '_' or '-'.", {"type": "string"}
 )
+_TRACEPARENT = _parameter(
+    "header",
+    "traceparent",
+    "W3C trace context: goes into the logs of gateway and handlers, and on the job.",
+    {"type": "string"},
+)
 _WAIT = _parameter(
     "query",
     "wait",
@@ -122,7 +128,7 @@ def _submit() -> dict[str, Any]:
         "operationId": "submitBootstrap",
         "tags": ["jobs"],
         "summary": "Onboard a tenant",
-        "parameters": [_WAIT, _PREFER, key, _REQUEST_ID],
+        "parameters": [_WAIT, _PREFER, key, _REQUEST_ID, _TRACEPARENT],
         "requestBody": body,
         "responses": {
             "202": _accepted(),
@@ -240,7 +246,7 @@ def _retry() -> dict[str, Any]:
         "tags": ["jobs"],
         "summary": "Retry a failed job",
         "description": "The same job goes on: what succeeded is looked at again and skipped.",
-        "parameters": [_ID, start, _WAIT, _PREFER, _REQUEST_ID],
+        "parameters": [_ID, start, _WAIT, _PREFER, _REQUEST_ID, _TRACEPARENT],
         "responses": {
             "202": _accepted(),
             "200": _answer("With a wait: the job, which has ended.", "Job", "Location", "Preference-Applied"),

@@ -80,6 +80,8 @@ class Admission:
         """Deals with one delivery. Raises nothing that another delivery would suffer from."""
         address = names.read_subject(delivery.subject)
         bind(job_id=address.job_id, request_id=_traced(delivery, names.HEADER_REQUEST_ID))
+        if traceparent := _traced(delivery, names.HEADER_TRACEPARENT):
+            bind(traceparent=traceparent)
         try:
             if address.job_id is None:
                 failure = Failure("invalid_request", "The subject holds no legal job id.")
