@@ -33,6 +33,10 @@ class Child:
         self.name = name
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def wait(self) -> int:
         return await self._process.wait()
 

@@ -93,8 +93,10 @@ class Bench:
                 process.kill()
             await process.wait()
 
-    async def run_program(self, name: str, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
-        """Runs a program of this package to its end; gives what it printed."""
+    async def run_program(
+        self, name: str, *arguments: str, variables: Mapping[str, str] | None = None, stdin: bytes = b""
+    ) -> str:
+        """Runs a program of this package to its end; gives what it printed. Raises UnexpectedAnswer."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -102,11 +104,12 @@ class Bench:
             *arguments,
             cwd=ROOT,
             env={**os.environ, **(variables or {})},
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=self._log,
         )
         try:
-            output, _ = await process.communicate()
+            output, _ = await process.communicate(stdin)
         finally:
             if process.returncode is None:
                 process.kill()

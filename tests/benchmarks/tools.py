@@ -1,0 +1,69 @@
+"""everestctl, kubectl and an RBAC command as small shell scripts: an Everest whose commands cost a set time.
+
+What the workflow looks at is there: versions, no namespace, and the accounts that were created. So the real workflow
+runs, all of it, and its time is its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_EVERESTCTL = """\
+#!/bin/sh
+case "$1 $2" in
+"version ")
+  printf 'Version: 1.10.0\\nServerVersion: 1.10.0\\n'
+  {tell} ;;
+"accounts create") : > "{accounts}/$4" ;;
+"accounts list") for file in "{accounts}"/*; do printf '%s\\n' "${{file##*/}}"; done ;;
+esac
+{pause}
+"""
+_SILENT = "#!/bin/sh\n{pause}\n"
+_KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+current-context: bench
+contexts: [{name: bench, context: {cluster: bench, user: bench}}]
+clusters: [{name: bench, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: bench, user: {token: none}}]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """`variables` make a handler use them."""
+
+    folder: Path
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        return {
+            "PATH": f"{self.folder}:/usr/bin:/bin",
+            "HOME": str(self.folder),
+            "KUBECONFIG": str(self.folder / "kubeconfig"),
+            "EVEREST_RBAC_APPLY_CMD": "apply-rbac --file {file}",
+        }
+
+    def forget(self) -> None:
+        """No account exists any more: a list does not grow from round to round."""
+        for account in (self.folder / "accounts").iterdir():
+            account.unlink()
+
+
+def make_tools(folder: Path, *, pause_seconds: float = 0, first_command: Path | None = None) -> Tools:
+    """Each command takes so long beside its own start. `first_command` is a FIFO that the first of a job tells."""
+    accounts = folder / "accounts"
+    accounts.mkdir(parents=True)
+    pause = f"exec sleep {pause_seconds}" if pause_seconds else "exit 0"
+    tell = f": > '{first_command}'" if first_command else ":"
+    _write(folder / "everestctl", _EVERESTCTL.format(accounts=accounts, tell=tell, pause=pause))
+    for name in ("kubectl", "apply-rbac"):
+        _write(folder / name, _SILENT.format(pause=pause))
+    (folder / "kubeconfig").write_text(_KUBECONFIG)
+    return Tools(folder)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
