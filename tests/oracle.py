@@ -1,4 +1,4 @@
-"""What must be true in the end: each accepted job ended, once, its commands one by one, its record telling the truth."""
+"""What must be true in the end: each accepted job ended, once, its commands one by one, its record the truth."""
 
 import asyncio
 import base64

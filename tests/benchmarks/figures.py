@@ -57,7 +57,7 @@ class Figure:
 
 
 def show(value: float, unit: str) -> str:
-    text = f"{value:,.0f}" if value == int(value) and value >= 10 or abs(value) >= 1000 else f"{value:.3g}"
+    text = f"{value:,.0f}" if (value == int(value) and value >= 10) or abs(value) >= 1000 else f"{value:.3g}"
     return f"{text} {unit}".rstrip()
 
 

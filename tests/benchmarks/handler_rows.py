@@ -14,7 +14,6 @@ from tests.benchmarks.figures import Figure, Goal, make_ratio, take_turns
 from tests.benchmarks.queues import open_queue
 from tests.benchmarks.tools import Tools, make_tools
 from tests.gateways import Gateway
-from tests.servers import ROOT, NatsServer
 
 _COMMAND_SECONDS = 0.05
 _JOBS_IN_SEQUENCE = 4
