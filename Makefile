@@ -20,7 +20,7 @@ dev: setup
 	@$(BIN)/python -m tests.demo
 
 test: setup check
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -n 3 --dist loadscope
 
 check: setup
 	$(BIN)/ruff check .
@@ -34,7 +34,7 @@ chaos: setup
 # The workflow's tests on a real kube-apiserver, built once (minutes), and etcd; where it cannot be had, they say why.
 # EVERESTCTL=/path/to/everestctl runs the real one, with its chart cache in XDG_CACHE_HOME.
 test-cluster: setup
-	TEST_CLUSTER=real $(BIN)/pytest -q -m "not slow" tests/integration/test_workflow.py tests/integration/test_least_privilege.py
+	TEST_CLUSTER=real $(BIN)/pytest -q tests/integration/test_workflow.py tests/integration/test_least_privilege.py
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(ROW)
