@@ -5,6 +5,7 @@ annotations where JSON Schemas and OpenAPI are made (`contracts.schemas`).
 """
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -187,10 +188,7 @@ def read_request(kind: str, body: bytes) -> Request:
     Raises NotJson, or InvalidRequest with every problem that was found. KeyError for an unknown kind.
     """
     read = _READERS[kind]
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise NotJson(f"line {error.lineno} column {error.colno}") from None
+    value = _parse(body)
     if not isinstance(value, dict):
         raise InvalidRequest([Problem("", "must be a JSON object")])
     reader = _Reader(value)
@@ -199,6 +197,26 @@ def read_request(kind: str, body: bytes) -> Request:
     if reader.problems:
         raise InvalidRequest(reader.problems)
     return request
+
+
+def _parse(body: bytes) -> Any:
+    """The value in a body. Raises NotJson.
+
+    A number that no double holds is a field's fault and is named with the field, so it is read, as infinity.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        try:
+            value = json.loads(body.decode(), parse_constant=_refuse_constant)
+            orjson.dumps(value)  # what cannot be passed on, such as half a surrogate pair, was no JSON
+        except (ValueError, RecursionError, orjson.JSONEncodeError):
+            raise NotJson(f"line {error.lineno} column {error.colno}") from None
+        return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def request_hash(kind: str, request: Request) -> str:
