@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-import yaml
 
 from tests.simulator.api import Api
 from tests.simulator.cluster import Cluster
@@ -25,6 +24,8 @@ LOOPBACK = "127.0.0.1"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulator", description=__doc__)
+    parser.add_argument("--host", default=LOOPBACK, help="the address to serve the cluster on")
+    parser.add_argument("--known-as", metavar="HOST", help="how clients reach that address, where it is another word")
     parser.add_argument("--port", type=int, default=0, help="any free one by default")
     parser.add_argument("--control-port", type=int, default=0, help="for tests: faults, state, effects")
     parser.add_argument("--data", type=Path, help="a file that keeps the cluster over restarts")
@@ -44,10 +45,10 @@ async def serve(options: argparse.Namespace) -> None:
     cluster = Cluster(Store(options.data), options.job_seconds)
     apply_manifests(cluster, options.roles)
     api = Api(cluster, Effects())
-    listener = socket.create_server((LOOPBACK, options.port), backlog=1024)
+    listener = socket.create_server((options.host, options.port), backlog=1024)
     control = socket.create_server((LOOPBACK, options.control_port))
     port = listener.getsockname()[1]
-    address = f"http://{LOOPBACK}:{port}" + (f"/as/{options.user}" if options.user else "")
+    address = f"http://{options.known_as or options.host}:{port}" + (f"/as/{options.user}" if options.user else "")
     options.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
     write_kubeconfig(options.kubeconfig, address)
     servers = [_Server(api, listener), _Server(api.control, control)]
@@ -66,6 +67,10 @@ async def serve(options: argparse.Namespace) -> None:
 
 
 def apply_manifests(cluster: Cluster, files: list[Path]) -> None:
+    if not files:
+        return
+    import yaml  # the demo's image has no roles to apply, and not this package
+
     for file in files:
         for document in filter(None, yaml.safe_load_all(file.read_text())):
             resource = resource_of(document)
