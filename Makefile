@@ -56,3 +56,7 @@ lock: setup
 
 clean:
 	rm -rf $(VENV) .data
+
+# The images, built and run as the README says; needs a Docker engine, or root on Debian to start one.
+test-image: setup
+	$(BIN)/python -m tests.image $(PROOF)
