@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from tests.image import alone, bare, composed, contents
 from tests.image.bases import provide_bases
 from tests.image.composed import Composition
-from tests.image.engine import CommandFailed, NoEngine, compose_clients, docker, engine
+from tests.image.engine import NoEngine, compose_clients, docker, engine
 from tests.image.surroundings import Surroundings, surroundings
 
 Proof = Callable[[Surroundings], None]
@@ -79,8 +80,8 @@ def prove(proof: tuple[str, Proof], here: Surroundings) -> bool:
     started_at = time.monotonic()
     try:
         show(here)
-    except (AssertionError, CommandFailed, OSError) as error:
-        print(f"FAIL  {name}\n{type(error).__name__}: {error}", file=sys.stderr)
+    except Exception:
+        print(f"FAIL  {name}\n{traceback.format_exc()}", file=sys.stderr)
         for client in compose_clients():
             composition = Composition(here, client)
             print(composition("logs", "--tail", "40")[-8000:], file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 from tests.image.engine import docker, run
 from tests.image.surroundings import Surroundings
@@ -65,7 +66,9 @@ def downloads_are_checked(here: Surroundings) -> None:
 
 def _build_kubectl(here: Surroundings, argument: str, *more: str, expect: int | None = 1) -> str:
     words = ["--build-arg", argument, *more]
-    return docker("build", "--target", "kubectl", *here.build_arguments, *words, str(here.checkout), expect=expect)
+    return docker(
+        "build", "--force-rm", "--target", "kubectl", *here.build_arguments, *words, str(here.checkout), expect=expect
+    )
 
 
 def _has(tag: str, *programs: str) -> set[str]:
@@ -73,5 +76,5 @@ def _has(tag: str, *programs: str) -> set[str]:
     return set(docker("run", "--rm", "--entrypoint", "sh", tag, "-c", search, "sh", *programs).split())
 
 
-def _inspect(tag: str) -> dict[str, dict[str, object]] | dict[str, dict[str, dict[str, list[str]]]]:
-    return json.loads(docker("image", "inspect", tag))[0]
+def _inspect(tag: str) -> dict[str, Any]:
+    return dict(json.loads(docker("image", "inspect", tag))[0])
