@@ -9,9 +9,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
-_PAUSES_SECONDS = (1, 3, 10, 20)
+PAUSES_SECONDS = (1, 3, 10, 20)
 _SILENCE_SECONDS = 60  # without a byte the try is over
 _PIECE_BYTES = 1 << 20
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -57,10 +58,10 @@ def choose_sum(sums: str, architecture: str) -> str | None:
     raise Refused(f"no SHA-256 is given for {architecture}.")
 
 
-def download(url: str, target: Path, expected: str | None) -> str:
+def download(url: str, target: Path, expected: str | None, pauses_seconds: Sequence[float] = PAUSES_SECONDS) -> str:
     """Gives the sum of what was downloaded. Raises Refused."""
     part = target.with_name(target.name + ".part")
-    for pause in (*_PAUSES_SECONDS, None):
+    for pause in (*pauses_seconds, None):
         try:
             total = _try_once(url, part)
             break

@@ -1,0 +1,98 @@
+"""How the image's build downloads its programs, from a server that fails as servers do."""
+
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handlers.image.download import Refused, choose_sum, download
+
+PROGRAM = b"#!/bin/sh\n" * 1000
+SUM = hashlib.sha256(PROGRAM).hexdigest()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers as the words in `script` say, one after the other, and then as it should."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.script: list[str] = []
+        self.asked = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/program"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        answer = self.server.script.pop(0) if self.server.script else "whole"
+        if answer.isdigit():
+            self.send_error(int(answer))
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(PROGRAM)))
+        self.end_headers()
+        self.wfile.write(PROGRAM if answer == "whole" else PROGRAM[:500])
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_is_asked_again_until_it_comes_whole(server: Server, tmp_path: Path) -> None:
+    server.script = ["503", "cut", "429"]
+    target = tmp_path / "program"
+    assert download(server.url, target, SUM, (0, 0, 0)) == SUM
+    assert target.read_bytes() == PROGRAM
+    assert target.stat().st_mode & 0o777 == 0o755
+    assert server.asked == 4
+
+
+def test_is_given_up_after_the_last_pause_and_leaves_no_program(server: Server, tmp_path: Path) -> None:
+    server.script = ["cut"] * 9
+    with pytest.raises(Refused, match="ended after 500 of 10000 bytes; give another address or version"):
+        download(server.url, tmp_path / "program", None, (0, 0))
+    assert server.asked == 3
+    assert not (tmp_path / "program").exists()
+
+
+def test_a_version_that_is_not_there_is_asked_for_once(server: Server, tmp_path: Path) -> None:
+    server.script = ["404"] * 9
+    with pytest.raises(Refused, match="answers 404"):
+        download(server.url, tmp_path / "program", None, (0, 0))
+    assert server.asked == 1
+
+
+def test_another_sum_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=f"is {SUM}, and {'0' * 64} was asked for"):
+        download(server.url, tmp_path / "program", "0" * 64, ())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sums", "chosen"), [("", None), (SUM, SUM), (SUM.upper(), SUM), (f"arm64:{'1' * 64},amd64:{SUM}", SUM)]
+)
+def test_the_sum_of_the_architecture_counts(sums: str, chosen: str | None) -> None:
+    assert choose_sum(sums, "amd64") == chosen
+
+
+def test_sums_for_other_architectures_only_are_refused() -> None:
+    with pytest.raises(Refused, match="no SHA-256 is given for amd64"):
+        choose_sum(f"arm64:{SUM}", "amd64")
