@@ -42,7 +42,7 @@ bench: setup
 # The Kubernetes manifests: their schemas (fetched with pip and go), the rights on a simulated cluster, TLS.
 test-manifests: setup
 	$(BIN)/pip install --quiet kubernetes-validate==1.37.0
-	$(BIN)/pytest -q tests/unit/test_manifests.py tests/unit/test_monitoring.py tests/integration/test_manifest_*.py
+	$(BIN)/pytest -q -m "slow or not slow" tests/unit/test_manifests.py tests/unit/test_monitoring.py tests/integration/test_manifest_*.py
 
 schemas: setup
 	$(BIN)/python -m gateway.documents
