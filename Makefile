@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test check chaos bench test-cluster test-image test-browser schemas test-manifests lock clean
+.PHONY: setup dev test check chaos bench test-cluster test-image test-api test-browser schemas test-manifests lock clean
 
 setup: $(READY)
 
@@ -46,6 +46,21 @@ test-manifests: setup
 
 schemas: setup
 	$(BIN)/python -m gateway.documents
+
+# A fuzzer holds a live gateway to its OpenAPI document. It has an environment of its own, so that ours stays as locked.
+FUZZER := $(VENV)/fuzzer
+$(FUZZER)/bin/schemathesis:
+	$(PYTHON) -m venv $(FUZZER)
+	$(FUZZER)/bin/pip install --quiet "schemathesis==4.32.5"
+
+test-api: setup $(FUZZER)/bin/schemathesis
+	$(BIN)/python -m tests.fuzzing $(abspath $(FUZZER)/bin/schemathesis)
+
+# The page in a headless Chromium, Debian's own. SCREENSHOT=path keeps a picture of it.
+test-browser: setup
+	command -v chromium >/dev/null || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium)
+	$(BIN)/pip install --quiet "playwright==1.65.2" "axe-playwright-python==0.1.8"
+	$(BIN)/pytest -q tests/browser
 
 # Pins with hashes and no addresses. requirements.txt: all that tests and the demo need; requirements-run.txt: the images.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate

@@ -107,13 +107,14 @@ export class Jobs {
     const isChosen = job.job_id === this.#chosenId;
     const state = stateOf(job);
     const where = job.namespace && job.namespace !== job.username ? `namespace ${job.namespace}` : "";
-    const said = job.status === "succeeded" && !job.warnings.length ? where : [where, job.summary].filter(Boolean).join(" · ");
+    const warned = job.warnings.length && `${job.warnings.length} ${job.warnings.length === 1 ? "warning" : "warnings"}`;
+    const said = [where, warned, job.status !== "succeeded" && job.summary].filter(Boolean).join(" · ");
     const build = () => make("li", {}, make(
       "button",
       { type: "button", class: "entry", "aria-current": isChosen && "true", "data-name": job.job_id, onclick: () => this.#choose(job.job_id) },
       make("b", {}, nameOf(job)),
       stateTag(state),
-      make("span", { class: "quiet" }, said || job.summary),
+      make("span", { class: "quiet said" }, said || job.summary),
       make("span", { class: "quiet when" }, sinceTime(job.changed_at)),
     ));
     return { key: job.job_id, of: [state, said, job.changed_at, isChosen], make: build };

@@ -1,0 +1,285 @@
+"""The page at / in a real browser, with a real gateway, NATS and handler, and a simulated Everest."""
+
+import os
+import signal
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+pytest.importorskip("playwright", reason="make test-browser installs it")
+
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, Page, expect
+
+from tests.browser.browsers import LIMIT_MILLISECONDS, chromium, visit
+from tests.gateways import KEY
+from tests.handlers import House, open_house
+
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+expect.set_options(timeout=LIMIT_MILLISECONDS)
+
+FORBIDDEN = {
+    "only": "namespaces add",
+    "fail": {"stderr": "namespaces is forbidden: User may not\n", "exit_code": 1},
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with open_house(tmp_path_factory.mktemp("house"), lease_seconds=30) as opened, opened.handler():
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def url(house: House) -> str:
+    return f"http://127.0.0.1:{house.gateway.port}"
+
+
+def new_name() -> str:
+    return f"t{uuid.uuid4().hex[:8]}"
+
+
+async def test_the_key_opens_the_page(browser: Browser, url: str) -> None:
+    """A wrong one is refused with a reason. The right one stays in this tab only, and goes when it is told to."""
+    async with visit(browser, url) as visiting:
+        page = visiting.page
+        await expect(page.get_by_label("Admin key")).to_be_focused()
+        await visiting.enter("wrong")
+        await expect(page.get_by_role("alert").get_by_text("This key is not accepted.")).to_be_visible()
+        await expect(page.get_by_label("Admin key")).to_be_focused()
+        await visiting.enter()
+        await expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_focused()
+        kept = await page.evaluate("[JSON.stringify(sessionStorage), JSON.stringify(localStorage), document.cookie]")
+        assert [KEY in store for store in kept] == [True, False, False]
+        await page.reload()
+        await expect(page.get_by_role("button", name="New tenant")).to_be_visible()
+        await page.get_by_role("button", name="Forget the key").click()
+        await expect(page.get_by_label("Admin key")).to_be_focused()
+        assert KEY not in await page.evaluate("JSON.stringify(sessionStorage)")
+
+
+async def press_until(page: Page, key: str, name: str) -> None:
+    """Goes on by keyboard until what is named has the focus."""
+    for _ in range(40):
+        await page.keyboard.press(key)
+        if (
+            await page.evaluate("(document.activeElement.labels?.[0] ?? document.activeElement).innerText.trim()")
+            == name
+        ):
+            return
+    raise AssertionError(f"{name} is not reached with {key}")
+
+
+async def test_a_tenant_by_keyboard_alone(browser: Browser, url: str) -> None:
+    """Rules that are broken are told at their field; then the job is followed, live, to its end and its password."""
+    username = new_name()
+    async with visit(browser, url) as visiting:
+        page = visiting.page
+        await page.keyboard.type(KEY)
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_focused()
+        await press_until(page, "Tab", "New tenant")
+        await page.keyboard.press("Enter")
+        form = page.get_by_role("dialog", name="New tenant")
+        field = form.get_by_label("Username")
+        await expect(field).to_be_focused()
+        await page.keyboard.type("A b")
+        await page.keyboard.press("Enter")
+        await expect(field).to_have_attribute("aria-invalid", "true")
+        await expect(field).to_have_accessible_description(
+            "3 to 63 letters, digits, underscores Must be 3 to 63 letters, digits or underscores"
+        )
+        await expect(field).to_be_focused()
+        await page.keyboard.press("Control+A")
+        await page.keyboard.type(username)
+        await press_until(page, "Tab", "PostgreSQL")
+        await page.keyboard.press("Space")
+        await page.keyboard.press("Enter")
+        await expect(form).to_be_hidden()
+        await expect(page.get_by_role("heading", name=f"{username} in namespace {username}")).to_be_focused()
+        steps = page.get_by_role("list", name="Steps")
+        await expect(steps.locator(".state")).to_have_text(["created", "created", "applied", "applied"])
+        await expect(page.locator(".summary")).to_have_text(
+            f"User {username} and namespace {username} created; quota applied; role bound."
+        )
+        await expect(page.get_by_text("kubectl get secret bootstrap-")).to_be_visible()
+        await expect(page.get_by_text("Everest is simulated")).to_be_visible()
+        assert (await visiting.said()).startswith(f"{username}: succeeded")
+
+
+async def test_steps_are_shown_as_they_happen(browser: Browser, house: House, url: str) -> None:
+    """A running step, its neighbour that ended, and the list beside it; nobody presses anything."""
+    username = new_name()
+    await house.everest.set_faults(only="namespaces add", slow_seconds=4)
+    async with visit(browser, url) as visiting:
+        page = visiting.page
+        await visiting.enter()
+        await house.gateway.submit(username=username, operators={"mongodb": True})
+        entry = page.get_by_role("list", name="Jobs").get_by_role("button", name=username)
+        await entry.click()
+        await expect(page.get_by_role("list", name="Steps").locator(".state")).to_have_text(["created", "running"])
+        await expect(entry).to_contain_text("running")
+        await expect(entry).to_have_attribute("aria-current", "true")
+        await expect(page.get_by_role("list", name="Steps").locator(".state")).to_have_count(4)
+        await expect(entry).to_contain_text("succeeded")
+    await house.everest.set_faults()
+
+
+async def test_a_failure_says_what_to_do(browser: Browser, house: House, url: str) -> None:
+    """Its code leads to the documentation; what succeeded is skipped by the retry, and the run before stays told."""
+    username = new_name()
+    await house.everest.set_faults(**FORBIDDEN)
+    job_id = await house.gateway.submit(username=username, operators={"mongodb": True})
+    await house.wait_until_finished(job_id)
+    await house.everest.set_faults()
+    async with visit(browser, url) as visiting:
+        page = visiting.page
+        await visiting.enter()
+        await page.goto(f"{url}/#/jobs/{job_id}")
+        note = page.locator(".note.failure").first
+        await expect(note.get_by_role("link", name="forbidden")).to_have_attribute("href", "/docs/errors#forbidden")
+        await expect(note).to_contain_text("What to do:")
+        await page.get_by_text("Commands and output").last.click()
+        await expect(page.get_by_text("namespaces is forbidden").first).to_be_visible()
+        await page.get_by_role("button", name="Retry from the failed step").click()
+        await expect(page.locator("#job .state").first).to_have_text("succeeded")
+        await expect(page.get_by_role("heading", name="Runs before")).to_be_visible()
+
+
+async def test_a_cancel_asks_first(browser: Browser, house: House, url: str) -> None:
+    username = new_name()
+    await house.everest.set_faults(only="accounts create", slow_seconds=5)
+    job_id = await house.gateway.submit(username=username)
+    async with visit(browser, url) as visiting:
+        page = visiting.page
+        await visiting.enter()
+        await page.goto(f"{url}/#/jobs/{job_id}")
+        await expect(page.get_by_role("list", name="Steps").locator(".state")).to_have_text(["running"])
+        await page.get_by_role("button", name="Cancel").click()
+        sure = page.get_by_role("dialog", name=f"Cancel the job of {username}?")
+        await expect(sure).to_contain_text("next safe point")
+        await page.keyboard.press("Escape")
+        await expect(sure).to_be_hidden()
+        await page.get_by_role("button", name="Cancel").click()
+        await sure.get_by_role("button", name="Cancel the job").click()
+        await expect(page.locator("#job .state").first).to_have_text("cancelled")
+    await house.everest.set_faults()
+
+
+async def test_the_cluster_is_compared(browser: Browser, house: House, url: str) -> None:
+    """What was changed by hand is named, with what mends it."""
+    username = new_name()
+    result = await house.run_job(username=username)
+    await house.everest.run("kubectl", "delete", "resourcequota", "user-quota", "-n", username)
+    async with visit(browser, url) as visiting:
+        page = visiting.page
+        await visiting.enter()
+        await page.goto(f"{url}/#/jobs/{result['job_id']}")
+        await page.get_by_role("button", name="Look at the cluster").click()
+        await expect(page.get_by_role("heading", name="In the cluster")).to_be_focused()
+        await expect(page.get_by_text("There is no ResourceQuota user-quota.")).to_be_visible()
+        await expect(page.get_by_text("Submit the same request again.")).to_be_visible()
+
+
+async def test_filters_and_addresses(browser: Browser, house: House, url: str) -> None:
+    """Jobs are found by what they are about; a job's address can be sent to somebody, and gone back from."""
+    one, other = new_name(), new_name()
+    for username in (one, other):
+        await house.run_job(username=username)
+    async with visit(browser, url) as visiting:
+        page = visiting.page
+        await visiting.enter()
+        jobs = page.get_by_role("list", name="Jobs")
+        await page.get_by_role("search").get_by_label("Username").fill(one)
+        await expect(jobs.get_by_role("listitem")).to_have_count(1)
+        await page.get_by_role("search").get_by_label("Status").select_option("failed")
+        await expect(page.get_by_text("No job is like that.")).to_be_visible()
+        await page.get_by_role("button", name="Clear").click()
+        await jobs.get_by_role("button", name=one).click()
+        await jobs.get_by_role("button", name=other).click()
+        await expect(page.get_by_role("heading", name=f"{other} in")).to_be_visible()
+        await page.go_back()
+        await expect(page.get_by_role("heading", name=f"{one} in")).to_be_visible()
+        await page.get_by_role("button", name="Submit again").click()
+        await expect(page.get_by_role("dialog").get_by_label("Username")).to_have_value(one)
+
+
+async def test_an_outage_is_told_and_outlived(browser: Browser, house: House, url: str) -> None:
+    async with visit(browser, url) as visiting:
+        page = visiting.page
+        await visiting.enter()
+        await expect(page.get_by_role("button", name="New tenant")).to_be_visible()
+        house.server.send_signal(signal.SIGSTOP)
+        try:
+            await expect(page.get_by_role("alert").get_by_text("NATS does not answer").first).to_be_visible()
+        finally:
+            house.server.send_signal(signal.SIGCONT)
+        await expect(page.locator("#trouble")).to_be_hidden()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_it_can_be_read_by_all(browser: Browser, house: House, url: str, theme: str) -> None:
+    """axe-core finds nothing: contrast, labels, landmarks, roles; before the key, with jobs, with the form."""
+    await house.run_job(username=new_name())
+    # The policy would keep axe-core out, as it does everybody else's script.
+    async with visit(browser, url, color_scheme=theme, bypass_csp=True) as visiting:
+        page = visiting.page
+        await expect_no_barrier(page)
+        await visiting.enter()
+        await page.get_by_role("list", name="Jobs").get_by_role("button").first.click()
+        await page.get_by_text("Commands and output").first.click()
+        await expect_no_barrier(page)
+        await page.get_by_role("button", name="New tenant").click()
+        await page.get_by_role("button", name="Submit", exact=True).click()
+        await expect(page.get_by_role("dialog").get_by_label("Username")).to_have_attribute("aria-invalid", "true")
+        await expect_no_barrier(page)
+
+
+async def expect_no_barrier(page: Page) -> None:
+    found = await Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+async def test_it_fits_a_phone(browser: Browser, house: House, url: str) -> None:
+    """Nothing is cut off at the side."""
+    await house.run_job(username=new_name())
+    async with visit(browser, url, viewport={"width": 360, "height": 740}) as visiting:
+        await visiting.enter()
+        await visiting.page.get_by_role("list", name="Jobs").get_by_role("button").first.click()
+        await expect(visiting.page.locator("#job .steps").first).to_be_visible()
+        assert await visiting.page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+async def test_a_screenshot(browser: Browser, tmp_path: Path) -> None:
+    """Of a failed job among others. SCREENSHOT=path keeps it; the README shows it."""
+    refused = (
+        'secrets is forbidden: User "system:serviceaccount:everest-bootstrap:handler" cannot create resource "secrets" '
+        'in API group "" in the namespace "erin"'
+    )
+    async with open_house(tmp_path, lease_seconds=30) as house, house.handler():
+        await house.run_job(username="alice", operators={"postgresql": True})
+        await house.run_job(username="bob", namespace="bob-databases", resources={"cpu_cores": 8, "ram_mb": 16384})
+        await house.run_job(username="carol")
+        await house.everest.set_faults(only="namespaces add", fail={"stderr": f"{refused}\n", "exit_code": 1})
+        failed = await house.run_job(username="erin", operators={"mongodb": True})
+        await house.everest.set_faults(only="namespaces add", slow_seconds=30)
+        await house.gateway.submit(username="dave", operators={"xtradb_cluster": True})
+        url = f"http://127.0.0.1:{house.gateway.port}"
+        async with visit(browser, url, viewport={"width": 1280, "height": 800}) as visiting:
+            page = visiting.page
+            await visiting.enter()
+            await page.goto(f"{url}/#/jobs/{failed['job_id']}")
+            await expect(page.get_by_role("list", name="Steps").locator(".state")).to_have_text(["created", "failed"])
+            await expect(page.get_by_role("list", name="Jobs")).to_contain_text("Running add_namespace")
+            picture = await page.screenshot(path=os.environ.get("SCREENSHOT") or None)
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 200_000
