@@ -1,5 +1,9 @@
 """The published documents are fresh, and true to what is really sent."""
 
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,13 +11,14 @@ from typing import Any
 import jsonschema
 import orjson
 import pytest
+from openapi_spec_validator import validate
 
 from contracts import names
 from contracts.codes import CODES, Failure
 from contracts.documents import event_document, job_document, result_document
 from contracts.records import CommandRecord, CredentialsSecret, JobRecord, Outcome, StepRecord, queued_record
 from contracts.schemas import make_schema
-from gateway.documents import make_files, make_openapi
+from gateway.documents import make_asyncapi, make_files, make_openapi
 from gateway.problems import Problem, problem_document
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +27,7 @@ NOW = "2026-01-31T12:00:00.000Z"
 
 @pytest.mark.parametrize("path", list(make_files(ROOT)), ids=lambda path: path.name)
 def test_the_committed_files_are_fresh(path: Path) -> None:
-    """When this fails: python -m gateway.documents."""
+    """When this fails: make schemas."""
     assert path.read_text() == make_files(ROOT)[path]
 
 
@@ -68,16 +73,77 @@ def test_problems_keep_to_their_schema(code: str) -> None:
     jsonschema.validate(problem_document(Problem(code, fields=[])), make_schema("problem"))
 
 
-def resolve(document: dict[str, Any], part: Any) -> Any:
-    """The schema with its references followed by the validator."""
-    return {"$ref": part["$ref"], "components": document["components"]} if "$ref" in part else part
+def test_openapi_is_valid() -> None:
+    """OpenAPI 3.1, by its own schema and rules; each answer and each header says what it is."""
+    document = make_openapi()
+    validate(document)
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    for operation in operations:
+        for answer in operation["responses"].values():
+            assert answer["description"]
+            assert "X-Request-Id" in answer["headers"]
+        assert all(parameter["description"] for parameter in operation.get("parameters", ()))
+    assert all(header["description"] for header in document["components"]["headers"].values())
 
 
 def test_the_examples_are_valid() -> None:
+    """Of requests and of answers."""
     document = make_openapi()
-    content = document["paths"]["/bootstrap/users"]["post"]["requestBody"]["content"]["application/json"]
-    for example in content["examples"].values():
-        jsonschema.validate(example["value"], resolve(document, content["schema"]))
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    bodies = [
+        part for operation in operations for part in (operation.get("requestBody"), *operation["responses"].values())
+    ]
+    contents = [content for body in bodies if body for content in body.get("content", {}).values()]
+    examples = [(example, content) for content in contents for example in content.get("examples", {}).values()]
+    assert len(examples) >= 4
+    for example, content in examples:
+        schema = {**content["schema"], "components": document["components"]}
+        jsonschema.Draft202012Validator(schema).validate(example["value"])
+
+
+def test_asyncapi_leads_somewhere() -> None:
+    """Every reference, also to the schemas beside it; its examples keep to them; its addresses are the real ones."""
+    document = make_asyncapi()
+    for reference in find_references(document):
+        file, _, pointer = reference.partition("#")
+        part: Any = orjson.loads((ROOT / "contracts" / file).read_bytes()) if file else document
+        for name in filter(None, pointer.split("/")):
+            part = part[name]
+    request = document["components"]["messages"]["request"]
+    for example in request["examples"]:
+        jsonschema.validate(example["payload"], make_schema("bootstrap-request"))
+    addresses = {name: channel["address"] for name, channel in document["channels"].items()}
+    assert addresses == {
+        "jobs": "everest.v1.jobs.bootstrap.{job_id}",
+        "events": "everest.v1.events.{job_id}",
+        "status": "everest.v1.status.{job_id}",
+        "statusAnswer": None,
+    }
+
+
+def find_references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        for member in part.values():
+            yield from find_references(member)
+    elif isinstance(part, list):
+        for member in part:
+            yield from find_references(member)
+
+
+@pytest.mark.slow
+def test_asyncapi_is_valid(tmp_path: Path) -> None:
+    """AsyncAPI 3.0, by the specification's own schema, which npm has."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    packed = subprocess.run([npm, "pack", "@asyncapi/specs@6.11.1"], cwd=tmp_path, capture_output=True, timeout=120)
+    assert packed.returncode == 0, packed.stderr.decode()
+    with tarfile.open(next(tmp_path.glob("*.tgz"))) as archive:
+        schema = archive.extractfile("package/schemas/3.0.0.json")
+        assert schema is not None
+        jsonschema.Draft7Validator(orjson.loads(schema.read())).validate(make_asyncapi())
 
 
 @pytest.mark.parametrize(
