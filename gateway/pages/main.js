@@ -10,7 +10,7 @@ import { Refused, Service, Unanswered } from "./service.js";
 const KEY = "everest-bootstrap-key"; // in this tab's sessionStorage, which ends with the tab
 const THEME = "everest-bootstrap-theme";
 const BUSY_SECONDS = 2;
-const IDLE_SECONDS = 5;
+const IDLE_SECONDS = 3;
 const AWAY_SECONDS = [1, 2, 5, 10]; // between tries to follow while the gateway is away
 
 class Work {

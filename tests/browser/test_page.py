@@ -119,7 +119,7 @@ async def test_a_tenant_by_keyboard_alone(browser: Browser, url: str) -> None:
 async def test_steps_are_shown_as_they_happen(browser: Browser, house: House, url: str) -> None:
     """A running step, its neighbour that ended, and the list beside it; nobody presses anything."""
     username = new_name()
-    await house.everest.set_faults(only="namespaces add", slow_seconds=4)
+    await house.everest.set_faults(only="namespaces add", slow_seconds=15)
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
@@ -157,7 +157,7 @@ async def test_a_failure_says_what_to_do(browser: Browser, house: House, url: st
 
 async def test_a_cancel_asks_first(browser: Browser, house: House, url: str) -> None:
     username = new_name()
-    await house.everest.set_faults(only="accounts create", slow_seconds=5)
+    await house.everest.set_faults(only="accounts create", slow_seconds=15)
     job_id = await house.gateway.submit(username=username)
     async with visit(browser, url) as visiting:
         page = visiting.page
