@@ -60,7 +60,7 @@ test-api: setup $(FUZZER)/bin/schemathesis
 test-browser: setup
 	command -v chromium >/dev/null || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium)
 	$(BIN)/pip install --quiet "playwright==1.65.2" "axe-playwright-python==0.1.8"
-	$(BIN)/pytest -q tests/browser
+	$(BIN)/pytest -q -m slow tests/browser
 
 # Pins with hashes and no addresses. requirements.txt: all that tests and the demo need; requirements-run.txt: the images.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate

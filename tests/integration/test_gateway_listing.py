@@ -2,16 +2,20 @@
 
 import asyncio
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contracts import names
 from contracts.codes import Failure
-from tests.gateways import NOW, Gateway, Hand, new_record, succeeded_record
+from contracts.records import encode_record
+from tests.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
+from tests.servers import LIMIT_SECONDS, nats_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -131,3 +135,49 @@ async def test_bytes_that_are_no_record_do_not_hide_the_others(gateway: Gateway,
     await hand.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.{uuid.uuid4()}", b"garbage")
     await hand.write(second)
     assert await collect(gateway, username=username) == [second.job_id, first.job_id]
+
+
+@pytest.mark.slow
+async def test_pages_of_many_records_are_as_fast(tmp_path: Path) -> None:
+    """The first page, and one far down, whether the bucket holds a thousand records or a hundred thousand."""
+    async with (
+        nats_server(tmp_path, lease_seconds=60) as server,
+        running_gateway(server.url, tmp_path) as gateway,
+        helping_hand(server) as hand,
+    ):
+        await fill(hand, 1_000)
+        few = await time_pages(gateway)
+        await fill(hand, 100_000)
+        many = await time_pages(gateway)
+        print(f"seconds for 20 pages of 50: {few:.3f} of 1,000 records, {many:.3f} of 100,000")
+        assert many < few * 5 + 0.5
+
+
+async def fill(hand: Hand, count: int) -> None:
+    """Writes finished records until the bucket holds so many."""
+    stream = f"KV_{names.JOBS_BUCKET}"
+    held = (await hand.jetstream.stream_info(stream)).state.messages
+    for number in range(held, count):
+        record = succeeded_record(new_record(job_id=f"many-{number}"))
+        await hand.client.publish(f"$KV.{names.JOBS_BUCKET}.{record.job_id}", encode_record(record))
+        if number % 500 == 0:
+            await hand.client.flush(timeout=LIMIT_SECONDS)
+    for _ in range(LIMIT_SECONDS * 10):
+        if (await hand.jetstream.stream_info(stream)).state.messages >= count:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the records are not stored")
+
+
+async def time_pages(gateway: Gateway, pages: int = 20) -> float:
+    """Seconds for the first pages, one after the other; the best of three."""
+    best = float("inf")
+    for _ in range(3):
+        began_at = time.perf_counter()
+        cursor = {}
+        for _ in range(pages):
+            page = (await gateway.api.get("/jobs", params={"limit": 50, **cursor})).json()
+            assert len(page["jobs"]) == 50
+            cursor = {"cursor": page["next_cursor"]} if page["next_cursor"] else {}
+        best = min(best, time.perf_counter() - began_at)
+    return best

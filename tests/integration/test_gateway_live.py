@@ -14,8 +14,11 @@ import orjson
 
 from contracts import names
 from contracts.records import JobRecord
+from gateway.waiting import REREAD_SECONDS
 from tests.gateways import LATER, NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
 from tests.servers import NatsServer, nats_server
+
+WAITERS = 300
 
 
 @asynccontextmanager
@@ -106,6 +109,30 @@ async def test_no_waiter_misses_the_end_when_nats_restarts(tmp_path: Path) -> No
 async def poll(gateway: Gateway, record: JobRecord) -> str:
     answer = await gateway.api.get(f"/jobs/{record.job_id}")
     return str(answer.json().get("summary", answer.status_code))
+
+
+async def test_waiters_share_one_watch(tmp_path: Path) -> None:
+    """Hundreds of them add no subscription, and while nothing changes they ask NATS for nothing."""
+    async with everything(tmp_path) as (server, gateway, hand):
+        record = new_record()
+        await hand.write(record)
+        before = await asyncio.to_thread(server.read_monitor, "varz")
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(
+            base_url=gateway.api.base_url, headers=gateway.api.headers, limits=limits
+        ) as client:
+            waiting = [
+                asyncio.create_task(client.get(f"/jobs/{record.job_id}?wait=60", timeout=90)) for _ in range(WAITERS)
+            ]
+            await wait_for_waiters(gateway, WAITERS)
+            await asyncio.sleep(REREAD_SECONDS * 1.5)  # each of them has looked again
+            during = await asyncio.to_thread(server.read_monitor, "varz")
+            await hand.write(succeeded_record(record))
+            answers = await asyncio.gather(*waiting)
+        assert {answer.json()["status"] for answer in answers} == {"succeeded"}
+        assert during["subscriptions"] == before["subscriptions"]
+        # What the gateway itself asks now and then is the same with one waiter and with many.
+        assert during["in_msgs"] - before["in_msgs"] < WAITERS
 
 
 async def test_memory_is_true(tmp_path: Path) -> None:
