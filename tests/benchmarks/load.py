@@ -184,7 +184,7 @@ async def _run(order: Order) -> Report:
         client.begin()
     await asyncio.wait_for(load.over.wait(), order.seconds + _OVERTIME_SECONDS if order.seconds else None)
     if order.answers:
-        Path(order.answers).write_bytes(b"\n".join(load.bodies or ()))
+        await asyncio.to_thread(Path(order.answers).write_bytes, b"\n".join(load.bodies or ()))
     return load.report()
 
 
