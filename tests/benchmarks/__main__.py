@@ -16,6 +16,7 @@ from datetime import date
 from pathlib import Path
 
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.crowd_rows import measure_burst, measure_waiters
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.gateway_rows import measure_polls, measure_submit
 from tests.benchmarks.handler_rows import (
@@ -25,6 +26,7 @@ from tests.benchmarks.handler_rows import (
     measure_scaling,
     measure_start,
 )
+from tests.benchmarks.stored_rows import measure_stored
 
 Row = Callable[[Bench], AsyncIterator[Figure]]
 
@@ -36,6 +38,9 @@ ROWS: dict[str, Row] = {
     "scale": measure_scaling,
     "start": measure_start,
     "memory": measure_memory,
+    "stored": measure_stored,
+    "waiters": measure_waiters,
+    "burst": measure_burst,
 }
 LIMIT_SECONDS = 300  # of a row; one that is stuck must not keep the others from being measured
 

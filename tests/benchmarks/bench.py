@@ -16,7 +16,6 @@ from tests.gateways import KEY, Gateway, running_gateway
 from tests.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port
 
 KEY_HEADER = {"X-Admin-Key": KEY}
-CACHE = ROOT / ".data" / "benchmarks"
 _STOP_SECONDS = 60
 
 
@@ -32,12 +31,15 @@ class Bench:
         self._stack = stack
         self._log = stack.enter_context((folder / "processes.log").open("ab"))
 
-    async def start_nats(self, store: Path | None = None, configuration: Path | None = None) -> NatsServer:
-        """A provisioned server, on a store of its own unless one is given."""
+    async def start_nats(
+        self, store: Path | None = None, configuration: Path | None = None, *, provisioned: bool = True
+    ) -> NatsServer:
+        """A server on a store of its own, unless one is given."""
         server = NatsServer(store or self.folder / f"nats-{free_port()}", configuration=configuration)
         self._stack.push_async_callback(server.stop)
         await server.start()
-        await server.provision()
+        if provisioned:
+            await server.provision()
         return server
 
     async def start_gateway(self, server: NatsServer, **variables: str) -> Gateway:
@@ -60,7 +62,7 @@ class Bench:
 
     async def load(self, port: int, paths: list[str], status: int, **order: Any) -> Report:
         """Runs the generator to its end. Raises UnexpectedAnswer."""
-        report = Report(**json.loads(await self.run_program("load", json.dumps(_order(port, paths, **order)))))
+        report = Report(**json.loads(await self.run_program("load", stdin=_encode_order(port, paths, **order))))
         if set(report.statuses) != {str(status)}:
             raise UnexpectedAnswer(f"{report.statuses} instead of {status}")
         return report
@@ -72,7 +74,6 @@ class Bench:
             sys.executable,
             "-m",
             "tests.benchmarks.load",
-            json.dumps(_order(port, paths, clients=clients, requests=clients, hold=True)),
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -80,6 +81,7 @@ class Bench:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
+            process.stdin.write(_encode_order(port, paths, clients=clients, requests=clients, hold=True))
             line = await asyncio.wait_for(process.stdout.readline(), LIMIT_SECONDS)
             if line != b"held\n":
                 raise UnexpectedAnswer("the callers could not connect")
@@ -125,8 +127,8 @@ class Bench:
         return child
 
 
-def _order(port: int, paths: list[str], **order: Any) -> dict[str, Any]:
-    return asdict(Order(port, paths, headers=KEY_HEADER, **order))
+def _encode_order(port: int, paths: list[str], **order: Any) -> bytes:
+    return json.dumps(asdict(Order(port, paths, headers=KEY_HEADER, **order))).encode() + b"\n"
 
 
 async def _wait_for_port(port: int) -> None:

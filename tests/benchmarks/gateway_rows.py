@@ -22,7 +22,7 @@ async def measure_submit(bench: Bench) -> AsyncIterator[Figure]:
     bare = await bench.start_bare({})
     for clients in (16, 64):
         order = partial(bench.load, paths=[SUBMIT], status=202, method="POST", body=REQUEST, clients=clients)
-        ours, theirs = await _compare(partial(order, gateway.port), partial(order, bare))
+        ours, theirs = await compare_rates(partial(order, gateway.port), partial(order, bare))
         title = f"submit, {clients} clients, against a bare Starlette route"
         yield make_ratio(title, Goal(at_least=0.70), ours, theirs, unit="/s")
 
@@ -52,7 +52,7 @@ async def measure_polls(bench: Bench) -> AsyncIterator[Figure]:
     for status, ids, counts, goal in cases:
         paths = [f"/jobs/{job_id}" for job_id in ids]
         for clients in counts:
-            ours, theirs = await _compare(
+            ours, theirs = await compare_rates(
                 partial(bench.load, gateway.port, paths, 200, clients=clients),
                 partial(bench.load, bare, [f"/jobs/{status}"], 200, clients=clients),
             )
@@ -60,7 +60,7 @@ async def measure_polls(bench: Bench) -> AsyncIterator[Figure]:
             yield make_ratio(title, goal, ours, theirs, unit="/s")
 
 
-async def _compare(ours, theirs):  # type: ignore[no-untyped-def]
+async def compare_rates(ours, theirs):  # type: ignore[no-untyped-def]
     """Answers a second on both sides, warm."""
     for side in (ours, theirs):
         await side(seconds=_WARM_SECONDS)

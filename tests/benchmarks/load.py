@@ -1,6 +1,6 @@
 """The load generator, a process of its own: the same client against whatever serves.
 
-`python -m tests.benchmarks.load ORDER` with an order in JSON; prints a report in JSON. Its clients keep their
+`python -m tests.benchmarks.load` reads an order, a line of JSON, and prints a report in JSON. Its clients keep their
 connections and send one request after another, so its cost is the same on both sides of a ratio.
 """
 
@@ -201,7 +201,7 @@ async def _hold(order: Order) -> None:
 
 
 def main() -> None:
-    order = Order(**json.loads(sys.argv[1]))
+    order = Order(**json.loads(sys.stdin.readline()))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if order.hold:
             runner.run(_hold(order))

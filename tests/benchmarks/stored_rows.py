@@ -1,0 +1,83 @@
+"""Rows with a million finished jobs stored, against ten thousand: what is kept must not slow what is new."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.figures import Figure, Goal, make_ratio, take_turns
+from tests.benchmarks.gateway_rows import REQUEST, SUBMIT, compare_rates
+from tests.benchmarks.load import Report
+from tests.benchmarks.seeding import job_id_of
+from tests.benchmarks.stores import open_store
+from tests.gateways import Gateway
+
+MANY, FEW = 1_000_000, 10_000
+_CLIENTS = 16
+_KNOWN = 200  # asked for again and again
+_UNKNOWN = 1000  # asked for once, in each round
+_LISTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A gateway before a store of so many jobs, of which some, all over the store, are asked for."""
+
+    gateway: Gateway
+    stored: int
+
+    def paths(self, start: int, count: int) -> list[str]:
+        pace = self.stored // FEW
+        return [f"/jobs/{job_id_of(number * pace)}" for number in range(start, start + count)]
+
+
+async def measure_stored(bench: Bench) -> AsyncIterator[Figure]:
+    many, few = [_Side(await bench.start_gateway(await open_store(bench, count)), count) for count in (MANY, FEW)]
+    yield await _compare_lists(bench, many, few)
+    yield await _compare_first_polls(bench, many, few)
+    yield await _compare_polls(bench, many, few)
+    yield await _compare_submits(bench, many, few)
+
+
+async def _compare_lists(bench: Bench, many: _Side, few: _Side) -> Figure:
+    async def read(side: _Side) -> float:
+        report: Report = await bench.load(side.gateway.port, ["/jobs?limit=50"], 200, requests=_LISTS)
+        return report.median_ms
+
+    for side in (many, few):
+        await read(side)
+    mine, theirs = await take_turns(partial(read, many), partial(read, few))
+    return make_ratio("newest 50 of the list at 1 M, against 10 k", Goal(at_most=1.2), mine, theirs, unit="ms")
+
+
+async def _compare_first_polls(bench: Bench, many: _Side, few: _Side) -> Figure:
+    """Of jobs that are in nobody's memory yet."""
+    asked = {many.stored: _KNOWN, few.stored: _KNOWN}
+
+    async def read(side: _Side) -> float:
+        paths = side.paths(asked[side.stored], _UNKNOWN)
+        asked[side.stored] += _UNKNOWN
+        report: Report = await bench.load(side.gateway.port, paths, 200, clients=_CLIENTS, requests=_UNKNOWN)
+        return report.rate
+
+    for side in (many, few):
+        await read(side)
+    mine, theirs = await take_turns(partial(read, many), partial(read, few))
+    title = "first poll of a job, 16 clients, 1 M finished jobs stored, against 10 k"
+    return make_ratio(title, Goal(at_least=0.9), mine, theirs, unit="/s")
+
+
+async def _compare_polls(bench: Bench, many: _Side, few: _Side) -> Figure:
+    """Of jobs that were asked for a moment ago."""
+    polls = [
+        partial(bench.load, side.gateway.port, side.paths(0, _KNOWN), 200, clients=_CLIENTS) for side in (many, few)
+    ]
+    title = "poll, 16 clients, 1 M finished jobs stored, against 10 k"
+    return make_ratio(title, Goal(at_least=0.9), *await compare_rates(*polls), unit="/s")
+
+
+async def _compare_submits(bench: Bench, many: _Side, few: _Side) -> Figure:
+    order = {"method": "POST", "body": REQUEST, "clients": _CLIENTS}
+    submits = [partial(bench.load, side.gateway.port, [SUBMIT], 202, **order) for side in (many, few)]
+    title = "submit, 16 clients, 1 M finished jobs stored, against 10 k"
+    return make_ratio(title, Goal(at_least=0.9), *await compare_rates(*submits), unit="/s")
