@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from gateway.snapshots import Snapshot
 
@@ -21,18 +21,27 @@ class Listener:
 
     def tell(self, snapshot: Snapshot | None) -> None:
         self._unread.append(snapshot)
-        if self._future and not self._future.done():
-            self._future.set_result(None)
+        if self._future:
+            _wake(self._future)
 
     async def hear(self, timeout: float) -> Snapshot | None:
         """The next change in order; None when the time is over or when the job must be read again."""
         if not self._unread and timeout > 0:
-            self._future = asyncio.get_running_loop().create_future()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._future
-            self._future = None
+            # A timer of its own: thousands wait at once, and a timeout that cancels the task costs each twice as much.
+            loop = asyncio.get_running_loop()
+            self._future = loop.create_future()
+            timer = loop.call_later(timeout, _wake, self._future)
+            try:
+                await self._future
+            finally:
+                timer.cancel()
+                self._future = None
         return self._unread.popleft() if self._unread else None
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class Listeners:

@@ -21,7 +21,11 @@ class Reader:
 
     async def read(self, job_id: str) -> Snapshot | None:
         """The job as it is now, or None. Raises Unanswered, UnreadableRecord."""
-        return self._memory.find(job_id) or await self.read_through(job_id)
+        return self.recall(job_id) or await self.read_through(job_id)
+
+    def recall(self, job_id: str) -> Snapshot | None:
+        """The job where it is in memory, and that is true."""
+        return self._memory.find(job_id)
 
     async def read_through(self, job_id: str) -> Snapshot | None:
         """The same, never from memory. Raises Unanswered, UnreadableRecord."""

@@ -16,8 +16,8 @@ from gateway.snapshots import Snapshot
 MAX_WAIT_SECONDS = 60
 # A job is read again this often although nobody told of a change: while the watch is alive it costs a look into the
 # memory, else it is what finds the end.
-REREAD_SECONDS = 5.0
-_MOST_READS = 32  # at a time, when thousands read again after the watch was lost
+REREAD_SECONDS = 10.0
+_MOST_READS = 32  # at a time, when thousands come at once, or read again after the watch was lost
 _PAUSE_SECONDS = 0.5
 
 _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
@@ -65,7 +65,7 @@ class Waiting:
         deadline = self._clock() + seconds
         # Listening comes before reading: an end in between is heard.
         with self._listeners.listen(job_id) as listener:
-            snapshot = await self._reader.read(job_id)
+            snapshot = await self._read_first(job_id, seconds)
             while snapshot is not None and not snapshot.record.is_finished and not self._listeners.is_stopping:
                 left = deadline - self._clock()
                 if left <= 0:
@@ -73,6 +73,16 @@ class Waiting:
                 heard = await listener.hear(min(left, REREAD_SECONDS))
                 snapshot = heard or await self._read_again(job_id, snapshot, deadline)
             return snapshot
+
+    async def _read_first(self, job_id: str, limit_seconds: float) -> Snapshot | None:
+        """Callers who wait have time: all at once they would be more than NATS answers within a request's limit."""
+        if snapshot := self._reader.recall(job_id):
+            return snapshot
+        try:
+            async with asyncio.timeout(limit_seconds), self._gate:
+                return await self._reader.read(job_id)
+        except TimeoutError:
+            raise Unanswered(f"{job_id} was not read in time") from None
 
     async def _read_again(self, job_id: str, known: Snapshot, deadline: float) -> Snapshot | None:
         """NATS may restart while somebody waits: only a silence that lasts to the deadline is an error."""

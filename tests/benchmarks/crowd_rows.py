@@ -14,7 +14,7 @@ from tests.benchmarks.figures import Figure, Goal, make_ratio
 from tests.benchmarks.gateway_rows import REQUEST, SUBMIT
 from tests.benchmarks.records import finished_record
 from tests.benchmarks.tools import make_tools
-from tests.gateways import Gateway, helping_hand
+from tests.gateways import Gateway, helping_hand, running_gateway
 from tests.servers import LIMIT_SECONDS, NatsServer
 
 WAITERS = 10_000
@@ -22,35 +22,31 @@ BURST = 100_000
 _ROUNDS = 3
 _CLIENTS = 16
 _POLL_SECONDS = 3.0
-_WAIT_SECONDS = 30  # a gateway notices only at the end that a caller has gone
 _PAGE = 100_000  # subjects that the server names at once
 
 
 async def measure_waiters(bench: Bench) -> AsyncIterator[Figure]:
-    """Each waits for a job of its own, which nobody works on."""
+    """Each waits for a job of its own, which nobody works on. A new gateway each round: memory is not given back."""
     server = await bench.start_nats()
-    gateway = await bench.start_gateway(server)
     finished = finished_record()
     async with helping_hand(server) as hand:
         await hand.write(finished)
-    waited = await _submit_many(bench, gateway, WAITERS)
-    paths = [f"/jobs/{job_id}?wait={_WAIT_SECONDS}" for job_id in waited]
-    poll = partial(
-        bench.load, gateway.port, [f"/jobs/{finished.job_id}"], 200, clients=_CLIENTS, seconds=_POLL_SECONDS
-    )
-    await poll()
+    async with running_gateway(server.url, bench.folder) as gateway:
+        waited = [f"/jobs/{job_id}?wait=60" for job_id in await _submit_many(bench, gateway, WAITERS)]
+    polled = f"/jobs/{finished.job_id}"
     kilobytes: list[float] = []
     crowded: list[float] = []
     alone: list[float] = []
     for _ in range(_ROUNDS):
-        alone.append((await poll()).rate)
-        before = resident_megabytes(gateway.process.pid)
-        async with bench.held(gateway.port, paths, WAITERS):
-            await _wait_for_waiters(gateway, WAITERS)
-            if not kilobytes:  # memory that was needed once is not given back
+        async with running_gateway(server.url, bench.folder) as gateway:
+            poll = partial(bench.load, gateway.port, [polled], 200, clients=_CLIENTS, seconds=_POLL_SECONDS)
+            await poll()
+            alone.append((await poll()).rate)
+            before = resident_megabytes(gateway.process.pid)
+            async with bench.held(gateway.port, waited, WAITERS):
+                await _wait_for_waiters(gateway)
                 kilobytes.append((resident_megabytes(gateway.process.pid) - before) * 1024 / WAITERS)
-            crowded.append((await poll()).rate)
-        await _wait_for_waiters(gateway, 0)
+                crowded.append((await poll()).rate)
     yield Figure(f"memory per waiter, {WAITERS:,} on one gateway", Goal(at_most=40, unit="KB"), kilobytes)
     title = f"poll, {_CLIENTS} clients, while {WAITERS:,} wait, against none waiting"
     yield make_ratio(title, Goal(at_least=0.8), crowded, alone, unit="/s")
@@ -113,11 +109,16 @@ async def _find_ids(server: NatsServer) -> set[str]:
         await client.close()
 
 
-async def _wait_for_waiters(gateway: Gateway, count: int) -> None:
+async def _wait_for_waiters(gateway: Gateway) -> None:
+    """Until all of them wait, and each has read its job: what is measured then is waiting.
+
+    First reads of waiters keep their order, so one that comes later is answered after all of them.
+    """
     async with asyncio.timeout(LIMIT_SECONDS):
         while True:
             text = (await gateway.nobody.get("/metrics")).text
             line = next(line for line in text.splitlines() if line.startswith("everest_bootstrap_waiters "))
-            if float(line.split()[1]) == count:
-                return
+            if float(line.split()[1]) == WAITERS:
+                break
             await asyncio.sleep(0.2)
+        await gateway.api.get(f"/jobs/{await gateway.submit()}?wait=1")
