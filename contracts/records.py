@@ -403,6 +403,8 @@ def fit(record: JobRecord, limit_bytes: int = MAX_RECORD_BYTES) -> JobRecord:
             steps=tuple(_shortened(step, allowance) for step in bare.steps),
             warnings=tuple(_cut(warning, max(allowance, 256)) for warning in bare.warnings),
             error=_shortened_failure(bare.error, allowance),
+            summary=_cut(bare.summary, max(allowance, 512)),
+            history=tuple(replace(past, error=_shortened_failure(past.error, allowance)) for past in bare.history),
         )
     return replace(bare, data=record.data)
 

@@ -16,7 +16,7 @@ import orjson
 from contracts import names
 from contracts.codes import Failure
 from contracts.logs import bind
-from contracts.protocol import MAX_LOSSES, RENEWAL_PART, Answer, Event, look_up
+from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, RENEWAL_PART, Answer, Event, look_up
 from contracts.records import (
     MAX_DATA_BYTES,
     JobRecord,
@@ -49,6 +49,8 @@ QUERY_RETENTION_SECONDS = 600
 LONGEST_TENANT_DELAY_SECONDS = 30
 BUCKET_FULL_DELAY_SECONDS = 10
 _WATCH_PAUSE_PART = 1 / 24  # of a lease: how often a watched record is read
+
+_OWN_FAULT = Failure("command_failed", "The handler met an error of its own; its log holds the traceback.")
 
 MakePlan = Callable[[JobRecord, Request], Plan]
 
@@ -94,15 +96,21 @@ class Admission:
                     self.in_hand.discard(address.job_id)
         except (Unanswered, LeaseLost) as error:
             logger.warning("delivery.dropped", extra={"error": repr(error)})
+            self.shop.note_delay(self.shop.lease_seconds * ACK_WAIT_PART)  # then it comes again, maybe to us
 
     async def _handle(self, delivery: Delivery, kind: str, job_id: str) -> None:
         try:
-            request = read_request(kind, delivery.body)
-        except (NotJson, InvalidRequest, KeyError) as error:
+            incoming = _read_incoming(delivery, kind, job_id)
+        except Exception as error:  # whatever it is that cannot be read: it must end
             await self._refuse(delivery, kind, job_id, _explain(error))
             return
-        record = _first_record(delivery, kind, job_id, request_hash(kind, request), encode_request(request))
-        await self._admit(Incoming(delivery, record, request))
+        try:
+            await self._admit(incoming)
+        except (Unanswered, LeaseLost):
+            raise
+        except Exception:  # a fault of ours must end the job too, and be seen
+            logger.exception("job.crashed")
+            await self._end_crashed(incoming)
 
     async def _admit(self, incoming: Incoming) -> None:
         delivery = incoming.delivery
@@ -116,7 +124,8 @@ class Admission:
             if row.answer is Answer.ACK:
                 await delivery.acknowledge()
                 return
-            lost = row.answer is Answer.WATCH
+            # Bytes that are no record, over a job that runs: its owner finds out when it renews, or its guard does.
+            lost = row.answer is Answer.WATCH or (record is None and revision > 0)
             if lost and not await self._stands_still(delivery, incoming.job_id, revision):
                 return  # row: held, MOVED
             current = record or incoming.record
@@ -142,6 +151,7 @@ class Admission:
             logger.error("bucket.full")
             await self._hand_back(delivery, BUCKET_FULL_DELAY_SECONDS)
             return True
+        await shop.publish_transition(claimed, lease.revision)
         bind(caller=claimed.caller, attempt=claimed.attempt)
         logger.info("job.claimed", extra={"kind": claimed.kind, "lost": lost})
         if lost:
@@ -168,8 +178,7 @@ class Admission:
             raise
         except Exception:  # a fault of ours must end the job too, and be seen
             logger.exception("job.crashed")
-            failure = Failure("command_failed", "The handler met an error of its own; its log holds the traceback.")
-            record = execution.lease.record.failed(failure, utc_now())
+            record = execution.lease.record.failed(_OWN_FAULT, utc_now())
         await self._end(delivery, execution, record)
 
     async def _end(self, delivery: Delivery, execution: Execution, record: JobRecord) -> None:
@@ -263,6 +272,17 @@ class Admission:
         logger.error("job.ended", extra={"status": "failed", "reason": failure.code})
         await delivery.acknowledge()
 
+    async def _end_crashed(self, incoming: Incoming) -> None:
+        """Only where nobody holds it: an owner ends it itself."""
+        record, revision = await self._read(incoming.job_id)
+        if record is not None and (record.is_held or record.is_finished):
+            return
+        try:
+            await self._write_end((record or incoming.record).failed(_OWN_FAULT, utc_now()), revision)
+        except (Conflict, BucketFull) as error:
+            raise Unanswered(repr(error)) from error  # look again at the next delivery
+        await incoming.delivery.acknowledge()
+
     async def _write_end(self, record: JobRecord, revision: int) -> None:
         retention = self._retention(record.kind)
         jobs = self.shop.jetstream.jobs
@@ -298,6 +318,13 @@ class Admission:
         return QUERY_RETENTION_SECONDS if names.is_query(kind) else self.shop.settings.job_retention
 
 
+def _read_incoming(delivery: Delivery, kind: str, job_id: str) -> Incoming:
+    """Raises NotJson, InvalidRequest, KeyError; and what a request raises that can be read and not written."""
+    request = read_request(kind, delivery.body)
+    record = _first_record(delivery, kind, job_id, request_hash(kind, request), encode_request(request))
+    return Incoming(delivery, record, request)
+
+
 def _first_record(delivery: Delivery, kind: str, job_id: str, hash_: str, body: bytes | None) -> JobRecord:
     return queued_record(
         job_id,
@@ -324,7 +351,10 @@ def _explain(error: Exception) -> Failure:
         return Failure("invalid_request", f"The message is not JSON ({error}).")
     if isinstance(error, InvalidRequest):
         return Failure("invalid_request", str(error))
-    return Failure("invalid_request", "No request of this kind is known.")
+    if isinstance(error, KeyError):
+        return Failure("invalid_request", "No request of this kind is known.")
+    logger.error("request.unusable", exc_info=error)
+    return Failure("invalid_request", f"The request cannot be worked with ({type(error).__name__}).")
 
 
 def _without_excess(record: JobRecord) -> JobRecord:

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 FETCH_SECONDS = 2.0  # a fetch that was waiting when the server restarted hears nothing until its own end
 REQUEST_SECONDS = 3.0
 CONNECT_SECONDS = 30.0
+_NO_MESSAGE = 10037
 _WRONG_LAST_SEQUENCE = 10071
 _FULL = (10023, 10047, 10077)  # insufficient resources, store failed, maximum bytes exceeded
 _INBOX_PREFIX = "_INBOX_handler"
@@ -67,6 +68,11 @@ _SILENCE = (
 )
 
 
+def _is_no_message(error: BaseException) -> bool:
+    """Not the stream: one that is missing, or cannot be read, says nothing of what it holds."""
+    return isinstance(error, nats.js.errors.APIError) and error.err_code == _NO_MESSAGE
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What a bucket holds under a key. `value` is None where there is none; `revision` is then 0, or a tombstone's."""
@@ -87,9 +93,9 @@ class Bucket:
         """Raises Unanswered."""
         try:
             message = await self._context.get_last_msg(self._stream, self._prefix + key)
-        except nats.js.errors.NotFoundError:
-            return Entry(None, 0)
         except (*_SILENCE, nats.js.errors.APIError) as error:
+            if _is_no_message(error):
+                return Entry(None, 0)
             raise Unanswered(f"read of {key}: {error!r}") from error
         if (message.headers or {}).get("KV-Operation"):
             return Entry(None, message.seq or 0)
@@ -281,9 +287,9 @@ class JetStream:
         """Whether the stream still holds a message on the subject. Raises Unanswered."""
         try:
             await self._context.get_last_msg(stream, subject)
-        except nats.js.errors.NotFoundError:
-            return False
         except (*_SILENCE, nats.js.errors.APIError) as error:
+            if _is_no_message(error):
+                return False
             raise Unanswered(f"read of {subject}: {error!r}") from error
         return True
 

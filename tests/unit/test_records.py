@@ -128,6 +128,18 @@ def test_a_record_always_fits(length: int, letter: str, commands: int) -> None:
     assert len(encode_record(without_outputs(record))) <= 16 * 1024
 
 
+@given(st.sampled_from(["x", "\x01", "ü"]), st.integers(0, 300_000))
+def test_a_record_fits_whatever_failed_however_often(letter: str, length: int) -> None:
+    """The message of a failure is the job's summary too, and each reopened run keeps its own."""
+    record = queued()
+    for _ in range(3):
+        failure = Failure("command_failed", letter * length)
+        record = record.claimed("o", "t").failed(failure, "t", step=StepRecord("s", "t", error=failure))
+        assert len(encode_record(fit(record))) <= MAX_RECORD_BYTES
+        record = record.reopened("t", from_start=False)
+        assert len(encode_record(fit(record))) <= MAX_RECORD_BYTES
+
+
 def test_documents_say_what_the_record_holds() -> None:
     """The polled document and the result, of a failed job."""
     job, result = job_document(ended()), result_document(ended())
