@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from contracts import names
 from tests.gateways import Hand, helping_hand
-from tests.handlers import Handler, House, open_house
+from tests.handlers import FINISHED, Handler, House, open_house
 from tests.servers import LIMIT_SECONDS, LOOPBACK
+from tests.simulator.effects import overlaps
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -101,6 +102,29 @@ async def test_a_body_that_is_no_request_ends_as_a_failed_job(
     await wait_until_empty(hand)
 
 
+async def test_a_query_that_can_be_read_and_not_written_ends(house: House, handler: Handler, hand: Hand) -> None:
+    """JSON that is nested deeper than the record's writer goes."""
+    job_id = str(uuid.uuid4())
+    body = b'{"username":"alice","last":{"x":' + b"[" * 500 + b"]" * 500 + b"}}"
+    await publish(house, b"everest.v1.queries.tenant." + job_id.encode(), body)
+    result = await house.wait_until_finished(job_id)
+    assert result["overall_status"] == "failed"
+    assert not (await hand.jetstream.stream_info(names.QUERIES_STREAM)).state.messages
+
+
+async def test_a_record_that_is_none_is_started_anew(house: House, handler: Handler, hand: Hand) -> None:
+    """Bytes of somebody else under the job's key, also while it runs: its owner writes nothing over them."""
+    await house.everest.set_faults(only="accounts create", slow_seconds=60, times=1)
+    job_id = await house.gateway.submit(username="dora")
+    await house.wait_for_run("accounts", "create", "-u", "dora")
+    await hand.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.{job_id}", b'{"stream":"EVEREST_JOBS","seq":2}')
+    job = await house.wait_for_job(job_id, lambda job: job["status"] in FINISHED)
+    assert job["status"] == "succeeded", job
+    runs = (await house.everest.effects())["runs"]
+    assert not overlaps(runs)
+    await house.everest.set_faults()
+
+
 STRANGE_HEADERS = (
     b"X-Request-Id: \xff\xfe\r\n",
     b"X-Request-Id: " + b"r" * 60_000 + b"\r\n",
@@ -124,12 +148,13 @@ STRANGE_HEADERS = (
 
 async def test_a_request_with_any_headers_is_a_job(house: House, handler: Handler, hand: Hand) -> None:
     """What can't be used of them is left out, and none of them makes a message a status of the server."""
-    job_ids = {str(uuid.uuid4()): headers for headers in STRANGE_HEADERS}
-    for number, (job_id, headers) in enumerate(job_ids.items()):
-        await publish(house, SUBJECT + job_id.encode(), b'{"username":"user%d"}' % number, headers)
-    for job_id, headers in job_ids.items():
+    job_ids = [str(uuid.uuid4()) for _ in STRANGE_HEADERS]
+    for number, (job_id, headers) in enumerate(zip(job_ids, STRANGE_HEADERS, strict=True)):
+        username = f"user{number}" if number % 5 == 0 else "admin"  # a few do the work, the rest are refused
+        await publish(house, SUBJECT + job_id.encode(), json.dumps({"username": username}).encode(), headers)
+    for number, job_id in enumerate(job_ids):
         result = await house.wait_until_finished(job_id)
-        assert result["overall_status"] == "succeeded", (headers[:40], result)
+        assert result["overall_status"] == ("failed" if number % 5 else "succeeded"), result
         assert (await hand.read(job_id)).request_id is None
     await wait_until_empty(hand)
 
