@@ -113,7 +113,7 @@ def without(rules: list[dict[str, Any]], right: Right) -> list[dict[str, Any]]:
             others = [name for name in rule["resources"] if name != right.resource]
             left += [{**rule, "resources": others}] if others else []
             rule = {**rule, "resources": [right.resource], "verbs": [v for v in rule["verbs"] if v != right.verb]}
-        left.append(rule)
+        left += [rule] if rule["verbs"] else []
     return left
 
 
