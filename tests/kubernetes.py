@@ -39,6 +39,7 @@ START_LIMIT_SECONDS = 90
 
 _JOB = "everest-operators-installer"
 _ADMIN_TOKEN = "admin-token"
+_USER_TOKEN = "user-token"
 _OLM = "/apis/operators.coreos.com"
 _CRDS = (
     ("operators.coreos.com", "v1alpha1", "subscriptions", "Subscription"),
@@ -187,7 +188,7 @@ async def real_everest(
         admin = write_kubeconfig(folder / "admin.kubeconfig", server, certificate=certificate, token=_ADMIN_TOKEN)
         kubeconfig = admin
         if user:
-            kubeconfig = write_kubeconfig(folder / "kubeconfig", server, certificate=certificate, token=user)
+            kubeconfig = write_kubeconfig(folder / "kubeconfig", server, certificate=certificate, token=_USER_TOKEN)
         async with _Client(server, folder / "certificates" / "apiserver.crt") as client:
             await _install(client)
             standins = StandIns(client, job_seconds)
@@ -212,7 +213,7 @@ async def _running_api(folder: Path, etcd: Path, apiserver: Path, user: str) -> 
     key = certificates / "service-accounts.key"
     _must("no key can be made", "openssl", "genrsa", "-out", str(key), "2048")
     tokens = folder / "tokens.csv"
-    users = [f'{_ADMIN_TOKEN},admin,admin,"system:masters"', *([f"{user},{user},{user}"] if user else [])]
+    users = [f'{_ADMIN_TOKEN},admin,admin,"system:masters"', *([f"{_USER_TOKEN},{user},{user}"] if user else [])]
     tokens.write_text("".join(f"{line}\n" for line in users))
     address = f"http://{LOOPBACK}:{store}"
     etcd_argv = [

@@ -1,11 +1,13 @@
-"""The two sets of rights that a handler may be given, for clusters that enforce them."""
+"""The two sets of rights that ship with the handlers, for clusters that enforce them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_FOLDER = Path(__file__).resolve().parent / "data" / "roles"
+_ROOT = Path(__file__).resolve().parent.parent
+_HANDLERS = _ROOT / "handlers" / "k8s"
+_NAMESPACES = (_ROOT / "nats" / "k8s" / "base" / "namespace.yaml", _HANDLERS / "common" / "identity.yaml")
 
-USER = "handler"
+USER = "system:serviceaccount:everest-bootstrap:handler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +16,14 @@ class Rights:
 
     manifests: tuple[Path, ...]
     settings: dict[str, str] = field(default_factory=dict)
-    credentials_namespace: str = "everest-system"
 
 
-FLAT = Rights((_FOLDER / "flat.yaml",))
+FLAT = Rights((_HANDLERS / "roles" / "roles.yaml",))
 NARROW = Rights(
-    tuple(_FOLDER / name for name in ("narrow-namespace.yaml", "narrow.yaml", "narrow-bindings.yaml")),
-    {"EVEREST_TENANT_ROLE": "everest-bootstrap-tenant", "EVEREST_CREDENTIALS_NAMESPACE": "everest-bootstrap"},
-    "everest-bootstrap",
+    (*_NAMESPACES, _HANDLERS / "roles-narrow" / "roles.yaml"),
+    {
+        "EVEREST_TENANT_ROLE": "everest-bootstrap-tenant",
+        "EVEREST_CREDENTIALS_NAMESPACE": "everest-bootstrap-credentials",
+    },
 )
 VARIANTS = {"flat": FLAT, "narrow": NARROW}

@@ -47,7 +47,7 @@ async def test_the_workflow_needs_no_more_than_its_role(tmp_path: Path, name: st
         assert made.outcomes == ALL_NEW
         secret = made.result("create_account").credentials_secret
         assert secret is not None
-        assert secret.namespace == rights.credentials_namespace
+        assert secret.namespace == rights.settings.get("EVEREST_CREDENTIALS_NAMESPACE", "everest-system")
         assert (await bench.onboard("alice-1", **request)).outcomes[0] is Outcome.CREATED, "its password is proved"
         more = await bench.onboard("alice-2", username="alice", operators={"mongodb": True})
         assert more.outcomes[1] is Outcome.UPDATED

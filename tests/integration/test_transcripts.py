@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.roles import FLAT, USER
 from tests.simulator import SimulatedEverest, simulated_everest
 from tests.simulator.kubeconfigs import write_kubeconfig
 from tests.transcripts import FILES, Answer, Transcript, comparable, meaning, read_transcripts
@@ -159,7 +160,8 @@ class Lab:
         server = self.everest.server
         write_kubeconfig(self.folder / "admin.kubeconfig", server)
         write_kubeconfig(self.folder / "badtoken.kubeconfig", server)
-        write_kubeconfig(self.folder / "handler.kubeconfig", f"{server}/as/handler")
+        user = USER if name == "least-privilege" else "handler"  # who has no rights
+        write_kubeconfig(self.folder / "handler.kubeconfig", f"{server}/as/{user}")
         write_kubeconfig(self.folder / "unreachable.kubeconfig", "https://127.0.0.1:1", token="some")
         write_kubeconfig(self.folder / "tls.kubeconfig", f"https://{self.untrusted}", token="some")
         (self.folder / "empty.kubeconfig").touch()
@@ -237,7 +239,7 @@ async def untrusted_server(folder: Path) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def lab(folder: Path, name: str) -> AsyncIterator[Lab]:
-    roles = [Path(__file__).parent.parent / "data" / "roles" / "flat.yaml"] if name == "least-privilege" else []
+    roles = FLAT.manifests if name == "least-privilege" else ()
     cluster = simulated_everest(folder / "cluster", roles=roles)
     async with untrusted_server(folder) as untrusted, cluster as everest:
         made = Lab(everest, folder, untrusted)

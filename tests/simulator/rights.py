@@ -76,11 +76,16 @@ def _rules_of(store: Store, user: str, namespace: str) -> list[Object]:
 
 
 def _rules(store: Store, binding: Object, user: str, namespace: str) -> list[Object]:
-    if not any(
-        subject.get("kind") == "User" and subject.get("name") == user for subject in binding.get("subjects") or []
-    ):
+    if user not in map(_user_of, binding.get("subjects") or []):
         return []
     return _rules_of_role(store, binding["roleRef"], namespace)
+
+
+def _user_of(subject: Object) -> str | None:
+    """A service account is a user with a long name."""
+    if subject.get("kind") == "ServiceAccount":
+        return f"system:serviceaccount:{subject.get('namespace')}:{subject.get('name')}"
+    return subject.get("name") if subject.get("kind") == "User" else None
 
 
 def _rules_of_role(store: Store, reference: Object, namespace: str) -> list[Object]:
