@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from contracts.codes import CODES, Failure, Nature
 from handlers.commands import Completed
 from handlers.outputs import clean, shorten
+from handlers.secret import mask, mask_bytes
 
 LONGEST_REASON_CHARS = 600
 
@@ -167,7 +168,8 @@ TABLE = (
 
 def explain(completed: Completed) -> Failure:
     """Why a command that did not do its work failed. A time-out says nothing about the effect."""
-    stderr = clean(completed.stderr)
+    # Masked before and after it is cleaned, as what is shown: the message goes into the record and the log.
+    stderr = mask(clean(mask_bytes(completed.stderr, completed.secrets)), completed.secrets)
     known = classify(stderr)
     if completed.timed_out:
         if known is not None and known.nature is Nature.INFRASTRUCTURE:
