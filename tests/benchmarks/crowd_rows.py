@@ -76,7 +76,9 @@ async def measure_burst(bench: Bench) -> AsyncIterator[Figure]:
     note = f"{report.rate:,.0f} accepted a second, in {report.seconds:.0f} s, by 64 clients"
     yield Figure(f"jobs lost of a burst of {BURST:,} submits", Goal(at_most=0), [len(lost)], note)
     note = f"{report.worst_ms:.0f} ms against {report.median_ms:.0f} ms; 99 % within {report.p99_ms:.0f} ms"
-    yield Figure("worst submit latency of the burst, against its median", Goal(), [report.worst_ms / report.median_ms], note)
+    yield Figure(
+        "worst submit latency of the burst, against its median", Goal(), [report.worst_ms / report.median_ms], note
+    )
 
 
 async def _submit_many(bench: Bench, gateway: Gateway, count: int) -> list[str]:
