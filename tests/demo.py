@@ -219,7 +219,7 @@ It serves until Ctrl-C. Try:
   curl -sS "$BASE_URL/accounts/list" -H "X-Admin-Key: $ADMIN_API_KEY"
   curl -sS "$BASE_URL/tenants/alice" -H "X-Admin-Key: $ADMIN_API_KEY"
 
-Routes: {url}/docs   Log: {log}
+Page: {url}/   Routes: {url}/docs   Log: {log}
 """
 
 if __name__ == "__main__":

@@ -283,3 +283,14 @@ async def test_a_screenshot(browser: Browser, tmp_path: Path) -> None:
             picture = await page.screenshot(path=os.environ.get("SCREENSHOT") or None)
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 200_000
+
+
+async def test_the_documentation_is_drawn(browser: Browser, url: str) -> None:
+    """/docs under its policy, without another host: every operation, and the rows where problems lead."""
+    async with visit(browser, url) as visiting:
+        page = visiting.page
+        await page.goto(f"{url}/docs")
+        for title in ("Onboard a tenant", "Follow a job, live", "Readiness"):
+            await expect(page.get_by_text(title).first).to_be_visible()
+        await page.get_by_role("link", name="Error codes").click()
+        await expect(page.get_by_role("rowheader", name="validation_failed")).to_be_visible()
