@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import gc
 import sys
 
 from contracts.settings import InvalidSettings
+from handlers.commands import Commands, child_environment
 from handlers.settings import Environment, read_environment
 
 
@@ -23,9 +25,14 @@ async def _run(arguments: argparse.Namespace, environment: Environment) -> int:
         from handlers.checking import check  # a running handler starts faster without it
 
         return await check(environment)
-    from handlers.service import serve
+    # The guard starts while the rest is loaded, most of which stays: collections meanwhile would find nothing.
+    async with Commands(child_environment(environment.variables)) as commands:
+        gc.disable()
+        from handlers.service import serve
 
-    return await serve(environment, until_idle_seconds=arguments.until_idle)
+        gc.freeze()
+        gc.enable()
+        return await serve(environment, commands, until_idle_seconds=arguments.until_idle)
 
 
 def _read_arguments() -> argparse.Namespace:

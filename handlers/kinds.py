@@ -9,7 +9,6 @@ from handlers.bootstrap import STEPS
 from handlers.execution import Plan, PlannedStep
 from handlers.facts import ClusterFacts
 from handlers.kubeconfig import check_kubeconfig
-from handlers.queries import QUERIES, QueryContext
 from handlers.settings import HandlerSettings
 from handlers.workflow import RunCommand, Step, StepContext, StepFailed, StepResult
 
@@ -36,6 +35,8 @@ def _plan_step(settings: HandlerSettings, facts: ClusterFacts, step: Step, reque
 
 
 def _plan_query(settings: HandlerSettings, kind: str, request: Request) -> Plan:
+    from handlers.queries import QUERIES, QueryContext  # what no bootstrap needs would make each start longer
+
     async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
         if failure := check_kubeconfig(settings.kubeconfig):
             raise StepFailed(failure)

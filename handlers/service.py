@@ -17,7 +17,7 @@ from contracts.protocol import ACK_WAIT_PART
 from contracts.settings import InvalidSettings
 from handlers.admission import Admission
 from handlers.clock import monotonic
-from handlers.commands import Commands, child_environment
+from handlers.commands import Commands
 from handlers.consumer import Consumer
 from handlers.execution import Workshop
 from handlers.facts import ClusterFacts
@@ -36,7 +36,7 @@ _BIND_PAUSE_SECONDS = 1.0
 _IDLE_PAUSE_SECONDS = 0.25
 
 
-async def serve(environment: Environment, until_idle_seconds: float | None = None) -> int:
+async def serve(environment: Environment, commands: Commands, until_idle_seconds: float | None = None) -> int:
     """Works until SIGTERM or SIGINT, or until idle. Gives the exit code."""
     started_at = monotonic()
     configure_logs(environment.settings.log_level)
@@ -57,8 +57,7 @@ async def serve(environment: Environment, until_idle_seconds: float | None = Non
         return 1
     if jetstream is None:
         return 0
-    async with Commands(child_environment(environment.variables)) as commands:
-        await _work(environment, jetstream, commands, stopping, until_idle_seconds, started_at)
+    await _work(environment, jetstream, commands, stopping, until_idle_seconds, started_at)
     was_closed = closed.is_set()
     await jetstream.close()
     logger.info("handler.stopped", extra={"closed_by_server": was_closed})
