@@ -117,19 +117,24 @@ def without(rules: list[dict[str, Any]], right: Right) -> list[dict[str, Any]]:
     return left
 
 
+LACKING = [
+    (Right("get", "namespaces"), "create_account"),
+    (Right("patch", "installplans", "operators.coreos.com"), "add_namespace"),
+    (Right("create", "resourcequotas"), "apply_resource_quota"),
+]
+MORE_LACKING = [
+    (Right("create", "namespaces"), "add_namespace"),
+    (Right("create", "secrets"), "create_account"),
+    (Right("update", "secrets"), "create_account"),
+    (Right("list", "storageclasses", "storage.k8s.io"), "add_namespace"),
+    (Right("create", "jobs", "batch"), "add_namespace"),
+    (Right("list", "subscriptions", "operators.coreos.com"), "add_namespace"),
+]
+
+
 @pytest.mark.parametrize(
     ("right", "step"),
-    [
-        (Right("get", "namespaces"), "create_account"),
-        (Right("create", "namespaces"), "add_namespace"),
-        (Right("create", "secrets"), "create_account"),
-        (Right("update", "secrets"), "create_account"),
-        (Right("list", "storageclasses", "storage.k8s.io"), "add_namespace"),
-        (Right("create", "jobs", "batch"), "add_namespace"),
-        (Right("patch", "installplans", "operators.coreos.com"), "add_namespace"),
-        (Right("list", "subscriptions", "operators.coreos.com"), "add_namespace"),
-        (Right("create", "resourcequotas"), "apply_resource_quota"),
-    ],
+    [*LACKING, *(pytest.param(*one, marks=pytest.mark.slow) for one in MORE_LACKING)],
     ids=str,
 )
 async def test_a_job_that_lacks_a_right_says_which(tmp_path: Path, right: Right, step: str) -> None:

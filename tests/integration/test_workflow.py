@@ -417,11 +417,11 @@ async def assert_password_opens(everest: SimulatedEverest, job_id: str, username
     assert proves(users, salt, username, password)
 
 
-@pytest.mark.parametrize("after_seconds", [0.02, 0.08])
+@pytest.mark.parametrize("after_seconds", [0.02, pytest.param(0.08, marks=pytest.mark.slow)])
 async def test_a_handler_that_dies_at_any_command_costs_nothing(
     everest: SimulatedEverest, bench: Bench, after_seconds: float
 ) -> None:
-    """Every third command, killed while it runs; with `slow`, every one at many instants."""
+    """Every third command, killed while it runs; the slow tests do it to every one at many instants."""
     await bench.facts.check_versions(Everestctl(make_runner(bench.commands), 60))
     numbers = range(round(after_seconds * 1000) % 3, COMMANDS, 3)
     await asyncio.gather(*(cut_and_go_on(everest, bench, number, after_seconds) for number in numbers))
@@ -694,11 +694,11 @@ async def test_a_cluster_without_everest_is_said_in_the_first_step(everest: Simu
         await put(everest, found)
 
 
-FAULTS: list[tuple[dict[str, Any], str, str]] = [
+FAULTS: list[Any] = [
     ({"unauthorized": True}, "cluster_unauthorized", "create_account"),
     ({"unreachable": True}, "cluster_unreachable", "create_account"),
     ({"only": "accounts list", "output_bytes": 50_000_000}, "command_failed", "create_account"),
-    ({"only": "accounts list", "hang": True}, "timed_out", "create_account"),
+    pytest.param({"only": "accounts list", "hang": True}, "timed_out", "create_account", marks=pytest.mark.slow),
     ({"only": "version", "binary_output": True, "fail": {"exit_code": 0}}, "unsupported_version", "create_account"),
     ({"only": "version", "fail": {"exit_code": 0}}, "unsupported_version", "create_account"),
     ({"only": "namespaces", "chart_unreachable": True}, "chart_unavailable", "add_namespace"),
@@ -714,17 +714,18 @@ FAULTS: list[tuple[dict[str, Any], str, str]] = [
 async def test_every_fault_has_a_code_and_the_next_attempt_succeeds(
     everest: SimulatedEverest, bench: Bench, fault: dict[str, Any], code: str, step: str
 ) -> None:
-    index = next(n for n, (known, *_) in enumerate(FAULTS) if known is fault)
-    request = {"username": f"fault{index}", "operators": POSTGRESQL}
+    username = "fault" + "".join(letter for letter in json.dumps(fault) if letter.isdigit() or letter.islower())[:40]
+    request = {"username": username, "operators": POSTGRESQL}
     await everest.set_faults(**fault)
     hasty = bench.having(SUBPROCESS_TIMEOUT="5")
-    made = await hasty.attempt(f"fault-{index}", **request)
+    made = await hasty.attempt(username, **request)
     assert (made.failed_step, made.code) == (step, code)
     await everest.set_faults(unreachable=False)
-    await hasty.attempt(f"fault-{index}", **request)
-    await assert_onboarded(everest, request["username"], request["username"], PACKAGE)
+    await hasty.attempt(username, **request)
+    await assert_onboarded(everest, username, username, PACKAGE)
 
 
+@pytest.mark.slow
 async def test_a_slow_tool_and_a_chatty_one_are_no_failure(everest: SimulatedEverest, bench: Bench) -> None:
     await everest.set_faults(slow_seconds=1)
     await bench.onboard("slow-1", username="slow")

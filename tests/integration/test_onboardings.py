@@ -1,0 +1,24 @@
+"""Many tenants at once through all of it: nobody loses an account, a line of the policy, or a password."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.handlers import open_house
+from tests.onboardings import enforce_rbac, onboard_many
+
+
+@pytest.mark.parametrize("count", [8, pytest.param(100, marks=pytest.mark.slow)])
+async def test_tenants_at_once_are_all_onboarded(tmp_path: Path, count: int) -> None:
+    """Two handlers, RBAC enforced. A password is in its Secret and nowhere else."""
+    async with open_house(tmp_path, lease_seconds=60) as house, house.handler(), house.handler():
+        await enforce_rbac(house)
+        seen = await onboard_many(house, count)
+    print(f"\n{seen}")
+    assert seen["succeeded"] == count
+    assert seen["tenants_with_all_their_lines"] == count
+    assert seen["passwords_that_open_their_account"] == count
+    assert seen["passwords_found_in_records_logs_and_files"] == 0
+    assert seen["everestctl_runs_for_one_tenant_side_by_side"] == 0
+    assert seen["rbac_enforced"]
+    assert not seen["server_crashed"]
