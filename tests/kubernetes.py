@@ -130,7 +130,7 @@ def _must(why: str, *argv: str, cwd: Path | None = None, env: dict[str, str] | N
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unavailable(f"{why}: {error}") from None
     if done.returncode != 0:
-        raise Unavailable(f"{why}: {done.stderr.strip()[-500:]}")
+        raise Unavailable(f"{why}: {(done.stderr.strip() or done.stdout.strip())[-500:]}")
     return done.stdout
 
 
