@@ -1,0 +1,218 @@
+"""Real handlers at work: tenants one job at a time, cancels, retries, idle ends, full buckets, outputs of all kinds."""
+
+import asyncio
+import json
+import signal
+import time
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+
+from contracts import names
+from tests.gateways import helping_hand
+from tests.handlers import FINISHED, House, open_house, start_handler
+from tests.servers import LIMIT_SECONDS
+from tests.simulator.effects import overlaps
+
+
+@pytest_asyncio.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(tmp_path) as opened:
+        yield opened
+
+
+async def count_messages(house: House) -> int:
+    async with helping_hand(house.server) as hand:
+        return int((await hand.jetstream.stream_info(names.JOBS_STREAM)).state.messages)
+
+
+async def test_the_job_that_waits_for_its_tenant_runs_when_the_holder_has_crashed(house: House) -> None:
+    """With a single slot: the waiting job gives it up, or the holder could never end."""
+    await house.everest.set_faults(only="accounts create", slow_seconds=60, times=1)
+    handler = await start_handler(house.server.url, house.everest, house.folder, HANDLER_CONCURRENCY="1")
+    holder = await house.gateway.submit(username="alice")
+    await house.wait_for_run("accounts", "create")
+    waiting = await house.gateway.submit(username="alice", resources={"cpu_cores": 4})
+    async with house.handler(HANDLER_CONCURRENCY="1") as second:
+        await second.wait_for_event("job.waits")
+        job = await house.job(waiting)
+        assert (job["status"], job["reason"], job["attempt"]) == ("queued", "tenant_busy", 0)
+        await handler.stop(signal.SIGKILL)
+        for job_id in (holder, waiting):
+            assert (await house.wait_until_finished(job_id))["overall_status"] == "succeeded"
+        assert (await house.job(holder))["losses"] == 1
+        assert (await house.job(waiting))["losses"] == 0
+    assert not overlaps((await house.everest.effects())["runs"])
+
+
+async def test_many_jobs_of_one_tenant_delay_no_other(house: House) -> None:
+    """They wait without a slot, and without starving the queue."""
+    await house.everest.set_faults(only="accounts create -u crowd", slow_seconds=60)
+    async with (
+        helping_hand(house.server) as hand,
+        house.handler(HANDLER_CONCURRENCY="2", SHUTDOWN_GRACE="0") as handler,
+    ):
+        for number in range(300):
+            body = json.dumps({"username": "crowd", "resources": {"disk_gb": 1 + number}}).encode()
+            await hand.jetstream.publish(names.job_subject("bootstrap", f"crowd-{number}"), body)
+        await handler.wait_for_event("job.waits", 299)
+        started_at = time.monotonic()
+        assert (await house.run_job(username="alice"))["overall_status"] == "succeeded"
+        assert time.monotonic() - started_at < 30  # one at a time, the crowd takes hours
+        claims = [line for line in handler.log_lines() if line["event"] == "job.claimed"]
+    assert len(claims) == 2
+
+
+async def test_a_cancel_ends_a_queued_job_at_once_and_a_running_one_between_steps(house: House) -> None:
+    queued = await house.gateway.submit(username="quinn")
+    assert (await house.gateway.api.post(f"/jobs/{queued}/cancel")).status_code == 202
+    assert (await house.job(queued))["reason"] == "cancelled"
+    await house.everest.set_faults(only="accounts create", slow_seconds=3, times=1)
+    async with house.handler():
+        running = await house.gateway.submit(username="alice")
+        await house.wait_for_run("accounts", "create", "-u", "alice")
+        assert (await house.gateway.api.post(f"/jobs/{running}/cancel")).status_code == 202
+        result = await house.wait_until_finished(running)
+        assert result["overall_status"] == "failed"
+        assert [step["name"] for step in result["steps"]] == ["create_account"]
+        assert result["steps"][0]["outcome"] == "created"
+        assert (await house.job(running))["reason"] == "cancelled"
+        await _wait_until_empty(house)
+        assert not await house.runs_of("accounts", "create", "-u", "quinn")
+        # Retried by a person, it goes on where it was.
+        assert (await house.gateway.api.post(f"/jobs/{running}/retry")).status_code == 202
+        result = await house.wait_until_finished(running)
+        assert result["overall_status"] == "succeeded", result
+    assert len(await house.runs_of("accounts", "create", "-u", "alice")) == 1
+    job = await house.job(running)
+    assert job["attempt"] == 2
+
+
+async def test_a_cancel_ends_the_wait_for_a_retry(house: House) -> None:
+    failure = {"stderr": "Error: the object has been modified\n"}
+    await house.everest.set_faults(only="accounts create", fail=failure)
+    async with house.handler(MAX_ATTEMPTS="50", SUBPROCESS_TIMEOUT="1"):
+        job_id = await house.gateway.submit(username="alice")
+        job = await house.wait_for_job(job_id, lambda job: bool(job.get("retry_at")) and job["attempt"] >= 3)
+        assert (job["status"], job["reason"]) == ("running", "conflict")
+        assert (await house.gateway.api.post(f"/jobs/{job_id}/cancel")).status_code == 202
+        await house.wait_until_finished(job_id)
+        assert (await house.job(job_id))["reason"] == "cancelled"
+
+
+async def test_cancels_that_race_with_the_end_leave_one_end(house: House) -> None:
+    async with house.handler():
+        job_ids = [await house.gateway.submit(username=f"user{number}") for number in range(6)]
+        for number, job_id in enumerate(job_ids):
+            await asyncio.sleep(0.1 * number)
+            answer = await house.gateway.api.post(f"/jobs/{job_id}/cancel")
+            assert answer.status_code in (202, 409)
+        ends = [(await house.wait_until_finished(job_id))["overall_status"] for job_id in job_ids]
+        await _wait_until_empty(house)
+        assert ends == [(await house.job(job_id))["status"] for job_id in job_ids]
+
+
+async def test_a_retry_while_the_old_message_is_still_queued_runs_it_once(house: House) -> None:
+    """A cancelled job's message stays until its next delivery; reopened before, that is the message that runs."""
+    job_id = await house.gateway.submit(username="alice")
+    assert (await house.gateway.api.post(f"/jobs/{job_id}/cancel")).status_code == 202
+    assert (await house.gateway.api.post(f"/jobs/{job_id}/retry")).status_code == 202
+    assert await count_messages(house) == 1
+    async with house.handler():
+        assert (await house.wait_until_finished(job_id))["overall_status"] == "succeeded"
+    assert len(await house.runs_of("accounts", "create")) == 1
+
+
+async def test_until_idle_ends_when_nothing_is_left(house: House) -> None:
+    """Not while a job of its own runs, or waits to come back."""
+    await house.everest.set_faults(only="accounts create", slow_seconds=2, times=1)
+    job_ids = [await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}) for n in range(3)]
+    handler = await start_handler(house.server.url, house.everest, house.folder, "--until-idle", "1")
+    assert await handler.wait() == 0
+    for job_id in job_ids:
+        assert (await house.job(job_id))["status"] == "succeeded"
+    assert await count_messages(house) == 0
+    assert [line for line in handler.log_lines() if line["event"] == "handler.idle"]
+    assert [line for line in handler.log_lines() if line["event"] == "job.waits"]
+
+
+async def test_a_full_bucket_starts_nothing_and_still_ends_what_runs(house: House) -> None:
+    await house.everest.set_faults(only="accounts create", slow_seconds=3, output_bytes=64 * 1024, times=1)
+    async with helping_hand(house.server) as hand, house.handler() as handler:
+        running = await house.gateway.submit(username="alice")
+        await house.wait_for_run("accounts", "create")
+        await _limit_bucket(hand, spare_bytes=0)
+        waiting = await house.gateway.submit(username="bob")
+        await handler.wait_for_event("bucket.full")
+        await house.wait_for_job(running, lambda job: job["status"] == "succeeded")
+        assert (await house.job(waiting))["status"] == "queued"
+        await _limit_bucket(hand, spare_bytes=10_000_000)
+        assert (await house.wait_until_finished(waiting))["overall_status"] == "succeeded"
+
+
+async def test_outputs_of_any_size_and_kind_fail_no_job(house: House) -> None:
+    async with house.handler(), helping_hand(house.server) as hand:
+        for number, fault in enumerate(({"output_bytes": 20_000_000}, {"binary_output": True})):
+            await house.everest.set_faults(only="accounts create", **fault)
+            job_id = await house.gateway.submit(username=f"user{number}")
+            result = await house.wait_until_finished(job_id)
+            assert result["overall_status"] == "succeeded", result
+            step = result["steps"][0]
+            assert 0 < len(step["stdout"]) < 25_000
+            message = await hand.jetstream.get_last_msg(f"KV_{names.JOBS_BUCKET}", f"$KV.{names.JOBS_BUCKET}.{job_id}")
+            assert len(message.data or b"") <= 256 * 1024
+
+
+async def test_only_the_end_of_a_job_expires(house: House) -> None:
+    """A record that waits or runs stays for ever; an end carries the retention, and then the id is free again."""
+    async with helping_hand(house.server) as hand, house.handler(JOB_RETENTION="2"):
+        subscription = await hand.jetstream.subscribe(
+            f"$KV.{names.JOBS_BUCKET}.>", stream=f"KV_{names.JOBS_BUCKET}", ordered_consumer=True
+        )
+        job_id = await house.gateway.submit(username="alice")
+        ttl = None
+        while ttl is None:
+            message = await subscription.next_msg(timeout=LIMIT_SECONDS)
+            record = json.loads(message.data)
+            ttl = (message.headers or {}).get("Nats-TTL")
+            assert (ttl is None) == (record["status"] not in FINISHED)
+        assert ttl == "2s"
+        await house.gateway.wait_until(f"/jobs/{job_id}", 404)
+
+
+async def test_a_caller_on_nats_follows_its_job(house: House) -> None:
+    """Publishes to the documented subject, hears of each transition, and asks when it was away."""
+    async with helping_hand(house.server) as hand, house.handler():
+        job_id = f"order-{uuid.uuid4()}"
+        events: list[dict[str, Any]] = []
+        ended = asyncio.Event()
+
+        async def hear(message: Any) -> None:
+            events.append(json.loads(message.data))
+            if events[-1]["status"] in FINISHED:
+                ended.set()
+
+        await hand.client.subscribe(names.event_subject(job_id), cb=hear)
+        await hand.jetstream.publish(names.job_subject("bootstrap", job_id), b'{"username":"alice"}')
+        await asyncio.wait_for(ended.wait(), LIMIT_SECONDS)
+        assert [event["status"] for event in events] == ["running"] * (len(events) - 1) + ["succeeded"]
+        assert len(events) >= 5
+        answer = await hand.client.request(names.status_subject(job_id), b"", timeout=LIMIT_SECONDS)
+        assert json.loads(answer.data) == await house.job(job_id)
+
+
+async def _wait_until_empty(house: House) -> None:
+    for _ in range(LIMIT_SECONDS * 10):
+        if not await count_messages(house):
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("a message stays in the queue")
+
+
+async def _limit_bucket(hand: Any, spare_bytes: int) -> None:
+    info = await hand.jetstream.stream_info(f"KV_{names.JOBS_BUCKET}")
+    info.config.max_bytes = info.state.bytes + spare_bytes
+    await hand.jetstream.update_stream(info.config)
