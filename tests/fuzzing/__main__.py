@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,9 @@ REQUEST_SECONDS = 75
 
 async def main() -> int:
     options = _read_arguments()
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # so that nothing is left running
     with tempfile.TemporaryDirectory() as folder:
         async with open_house(Path(folder)) as house, house.handler():
             return await _run(house, options)
@@ -39,7 +43,12 @@ async def _run(house: House, options: argparse.Namespace) -> int:
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.fuzzing.hooks"}
     process = await asyncio.create_subprocess_exec(*command, cwd=house.folder, env=environment)
-    return await process.wait()
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
 
 
 def _read_arguments() -> argparse.Namespace:
