@@ -44,6 +44,7 @@ _MISREAD_VARIABLES = ("VERBOSE", "JSON", "PRETTY")
 _MARGIN_PART = 0.1  # of SUBPROCESS_TIMEOUT, so that the import says why before the handler ends it
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
+_ROUNDS_SPARED = 2  # the next round may take twice as long as this one
 _MOST_WARNINGS = 5
 _UNENFORCED = 'Everest enforces no RBAC yet (`enabled` of everest-rbac is not "true"): everybody may do everything.'
 
@@ -130,12 +131,14 @@ def apply(tools: "Tools", wanted: str) -> tuple[Stored, Merge]:
     """Merges and writes, again from the start when somebody else wrote meanwhile, until the time is over."""
     tries = 0
     while True:
+        begun_with = tools.seconds_left
         stored, merged = prepare(tools, wanted)
         if not merged.changed or tools.replace(stored.with_policy(merged.text)):
             return stored, merged
         tries += 1
         longest = min(_FIRST_PAUSE_SECONDS * 2**tries, _LONGEST_PAUSE_SECONDS)
-        if tools.seconds_left <= longest:
+        # A round that the time limit cuts would end in doubt: what was written is not known then.
+        if tools.seconds_left <= longest + _ROUNDS_SPARED * (begun_with - tools.seconds_left):
             raise Refused(Failure("conflict", f"Others changed {_NAME} each of the {tries} times that it was written."))
         time.sleep(random.uniform(_FIRST_PAUSE_SECONDS / 2, longest))
 

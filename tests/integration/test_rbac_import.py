@@ -312,8 +312,8 @@ async def test_a_conflict_is_tried_again_until_the_time_is_over(everest: Simulat
     assert (await run_import(everest, write(tmp_path)))[1][0] == "applied"
     await store(everest, SEED)
     await everest.set_faults(conflicts={"everest-rbac": 10_000})
-    assert_refused(await run_import(everest, write(tmp_path), "--timeout", "4"), "conflict")
-    assert_refused(await run_import(everest, write(tmp_path), SUBPROCESS_TIMEOUT="4"), "conflict")
+    assert_refused(await run_import(everest, write(tmp_path), "--timeout", "10"), "conflict")
+    assert_refused(await run_import(everest, write(tmp_path), SUBPROCESS_TIMEOUT="10"), "conflict")
     await everest.set_faults()
     assert (await read(everest))["data"]["policy.csv"] == SEED
 
