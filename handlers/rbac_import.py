@@ -44,7 +44,7 @@ _MISREAD_VARIABLES = ("VERBOSE", "JSON", "PRETTY")
 _MARGIN_PART = 0.1  # of SUBPROCESS_TIMEOUT, so that the import says why before the handler ends it
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
-_ROUNDS_SPARED = 2  # the next round may take twice as long as this one
+_ROUNDS_SPARED = 3  # the next round may take so much longer than this one
 _MOST_WARNINGS = 5
 _UNENFORCED = 'Everest enforces no RBAC yet (`enabled` of everest-rbac is not "true"): everybody may do everything.'
 
