@@ -37,7 +37,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "no-chart-no-network-json": {"chart_unreachable": True},
     # Wide enough for all that begin together to pass their look before the first has written.
     "accounts-create-concurrent": {"race_seconds": 0.5},
-    "ns-add-same-concurrent": {"race_seconds": 0.5},
+    "ns-add-same-concurrent": {"race_seconds": 2},
     "kubectl-apply-terminating": {"namespace_stays": True},
     "ns-add-terminating": {"namespace_stays": True},
 }
