@@ -1,6 +1,7 @@
 """The steps of a bootstrap as a handler runs them, with real commands against a cluster, and without NATS."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from handlers.kinds import make_plan
 from handlers.settings import read_environment
 from handlers.workflow import RunCommand, StepFailed, StepResult
 
-RBAC_IMPORT = "everest-rbac-import"
+RBAC_IMPORT = f"{sys.executable} -m handlers.rbac_import"  # everest-rbac-import, where nothing was installed
 MOST_ATTEMPTS = 5  # as MAX_ATTEMPTS
 
 Intercept = Callable[[RunCommand], RunCommand]

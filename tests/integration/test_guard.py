@@ -550,7 +550,10 @@ class TestConsoleScripts:
 
     def test_a_program_runs_in_the_callers_own_process_group(self) -> None:
         done = processes.run(
-            ["sh", "-c", "cat; ps -o pgid= -p $$"], self.ENVIRONMENT, stdin=b"in\n", time_limit_seconds=60
+            ["sh", "-c", f"cat; {sys.executable} -c 'import os; print(os.getpgrp())'"],
+            self.ENVIRONMENT,
+            stdin=b"in\n",
+            time_limit_seconds=60,
         )
         assert done.returncode == 0
         assert done.stdout.decode().split() == ["in", str(os.getpgrp())]

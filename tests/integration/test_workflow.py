@@ -22,7 +22,7 @@ from handlers.outputs import show
 from handlers.secret import MASK, Secret
 from tests.clusters import open_cluster
 from tests.simulator import SimulatedEverest
-from tests.workflows import Attempt, Bench, cut_at, open_bench
+from tests.workflows import RBAC_IMPORT, Attempt, Bench, cut_at, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -525,12 +525,12 @@ ACCOUNT = [
     "everestctl accounts list --columns=user --no-headers",
 ]
 CLAIM = ["kubectl get ns NS -o json --ignore-not-found", "kubectl create -f -"]
-REST = ["kubectl apply -n NS -f -", "everest-rbac-import --file FILE"]
+REST = ["kubectl apply -n NS -f -", f"{RBAC_IMPORT} --file FILE"]
 
 
 def shown(made: Attempt, name: str) -> list[str]:
     lines = [line.replace(name, "NS") for line in made.ran]
-    return [line.rpartition(" ")[0] + " FILE" if line.startswith("everest-rbac-import") else line for line in lines]
+    return [line.rpartition(" ")[0] + " FILE" if line.startswith(RBAC_IMPORT) else line for line in lines]
 
 
 async def test_the_commands_are_exactly_these(everest: SimulatedEverest, bench: Bench) -> None:
