@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from gateway.access import Access
 from gateway.authentication import Authentication
@@ -20,7 +21,7 @@ from gateway.logs import AccessLog
 from gateway.memory import Memory
 from gateway.metrics import Metrics
 from gateway.polling import Polling
-from gateway.problems import Problem, answer_http_exception, answer_problem
+from gateway.problems import Problem, answer_fault, answer_http_exception, answer_problem
 from gateway.query_routes import QueryRoutes
 
 
@@ -41,8 +42,15 @@ class Parts:
     rate_limit: str | None
 
 
-def make_app(parts: Parts) -> Starlette:
+def make_app(parts: Parts) -> ASGIApp:
     """Raises InvalidSettings for a rate that cannot be read."""
+    app: ASGIApp = _make_routes(parts)
+    for layer in reversed(_make_layers(parts)):
+        app = layer.cls(app, *layer.args, **layer.kwargs)
+    return app
+
+
+def _make_routes(parts: Parts) -> Starlette:
     jobs, interventions, queries, health = parts.jobs, parts.interventions, parts.queries, parts.health
     app = Starlette(
         routes=[
@@ -61,16 +69,24 @@ def make_app(parts: Parts) -> Starlette:
             Route("/metrics", parts.metrics.answer),
             *make_documentation_routes(),
         ],
-        middleware=[
-            Middleware(Access, observe=parts.metrics.observe_request, log=parts.access_log.write),
-            Middleware(Authentication, keys=parts.keys, count_wrong_key=parts.metrics.count_wrong_key),
-            *_make_rate_limit(parts.rate_limit),
-            Middleware(Polling, memory=parts.memory),
-        ],
-        exception_handlers={Problem: answer_problem, HTTPException: answer_http_exception},
+        exception_handlers={
+            Problem: answer_problem,
+            HTTPException: answer_http_exception,
+            Exception: answer_fault,  # and raised on, to be logged by the outermost layer
+        },
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _make_layers(parts: Parts) -> list[Middleware]:
+    """The outermost first. Around the application rather than in it: what is answered here never enters it."""
+    return [
+        Middleware(Access, observe=parts.metrics.observe_request, log=parts.access_log.write),
+        Middleware(Authentication, keys=parts.keys, count_wrong_key=parts.metrics.count_wrong_key),
+        *_make_rate_limit(parts.rate_limit),
+        Middleware(Polling, memory=parts.memory),
+    ]
 
 
 def _make_rate_limit(text: str | None) -> list[Middleware]:

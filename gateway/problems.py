@@ -97,6 +97,11 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     return problem_response(Problem(code, headers=error.headers))
 
 
+async def answer_fault(request: Request, error: Exception) -> Response:
+    """An error of ours, of which a caller learns no more than that."""
+    return problem_response(Problem("internal_error"))
+
+
 def errors_table() -> str:
     """The table of every code, in Markdown."""
     rows = ["| Code | Status | What happened | What to do | Retryable |", "|---|---|---|---|---|"]

@@ -12,7 +12,7 @@ from collections.abc import Generator
 
 import uvicorn
 import uvloop
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from contracts.logs import moment
 from contracts.settings import InvalidSettings
@@ -188,7 +188,7 @@ class _Gateway:
 class _Server(uvicorn.Server):
     """Signals are handled by the gateway: uvicorn would raise them again at the end, and the exit code with them."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
