@@ -31,6 +31,7 @@ async def _run(arguments: argparse.Namespace, environment: Environment) -> int:
         from handlers.service import serve
 
         gc.freeze()
+        gc.set_threshold(10_000, 20, 50)  # a job leaves little garbage that only a collection finds
         gc.enable()
         return await serve(environment, commands, until_idle_seconds=arguments.until_idle)
 

@@ -86,13 +86,17 @@ def _reaches(rule: Rule, namespace: str) -> bool:
 def _private_file(policy: str) -> Iterator[Path]:
     """Nobody else may read it, and it is gone afterwards, also when the step is cut."""
     folder = Path(tempfile.mkdtemp(prefix="everest-bootstrap-"))  # mode 0700
+    path = folder / "policy.csv"
     try:
-        path = folder / "policy.csv"
         path.touch(mode=0o600)
         path.write_text(policy)
         yield path
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            path.unlink()
+            folder.rmdir()
+        except OSError:  # never written, or the command left something beside it
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _resolve(template: str, path: Path) -> tuple[str, ...]:
