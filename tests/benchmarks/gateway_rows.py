@@ -1,14 +1,16 @@
 """Rows of the gateway: submitting and polling, against bare Starlette routes."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from contracts.documents import job_document
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.figures import Figure, Goal, Measure, make_ratio, take_turns
+from tests.benchmarks.load import Report
 from tests.benchmarks.records import finished_record, running_record
 from tests.gateways import helping_hand
+from tests.servers import NatsServer
 
 SUBMIT = "/bootstrap/users"
 REQUEST = json.dumps({"username": "alice", "operators": {"postgresql": True}, "resources": {"cpu_cores": 4}})
@@ -16,15 +18,22 @@ _JOBS = 50  # that are asked for in turn
 _SECONDS = 2.0
 _WARM_SECONDS = 1.0
 
+Load = Callable[..., Awaitable[Report]]
+
 
 async def measure_submit(bench: Bench) -> AsyncIterator[Figure]:
-    gateway = await bench.start_gateway(await bench.start_nats())
+    """Against routes that store nothing, and against NATS alone, which is what a durable submit waits for."""
+    server = await bench.start_nats()
+    gateway = await bench.start_gateway(server)
     bare = await bench.start_bare({})
     for clients in (16, 64):
         order = partial(bench.load, paths=[SUBMIT], status=202, method="POST", body=REQUEST, clients=clients)
         ours, theirs = await compare_rates(partial(order, gateway.port), partial(order, bare))
         title = f"submit, {clients} clients, against a bare Starlette route"
         yield make_ratio(title, Goal(at_least=0.70), ours, theirs, unit="/s")
+        ours, theirs = await take_turns(_rate(partial(order, gateway.port)), partial(_publish, bench, server, clients))
+        title = f"submit, {clients} clients, against publishing alone with as many in flight"
+        yield make_ratio(title, Goal(), ours, theirs, unit="/s")
 
 
 async def measure_polls(bench: Bench) -> AsyncIterator[Figure]:
@@ -60,16 +69,20 @@ async def measure_polls(bench: Bench) -> AsyncIterator[Figure]:
             yield make_ratio(title, goal, ours, theirs, unit="/s")
 
 
-async def compare_rates(ours, theirs):  # type: ignore[no-untyped-def]
+async def _publish(bench: Bench, server: NatsServer, window: int) -> float:
+    return float(await bench.run_program("publishing", str(server.port), str(_SECONDS), str(window)))
+
+
+async def compare_rates(ours: Load, theirs: Load) -> tuple[list[float], list[float]]:
     """Answers a second on both sides, warm."""
     for side in (ours, theirs):
         await side(seconds=_WARM_SECONDS)
     return await take_turns(_rate(ours), _rate(theirs))
 
 
-def _rate(load) -> Measure:  # type: ignore[no-untyped-def]
+def _rate(load: Load) -> Measure:
     async def measure() -> float:
-        return float((await load(seconds=_SECONDS)).rate)
+        return (await load(seconds=_SECONDS)).rate
 
     return measure
 
