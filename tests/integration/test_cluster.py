@@ -12,7 +12,10 @@ from nats.js.api import StreamInfo
 
 from contracts import names
 from tests.gateways import Gateway, running_gateway
+from tests.handlers import House, running_handler
 from tests.servers import LIMIT_SECONDS, NatsServer, nats_cluster
+from tests.simulator import simulated_everest
+from tests.simulator.effects import overlaps
 
 JOBS = 60
 LEADERS_KILLED = 2
@@ -106,3 +109,29 @@ async def test_killing_the_leader_during_submits_loses_nothing(tmp_path: Path) -
             for job_id in accepted:
                 answer = await gateway.wait_until(f"/jobs/{job_id}", 200)
                 assert json.loads(answer.text)["status"] == "queued"
+
+
+@pytest.mark.slow
+async def test_killing_the_leader_while_jobs_run_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """Handlers ride out an election, or lose their lease to it: each job ends well, one command at a time."""
+    async with nats_cluster(tmp_path, lease_seconds=12) as servers, simulated_everest(tmp_path / "everest") as everest:
+        urls = ",".join(server.url for server in servers)
+        await everest.set_faults(job_seconds=4)
+        async with (
+            running_gateway(urls, tmp_path) as gateway,
+            running_handler(urls, everest, tmp_path),
+            running_handler(urls, everest, tmp_path),
+        ):
+            house = House(servers[0], everest, gateway, tmp_path)
+            job_ids = [await gateway.submit(username=f"user{n}", operators={"postgresql": True}) for n in range(6)]
+            await house.wait_for_run("namespaces", "add")
+            leader = await find_leader(servers)
+            await leader.kill()
+            for job_id in job_ids:
+                result = await house.wait_until_finished(job_id)
+                assert result["overall_status"] == "succeeded", result
+            await leader.start()
+            await leader.wait_until_healthy()
+        assert not overlaps((await everest.effects())["runs"])
+        info = await read_stream(servers)
+        assert info.state.messages == 0

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from contracts import names
@@ -157,6 +158,7 @@ async def test_a_handler_that_wakes_after_its_lease_does_nothing_more(house: Hou
     assert not [line for line in frozen.log_lines() if line["event"] == "job.ended" and line["job_id"] == job_id]
 
 
+@pytest.mark.slow
 async def test_a_handler_that_is_cut_off_stops_before_another_takes_over(house: House) -> None:
     """It lives, and knows that it may be taken for dead."""
     await house.everest.set_faults(job_seconds=10 * LEASE_SECONDS)
@@ -175,6 +177,7 @@ async def test_a_handler_that_is_cut_off_stops_before_another_takes_over(house: 
     assert not overlaps((await house.everest.effects())["runs"])
 
 
+@pytest.mark.slow
 async def test_a_nats_that_is_frozen_for_longer_than_ack_wait_starts_nothing_twice(house: House) -> None:
     """Its message comes a second time although its owner was there all along."""
     await house.everest.set_faults(job_seconds=2 * LEASE_SECONDS)
@@ -189,6 +192,7 @@ async def test_a_nats_that_is_frozen_for_longer_than_ack_wait_starts_nothing_twi
     assert (await house.job(job_id))["losses"] <= 1  # none, unless the lease itself ended meanwhile
 
 
+@pytest.mark.slow
 async def test_a_job_that_kills_its_handlers_ends(tmp_path: Path) -> None:
     """After so many losses it is failed, and nobody is blocked by it."""
     async with open_house(tmp_path, lease_seconds=2) as house, helping_hand(house.server) as hand:

@@ -47,6 +47,7 @@ async def test_a_step_that_may_be_cut_is_handed_back_at_once(house: House) -> No
     assert (job["attempt"], job["losses"]) == (1, 0)
 
 
+@pytest.mark.slow
 async def test_an_installation_that_ends_within_the_grace_is_not_cut(house: House) -> None:
     await house.everest.set_faults(job_seconds=2)
     job_id, handler = await stop_in(house, ("namespaces", "add"))
@@ -73,6 +74,7 @@ async def test_after_the_grace_the_command_is_killed_and_the_job_handed_back(hou
     assert (job["attempt"], job["losses"]) == (1, 0)
 
 
+@pytest.mark.slow
 async def test_a_delay_is_slept_again_by_the_next_owner(house: House) -> None:
     """SIGTERM ends the sleep before a retry; the record keeps how long it is."""
     await house.everest.set_faults(only="accounts create", fail={"stderr": "Error: the object has been modified\n"})
