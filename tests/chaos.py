@@ -23,7 +23,7 @@ from tests.oracle import Verdict, Witness, judge
 HANDLERS = 4
 _JOBS_PER_TENANT = 1.5
 _CANCELLED = 10  # every tenth job is cancelled, and retried in the end
-_SETTLE_SECONDS = 240
+_SETTLE_SECONDS = 900
 _GOAL_LEASES = 1.6  # half a lease until the message comes again, one of watching
 
 

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from contracts import names
 from tests.gateways import helping_hand
-from tests.handlers import FINISHED, House, open_house, start_handler
+from tests.handlers import FINISHED, LEASE_SECONDS, House, open_house, start_handler
 from tests.servers import LIMIT_SECONDS
 from tests.simulator.effects import overlaps
 
@@ -226,3 +226,15 @@ async def _limit_bucket(hand: Any, spare_bytes: int) -> None:
     info = await hand.jetstream.stream_info(f"KV_{names.JOBS_BUCKET}")
     info.config.max_bytes = info.state.bytes + spare_bytes
     await hand.jetstream.update_stream(info.config)
+
+
+@pytest.mark.slow
+async def test_a_consumer_that_is_deleted_is_waited_for_and_nothing_is_made_by_a_handler(house: House) -> None:
+    """Its jobs are still in the stream: provisioning again is all that is needed."""
+    async with helping_hand(house.server) as hand, house.handler() as handler:
+        await hand.jetstream.delete_consumer(names.JOBS_STREAM, names.JOBS_CONSUMER)
+        job_id = await house.gateway.submit(username="alice")
+        await handler.wait_for_event("fetch.failed")
+        assert not await hand.jetstream.consumers_info(names.JOBS_STREAM)
+        await house.server.provision(LEASE_SECONDS)
+        assert (await house.wait_until_finished(job_id))["overall_status"] == "succeeded"
