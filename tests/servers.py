@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -18,11 +19,18 @@ from gateway.processes import find_program
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
 LIMIT_SECONDS = 60
+_ports = random.SystemRandom()  # hypothesis seeds the other one alike in every worker
 
 
 def free_port() -> int:
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        return int(listener.getsockname()[1])
+    """Below the ports that the kernel gives to connections, so that none takes it before its server does."""
+    while True:
+        port = _ports.randrange(10_000, 30_000)
+        try:
+            socket.create_server((LOOPBACK, port)).close()
+        except OSError:
+            continue
+        return port
 
 
 def write_configuration(folder: Path, *parts: str, text: str = "", publishers: str = "") -> Path:
