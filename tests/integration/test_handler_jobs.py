@@ -133,7 +133,7 @@ async def test_a_retry_while_the_old_message_is_still_queued_runs_it_once(house:
 async def test_until_idle_ends_when_nothing_is_left(house: House) -> None:
     """Not while a job of its own runs, or waits to come back."""
     await house.everest.set_faults(only="accounts create", slow_seconds=2, times=1)
-    job_ids = [await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}) for n in range(3)]
+    job_ids = [await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}) for n in range(2)]
     handler = await start_handler(house.server.url, house.everest, house.folder, "--until-idle", "1")
     assert await handler.wait() == 0
     for job_id in job_ids:
