@@ -16,7 +16,8 @@ from handlers.failures import explain, find_reason
 from handlers.kubectl import Kubectl
 from handlers.outputs import clean
 from handlers.policy import InvalidPolicy, Rule, parse_rules
-from handlers.workflow import StepContext, StepFailed, StepResult
+from handlers.results import StepFailed, StepResult
+from handlers.workflow import StepContext
 
 _RIGHTS = (
     ("namespaces", "read", "{namespace}"),

@@ -17,8 +17,9 @@ from handlers.everestctl import Everestctl
 from handlers.failures import explain
 from handlers.kubectl import AlreadyExists, Kubectl, at_once
 from handlers.ownership import check_owner, find_namespace
+from handlers.results import StepFailed, StepResult
 from handlers.secret import Secret
-from handlers.workflow import StepContext, StepFailed, StepResult
+from handlers.workflow import StepContext
 
 _SYSTEM = "everest-system"
 _LONGEST_PAUSE_SECONDS = 0.5  # a create takes a tenth of a second, and all of them write one object

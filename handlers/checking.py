@@ -15,9 +15,9 @@ from handlers.kubeconfig import check_kubeconfig, find_kubeconfig
 from handlers.kubectl import Kubectl
 from handlers.policy import InvalidPolicy, check_rules, parse_rules
 from handlers.processes import find_executable
+from handlers.results import RunCommand, StepFailed
 from handlers.rights import Right, needed_rights
 from handlers.settings import Environment, HandlerSettings
-from handlers.workflow import RunCommand, StepFailed
 
 _ACCESS_REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
 

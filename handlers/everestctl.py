@@ -7,8 +7,8 @@ from contracts.codes import Failure
 from contracts.requests import OPERATOR_NAMES
 from handlers.commands import Command, Completed
 from handlers.failures import explain
+from handlers.results import RunCommand, StepFailed
 from handlers.secret import Secret
-from handlers.workflow import RunCommand, StepFailed
 
 _NOT_INSTALLED = "[NOT INSTALLED]"
 

@@ -29,8 +29,8 @@ from handlers.jetstream import JetStream, Unanswered
 from handlers.lease import Lease, LeaseLost
 from handlers.metrics import Metrics
 from handlers.outputs import show
+from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
-from handlers.workflow import RunCommand, StepFailed, StepResult
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import re
 from contracts.codes import Failure
 from handlers.everestctl import Everestctl, Versions
 from handlers.kubectl import Kubectl
-from handlers.workflow import StepFailed
+from handlers.results import StepFailed
 
 _SUPPORTED_MAJOR = 1
 

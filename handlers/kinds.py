@@ -9,8 +9,9 @@ from handlers.bootstrap import STEPS
 from handlers.execution import Plan, PlannedStep
 from handlers.facts import ClusterFacts
 from handlers.kubeconfig import check_kubeconfig
+from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
-from handlers.workflow import RunCommand, Step, StepContext, StepFailed, StepResult
+from handlers.workflow import Step, StepContext
 
 
 def make_plan(settings: HandlerSettings, facts: ClusterFacts, record: JobRecord, request: Request) -> Plan:

@@ -10,8 +10,8 @@ from typing import Any
 from contracts.codes import Failure
 from handlers.commands import Command, Completed
 from handlers.failures import explain
+from handlers.results import RunCommand, StepFailed
 from handlers.secret import Secret
-from handlers.workflow import RunCommand, StepFailed
 
 Object = dict[str, Any]
 

@@ -10,7 +10,8 @@ from handlers.everestctl import Everestctl
 from handlers.failures import explain
 from handlers.kubectl import Kubectl, Object, at_once
 from handlers.ownership import claim_namespace, find_namespace
-from handlers.workflow import StepContext, StepFailed, StepResult
+from handlers.results import StepFailed, StepResult
+from handlers.workflow import StepContext
 
 # Operators by the name of their OLM package, which is the subscription's name (chart everest-db-namespace).
 _PACKAGES = {

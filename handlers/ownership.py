@@ -8,7 +8,7 @@ from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
 from handlers.commands import Completed
 from handlers.kubectl import AlreadyExists, Changed, Kubectl
-from handlers.workflow import StepFailed
+from handlers.results import StepFailed
 
 OWNER = "everest-bootstrap/owner"  # the username
 JOB = "everest-bootstrap/job"  # the job that claimed it

@@ -13,9 +13,9 @@ from handlers.kubectl import Kubectl, Object
 from handlers.namespace import SUBSCRIPTIONS, read_operators
 from handlers.ownership import MANAGED_SELECTOR
 from handlers.parsers import parse_accounts, parse_namespaces
+from handlers.results import RunCommand, StepFailed
 from handlers.settings import HandlerSettings
 from handlers.tenant import describe_tenant
-from handlers.workflow import RunCommand, StepFailed
 
 _LIST_FAILS = "`everestctl namespaces list` fails as a whole while an installation runs; this list is kubectl's."
 

@@ -3,7 +3,8 @@
 from contracts.records import Outcome
 from contracts.requests import Resources
 from handlers.kubectl import Kubectl
-from handlers.workflow import StepContext, StepResult
+from handlers.results import StepResult
+from handlers.workflow import StepContext
 
 QUOTA_NAME, LIMITS_NAME = "user-quota", "user-limits"
 

@@ -18,8 +18,8 @@ from handlers.parsers import parse_accounts
 from handlers.policy import InvalidPolicy, parse_rules
 from handlers.quantities import are_equal
 from handlers.quota import LIMITS_NAME, QUOTA_NAME, limit_shares, quota_hard
+from handlers.results import StepFailed
 from handlers.settings import HandlerSettings
-from handlers.workflow import StepFailed
 
 _AGAIN = "Submit the same request again."
 _AGAIN_ELSEWHERE = "Submit with another namespace, or settle with its owner."

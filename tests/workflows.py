@@ -16,8 +16,8 @@ from handlers.checking import make_runner
 from handlers.commands import Command, Commands, Completed, child_environment
 from handlers.facts import ClusterFacts
 from handlers.kinds import make_plan
+from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import read_environment
-from handlers.workflow import RunCommand, StepFailed, StepResult
 
 RBAC_IMPORT = f"{sys.executable} -m handlers.rbac_import"  # everest-rbac-import, where nothing was installed
 MOST_ATTEMPTS = 5  # as MAX_ATTEMPTS

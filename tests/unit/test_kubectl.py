@@ -7,8 +7,8 @@ import pytest
 
 from handlers.commands import Command, Completed
 from handlers.kubectl import AlreadyExists, Changed, Kubectl
+from handlers.results import StepFailed
 from handlers.secret import Secret
-from handlers.workflow import StepFailed
 
 
 def kubectl(

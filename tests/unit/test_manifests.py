@@ -17,9 +17,9 @@ from gateway.processes import find_program
 from gateway.settings import GatewaySettings, ProvisionSettings
 from handlers.kubeconfig import check_kubeconfig
 from handlers.ownership import OWNER, Namespace, check_owner
+from handlers.results import StepFailed
 from handlers.rights import Right, needed_rights
 from handlers.settings import HandlerSettings, read_environment
-from handlers.workflow import StepFailed
 from tests.manifests import BASES, EVERY, OVERLAYS, Object, Workload, find, mebibytes, render, workloads
 from tests.servers import ROOT
 

@@ -1,0 +1,41 @@
+"""What comes of a step: a result or a failure; and how a step runs its commands."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.codes import Failure
+from contracts.records import CredentialsSecret, Outcome
+from handlers.commands import Command, Completed
+
+RunCommand = Callable[[Command], Awaitable[Completed]]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """A step that ended well. `deciding` is the command that the record shows; None where none was needed.
+
+    `data` is the answer of a query.
+    """
+
+    outcome: Outcome
+    deciding: Completed | None = None
+    warnings: tuple[str, ...] = ()
+    credentials_secret: CredentialsSecret | None = None
+    manifest_preview: str | None = None
+    rbac_applied: bool | None = None
+    rbac_enforced: bool | None = None
+    data: Any = None
+
+
+class StepFailed(Exception):
+    """A step that failed; the nature of the failure's code says whether it is tried again.
+
+    `step` is given where another step's name must be shown (a refused namespace before anything was made).
+    """
+
+    def __init__(self, failure: Failure, deciding: Completed | None = None, *, step: str | None = None) -> None:
+        super().__init__(f"{failure.code}: {failure.message}")
+        self.failure = failure
+        self.deciding = deciding
+        self.step = step
