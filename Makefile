@@ -20,7 +20,7 @@ dev: setup
 	@$(BIN)/python -m tests.demo
 
 test: setup check
-	$(BIN)/pytest -q -n 3 --dist loadscope
+	$(BIN)/pytest -q
 
 check: setup
 	$(BIN)/ruff check .

@@ -59,7 +59,7 @@ async def test_conflict(everest: SimulatedEverest) -> None:
 
 
 async def test_a_race_loses_a_write_as_it_does_in_earnest(everest: SimulatedEverest) -> None:
-    await everest.set_faults(race_seconds=3)
+    await everest.set_faults(write_race_seconds=3)
     ended = await asyncio.gather(*(everest.run(*CREATE, f"racer{number}") for number in range(4)))
     assert sorted(code for code, *_ in ended)[0] == 0
     assert any("the object has been modified" in stderr for _, _, stderr in ended)

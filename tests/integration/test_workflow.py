@@ -500,7 +500,7 @@ async def test_an_account_that_is_created_and_gone_is_made_again(everest: Simula
 
 async def test_many_accounts_at_once_are_all_made(everest: SimulatedEverest, bench: Bench) -> None:
     """All of them write one object."""
-    await everest.set_faults(race_seconds=1)  # also on a busy machine they begin within a second of each other
+    await everest.set_faults(write_race_seconds=1)  # also on a busy machine they begin within a second of each other
     made = await asyncio.gather(*(bench.attempt(f"many-{n}", username=f"many{n}") for n in range(5)))
     assert [one.failure for one in made] == [None] * 5
     conflicts = sum(b"has been modified" in one.stderr for attempt in made for one in attempt.completed)

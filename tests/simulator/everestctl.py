@@ -441,6 +441,7 @@ def create_account(context, flags):
     context.pause_race()
     secret, users = read_accounts(api)
     users[name] = {"enabled": True, "capabilities": ["login"], "passwordMtime": now(), "passwordHash": hash_}
+    context.pause_race("write_race_seconds")
     write_accounts(api, secret, users)
     context.console.say(f"✅ User '{name}' has been created successfully\n\n")
     context.console.log(f"User '{name}' has been created succesfully", "cli/accounts.go:102", "accounts")
@@ -1167,10 +1168,10 @@ class Context:
         self.faults = json.loads(join_chunks_open(first).partition(b"\n")[0])
         self.cli_version = self.faults.get("cli_version", self.cli_version)
 
-    def pause_race(self):
-        """Widens the gap in which the real one loses races."""
-        if self.faults.get("race_seconds"):
-            time.sleep(self.faults["race_seconds"])
+    def pause_race(self, gap="race_seconds"):
+        """Widens a gap in which the real one loses races: between look and act, or between the last read and the write."""
+        if self.faults.get(gap):
+            time.sleep(self.faults[gap])
 
 
 def join_chunks_open(body):
