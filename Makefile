@@ -34,7 +34,7 @@ chaos: setup
 # The workflow's tests on a real kube-apiserver, built once (minutes), and etcd; where it cannot be had, they say why.
 # EVERESTCTL=/path/to/everestctl runs the real one, with its chart cache in XDG_CACHE_HOME.
 test-cluster: setup
-	TEST_CLUSTER=real $(BIN)/pytest -q tests/integration/test_workflow.py tests/integration/test_least_privilege.py
+	TEST_CLUSTER=real $(BIN)/pytest -q -n 0 tests/integration/test_workflow.py tests/integration/test_least_privilege.py
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(ROW)
@@ -42,7 +42,7 @@ bench: setup
 # The Kubernetes manifests: their schemas (fetched with pip and go), the rights on a simulated cluster, TLS.
 test-manifests: setup
 	$(BIN)/pip install --quiet kubernetes-validate==1.37.0
-	$(BIN)/pytest -q -m "slow or not slow" tests/unit/test_manifests.py tests/unit/test_monitoring.py tests/integration/test_manifest_*.py
+	$(BIN)/pytest -q -n 0 -m "slow or not slow" tests/unit/test_manifests.py tests/unit/test_monitoring.py tests/integration/test_manifest_*.py
 
 schemas: setup
 	$(BIN)/python -m gateway.documents
@@ -60,7 +60,7 @@ test-api: setup $(FUZZER)/bin/schemathesis
 test-browser: setup
 	command -v chromium >/dev/null || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium)
 	$(BIN)/pip install --quiet "playwright==1.65.2" "axe-playwright-python==0.1.8"
-	$(BIN)/pytest -q -m slow tests/browser
+	$(BIN)/pytest -q -n 0 -m slow tests/browser
 
 # Pins with hashes and no addresses. requirements.txt: all that tests and the demo need; requirements-run.txt: the images.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
