@@ -5,6 +5,7 @@ Looked at as a text: what a handler must know of it stands in a few lines, and a
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from contracts.codes import Failure
@@ -27,12 +28,22 @@ def check_kubeconfig(configured: str | None) -> Failure | None:
     """Why no command can work with the kubeconfig; None when nothing is wrong that can be seen from here."""
     path = find_kubeconfig(configured)
     try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return _explain_absence(configured, path)
+    except OSError as error:
+        return Failure("kubeconfig_unreadable", f"{path} cannot be read: {error.strerror}.")
+    return _check_file(path, (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+
+
+@lru_cache(maxsize=4)
+def _check_file(path: Path, _signature: tuple[int, ...]) -> Failure | None:
+    """Read again only when it is another file, or has changed: it is looked at before each step of each job."""
+    try:
         if path.is_dir():
             hint = "Docker makes a folder where the file that should be mounted is missing: put a kubeconfig there."
             return Failure("kubeconfig_missing", f"{path} is a folder, not a file.", hint)
         text = read_kubeconfig(path)
-    except FileNotFoundError:
-        return _explain_absence(configured, path)
     except OSError as error:
         return Failure("kubeconfig_unreadable", f"{path} cannot be read: {error.strerror}.")
     except ValueError as error:
