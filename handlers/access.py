@@ -1,5 +1,6 @@
 """The step apply_rbac_policy: the tenant's role, handed to the configured command in a private file."""
 
+import os
 import shlex
 import shutil
 import tempfile
@@ -89,8 +90,8 @@ def _private_file(policy: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="everest-bootstrap-"))  # mode 0700
     path = folder / "policy.csv"
     try:
-        path.touch(mode=0o600)
-        path.write_text(policy)
+        with open(path, "x", opener=_open_private) as file:
+            file.write(policy)
         yield path
     finally:
         try:
@@ -98,6 +99,10 @@ def _private_file(policy: str) -> Iterator[Path]:
             folder.rmdir()
         except OSError:  # never written, or the command left something beside it
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _resolve(template: str, path: Path) -> tuple[str, ...]:
