@@ -65,7 +65,7 @@ class Gateway:
 async def running_gateway(
     nats_url: str, folder: Path, *, ready: bool = True, **variables: str
 ) -> AsyncIterator[Gateway]:
-    """A gateway that answers, and is ready unless said otherwise."""
+    """A gateway that answers, and is ready and watches unless said otherwise."""
     port = free_port()
     log = folder / f"gateway-{port}.log"
     settings = {"NATS_URL": nats_url, "PORT": str(port), "HOST": LOOPBACK, "ADMIN_API_KEY": KEY, "QUERY_TIMEOUT": "20"}
@@ -84,6 +84,7 @@ async def running_gateway(
         await _wait_until_answering(gateway)
         if ready:
             await gateway.wait_until("/readyz", 200)
+            await _wait_until_watching(gateway)
         yield gateway
     finally:
         await gateway.api.aclose()
@@ -101,6 +102,15 @@ async def _wait_until_answering(gateway: Gateway) -> None:
         else:
             return
     raise AssertionError("the gateway does not answer")
+
+
+async def _wait_until_watching(gateway: Gateway) -> None:
+    """Ready it is also without its watch; but who follows a job then is told what it finds at its next look."""
+    for _ in range(LIMIT_SECONDS * 10):
+        if '"watch.opened"' in gateway.read_log():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the gateway opens no watch")
 
 
 class Hand:
