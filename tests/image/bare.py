@@ -4,7 +4,7 @@ from tests.image.bases import PYTHON
 from tests.image.engine import run
 from tests.image.surroundings import Surroundings
 
-TEST_SECONDS = 3600  # one test after the other, as plain pytest runs them
+TEST_SECONDS = 3600  # five minutes on two idle cores
 
 
 def the_tests_run_with_pip_alone(here: Surroundings) -> None:
