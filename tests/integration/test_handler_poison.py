@@ -42,18 +42,25 @@ async def hand(house: House) -> AsyncIterator[Hand]:
 
 
 async def publish(house: House, subject: bytes, body: bytes, headers: bytes = b"") -> None:
-    """By hand: no client library would send such things. `headers` are lines that end with CR LF."""
+    """By hand: no client library would send such things. `headers` are lines that end with CR LF.
+
+    Ends when a stream has answered; with a reply of its own in `subject`, when the server has taken it.
+    """
     reader, writer = await asyncio.open_connection(LOOPBACK, house.server.port)
-    writer.write(b'CONNECT {"verbose":false,"headers":true}\r\n')
+    reply = f"_INBOX.{uuid.uuid4().hex}".encode()
+    place = subject if b" " in subject else subject + b" " + reply
+    writer.write(b'CONNECT {"verbose":false,"headers":true}\r\nSUB %s 1\r\n' % reply)
     if headers:
         head = headers if headers.startswith(b"NATS/") else _HEAD + headers + b"\r\n"
-        writer.write(b"HPUB %s %d %d\r\n%s%s\r\n" % (subject, len(head), len(head) + len(body), head, body))
+        writer.write(b"HPUB %s %d %d\r\n%s%s\r\n" % (place, len(head), len(head) + len(body), head, body))
     else:
-        writer.write(b"PUB %s %d\r\n%s\r\n" % (subject, len(body), body))
+        writer.write(b"PUB %s %d\r\n%s\r\n" % (place, len(body), body))
     writer.write(b"PING\r\n")
     await writer.drain()
     answer = await asyncio.wait_for(reader.readuntil(b"PONG\r\n"), LIMIT_SECONDS)
     assert b"-ERR" not in answer, answer
+    if place is not subject and reply not in answer:
+        await asyncio.wait_for(reader.readuntil(b"MSG " + reply), LIMIT_SECONDS)
     writer.close()
 
 
