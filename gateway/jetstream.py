@@ -420,6 +420,7 @@ class ConnectionHistory:
         self.reconnections = 0
         self.last_error = ""
         self.refusals = 0
+        self.refusal = ""  # what the server said; a connection that it then resets says less
         self.refused = asyncio.Event()  # the credentials, and more than once: it was no server that just started
         self.closed = asyncio.Event()
         self.is_closing = False  # by ourselves: nothing to warn of
@@ -429,6 +430,7 @@ class ConnectionHistory:
         logger.warning("nats.error", extra={"error": self.last_error})
         if "authorization violation" in self.last_error.lower():
             self.refusals += 1
+            self.refusal = self.last_error
             if self.refusals >= _REFUSALS:
                 self.refused.set()
 
@@ -478,7 +480,9 @@ async def connect(settings: NatsSettings, name: str, timeout: float = 30, *, rol
         task.cancel()
     if opening not in done:
         await asyncio.gather(opening, return_exceptions=True)
-        raise NotSent(f"no server at {settings.nats_url} let us in: {history.last_error or 'no answer'}")
+        raise NotSent(
+            f"no server at {settings.nats_url} let us in: {history.refusal or history.last_error or 'no answer'}"
+        )
     opening.result()
     return connection.jetstream
 
