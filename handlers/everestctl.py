@@ -21,6 +21,15 @@ class Versions:
     server: str | None
 
 
+def read_whole(completed: Completed) -> str:
+    """All that a command printed, if it succeeded. Raises StepFailed; half of an output would be a wrong answer."""
+    if completed.exit_code != 0:
+        raise StepFailed(explain(completed), completed)
+    if completed.overflowed:
+        raise StepFailed(Failure("result_too_large", f"`{completed.command}` printed more than is read."), completed)
+    return completed.stdout.decode(errors="replace")
+
+
 class Everestctl:
     def __init__(self, run: RunCommand, time_limit_seconds: float) -> None:
         self._run = run

@@ -4,10 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.codes import Failure
 from contracts.requests import Request, TenantQuery
 from handlers.commands import Completed
-from handlers.everestctl import Everestctl
+from handlers.everestctl import Everestctl, read_whole
 from handlers.failures import explain
 from handlers.kubectl import Kubectl, Object
 from handlers.namespace import SUBSCRIPTIONS, read_operators
@@ -49,16 +48,14 @@ class QueryAnswer:
 async def list_accounts(context: QueryContext) -> QueryAnswer:
     """`everestctl accounts list`. Raises StepFailed."""
     completed = await context.everestctl.list_accounts()
-    if completed.exit_code != 0:
-        raise StepFailed(explain(completed), completed)
-    return QueryAnswer(parse_accounts(_read_text(completed)), completed)
+    return QueryAnswer(parse_accounts(read_whole(completed)), completed)
 
 
 async def list_namespaces(context: QueryContext) -> QueryAnswer:
     """`everestctl namespaces list`, or kubectl while an installation runs, which makes that fail. Raises StepFailed."""
     completed = await context.everestctl.list_namespaces()
     if completed.exit_code == 0:
-        return QueryAnswer(parse_namespaces(_read_text(completed)), completed)
+        return QueryAnswer(parse_namespaces(read_whole(completed)), completed)
     failure = explain(completed)
     if failure.code != "operation_in_progress":
         raise StepFailed(failure, completed)
@@ -78,13 +75,6 @@ QUERIES: dict[str, Query] = {
     "namespaces-list": list_namespaces,
     "tenant": read_tenant,
 }
-
-
-def _read_text(completed: Completed) -> str:
-    """Raises StepFailed for an output that was cut: half a list is a wrong answer."""
-    if completed.overflowed:
-        raise StepFailed(Failure("result_too_large", f"`{completed.command}` printed more than is read."), completed)
-    return completed.stdout.decode(errors="replace")
 
 
 async def _list_by_kubectl(kubectl: Kubectl) -> list[Object]:

@@ -6,11 +6,9 @@ from typing import Any
 
 import orjson
 
-from contracts.codes import Failure
 from contracts.requests import BootstrapRequest, InvalidRequest, NotJson, TenantQuery, read_request
 from handlers.access import render_policy
-from handlers.everestctl import Everestctl
-from handlers.failures import explain
+from handlers.everestctl import Everestctl, read_whole
 from handlers.kubectl import Kubectl, Object, at_once
 from handlers.namespace import SUBSCRIPTIONS, newest_release, read_operators
 from handlers.ownership import Namespace, find_namespace
@@ -18,7 +16,6 @@ from handlers.parsers import parse_accounts
 from handlers.policy import InvalidPolicy, parse_rules
 from handlers.quantities import are_equal
 from handlers.quota import LIMITS_NAME, QUOTA_NAME, limit_shares, quota_hard
-from handlers.results import StepFailed
 from handlers.settings import HandlerSettings
 
 _AGAIN = "Submit the same request again."
@@ -67,7 +64,7 @@ async def _look(kubectl: Kubectl, everestctl: Everestctl, query: TenantQuery) ->
     name = query.namespace or next(iter(owned), query.username)
     namespace = await find_namespace(kubectl, name)
     async with at_once() as looks:
-        accounts = looks.create_task(_list_accounts(everestctl))
+        accounts = looks.create_task(everestctl.list_accounts())
         policy = looks.create_task(kubectl.get("configmap", "everest-rbac", "everest-system"))
         if namespace is not None:
             releases = looks.create_task(kubectl.list("secret", name, f"owner=helm,name={name}"))
@@ -75,10 +72,11 @@ async def _look(kubectl: Kubectl, everestctl: Everestctl, query: TenantQuery) ->
             quota = looks.create_task(kubectl.get("resourcequota", QUOTA_NAME, name))
             limits = looks.create_task(kubectl.get("limitrange", LIMITS_NAME, name))
     others = tuple(other for other in owned if other != name)
+    listed = parse_accounts(read_whole(accounts.result()))
     if namespace is None:
-        return Found(accounts.result(), None, others, None, [], None, None, policy.result())
+        return Found(listed, None, others, None, [], None, None, policy.result())
     return Found(
-        accounts.result(),
+        listed,
         namespace,
         others,
         newest_release(releases.result()).get("status"),
@@ -93,15 +91,6 @@ async def _find_owned(kubectl: Kubectl, username: str) -> list[str]:
     """The names of all namespaces that were claimed for the user."""
     namespaces = [Namespace.of(value) for value in await kubectl.list("ns", None)]
     return sorted(namespace.name for namespace in namespaces if namespace.owner == username)
-
-
-async def _list_accounts(everestctl: Everestctl) -> Any:
-    completed = await everestctl.list_accounts()
-    if completed.exit_code != 0:
-        raise StepFailed(explain(completed), completed)
-    if completed.overflowed:
-        raise StepFailed(Failure("result_too_large", f"`{completed.command}` printed more than is read."), completed)
-    return parse_accounts(completed.stdout.decode(errors="replace"))
 
 
 def _describe(found: Found, username: str) -> dict[str, Any]:
