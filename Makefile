@@ -37,7 +37,7 @@ test-cluster: setup
 	TEST_CLUSTER=real $(BIN)/pytest -q -n 0 tests/integration/test_workflow.py tests/integration/test_least_privilege.py
 
 bench: setup
-	$(BIN)/python -m tests.benchmarks $(ROW)
+	$(BIN)/python -m tests.laboratory.benchmarks $(ROW)
 
 # The Kubernetes manifests: their schemas (fetched with pip and go), the rights on a simulated cluster, TLS.
 test-manifests: setup
@@ -45,7 +45,7 @@ test-manifests: setup
 	$(BIN)/pytest -q -n 0 -m "slow or not slow" tests/unit/test_manifests.py tests/unit/test_monitoring.py tests/integration/test_manifest_*.py
 
 schemas: setup
-	$(BIN)/python -m gateway.documents
+	$(BIN)/python -m gateway.openapi.documents
 
 # A fuzzer holds a live gateway to its OpenAPI document. It has an environment of its own, so that ours stays as locked.
 FUZZER := $(VENV)/fuzzer
@@ -54,7 +54,7 @@ $(FUZZER)/bin/schemathesis:
 	$(FUZZER)/bin/pip install --quiet "schemathesis==4.32.5"
 
 test-api: setup $(FUZZER)/bin/schemathesis
-	$(BIN)/python -m tests.fuzzing $(abspath $(FUZZER)/bin/schemathesis)
+	$(BIN)/python -m tests.laboratory.fuzzing $(abspath $(FUZZER)/bin/schemathesis)
 
 # The page in a headless Chromium, Debian's own. SCREENSHOT=path keeps a picture of it.
 test-browser: setup
@@ -74,4 +74,4 @@ clean:
 
 # The images, built and run as the README says; needs a Docker engine, or root on Debian to start one.
 test-image: setup
-	$(BIN)/python -m tests.image $(PROOF)
+	$(BIN)/python -m tests.laboratory.image $(PROOF)

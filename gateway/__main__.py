@@ -24,19 +24,19 @@ def _run(arguments: argparse.Namespace) -> int:
         logging.disable(logging.WARNING)  # a command says itself what happened, once
     match arguments.command:
         case None:
-            from gateway.server import serve
+            from gateway.http.server import serve
 
             return serve(settings.read_environment())
         case "provision":
-            from gateway.provision import provision
+            from gateway.commands.provision import provision
 
             return provision(*settings.read_provision_environment(arguments.replicas))
         case "standalone":
-            from gateway.standalone import stand_alone
+            from gateway.commands.standalone import stand_alone
 
             return stand_alone(settings.read_standalone_environment(), arguments.handlers)
         case "dead-letters":
-            from gateway.dead_letters import list_dead_letters, put_back
+            from gateway.commands.dead_letters import list_dead_letters, put_back
 
             nats = settings.read_nats_environment()
             return list_dead_letters(nats) if arguments.action == "list" else put_back(nats, arguments.sequence)
@@ -45,7 +45,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
             return print_new_key(arguments.name)
         case _:
-            from gateway.publishers import print_new_publisher
+            from gateway.commands.publishers import print_new_publisher
 
             return print_new_publisher(arguments.name)
 

@@ -24,8 +24,8 @@ from contracts import names
 from contracts.codes import CODES, Nature
 from contracts.records import JobRecord, Status, UnreadableRecord, decode_record
 from gateway.jetstream import JetStream, Message, Unanswered
-from gateway.listeners import Listeners
-from gateway.reconciler import FINDINGS
+from gateway.jobs.listeners import Listeners
+from gateway.jobs.reconciler import FINDINGS
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import gc
 import sys
 
 from contracts.settings import InvalidSettings
-from handlers.commands import Commands, child_environment
+from handlers.commands.running import Commands, child_environment
 from handlers.settings import Environment, read_environment
 
 
@@ -22,7 +22,7 @@ def main() -> int:
 
 async def _run(arguments: argparse.Namespace, environment: Environment) -> int:
     if arguments.check:
-        from handlers.checking import check  # a running handler starts faster without it
+        from handlers.preflight.checking import check  # a running handler starts faster without it
 
         return await check(environment)
     # The guard starts while the rest is loaded, most of which stays: collections meanwhile would find nothing.

@@ -5,12 +5,12 @@ from typing import Any
 
 from contracts.records import JobRecord, Outcome
 from contracts.requests import BootstrapRequest, Operators, Request
-from handlers.bootstrap import STEPS
-from handlers.execution import Plan, PlannedStep
-from handlers.facts import ClusterFacts
-from handlers.kubeconfig import check_kubeconfig
+from handlers.bootstrap.steps import STEPS
+from handlers.jobs.execution import Plan, PlannedStep
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
+from handlers.tools.kubeconfig import check_kubeconfig
+from handlers.tools.versions import ClusterFacts
 from handlers.workflow import Step, StepContext
 
 
@@ -36,7 +36,7 @@ def _plan_step(settings: HandlerSettings, facts: ClusterFacts, step: Step, reque
 
 
 def _plan_query(settings: HandlerSettings, kind: str, request: Request) -> Plan:
-    from handlers.queries import QUERIES, QueryContext  # what no bootstrap needs would make each start longer
+    from handlers.queries.lists import QUERIES, QueryContext  # what no bootstrap needs would make each start longer
 
     async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
         if failure := check_kubeconfig(settings.kubeconfig):

@@ -6,7 +6,7 @@ from typing import Any
 
 from contracts.codes import Failure
 from contracts.records import CredentialsSecret, Outcome
-from handlers.commands import Command, Completed
+from handlers.commands.running import Command, Completed
 
 RunCommand = Callable[[Command], Awaitable[Completed]]
 

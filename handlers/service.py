@@ -15,19 +15,19 @@ from contracts import names
 from contracts.logs import LogFormatter
 from contracts.protocol import ACK_WAIT_PART
 from contracts.settings import InvalidSettings
-from handlers.admission import Admission
 from handlers.clock import monotonic
-from handlers.commands import Commands
-from handlers.consumer import Consumer
-from handlers.execution import Workshop
-from handlers.facts import ClusterFacts
+from handlers.commands.running import Commands
 from handlers.jetstream import JetStream, NotProvisioned, Source, Unanswered, connect
+from handlers.jobs.admission import Admission
+from handlers.jobs.consumer import Consumer
+from handlers.jobs.execution import Workshop
+from handlers.jobs.slots import Slots
+from handlers.jobs.tenant_lock import Tenants
 from handlers.kinds import make_plan
-from handlers.kubeconfig import is_simulated
 from handlers.metrics import open_metrics
 from handlers.settings import Environment
-from handlers.slots import Slots
-from handlers.tenants import Tenants
+from handlers.tools.kubeconfig import is_simulated
+from handlers.tools.versions import ClusterFacts
 
 logger = logging.getLogger(__name__)
 
@@ -125,8 +125,8 @@ async def _work(
 async def _keep_ready(
     file: Path, environment: Environment, commands: Commands, consumers: list[Consumer], stopping: asyncio.Event
 ) -> None:
-    from handlers.checking import find_problem  # only who is probed pays for it
-    from handlers.readiness import keep_ready
+    from handlers.preflight.checking import find_problem  # only who is probed pays for it
+    from handlers.preflight.readiness import keep_ready
 
     async def look() -> str | None:
         if not all(consumer.is_bound for consumer in consumers):

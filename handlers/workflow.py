@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from contracts.records import JobRecord
 from contracts.requests import BootstrapRequest
-from handlers.facts import ClusterFacts
 from handlers.results import RunCommand, StepResult
 from handlers.settings import HandlerSettings
+from handlers.tools.versions import ClusterFacts
 
 
 @dataclass(frozen=True, slots=True)

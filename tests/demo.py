@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.processes import Child, start
+from gateway.commands.processes import Child, start
 
 ROOT = Path(__file__).resolve().parent.parent
 SIMULATOR_BIN = ROOT / "tests" / "simulator" / "bin"

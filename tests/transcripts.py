@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from handlers.failures import classify
+from handlers.tools.failures import classify
 
 FOLDER = Path(__file__).resolve().parent / "data" / "transcripts"
 FILES = ("accounts", "namespaces", "faults", "rbac-and-kubectl", "least-privilege")

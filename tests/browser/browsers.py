@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.gateways import KEY
+from tests.support.gateways import KEY
 
 # A container's root has no sandbox; the rest keeps the browser from calling anybody.
 FLAGS = (

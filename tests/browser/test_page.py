@@ -15,8 +15,8 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.browsers import LIMIT_MILLISECONDS, chromium, visit
-from tests.gateways import KEY
-from tests.handlers import House, open_house
+from tests.support.gateways import KEY
+from tests.support.handlers import House, open_house
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 expect.set_options(timeout=LIMIT_MILLISECONDS)

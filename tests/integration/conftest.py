@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.gateways import Gateway, Hand, helping_hand, running_gateway
-from tests.servers import NatsServer, nats_server
+from tests.support.gateways import Gateway, Hand, helping_hand, running_gateway
+from tests.support.servers import NatsServer, nats_server
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from handlers.commands import Command, Commands, ExecutableMissing, Interrupted, child_environment
+from handlers.commands.running import Command, Commands, ExecutableMissing, Interrupted, child_environment
 
 
 def tell(**event: object) -> None:

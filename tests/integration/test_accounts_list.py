@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.handlers import House, open_house
+from tests.support.handlers import House, open_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contracts import names
-from tests.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
+from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
 
 VARIABLES = {f"NATS_{role}_PASSWORD": f"p0{role.lower()}" for role in ("GATEWAY", "HANDLER", "PROVISIONER")}
 CREDENTIALS = {"NATS_USER": "provisioner", "NATS_PASSWORD": VARIABLES["NATS_PROVISIONER_PASSWORD"]}

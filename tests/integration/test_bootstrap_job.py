@@ -11,7 +11,7 @@ import nats
 import pytest
 import pytest_asyncio
 
-from tests.handlers import Handler, House, open_house
+from tests.support.handlers import Handler, House, open_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.handlers import RBAC_IMPORT, open_house
-from tests.servers import ROOT
 from tests.simulator import SimulatedEverest, simulated_everest
+from tests.support.handlers import RBAC_IMPORT, open_house
+from tests.support.servers import ROOT
 
 CHECK = (sys.executable, "-m", "handlers", "--check")
 GRANTS_NOTHING = """\

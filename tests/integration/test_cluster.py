@@ -11,11 +11,11 @@ import pytest
 from nats.js.api import StreamInfo
 
 from contracts import names
-from tests.gateways import Gateway, running_gateway
-from tests.handlers import House, running_handler
-from tests.servers import LIMIT_SECONDS, NatsServer, nats_cluster
 from tests.simulator import simulated_everest
 from tests.simulator.effects import overlaps
+from tests.support.gateways import Gateway, running_gateway
+from tests.support.handlers import House, running_handler
+from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_cluster
 
 JOBS = 60
 LEADERS_KILLED = 2

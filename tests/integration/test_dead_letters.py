@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from contracts import names
-from tests.gateways import Hand, helping_hand
-from tests.servers import ROOT, NatsServer, nats_server
+from tests.support.gateways import Hand, helping_hand
+from tests.support.servers import ROOT, NatsServer, nats_server
 
 BODY = b"\x00\xff not JSON \r\n"
 SUBJECT = names.job_subject("bootstrap", "order-42")

@@ -11,7 +11,7 @@ from contracts import names
 from contracts.cancels import decode_cancel
 from contracts.codes import Failure
 from contracts.records import Status
-from tests.gateways import NOW, Gateway, Hand, new_record, succeeded_record
+from tests.support.gateways import NOW, Gateway, Hand, new_record, succeeded_record
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,7 +10,7 @@ import pytest
 
 from contracts import names
 from contracts.codes import Failure
-from tests.gateways import KEY, NOW, Gateway, Hand, new_record, succeeded_record
+from tests.support.gateways import KEY, NOW, Gateway, Hand, new_record, succeeded_record
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

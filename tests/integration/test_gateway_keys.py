@@ -5,8 +5,8 @@ import hashlib
 import time
 from pathlib import Path
 
-from tests.gateways import KEY, Gateway, running_gateway
-from tests.servers import nats_server
+from tests.support.gateways import KEY, Gateway, running_gateway
+from tests.support.servers import nats_server
 
 
 def line(name: str, key: str, expiry: str = "") -> str:

@@ -14,8 +14,8 @@ import pytest
 from contracts import names
 from contracts.codes import Failure
 from contracts.records import encode_record
-from tests.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
-from tests.servers import LIMIT_SECONDS, nats_server
+from tests.support.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
+from tests.support.servers import LIMIT_SECONDS, nats_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

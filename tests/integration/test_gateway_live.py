@@ -14,9 +14,18 @@ import orjson
 
 from contracts import names
 from contracts.records import JobRecord
-from gateway.waiting import REREAD_SECONDS
-from tests.gateways import LATER, NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
-from tests.servers import NatsServer, nats_server
+from gateway.jobs.waiting import REREAD_SECONDS
+from tests.support.gateways import (
+    LATER,
+    NOW,
+    Gateway,
+    Hand,
+    helping_hand,
+    new_record,
+    running_gateway,
+    succeeded_record,
+)
+from tests.support.servers import NatsServer, nats_server
 
 WAITERS = 300
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from contracts import names
-from tests.gateways import NOW, Gateway, helping_hand, new_record, running_gateway
-from tests.servers import NatsServer, nats_server
+from tests.support.gateways import NOW, Gateway, helping_hand, new_record, running_gateway
+from tests.support.servers import NatsServer, nats_server
 
 USERS = "/bootstrap/users"
 ANSWER_SECONDS = 5

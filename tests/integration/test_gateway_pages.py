@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from tests.gateways import Gateway
-from tests.servers import ROOT
+from tests.support.gateways import Gateway
+from tests.support.servers import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PAGES = ROOT / "gateway" / "pages"

@@ -11,8 +11,8 @@ import pytest
 from contracts import names
 from contracts.codes import Failure
 from contracts.records import JobRecord
-from tests.gateways import LATER, NOW, Gateway, Hand, new_record, running_gateway, succeeded_record
-from tests.servers import NatsServer
+from tests.support.gateways import LATER, NOW, Gateway, Hand, new_record, running_gateway, succeeded_record
+from tests.support.servers import NatsServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from contracts import names
 from contracts.records import JobRecord, Status
-from tests.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
-from tests.servers import nats_server
+from tests.support.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
+from tests.support.servers import nats_server
 
 LEASE_SECONDS = 1
 

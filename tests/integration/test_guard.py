@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from handlers import processes
-from handlers.commands import (
+from handlers.commands.running import (
     Command,
     Commands,
     Completed,
@@ -26,7 +26,7 @@ from handlers.commands import (
     LeaseEnded,
     child_environment,
 )
-from handlers.secret import Secret
+from handlers.commands.secret import Secret
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60
@@ -85,8 +85,12 @@ def children_of(pid: int) -> list[int]:
 
 
 def guard_of(handler_pid: int) -> int:
-    (pid,) = (pid for pid in children_of(handler_pid) if b"handlers.guard" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    (pid,) = (pid for pid in children_of(handler_pid) if is_guard(pid))
     return pid
+
+
+def is_guard(pid: int) -> bool:
+    return b"handlers.commands.guard" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def until(condition: Callable[[], bool]) -> None:

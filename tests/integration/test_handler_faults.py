@@ -13,10 +13,10 @@ import pytest_asyncio
 from contracts import names
 from contracts.protocol import MAX_LOSSES
 from contracts.records import JobRecord, Status, UnreadableRecord, decode_record
-from tests.gateways import helping_hand
-from tests.handlers import LEASE_SECONDS, House, open_house, start_handler
-from tests.proxy import Proxy, Publish, running_proxy
 from tests.simulator.effects import overlaps
+from tests.support.gateways import helping_hand
+from tests.support.handlers import LEASE_SECONDS, House, open_house, start_handler
+from tests.support.proxy import Proxy, Publish, running_proxy
 
 
 def read_record(publish: Publish) -> JobRecord | None:

@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 
 from contracts import names
-from tests.gateways import helping_hand
-from tests.handlers import FINISHED, LEASE_SECONDS, House, open_house, start_handler
-from tests.servers import LIMIT_SECONDS
 from tests.simulator.effects import overlaps
+from tests.support.gateways import helping_hand
+from tests.support.handlers import FINISHED, LEASE_SECONDS, House, open_house, start_handler
+from tests.support.servers import LIMIT_SECONDS
 
 
 @pytest_asyncio.fixture

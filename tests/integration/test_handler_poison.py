@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts import names
-from tests.gateways import Hand, helping_hand
-from tests.handlers import FINISHED, Handler, House, open_house
-from tests.servers import LIMIT_SECONDS, LOOPBACK
 from tests.simulator.effects import overlaps
+from tests.support.gateways import Hand, helping_hand
+from tests.support.handlers import FINISHED, Handler, House, open_house
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

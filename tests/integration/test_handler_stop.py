@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.handlers import Handler, House, open_house, start_handler
-from tests.servers import NatsServer, free_port
+from tests.support.handlers import Handler, House, open_house, start_handler
+from tests.support.servers import NatsServer, free_port
 
 GRACE_SECONDS = 6
 

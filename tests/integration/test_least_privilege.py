@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from contracts.records import Outcome
-from handlers.checking import Verdict, find, make_runner
-from handlers.rights import Right, needed_rights
+from handlers.preflight.checking import Verdict, find, make_runner
+from handlers.preflight.rights import Right, needed_rights
 from handlers.settings import read_environment
-from tests.clusters import open_cluster
-from tests.roles import FLAT, NARROW, USER, VARIANTS, Rights
 from tests.simulator import SimulatedEverest
-from tests.workflows import Bench, open_bench
+from tests.support.clusters import open_cluster
+from tests.support.roles import FLAT, NARROW, USER, VARIANTS, Rights
+from tests.support.workflows import Bench, open_bench
 
 ALL_NEW = [Outcome.CREATED, Outcome.CREATED, Outcome.APPLIED, Outcome.APPLIED]
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from handlers.rights import needed_rights
+from handlers.preflight.rights import needed_rights
 from tests.integration.test_manifest_schemas import MODULES, fetch_module
-from tests.manifests import BASES, MONITORING, OVERLAYS, Object, workloads
-from tests.servers import ROOT
+from tests.support.manifests import BASES, MONITORING, OVERLAYS, Object, workloads
+from tests.support.servers import ROOT
 
 kubernetes = pytest.importorskip("tests.kubernetes", reason="there is no real Kubernetes API for tests")
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]

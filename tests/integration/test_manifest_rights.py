@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.handlers import open_house, start_handler
-from tests.manifests import Object, render, workloads
-from tests.servers import LIMIT_SECONDS
+from tests.support.handlers import open_house, start_handler
+from tests.support.manifests import Object, render, workloads
+from tests.support.servers import LIMIT_SECONDS
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.manifests import EVERY, Object, render
+from tests.support.manifests import EVERY, Object, render
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ import pytest
 from contracts.protocol import ACK_WAIT_PART
 from contracts.settings import NatsSettings
 from handlers.jetstream import connect
-from tests.gateways import running_gateway
-from tests.manifests import find, workloads
-from tests.servers import LIMIT_SECONDS, LOOPBACK, NatsServer, free_port
+from tests.support.gateways import running_gateway
+from tests.support.manifests import find, workloads
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, NatsServer, free_port
 
 PASSWORDS = {role: f"p0{role}" for role in ("gateway", "handler", "provisioner")}
 LEASE_SECONDS = 60.0

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.handlers import open_house
-from tests.onboardings import enforce_rbac, onboard_many
+from tests.support.handlers import open_house
+from tests.support.onboardings import enforce_rbac, onboard_many
 
 
 @pytest.mark.parametrize("count", [8, pytest.param(100, marks=pytest.mark.slow)])

@@ -20,9 +20,9 @@ from contracts.settings import NatsSettings
 from gateway.jetstream import make_user_key
 from handlers.jetstream import JetStream
 from handlers.jetstream import connect as connect_handler
-from tests.gateways import Gateway, claimed_record, running_gateway, succeeded_record
-from tests.publishers import Publisher, make_publisher
-from tests.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
+from tests.support.gateways import Gateway, claimed_record, running_gateway, succeeded_record
+from tests.support.publishers import Publisher, make_publisher
+from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from contracts import names
-from tests.servers import LOOPBACK, ROOT, NatsServer, nats_server, write_configuration
+from tests.support.servers import LOOPBACK, ROOT, NatsServer, nats_server, write_configuration
 
 HOUR = 3600 * 10**9
 JOBS_BUCKET_STREAM = f"KV_{names.JOBS_BUCKET}"

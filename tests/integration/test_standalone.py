@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
 from tests.simulator import SimulatedEverest, simulated_everest
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
 
 KEY = "a-key-for-tests"
 

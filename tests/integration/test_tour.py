@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.handlers import open_house
+from tests.support.handlers import open_house
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 GIVEN = {"traceparent": TRACEPARENT, "X-Request-Id": "find-me"}

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.roles import FLAT, USER
 from tests.simulator import SimulatedEverest, simulated_everest
 from tests.simulator.kubeconfigs import write_kubeconfig
+from tests.support.roles import FLAT, USER
 from tests.transcripts import FILES, Answer, Transcript, comparable, meaning, read_transcripts
 
 # kubectl asks localhost:8080 when it has no kubeconfig, whoever listens there; the handler looks at the file before.

@@ -15,14 +15,14 @@ import pytest_asyncio
 from contracts.codes import CODES, Nature
 from contracts.names import credentials_secret_name
 from contracts.records import Outcome
-from handlers.accounts_file import proves
-from handlers.checking import make_runner
-from handlers.everestctl import Everestctl
-from handlers.outputs import show
-from handlers.secret import MASK, Secret
-from tests.clusters import open_cluster
+from handlers.bootstrap.accounts_file import proves
+from handlers.commands.outputs import show
+from handlers.commands.secret import MASK, Secret
+from handlers.preflight.checking import make_runner
+from handlers.tools.everestctl import Everestctl
 from tests.simulator import SimulatedEverest
-from tests.workflows import RBAC_IMPORT, Attempt, Bench, cut_at, open_bench
+from tests.support.clusters import open_cluster
+from tests.support.workflows import RBAC_IMPORT, Attempt, Bench, cut_at, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -3,7 +3,7 @@
 Standard library only and few imports, because it is started thousands of times. All state is in the Kubernetes API that
 the kubeconfig names: the accounts Secret, the namespace and its labels, Helm's release Secrets, subscriptions,
 `everest-rbac`. Where that API is the simulated one, it also says which faults are asked for and plays the hook Job; on a
-real API somebody else must play it (tests/kubernetes.py).
+real API somebody else must play it (tests/laboratory/kubernetes.py).
 """
 
 import json

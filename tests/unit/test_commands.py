@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from handlers.commands import Command, child_environment
-from handlers.guard import Leases
-from handlers.processes import ExecutableMissing, ExecutableUnusable, find_executable
-from handlers.secret import MASK, Secret, mask
+from handlers.commands.guard import Leases
+from handlers.commands.processes import ExecutableMissing, ExecutableUnusable, find_executable
+from handlers.commands.running import Command, child_environment
+from handlers.commands.secret import MASK, Secret, mask
 
 PASSWORD = "pa55 $word'"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cursors import Cursor, decode_cursor, encode_cursor
-from gateway.sequences import Interval
+from gateway.listing.cursors import Cursor, decode_cursor, encode_cursor
+from gateway.listing.sequences import Interval
 
 
 def begin(last_sequence: int) -> Cursor:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from contracts import names
-from gateway.declarations import compare_consumer, compare_stream, read_declarations
-from tests.servers import ROOT
+from gateway.commands.declarations import compare_consumer, compare_stream, read_declarations
+from tests.support.servers import ROOT
 
 DECLARED = read_declarations(replicas=1, ack_wait_seconds=30)
 STREAMS = {stream["name"]: stream for stream in DECLARED.streams}

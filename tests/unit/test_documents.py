@@ -18,8 +18,8 @@ from contracts.codes import CODES, Failure
 from contracts.documents import event_document, job_document, result_document
 from contracts.records import CommandRecord, CredentialsSecret, JobRecord, Outcome, StepRecord, queued_record
 from contracts.schemas import make_schema
-from gateway.documents import make_asyncapi, make_files, make_openapi
-from gateway.problems import Problem, problem_document
+from gateway.http.problems import Problem, problem_document
+from gateway.openapi.documents import make_asyncapi, make_files, make_openapi
 
 ROOT = Path(__file__).parents[2]
 NOW = "2026-01-31T12:00:00.000Z"
@@ -165,7 +165,7 @@ def test_every_reference_leads_somewhere() -> None:
 def test_every_route_is_described() -> None:
     """What the application serves and what the document tells are the same."""
     described = set(make_openapi()["paths"])
-    source = (ROOT / "gateway" / "app.py").read_text()
+    source = (ROOT / "gateway" / "http" / "app.py").read_text()
     served = {line.split('"')[1] for line in source.splitlines() if line.strip().startswith("Route(")}
     assert described == served
     assert names.JOB_ID_PATTERN in orjson.dumps(make_openapi()).decode().replace("\\\\", "\\")

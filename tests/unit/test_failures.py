@@ -5,8 +5,8 @@ import json
 import pytest
 
 from contracts.codes import CODES, Nature
-from handlers.commands import Completed
-from handlers.failures import TABLE, classify, explain, find_reason
+from handlers.commands.running import Completed
+from handlers.tools.failures import TABLE, classify, explain, find_reason
 from tests.transcripts import FILES, Transcript, read_transcripts
 
 DEPRECATED = "Flag --operator.xtradb-cluster has been deprecated, please use --operator.mysql instead\n"

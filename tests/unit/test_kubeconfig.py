@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.kubeconfig import check_kubeconfig, current_context, is_simulated
+from handlers.tools.kubeconfig import check_kubeconfig, current_context, is_simulated
 from tests.simulator.kubeconfigs import write_kubeconfig
 
 USABLE = "apiVersion: v1\nkind: Config\ncurrent-context: prod\ncontexts:\n- name: prod\n"

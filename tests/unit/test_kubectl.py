@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from handlers.commands import Command, Completed
-from handlers.kubectl import AlreadyExists, Changed, Kubectl
+from handlers.commands.running import Command, Completed
+from handlers.commands.secret import Secret
 from handlers.results import StepFailed
-from handlers.secret import Secret
+from handlers.tools.kubectl import AlreadyExists, Changed, Kubectl
 
 
 def kubectl(

@@ -10,7 +10,7 @@ from contracts.protocol import MARGIN_PART
 from contracts.records import JobRecord, decode_record, queued_record
 from handlers.clock import monotonic
 from handlers.jetstream import Conflict, Entry, Unanswered
-from handlers.lease import Lease, LeaseLost
+from handlers.jobs.lease import Lease, LeaseLost
 
 LEASE_SECONDS = 1.2
 NOW = "2026-01-31T12:00:00.000Z"

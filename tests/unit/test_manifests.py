@@ -13,15 +13,15 @@ import yaml
 from contracts import names
 from contracts.requests import BootstrapRequest
 from contracts.settings import NatsSettings, read_settings
-from gateway.processes import find_program
+from gateway.commands.processes import find_program
 from gateway.settings import GatewaySettings, ProvisionSettings
-from handlers.kubeconfig import check_kubeconfig
-from handlers.ownership import OWNER, Namespace, check_owner
+from handlers.bootstrap.ownership import OWNER, Namespace, check_owner
+from handlers.preflight.rights import Right, needed_rights
 from handlers.results import StepFailed
-from handlers.rights import Right, needed_rights
 from handlers.settings import HandlerSettings, read_environment
-from tests.manifests import BASES, EVERY, OVERLAYS, Object, Workload, find, mebibytes, render, workloads
-from tests.servers import ROOT
+from handlers.tools.kubeconfig import check_kubeconfig
+from tests.support.manifests import BASES, EVERY, OVERLAYS, Object, Workload, find, mebibytes, render, workloads
+from tests.support.servers import ROOT
 
 WORKLOADS = [(folder, workload) for folder in (*BASES, *OVERLAYS) for workload in workloads(folder)]
 IDS = [f"{folder}-{workload.name}" for folder, workload in WORKLOADS]

@@ -1,8 +1,8 @@
 """What is kept in memory is true, or not served."""
 
 from contracts.records import queued_record
-from gateway.memory import ENTRY_SECONDS, MAX_ENTRIES, Memory
-from gateway.snapshots import Snapshot
+from gateway.jobs.job_cache import ENTRY_SECONDS, MAX_ENTRIES, Memory
+from gateway.jobs.snapshots import Snapshot
 
 NOW = "2026-01-31T12:00:00.000Z"
 

@@ -16,11 +16,11 @@ import yaml
 from contracts.codes import CODES
 from contracts.settings import NatsSettings
 from gateway.jetstream import Connection
-from gateway.listeners import Listeners
+from gateway.jobs.listeners import Listeners
 from gateway.metrics import Metrics
 from handlers.metrics import PrometheusMetrics
-from tests.manifests import MONITORING, find, render
-from tests.servers import ROOT
+from tests.support.manifests import MONITORING, find, render
+from tests.support.servers import ROOT
 
 PREFIX = "everest_bootstrap_"
 # Prometheus adds them to what it scrapes, or makes them of a histogram.

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.outputs import clean, shorten, show, tail
-from handlers.secret import MASK, Secret
+from handlers.commands.outputs import clean, shorten, show, tail
+from handlers.commands.secret import MASK, Secret
 
 # What everestctl v1.10 writes without a terminal: spinner frames of three rows, the cursor moved up before each.
 HIDE = "\x1b[?25l\x1b[?2004h"

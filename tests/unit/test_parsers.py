@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.parsers import parse_accounts, parse_namespaces, parse_table
+from handlers.tools.parsers import parse_accounts, parse_namespaces, parse_table
 
 # As everestctl prints them, blanks at the ends included.
 THREE = (

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.policy import ADMIN_RULE, InvalidPolicy, check_rules, find_odd_actions, merge, parse_rules, read_wanted
+from handlers.rbac.policy import (
+    ADMIN_RULE,
+    InvalidPolicy,
+    check_rules,
+    find_odd_actions,
+    merge,
+    parse_rules,
+    read_wanted,
+)
 
 ALICE = """\
 p, role:alice, namespaces, read, alice

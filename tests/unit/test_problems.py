@@ -5,7 +5,7 @@ import pytest
 
 from contracts.codes import CODES, Failure, Nature
 from contracts.requests import InvalidRequest, read_request
-from gateway.problems import Problem, errors_table, failed_query, invalid_request, problem_document
+from gateway.http.problems import Problem, errors_table, failed_query, invalid_request, problem_document
 
 
 @pytest.mark.parametrize("code", [code.name for code in CODES.values() if code.status])

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.records import CommandRecord, JobRecord, Status, StepRecord
-from handlers.commands import Command, Completed
-from handlers.failures import explain
-from handlers.outputs import show
-from handlers.secret import Secret
+from handlers.commands.outputs import show
+from handlers.commands.running import Command, Completed
+from handlers.commands.secret import Secret
+from handlers.tools.failures import explain
 
 # As they are generated (account.py), and longer than anything that a text holds by chance.
 passwords = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", min_size=16, max_size=40)

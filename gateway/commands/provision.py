@@ -1,0 +1,137 @@
+"""`python -m gateway provision`: makes the streams, consumers and buckets that `nats/declarations.json` declares.
+
+Idempotent. What can grow without loss is changed; a difference that could lose data is refused, and then nothing at all
+is changed. Nobody else creates anything: a service that did would start a second, empty queue after a storage fault.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.protocol import ACK_WAIT_PART
+from contracts.settings import InvalidSettings, NatsSettings
+from gateway.commands.declarations import Consumer, Declarations, compare_consumer, compare_stream, read_declarations
+from gateway.jetstream import JetStream, ManagementRefused, Unanswered, connect
+from gateway.settings import ProvisionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing to do: an API operation, its request, and how to tell of it."""
+
+    operation: str
+    request: Mapping[str, Any]
+    told: str
+
+
+class WouldLoseData(Exception):
+    """What is there differs from the declarations in a way that only a person may change."""
+
+    def __init__(self, differences: list[str]) -> None:
+        super().__init__("; ".join(differences))
+        self.differences = differences
+
+
+def provision(nats: NatsSettings, settings: ProvisionSettings) -> int:
+    """Runs the command and gives its exit code."""
+    try:
+        return asyncio.run(_provision(nats, settings))
+    except WouldLoseData as error:
+        reasons = "\n".join(f"  {difference}" for difference in error.differences)
+        print(f"refused, nothing was changed: this could lose data\n{reasons}", file=sys.stderr)
+        print(
+            "hint: change a stream by hand (nats stream edit) or move its messages to a new one; "
+            "a consumer holds no messages, remove it (nats consumer rm) and run this again",
+            file=sys.stderr,
+        )
+    except ManagementRefused as error:
+        print(f"refused by the server: {error}", file=sys.stderr)
+        print(f"hint: {_hint(str(error))}", file=sys.stderr)
+    except (Unanswered, InvalidSettings) as error:
+        print(f"NATS cannot be used: {error}", file=sys.stderr)
+        print(f"hint: {_hint(str(error))}", file=sys.stderr)
+    return 1
+
+
+async def _provision(nats: NatsSettings, settings: ProvisionSettings) -> int:
+    declarations = read_declarations(
+        replicas=settings.nats_replicas, ack_wait_seconds=settings.lease_seconds * ACK_WAIT_PART
+    )
+    jetstream = await connect(nats, "provision", role="provisioner")
+    try:
+        changes = await plan(jetstream, declarations)
+        for change in changes:
+            await jetstream.manage(change.operation, dict(change.request))
+            print(change.told, flush=True)
+        print("everything is as declared" if not changes else f"{len(changes)} changes made")
+    except Unanswered as error:
+        # A missing permission shows as a request that nobody answers, and beside it as an error of the connection.
+        raise Unanswered(f"{error} {jetstream.history.last_error}".rstrip()) from error
+    finally:
+        await jetstream.close()
+    return 0
+
+
+async def plan(jetstream: JetStream, declarations: Declarations) -> list[Change]:
+    """What is to be done, in order. Raises WouldLoseData, ManagementRefused, Unanswered."""
+    changes: list[Change] = []
+    refused: list[str] = []
+    for stream in declarations.streams:
+        present = await jetstream.read_management(f"STREAM.INFO.{stream['name']}")
+        changes += _plan_stream(stream, present, refused)
+    for consumer in declarations.consumers:
+        present = await jetstream.read_management(f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
+        changes += _plan_consumer(consumer, present, refused)
+    if refused:
+        raise WouldLoseData(refused)
+    return changes
+
+
+def _plan_stream(wanted: Mapping[str, Any], present: Mapping[str, Any] | None, refused: list[str]) -> list[Change]:
+    name = wanted["name"]
+    if present is None:
+        return [Change(f"STREAM.CREATE.{name}", wanted, f"created stream {name}")]
+    drift = compare_stream(present["config"], wanted)
+    refused += [f"stream {name}: {difference}" for difference in drift.refused]
+    if not drift.changed:
+        return []
+    told = f"updated stream {name}: {', '.join(drift.changed)}"
+    return [Change(f"STREAM.UPDATE.{name}", drift.config, told)]
+
+
+def _plan_consumer(wanted: Consumer, present: Mapping[str, Any] | None, refused: list[str]) -> list[Change]:
+    where = f"consumer {wanted.name} of {wanted.stream}"
+    operation = f"CONSUMER.DURABLE.CREATE.{wanted.stream}.{wanted.name}"
+    if present is None:
+        return [Change(operation, _consumer_request(wanted, wanted.config), f"created {where}")]
+    drift = compare_consumer(present["config"], wanted.config)
+    refused += [f"{where}: {difference}" for difference in drift.refused]
+    if not drift.changed:
+        return []
+    return [Change(operation, _consumer_request(wanted, drift.config), f"updated {where}: {', '.join(drift.changed)}")]
+
+
+def _consumer_request(consumer: Consumer, config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"stream_name": consumer.stream, "config": dict(config)}
+
+
+def _hint(reason: str) -> str:
+    """What to do about a refusal, by the server's own words."""
+    reason = reason.lower()
+    for words, hint in _HINTS:
+        if any(word in reason for word in words):
+            return hint
+    return "see the log of nats-server"
+
+
+_HINTS = (
+    (("authorization",), "check NATS_USER and NATS_PASSWORD, or the file of NATS_NKEY_FILE or NATS_CREDS_FILE"),
+    (("permissions violation",), "this command needs the role provisioner of nats/permissions.conf"),
+    (("replicas", "peers"), "NATS_REPLICAS needs as many nodes in the cluster, and all of them up"),
+    (("storage", "resources", "limit"), "raise max_file_store of the server, or the limits of the account"),
+    (("not enabled", "noresponders"), "start nats-server with a configuration of nats/: JetStream is not enabled"),
+    (("ssl", "certificate", "tls"), "check NATS_TLS_CA, and that the server's certificate names the host of NATS_URL"),
+    (("no server", "disconnected", "timeout"), "check NATS_URL, and that nats-server runs"),
+)

@@ -1,0 +1,171 @@
+"""`python -m gateway standalone`: a NATS server with a data folder, the gateway and handlers, on one machine.
+
+A handler that dies is started again; the end of NATS or of the gateway ends all; SIGTERM ends all in order.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+
+from gateway.commands.processes import Child, ProgramMissing, find_program, start
+from gateway.settings import StandaloneEnvironment, StandaloneSettings
+
+_SERVER_CONFIGURATION = Path(__file__).resolve().parents[2] / "nats" / "server.conf"
+_NATS_READY_SECONDS = 60
+_RESTART_PAUSES = (0.5, 1, 2, 5, 10)
+_SOUND_SECONDS = 60  # a handler that lived so long was well: its death is a first one
+_STOP_MARGIN_SECONDS = 15
+_LOOPBACK = "127.0.0.1"
+
+
+class CannotStart(Exception):
+    """Something outside is in the way; the message says what to do."""
+
+
+def stand_alone(environment: StandaloneEnvironment, handlers: int) -> int:
+    """Runs until it is told to stop (0), or until NATS or the gateway ends by itself (1)."""
+    try:
+        return asyncio.run(_Standalone(environment, handlers).run())
+    except (CannotStart, ProgramMissing) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+class _Standalone:
+    def __init__(self, environment: StandaloneEnvironment, handlers: int) -> None:
+        self._settings = environment.settings
+        self._handlers = handlers
+        self._stopping = asyncio.Event()
+        self._exit_code = 0
+        # How another NATS is reached must not reach the one that is started here.
+        variables = {name: value for name, value in environment.variables.items() if not name.startswith("NATS_")}
+        self._variables = {
+            **variables,
+            "NATS_URL": f"nats://{_LOOPBACK}:{self._settings.nats_port}",
+            "NATS_LISTEN": f"{_LOOPBACK}:{self._settings.nats_port}",
+            "NATS_MONITOR": f"{_LOOPBACK}:-1",  # any free port: two on one machine never meet
+            "NATS_STORE_DIR": str(_make_store(self._settings)),
+        }
+
+    async def run(self) -> int:
+        _check_ports(self._settings)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        argv = [find_program("nats-server"), "-c", str(_SERVER_CONFIGURATION)]
+        lock = _lock_store(self._settings)
+        # The server holds the lock too: a store is free again only when nobody writes to it any more.
+        nats = await start("nats-server", argv, self._variables, handed=(lock,))
+        os.close(lock)
+        try:
+            await self._run_beside(nats)
+        finally:
+            await nats.stop(_STOP_MARGIN_SECONDS)
+        return self._exit_code
+
+    async def _run_beside(self, nats: Child) -> None:
+        async with _watching(self._end_with, nats):
+            await _wait_for_port(self._settings.nats_port, self._stopping)
+            if self._stopping.is_set() or not await self._provision():
+                return
+            gateway = await start("gateway", [sys.executable, "-m", "gateway"], self._variables)
+            try:
+                async with _watching(self._end_with, gateway), asyncio.TaskGroup() as group:
+                    for _ in range(self._handlers):
+                        group.create_task(self._keep_handler())
+                    await self._stopping.wait()
+            finally:
+                await gateway.stop(_STOP_MARGIN_SECONDS)
+
+    async def _provision(self) -> bool:
+        command = await start("provision", [sys.executable, "-m", "gateway", "provision"], self._variables)
+        self._exit_code = await command.wait()
+        return self._exit_code == 0
+
+    async def _keep_handler(self) -> None:
+        """A handler, started again when it dies, until all is told to stop."""
+        deaths = 0
+        while not self._stopping.is_set():
+            started_at = time.monotonic()
+            handler = await start("handler", [sys.executable, "-m", "handlers"], self._variables)
+            ended = asyncio.create_task(handler.wait())
+            stopped = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                await handler.stop(self._settings.shutdown_grace + _STOP_MARGIN_SECONDS)
+                return
+            stopped.cancel()
+            if time.monotonic() - started_at > _SOUND_SECONDS:
+                deaths = 0
+            pause = _RESTART_PAUSES[min(deaths, len(_RESTART_PAUSES) - 1)]
+            deaths += 1
+            print(f"a handler ended with {ended.result()}; the next starts in {pause} s", file=sys.stderr)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def _end_with(self, child: Child) -> None:
+        code = await child.wait()
+        if not self._stopping.is_set():
+            print(f"{child.name} ended with {code}; everything is stopped", file=sys.stderr)
+            self._exit_code = 1
+            self._stopping.set()
+
+
+@contextlib.asynccontextmanager
+async def _watching(watch: Callable[[Child], Coroutine[None, None, None]], child: Child) -> AsyncIterator[None]:
+    task = asyncio.create_task(watch(child))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _make_store(settings: StandaloneSettings) -> Path:
+    store = Path(settings.data_dir).resolve() / "nats"
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(f"DATA_DIR cannot be used: {error}") from None
+    return store
+
+
+def _lock_store(settings: StandaloneSettings) -> int:
+    """The descriptor of a lock: nats-server itself would let two servers write to one store."""
+    lock = os.open(Path(settings.data_dir) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise CannotStart(f"DATA_DIR {settings.data_dir} is in use by another standalone; set another") from None
+    return lock
+
+
+def _check_ports(settings: StandaloneSettings) -> None:
+    for name, host, port in (("NATS_PORT", _LOOPBACK, settings.nats_port), ("PORT", settings.host, settings.port)):
+        try:
+            socket.create_server((host, port)).close()
+        except OSError as error:
+            raise CannotStart(
+                f"port {port} cannot be listened on ({os.strerror(error.errno or 0)}); set {name} to another"
+            ) from None
+
+
+async def _wait_for_port(port: int, stopping: asyncio.Event) -> None:
+    for _ in range(_NATS_READY_SECONDS * 20):
+        if stopping.is_set():
+            return
+        try:
+            _, writer = await asyncio.open_connection(_LOOPBACK, port)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+    raise CannotStart(f"nats-server does not listen on port {port}; see its log above")

@@ -1,0 +1,1 @@
+"""What speaks HTTP: routes, layers around them, and problem documents."""

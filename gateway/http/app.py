@@ -1,0 +1,98 @@
+"""The application: its routes and its layers, as lists."""
+
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from gateway.http.authentication import Authentication
+from gateway.http.docs import make_documentation_routes
+from gateway.http.health import Health
+from gateway.http.interventions import InterventionRoutes
+from gateway.http.job_events import EventRoutes
+from gateway.http.job_list import ListingRoutes
+from gateway.http.jobs import JobRoutes
+from gateway.http.polling import Polling
+from gateway.http.problems import Problem, answer_fault, answer_http_exception, answer_problem
+from gateway.http.queries import QueryRoutes
+from gateway.http.request_log import Access
+from gateway.jobs.job_cache import Memory
+from gateway.keys import Keys
+from gateway.logs import AccessLog
+from gateway.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the application is made of."""
+
+    jobs: JobRoutes
+    listing: ListingRoutes
+    interventions: InterventionRoutes
+    events: EventRoutes
+    queries: QueryRoutes
+    health: Health
+    metrics: Metrics
+    keys: Keys
+    memory: Memory
+    access_log: AccessLog
+    rate_limit: str | None
+
+
+def make_app(parts: Parts) -> ASGIApp:
+    """Raises InvalidSettings for a rate that cannot be read."""
+    app: ASGIApp = _make_routes(parts)
+    for layer in reversed(_make_layers(parts)):
+        app = layer.cls(app, *layer.args, **layer.kwargs)
+    return app
+
+
+def _make_routes(parts: Parts) -> Starlette:
+    jobs, interventions, queries, health = parts.jobs, parts.interventions, parts.queries, parts.health
+    app = Starlette(
+        routes=[
+            Route("/jobs/{job_id}", jobs.read_status),
+            Route("/jobs/{job_id}/result", jobs.read_result),
+            Route("/jobs/{job_id}/events", parts.events.follow),
+            Route("/jobs/{job_id}/cancel", interventions.cancel, methods=["POST"]),
+            Route("/jobs/{job_id}/retry", interventions.retry, methods=["POST"]),
+            Route("/jobs", parts.listing.list_jobs),
+            Route("/bootstrap/users", jobs.submit_bootstrap, methods=["POST"]),
+            Route("/accounts/list", queries.list_accounts),
+            Route("/namespaces/list", queries.list_namespaces),
+            Route("/tenants/{username}", queries.read_tenant),
+            Route("/healthz", health.answer_alive),
+            Route("/readyz", health.answer_ready),
+            Route("/metrics", parts.metrics.answer),
+            *make_documentation_routes(),
+        ],
+        exception_handlers={
+            Problem: answer_problem,
+            HTTPException: answer_http_exception,
+            Exception: answer_fault,  # and raised on, to be logged by the outermost layer
+        },
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _make_layers(parts: Parts) -> list[Middleware]:
+    """The outermost first. Around the application rather than in it: what is answered here never enters it."""
+    return [
+        Middleware(Access, observe=parts.metrics.observe_request, log=parts.access_log.write),
+        Middleware(Authentication, keys=parts.keys, count_wrong_key=parts.metrics.count_wrong_key),
+        *_make_rate_limit(parts.rate_limit),
+        Middleware(Polling, memory=parts.memory),
+    ]
+
+
+def _make_rate_limit(text: str | None) -> list[Middleware]:
+    """Raises InvalidSettings."""
+    if text is None:
+        return []
+    from gateway.http.rate_limit import RateLimit, read_rate  # a library that most gateways need not load
+
+    return [Middleware(RateLimit, rate=read_rate(text))]

@@ -1,0 +1,58 @@
+"""Nobody gets further without a key: unknown routes and unknown jobs included."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.http.problems import Problem, problem_response
+from gateway.http.request_log import find_header
+from gateway.keys import Keys
+
+logger = logging.getLogger(__name__)
+
+PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
+PUBLIC_PREFIXES = ("/docs/", "/pages/")
+
+WRONG_KEY_SECONDS = 0.25
+# Beyond this many at a time the answer comes at once: whoever guesses must not fill the memory with sleepers.
+_MAX_SLOWED = 1000
+
+
+class Authentication:
+    """Pure ASGI. A missing key is refused at once, a wrong one slowly; `count_wrong_key` is told of each."""
+
+    def __init__(self, app: ASGIApp, keys: Keys, count_wrong_key: Callable[[], None]) -> None:
+        self._app = app
+        self._keys = keys
+        self._count_wrong_key = count_wrong_key
+        self._slowed = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES):
+            await self._app(scope, receive, send)
+            return
+        given = find_header(scope, b"x-admin-key")
+        caller = self._keys.find_caller(given) if given else None
+        if caller is not None:
+            scope["state"]["caller"] = caller
+            await self._app(scope, receive, send)
+            return
+        if given:
+            await self._slow_down()
+        detail = "The key in X-Admin-Key is not valid." if given else "The header X-Admin-Key is missing."
+        problem = Problem("unauthorized", detail, headers={"WWW-Authenticate": "X-Admin-Key"})
+        await problem_response(problem)(scope, receive, send)
+
+    async def _slow_down(self) -> None:
+        self._count_wrong_key()
+        logger.warning("key.wrong", extra={"slowed": self._slowed})
+        if self._slowed >= _MAX_SLOWED:
+            return
+        self._slowed += 1
+        try:
+            await asyncio.sleep(WRONG_KEY_SECONDS)
+        finally:
+            self._slowed -= 1

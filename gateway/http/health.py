@@ -1,0 +1,60 @@
+"""Liveness says that the process answers; readiness that it can take jobs and read them."""
+
+import asyncio
+from collections.abc import Callable
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from contracts import names
+from gateway.http.jobs import json_response
+from gateway.jetstream import JetStream, NotProvisioned, Unanswered
+
+STREAMS = (names.JOBS_STREAM, names.QUERIES_STREAM, f"KV_{names.JOBS_BUCKET}", f"KV_{names.CANCELS_BUCKET}")
+NEARLY_FULL = 0.95
+_KNOWN_SECONDS = 1.0
+
+
+class Health:
+    """Readiness is looked up at most once a second, however many probes ask. `clock` counts seconds."""
+
+    def __init__(self, jetstream: JetStream, clock: Callable[[], float]) -> None:
+        self._jetstream = jetstream
+        self._clock = clock
+        self._problems: list[str] = []
+        self._looked_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def answer_alive(self, request: Request) -> Response:
+        """GET /healthz."""
+        return json_response(b'{"status":"ok"}')
+
+    async def answer_ready(self, request: Request) -> Response:
+        """GET /readyz."""
+        async with self._lock:
+            if self._clock() - self._looked_at > _KNOWN_SECONDS:
+                self._problems = await self._find_problems()
+                self._looked_at = self._clock()
+        if not self._problems:
+            return json_response(b'{"status":"ready"}')
+        body = orjson.dumps({"status": "not ready", "problems": self._problems})
+        return json_response(body, 503, {"Retry-After": "2"})
+
+    async def _find_problems(self) -> list[str]:
+        if not self._jetstream.is_connected:
+            reason = self._jetstream.history.last_error
+            return [f"NATS is not connected{f': {reason}' if reason else ''}; check NATS_URL and the server"]
+        problems = await asyncio.gather(*map(self._look_at, STREAMS))
+        return [problem for problem in problems if problem]
+
+    async def _look_at(self, stream: str) -> str | None:
+        try:
+            state = await self._jetstream.read_stream_state(stream)
+        except NotProvisioned:
+            return f"{stream} is missing; run python -m gateway provision"
+        except Unanswered as error:
+            return f"{stream} does not answer: {error}"
+        if 0 < state.max_bytes <= state.size_bytes / NEARLY_FULL:
+            return f"{stream} is nearly full: {state.size_bytes} of {state.max_bytes} bytes"
+        return None

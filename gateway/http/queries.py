@@ -1,0 +1,97 @@
+"""The routes of queries: accounts, namespaces, and the details of one tenant."""
+
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from contracts import names
+from contracts.records import JobRecord, UnreadableRecord
+from contracts.requests import (
+    AccountsListQuery,
+    InvalidRequest,
+    NamespacesListQuery,
+    TenantQuery,
+    read_request,
+)
+from contracts.requests import Request as JobRequest
+from gateway.http.jobs import json_response, read_origin
+from gateway.http.problems import Problem, invalid_request
+from gateway.jetstream import JetStream, Unanswered
+from gateway.jobs.queries import Queries
+from gateway.jobs.reading import Reader
+from gateway.jobs.submission import unavailable
+
+
+class QueryRoutes:
+    def __init__(self, queries: Queries, jetstream: JetStream, reader: Reader) -> None:
+        self._queries = queries
+        self._jetstream = jetstream
+        self._reader = reader
+
+    async def list_accounts(self, request: Request) -> Response:
+        """GET /accounts/list."""
+        return await self._answer(request, "accounts-list", AccountsListQuery())
+
+    async def list_namespaces(self, request: Request) -> Response:
+        """GET /namespaces/list."""
+        return await self._answer(request, "namespaces-list", NamespacesListQuery())
+
+    async def read_tenant(self, request: Request) -> Response:
+        """GET /tenants/{username}."""
+        username = request.path_params["username"]
+        _check_username(username)
+        query = tenant_query(username, await self._find_last_job(username))
+        return await self._answer(request, "tenant", query, about=username)
+
+    async def _answer(self, request: Request, kind: str, query: JobRequest, about: str = "") -> Response:
+        record = await self._queries.ask(kind, query, read_origin(request), about)
+        return json_response(orjson.dumps(_query_document(record)))
+
+    async def _find_last_job(self, username: str) -> JobRecord | None:
+        """The last job that worked for the user, while its record is kept. Raises Problem."""
+        try:
+            holder = await self._jetstream.read_key(names.TENANTS_BUCKET, username)
+            if holder is None:
+                return None
+            snapshot = await self._reader.read_record(holder.body.decode(errors="replace"))
+        except Unanswered:
+            raise unavailable() from None
+        except UnreadableRecord:
+            return None
+        return snapshot.record if snapshot else None
+
+
+def tenant_query(username: str, last: JobRecord | None) -> TenantQuery:
+    """What a handler compares with the cluster: where the tenant lives, and what its last finished job asked for."""
+    if last is None:
+        return TenantQuery(username)
+    asked = last.inputs or last.request or {}
+    finished = {
+        "job_id": last.job_id,
+        "status": last.status.value,
+        "finished_at": last.finished_at,
+        "inputs": last.inputs,
+        "rbac_applied": (step := last.step("apply_rbac_policy")) is not None and bool(step.rbac_applied),
+    }
+    return TenantQuery(username, asked.get("namespace", ""), finished if last.is_finished and last.inputs else None)
+
+
+def _check_username(username: str) -> None:
+    """Raises Problem."""
+    try:
+        read_request("tenant", orjson.dumps({"username": username}))
+    except InvalidRequest as error:
+        raise invalid_request(error) from None
+    except (TypeError, orjson.JSONEncodeError):
+        raise Problem("bad_parameter", "The username is no text.") from None
+
+
+def _query_document(record: JobRecord) -> dict[str, Any]:
+    document: dict[str, Any] = {"data": record.data}
+    if record.warnings:
+        document["warnings"] = list(record.warnings)
+    if record.simulated:
+        document["simulated"] = True
+    return document

@@ -1,0 +1,102 @@
+"""The outermost layer: a request id for every request, one log line for every answer, no exception unanswered."""
+
+import logging
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contracts.logs import bind
+from gateway.http.problems import Problem, problem_response
+
+logger = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+Observe = Callable[[str, str, int, float], None]
+
+
+class Access:
+    """Pure ASGI. `observe` is told method, route, status and seconds of each answer, `log` the fields of its line."""
+
+    def __init__(self, app: ASGIApp, observe: Observe, log: Callable[[dict[str, Any]], None]) -> None:
+        self._app = app
+        self._observe = observe
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_at = time.perf_counter()
+        request_id = _read_request_id(scope)
+        scope["state"] = {"request_id": request_id}
+        bind(request_id=request_id)
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            logger.exception("request.failed")
+            if not status:
+                await problem_response(Problem("internal_error"))(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - started_at
+            self._observe(scope["method"], route_of(scope), status, seconds)
+            self._log(_describe(scope, status, seconds))
+
+
+def route_of(scope: Scope) -> str:
+    """The route's pattern, which does not grow with the jobs as the path does."""
+    route = scope.get("route")
+    return route.path if route is not None else "-"
+
+
+def _describe(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
+    """Never the key, the query or the body."""
+    state = scope["state"]
+    fields: dict[str, Any] = {
+        "request_id": state["request_id"],
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "duration_seconds": round(seconds, 6),
+    }
+    if caller := state.get("caller"):
+        fields["caller"] = caller
+    if traceparent := read_traceparent(scope):
+        fields["traceparent"] = traceparent
+    if job_id := state.get("job_id") or scope.get("path_params", {}).get("job_id"):
+        fields["job_id"] = job_id
+    return fields
+
+
+def find_header(scope: Scope, name: bytes) -> bytes | None:
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
+
+
+def _read_request_id(scope: Scope) -> str:
+    given = find_header(scope, b"x-request-id")
+    if given and _REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return f"{random.getrandbits(128):032x}"  # tells requests apart, and is no secret
+
+
+def read_traceparent(scope: Scope) -> str | None:
+    """The caller's W3C trace context, when it is a legal one."""
+    given = find_header(scope, b"traceparent")
+    return given.decode() if given and _TRACEPARENT.fullmatch(given) else None

@@ -1,0 +1,213 @@
+"""`python -m gateway`: wires the parts, serves HTTP until it is told to stop."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Generator
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from contracts.logs import moment
+from contracts.settings import InvalidSettings
+from gateway.http.app import Parts, make_app
+from gateway.http.health import Health
+from gateway.http.interventions import InterventionRoutes
+from gateway.http.job_events import EventRoutes
+from gateway.http.job_list import ListingRoutes
+from gateway.http.jobs import JobRoutes
+from gateway.http.queries import QueryRoutes
+from gateway.jetstream import Connection
+from gateway.jobs.census import Census
+from gateway.jobs.interventions import Interventions
+from gateway.jobs.listeners import Listeners
+from gateway.jobs.queries import Queries
+from gateway.jobs.reading import Reader
+from gateway.jobs.reconciler import Reconciler
+from gateway.jobs.status_responder import Responder
+from gateway.jobs.submission import Submission
+from gateway.jobs.waiting import Waiting
+from gateway.jobs.watch import Watch
+from gateway.jobs.writing import Writer
+from gateway.keys import Keys, today_utc
+from gateway.listing.jobs import Listing
+from gateway.logs import AccessLog, configure_logs
+from gateway.metrics import Metrics
+from gateway.settings import WELL_KNOWN_KEY, Environment
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 10  # for the requests in flight
+_KEYS_LOOK_SECONDS = 1.0
+
+
+def serve(environment: Environment) -> int:
+    """Serves until SIGTERM or SIGINT (0), or until NATS closes the connection for good (1)."""
+    access_log = configure_logs(environment.settings.log_level)
+    try:
+        listener = _listen(environment.settings.host, environment.settings.port)
+    except OSError as error:
+        reason = f"port {environment.settings.port} cannot be listened on: {error.strerror}; set PORT to another"
+        print(reason, file=sys.stderr)
+        return 1
+    if environment.admin_key == WELL_KNOWN_KEY:
+        logger.warning(
+            "key.well_known",
+            extra={"hint": f"ADMIN_API_KEY is {WELL_KNOWN_KEY!r}, which everybody knows: set one of your own"},
+        )
+    try:
+        keys = Keys(environment.admin_key, environment.keys_file, today_utc)
+        connection = Connection(environment.nats, f"gateway-{socket.gethostname()}")
+        gateway = _Gateway(environment, keys, connection, access_log)
+    except InvalidSettings as error:
+        listener.close()
+        print("\n".join(error.problems), file=sys.stderr)
+        return 1
+    # What was loaded by now stays; requests leave little garbage that only a collection finds.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(gateway.run(listener))
+
+
+def utc_now() -> str:
+    return moment(time.time())
+
+
+class _Gateway:
+    """The parts, and the tasks that keep them going."""
+
+    def __init__(self, environment: Environment, keys: Keys, connection: Connection, access_log: AccessLog) -> None:
+        """Raises InvalidSettings."""
+        settings, clock = environment.settings, time.monotonic
+        self._keys = keys
+        self._connection = connection
+        self._jetstream = jetstream = connection.jetstream
+        self._listeners = listeners = Listeners()
+        metrics = Metrics(jetstream, listeners)
+        self._watch = Watch(jetstream, listeners, clock, metrics.observe_change)
+        reader = Reader(jetstream, self._watch.memory)
+        writer = Writer(jetstream, self._watch.memory, settings.job_retention)
+        submission = Submission(jetstream, reader, clock)
+        waiting = Waiting(reader, listeners, clock)
+        self._census = Census(jetstream, clock)
+        self._reconciler = Reconciler(
+            jetstream,
+            self._census,
+            reader,
+            writer,
+            submission,
+            clock=clock,
+            now=utc_now,
+            count=metrics.count_finding,
+        )
+        self._responder = Responder(jetstream, reader)
+        jobs = JobRoutes(submission, waiting)
+        self._server = _Server(
+            make_app(
+                Parts(
+                    jobs=jobs,
+                    listing=ListingRoutes(Listing(jetstream, reader)),
+                    interventions=InterventionRoutes(
+                        Interventions(jetstream, reader, writer, submission, utc_now), jobs
+                    ),
+                    events=EventRoutes(jobs, reader, listeners),
+                    queries=QueryRoutes(Queries(submission, waiting, settings.query_timeout), jetstream, reader),
+                    health=Health(jetstream, clock),
+                    metrics=metrics,
+                    keys=keys,
+                    memory=self._watch.memory,
+                    access_log=access_log,
+                    rate_limit=settings.rate_limit,
+                )
+            )
+        )
+        self._has_failed = False
+
+    async def run(self, listener: socket.socket) -> int:
+        """Serves until it is stopped; gives the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        tasks = [
+            asyncio.create_task(self._use_nats(), name="nats"),
+            asyncio.create_task(self._watch_keys(), name="keys"),
+            asyncio.create_task(self._watch_connection(), name="connection"),
+        ]
+        for task in tasks:
+            task.add_done_callback(self._note_end)
+        logger.info("gateway.started", extra={"port": listener.getsockname()[1]})
+        try:
+            await self._server.serve(sockets=[listener])
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._jetstream.close()
+        logger.info("gateway.stopped")
+        return 1 if self._has_failed else 0
+
+    async def _use_nats(self) -> None:
+        await self._connection.open()
+        await self._responder.start()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch.run())
+            group.create_task(self._census.run())
+            group.create_task(self._reconciler.run())
+
+    async def _watch_keys(self) -> None:
+        while True:
+            await asyncio.sleep(_KEYS_LOOK_SECONDS)
+            self._keys.reload()
+
+    async def _watch_connection(self) -> None:
+        await self._jetstream.history.closed.wait()
+        raise ConnectionError("NATS closed the connection for good; the gateway ends, so that it is started again")
+
+    def _stop(self) -> None:
+        logger.info("gateway.stopping", extra={"next": "what is in flight is answered first"})
+        self._listeners.stop()
+        self._server.should_exit = True
+
+    def _note_end(self, task: "asyncio.Task[None]") -> None:
+        """A task that ends although nobody stopped it takes the gateway with it."""
+        if task.cancelled() or self._server.should_exit:
+            return
+        logger.error("task.failed", extra={"task": task.get_name()}, exc_info=task.exception())
+        self._has_failed = True
+        self._stop()
+
+
+class _Server(uvicorn.Server):
+    """Signals are handled by the gateway: uvicorn would raise them again at the end, and the exit code with them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # nothing here depends on the caller's address
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)

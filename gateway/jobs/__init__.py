@@ -1,0 +1,1 @@
+"""Jobs as the gateway knows them: submitted, read, awaited, changed by a person, healed."""

@@ -1,0 +1,151 @@
+"""What a person does to a job: cancel it, or retry it."""
+
+import logging
+from collections.abc import Callable
+
+import orjson
+
+from contracts import names
+from contracts.cancels import CancelMark, encode_cancel
+from contracts.codes import Failure
+from contracts.protocol import Answer, Event, Write, look_up
+from contracts.records import JobRecord, Status, UnreadableRecord
+from contracts.requests import InvalidRequest, NotJson, Request, read_request
+from gateway.http.problems import Problem
+from gateway.jetstream import Conflict, JetStream, Refused, Unanswered
+from gateway.jobs.reading import Reader
+from gateway.jobs.snapshots import Snapshot
+from gateway.jobs.submission import RETRY_AFTER, Origin, Submission, unavailable
+from gateway.jobs.writing import Writer
+
+logger = logging.getLogger(__name__)
+
+# A job that changes this often while somebody decides about it is busy; the person may ask again.
+_TRIES = 8
+
+
+class Interventions:
+    """`now` gives the moment as RFC 3339 in UTC."""
+
+    def __init__(
+        self,
+        jetstream: JetStream,
+        reader: Reader,
+        writer: Writer,
+        submission: Submission,
+        now: Callable[[], str],
+    ) -> None:
+        self._jetstream = jetstream
+        self._reader = reader
+        self._writer = writer
+        self._submission = submission
+        self._now = now
+
+    async def cancel(self, job_id: str, caller: str) -> bool:
+        """True when the job has ended by it, False when its handler will end it at the next safe point.
+
+        Raises Problem.
+        """
+        for _ in range(_TRIES):
+            snapshot = await self._read(job_id)
+            row = look_up(_stored(snapshot), Event.CANCEL)
+            if row.answer is Answer.REFUSED:
+                raise _finished(snapshot.record, "The job has ended; there is nothing to cancel.")
+            try:
+                if row.write is Write.CANCEL_MARK:
+                    await self._mark(snapshot.record, caller)
+                    return False
+                await self._writer.save(self._cancelled(snapshot.record, caller), last=snapshot.revision)
+            except Conflict:
+                continue
+            except Unanswered:
+                raise unavailable() from None
+            except Refused:
+                raise Problem("queue_full", "The bucket is full.", headers=RETRY_AFTER) from None
+            logger.info("job.cancelled", extra={"job_id": job_id})
+            return True
+        raise _busy(job_id)
+
+    async def retry(self, job_id: str, origin: Origin, *, from_start: bool) -> None:
+        """Reopens a failed job, then publishes it again; the reconciler publishes what is cut off in between.
+
+        Raises Problem.
+        """
+        for _ in range(_TRIES):
+            snapshot = await self._read(job_id)
+            record, request = snapshot.record, _repeatable_request(snapshot)
+            try:
+                reopened = record.reopened(self._now(), from_start=from_start)
+                await self._writer.save(reopened, last=snapshot.revision)
+            except Conflict:
+                continue
+            except Unanswered:
+                raise unavailable() from None
+            except Refused:
+                raise Problem("queue_full", "The bucket is full.", headers=RETRY_AFTER) from None
+            logger.info("job.reopened", extra={"job_id": job_id, "from_start": from_start})
+            await self._publish(reopened, request, origin)
+            return
+        raise _busy(job_id)
+
+    async def _publish(self, record: JobRecord, request: Request, origin: Origin) -> None:
+        headers = origin.headers | {names.HEADER_CALLER: record.caller}
+        try:
+            await self._submission.publish(record.kind, record.job_id, request, headers)
+        except Problem as problem:
+            logger.warning(
+                "job.unpublished",
+                extra={"job_id": record.job_id, "reason": problem.code, "next": "the reconciler publishes it"},
+            )
+
+    async def _read(self, job_id: str) -> Snapshot:
+        try:
+            snapshot = await self._reader.read_through(job_id)
+        except Unanswered:
+            raise unavailable() from None
+        except UnreadableRecord:
+            raise Problem("record_unreadable", job_id=job_id) from None
+        if snapshot is None:
+            raise Problem("job_not_found")
+        return snapshot
+
+    def _cancelled(self, record: JobRecord, caller: str) -> JobRecord:
+        when = "before it began" if record.started_at is None else "between two steps"
+        return record.failed(Failure("cancelled", f"Cancelled by {caller} {when}."), self._now())
+
+    async def _mark(self, record: JobRecord, caller: str) -> None:
+        mark = CancelMark(caller, self._now(), record.run)
+        await self._jetstream.write_key(names.CANCELS_BUCKET, record.job_id, encode_cancel(mark))
+        logger.info("job.cancel_requested", extra={"job_id": record.job_id})
+
+
+def _stored(snapshot: Snapshot) -> JobRecord | None:
+    return snapshot.record if snapshot.revision else None
+
+
+def _repeatable_request(snapshot: Snapshot) -> Request:
+    """The request to run again. Raises Problem for a job that cannot be retried."""
+    record = snapshot.record
+    if look_up(_stored(snapshot), Event.RETRY).answer is Answer.REFUSED:
+        raise Problem(
+            "job_not_finished",
+            f"The job is {record.status.value}; only a failed one can be retried.",
+            job_id=record.job_id,
+        )
+    if record.status is not Status.FAILED:
+        raise _finished(record, "The job has succeeded; only a failed one can be retried.")
+    if names.is_query(record.kind):
+        raise _finished(record, "A query is not retried; ask again.")
+    try:
+        return read_request(record.kind, orjson.dumps(record.request))
+    except (NotJson, InvalidRequest, KeyError):
+        raise _finished(record, "The job's request is not valid, so it would fail again; submit a new job.") from None
+
+
+def _finished(record: JobRecord, detail: str) -> Problem:
+    return Problem("job_finished", detail, job_id=record.job_id, job_status=record.status.value)
+
+
+def _busy(job_id: str) -> Problem:
+    detail = "The job changed each time it was looked at; try again."
+    return Problem("queue_unavailable", detail, headers=RETRY_AFTER, job_id=job_id)

@@ -1,0 +1,91 @@
+"""Jobs that were asked for a moment ago, kept true by the watch on the bucket.
+
+Nothing is served while the watch is not known to be alive. An entry lives a minute at most, and absence is never
+kept: a record that expires tells nobody.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.jobs.snapshots import Snapshot
+
+ENTRY_SECONDS = 60
+MAX_ENTRIES = 20_000
+
+
+@dataclass(eq=False, slots=True)
+class Read:
+    """One read of the bucket that is under way."""
+
+    job_id: str
+    generation: int
+    is_outdated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    snapshot: Snapshot
+    expires_at: float
+
+
+class Memory:
+    """`clock` counts seconds and never goes back; `is_true` says whether the watch is alive at this moment."""
+
+    def __init__(self, clock: Callable[[], float], is_true: Callable[[], bool]) -> None:
+        self._clock = clock
+        self._is_true = is_true
+        self._entries: dict[str, _Entry] = {}
+        self._reads: dict[str, list[Read]] = {}
+        self._generation = 0
+
+    def find(self, job_id: str) -> Snapshot | None:
+        entry = self._entries.get(job_id)
+        if entry is None or not self._is_true():
+            return None
+        if entry.expires_at < self._clock():
+            del self._entries[job_id]
+            return None
+        return entry.snapshot
+
+    def begin(self, job_id: str) -> Read:
+        """Called before the bucket is read, so that what happens meanwhile is noticed."""
+        read = Read(job_id, self._generation)
+        self._reads.setdefault(job_id, []).append(read)
+        return read
+
+    def end(self, read: Read, snapshot: Snapshot | None) -> None:
+        """Keeps what was read, unless a newer event came or the watch was interrupted while it was read."""
+        reads = self._reads[read.job_id]
+        reads.remove(read)
+        if not reads:
+            del self._reads[read.job_id]
+        if snapshot is not None and not read.is_outdated and read.generation == self._generation and self._is_true():
+            self._keep(read.job_id, snapshot)
+
+    def is_interested(self, job_id: str) -> bool:
+        return job_id in self._entries or job_id in self._reads
+
+    def update(self, job_id: str, snapshot: Snapshot | None) -> None:
+        """The watch saw a new value; None: one that is no job."""
+        for read in self._reads.get(job_id, ()):
+            read.is_outdated = True
+        if snapshot is None:
+            self._entries.pop(job_id, None)
+        else:
+            self._keep(job_id, snapshot)
+
+    def drop(self, job_id: str) -> None:
+        """Forgets a job that this gateway has just changed: its own event may still be on the way."""
+        self.update(job_id, None)
+
+    def clear(self) -> None:
+        """The watch was interrupted: whatever is known, or being read, may have changed unseen."""
+        self._entries.clear()
+        self._generation += 1
+
+    def _keep(self, job_id: str, snapshot: Snapshot) -> None:
+        # Taken out and put in again, so that the first entry is always the oldest.
+        self._entries.pop(job_id, None)
+        self._entries[job_id] = _Entry(snapshot, self._clock() + ENTRY_SECONDS)
+        if len(self._entries) > MAX_ENTRIES:
+            del self._entries[next(iter(self._entries))]

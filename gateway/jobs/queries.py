@@ -1,0 +1,57 @@
+"""Queries: what only reads the cluster for a caller who waits. One of a kind is in flight per gateway."""
+
+import asyncio
+import uuid
+
+from contracts.codes import Failure
+from contracts.records import JobRecord, Status, UnreadableRecord
+from contracts.requests import Request
+from gateway.http.problems import Problem, failed_query
+from gateway.jetstream import Unanswered
+from gateway.jobs.submission import Origin, Submission, unavailable
+from gateway.jobs.waiting import Waiting
+
+
+class Queries:
+    """Callers who ask for the same thing at the same time share one query."""
+
+    def __init__(self, submission: Submission, waiting: Waiting, timeout_seconds: float) -> None:
+        self._submission = submission
+        self._waiting = waiting
+        self._timeout_seconds = timeout_seconds
+        self._in_flight: dict[tuple[str, str], asyncio.Task[JobRecord]] = {}
+
+    async def ask(self, kind: str, request: Request, origin: Origin, about: str = "") -> JobRecord:
+        """The succeeded record. `about` tells queries of one kind apart. Raises Problem."""
+        key = (kind, about)
+        task = self._in_flight.get(key)
+        if task is None:
+            task = asyncio.create_task(self._run(kind, request, origin))
+            self._in_flight[key] = task
+            task.add_done_callback(lambda _: self._in_flight.pop(key))
+        # One caller who leaves does not end the query of the others.
+        return await asyncio.shield(task)
+
+    async def _run(self, kind: str, request: Request, origin: Origin) -> JobRecord:
+        job_id = str(uuid.uuid4())
+        # The message goes with the wait, so that nobody's query is left behind.
+        headers = origin.headers | {"Nats-TTL": f"{max(1, int(self._timeout_seconds))}s"}
+        await self._submission.publish(kind, job_id, request, headers)
+        try:
+            snapshot = await self._waiting.wait_until_finished(job_id, self._timeout_seconds)
+        except Unanswered:
+            raise unavailable() from None
+        except UnreadableRecord:
+            raise Problem("record_unreadable", job_id=job_id) from None
+        if snapshot is None or not snapshot.record.is_finished:
+            raise Problem(
+                "no_handler",
+                f"No handler answered within {self._timeout_seconds:g} seconds.",
+                headers={"Retry-After": "5"},
+                job_id=job_id,
+            )
+        record = snapshot.record
+        if record.status is Status.FAILED:
+            stderr = record.steps[-1].stderr if record.steps else ""
+            raise failed_query(record.error or Failure("command_failed", record.summary), stderr)
+        return record

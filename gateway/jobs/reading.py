@@ -1,0 +1,92 @@
+"""Reading a job: its record in the bucket, else its message in a stream, else its record once more."""
+
+import asyncio
+
+import orjson
+
+from contracts import names
+from contracts.records import JobRecord, UnreadableRecord, decode_record, queued_record
+from contracts.requests import InvalidRequest, NotJson, encode_request, read_request, request_hash
+from gateway.jetstream import JetStream, Message
+from gateway.jobs.job_cache import Memory
+from gateway.jobs.snapshots import Snapshot
+
+
+class Reader:
+    """Reads jobs from memory while the watch keeps it true, else from NATS."""
+
+    def __init__(self, jetstream: JetStream, memory: Memory) -> None:
+        self._jetstream = jetstream
+        self._memory = memory
+
+    async def read(self, job_id: str) -> Snapshot | None:
+        """The job as it is now, or None. Raises Unanswered, UnreadableRecord."""
+        return self.recall(job_id) or await self.read_through(job_id)
+
+    def recall(self, job_id: str) -> Snapshot | None:
+        """The job where it is in memory, and that is true."""
+        return self._memory.find(job_id)
+
+    async def read_through(self, job_id: str) -> Snapshot | None:
+        """The same, never from memory. Raises Unanswered, UnreadableRecord."""
+        read = self._memory.begin(job_id)
+        snapshot = None
+        try:
+            # A handler may take the message and write the record between two of these reads, and even finish the
+            # job; it never removes a record first. So a job that is in neither place was never accepted.
+            snapshot = (
+                await self.read_record(job_id) or await self._read_queued(job_id) or await self.read_record(job_id)
+            )
+        finally:
+            self._memory.end(read, snapshot)
+        return snapshot
+
+    async def read_record(self, job_id: str) -> Snapshot | None:
+        """What the bucket holds. Raises Unanswered, UnreadableRecord."""
+        message = await self._jetstream.read_key(names.JOBS_BUCKET, job_id)
+        return None if message is None else record_snapshot(message)
+
+    async def find_message(self, job_id: str) -> Message | None:
+        """The job's message, in whichever stream holds one. Raises Unanswered."""
+        for kind in names.JOB_KINDS:
+            if message := await self._jetstream.read_last(names.stream_of(kind), names.job_subject(kind, job_id)):
+                return message
+        queries = (
+            self._jetstream.read_last(names.QUERIES_STREAM, names.job_subject(kind, job_id))
+            for kind in names.QUERY_KINDS
+        )
+        return next(filter(None, await asyncio.gather(*queries)), None)
+
+    async def _read_queued(self, job_id: str) -> Snapshot | None:
+        message = await self.find_message(job_id)
+        return None if message is None else Snapshot(message_record(job_id, message), 0)
+
+
+def record_snapshot(message: Message) -> Snapshot:
+    """Raises UnreadableRecord."""
+    record = decode_record(message.body)
+    if not isinstance(record.status, str) or not isinstance(record.job_id, str):
+        raise UnreadableRecord("it has no status")
+    return Snapshot(record, message.sequence)
+
+
+def message_record(job_id: str, message: Message) -> JobRecord:
+    """The record that a queued message will get, as far as the message tells."""
+    kind = names.read_subject(message.subject).kind
+    try:
+        request = read_request(kind, message.body)
+        digest, inputs = request_hash(kind, request), orjson.loads(encode_request(request))
+    except (NotJson, InvalidRequest, KeyError):
+        # It fails at its first delivery, with a record that says why.
+        digest, inputs = "", None
+    return queued_record(
+        job_id,
+        kind,
+        names.caller_of(job_id, message.headers.get(names.HEADER_CALLER)),
+        digest,
+        message.published_at,
+        message.published_at,
+        request=inputs,
+        request_id=message.headers.get(names.HEADER_REQUEST_ID),
+        traceparent=message.headers.get(names.HEADER_TRACEPARENT),
+    )

@@ -1,0 +1,175 @@
+"""Heals what a loss of storage, or a gateway that died between two writes, has left behind.
+
+Every gateway runs it, without a leader: each change is a compare-and-set and each publish is refused when the message
+is there. A record that is silent for two leases while the stream holds no message for it is published again, or
+failed as lost. What it finds is counted: but for a retry that was cut off, a finding means that storage was lost.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+import orjson
+
+from contracts import names
+from contracts.codes import Failure
+from contracts.protocol import ACK_WAIT_PART, SILENT_LEASES
+from contracts.records import JobRecord, UnreadableRecord
+from contracts.requests import InvalidRequest, NotJson, Request, read_request
+from gateway.http.problems import Problem
+from gateway.jetstream import Conflict, JetStream, Refused, Unanswered
+from gateway.jobs.census import Census, Sighting
+from gateway.jobs.reading import Reader
+from gateway.jobs.snapshots import Snapshot
+from gateway.jobs.submission import Submission
+from gateway.jobs.writing import Writer
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_LEASE_SECONDS = 60.0
+_ROUND_PART = 1 / 2  # of a lease
+_OLDEST = 20  # messages that are looked at each round
+
+FINDINGS = ("requeued", "lost", "message_without_record", "finished_with_message")
+
+
+class Reconciler:
+    """`count` is told of each finding; `clock` counts seconds, `now` gives the moment."""
+
+    def __init__(
+        self,
+        jetstream: JetStream,
+        census: Census,
+        reader: Reader,
+        writer: Writer,
+        submission: Submission,
+        *,
+        clock: Callable[[], float],
+        now: Callable[[], str],
+        count: Callable[[str], None],
+    ) -> None:
+        self._jetstream = jetstream
+        self._census = census
+        self._reader = reader
+        self._writer = writer
+        self._submission = submission
+        self._clock = clock
+        self._now = now
+        self._count = count
+        self._reported: set[tuple[str, int]] = set()
+
+    async def run(self) -> None:
+        """Looks twice a lease until cancelled."""
+        while True:
+            lease_seconds = await self._read_lease()
+            await asyncio.sleep(lease_seconds * _ROUND_PART)
+            try:
+                await self._heal_silent(lease_seconds)
+                await self._report_oldest(lease_seconds)
+            except Unanswered as error:
+                logger.debug("reconciler.interrupted", extra={"error": str(error)})
+
+    async def _read_lease(self) -> float:
+        try:
+            consumer = await self._jetstream.read_consumer_state(names.JOBS_STREAM, names.JOBS_CONSUMER)
+        except Unanswered:
+            return DEFAULT_LEASE_SECONDS
+        return consumer.ack_wait_seconds / ACK_WAIT_PART
+
+    async def _heal_silent(self, lease_seconds: float) -> None:
+        silent_before = self._clock() - SILENT_LEASES * lease_seconds
+        for job_id, sighting in list(self._census.unfinished.items()):
+            if sighting.seen_at <= silent_before:
+                await self._look_at(job_id, sighting)
+
+    async def _look_at(self, job_id: str, sighting: Sighting) -> None:
+        snapshot = await self._find_silent(job_id, sighting)
+        if snapshot is None:
+            return
+        if await self._reader.find_message(job_id) is not None:
+            # It waits in the queue, or its owner will be found dead at the next delivery.
+            self._census.unfinished[job_id] = Sighting(sighting.revision, self._clock())
+            return
+        # Its handler may have ended it, and then acknowledged, between the two reads.
+        if await self._find_silent(job_id, sighting) is not None:
+            await self._heal(snapshot)
+
+    async def _find_silent(self, job_id: str, sighting: Sighting) -> Snapshot | None:
+        """The record, if it is still the one that was seen, and has not ended."""
+        try:
+            snapshot = await self._reader.read_record(job_id)
+        except UnreadableRecord:
+            snapshot = None
+        if snapshot is None or snapshot.record.is_finished:
+            self._census.unfinished.pop(job_id, None)
+            return None
+        return snapshot if snapshot.revision == sighting.revision else None
+
+    async def _heal(self, snapshot: Snapshot) -> None:
+        record = snapshot.record
+        request = _repeatable_request(record)
+        try:
+            if request is None:
+                failure = Failure("lost", "Its message is gone, and what it asked for is not kept.")
+                await self._writer.save(record.failed(failure, self._now()), last=snapshot.revision)
+                self._tell("lost", record)
+            else:
+                await self._writer.save(record.requeued(self._now()), last=snapshot.revision)
+                self._tell("requeued", record)
+                await self._submission.publish(record.kind, record.job_id, request, _headers(record))
+        except Conflict:
+            logger.debug("reconciler.outrun", extra={"job_id": record.job_id})
+        except (Refused, Problem) as error:
+            logger.warning("reconciler.failed", extra={"job_id": record.job_id, "error": str(error)})
+
+    async def _report_oldest(self, lease_seconds: float) -> None:
+        """Messages heal at their next delivery; one that stays says that nothing delivers."""
+        known, self._reported = self._reported, set()
+        sequence = 1
+        for _ in range(_OLDEST):
+            message = await self._jetstream.read_next(names.JOBS_STREAM, sequence, f"{names.PREFIX}.jobs.>")
+            if message is None or _seconds_between(message.published_at, self._now()) < SILENT_LEASES * lease_seconds:
+                return
+            sequence = message.sequence + 1
+            if finding := await self._judge(names.read_subject(message.subject).job_id):
+                mark = (finding, message.sequence)
+                self._reported.add(mark)
+                if mark not in known:
+                    self._count(finding)
+
+    async def _judge(self, job_id: str | None) -> str | None:
+        try:
+            snapshot = await self._reader.read_record(job_id) if job_id else None
+        except UnreadableRecord:
+            return None
+        if snapshot is None:
+            return "message_without_record"
+        return "finished_with_message" if snapshot.record.is_finished else None
+
+    def _tell(self, finding: str, record: JobRecord) -> None:
+        self._count(finding)
+        logger.warning(f"job.{finding}", extra={"job_id": record.job_id, "status": record.status.value})
+
+
+def _repeatable_request(record: JobRecord) -> Request | None:
+    """None where the request is not kept, and for a query: nobody waits for it any more."""
+    if names.is_query(record.kind) or record.request is None:
+        return None
+    try:
+        return read_request(record.kind, orjson.dumps(record.request))
+    except (NotJson, InvalidRequest, KeyError):
+        return None
+
+
+def _headers(record: JobRecord) -> dict[str, str]:
+    headers = {names.HEADER_CALLER: record.caller}
+    if record.request_id:
+        headers[names.HEADER_REQUEST_ID] = record.request_id
+    if record.traceparent:
+        headers[names.HEADER_TRACEPARENT] = record.traceparent
+    return headers
+
+
+def _seconds_between(earlier: str, later: str) -> float:
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()

@@ -1,0 +1,126 @@
+"""Submitting a job: one publish, whose acknowledgement by the stream is the commit."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from contracts import names
+from contracts.records import JobRecord
+from contracts.requests import Request, encode_request, request_hash
+from gateway.http.problems import Problem
+from gateway.jetstream import JetStream, NotSent, Refused, TooLarge, Unanswered
+from gateway.jobs.reading import Reader
+
+SUBMIT_SECONDS = 4.0  # in all, so that a caller always hears something within five
+ATTEMPT_SECONDS = 1.8
+PAUSE_SECONDS = 0.25
+RETRY_AFTER = {"Retry-After": "5"}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request came from; carried through NATS into the handlers' logs and the record."""
+
+    caller: str
+    request_id: str
+    traceparent: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        headers = {names.HEADER_CALLER: self.caller, names.HEADER_REQUEST_ID: self.request_id}
+        if self.traceparent:
+            headers[names.HEADER_TRACEPARENT] = self.traceparent
+        return headers
+
+
+class Submission:
+    """Publishes jobs. `clock` counts seconds and never goes back."""
+
+    def __init__(self, jetstream: JetStream, reader: Reader, clock: Callable[[], float]) -> None:
+        self._jetstream = jetstream
+        self._reader = reader
+        self._clock = clock
+
+    async def submit(self, kind: str, request: Request, origin: Origin, idempotency_key: str | None = None) -> str:
+        """The id of the job, which is durably queued (or known already, for a key that was used). Raises Problem."""
+        if idempotency_key is None:
+            job_id = str(uuid.uuid4())
+            await self.publish(kind, job_id, request, origin.headers)
+            return job_id
+        job_id = names.idempotent_job_id(origin.caller, idempotency_key)
+        if not await self._is_known(kind, job_id, request):
+            await self.publish(kind, job_id, request, origin.headers)
+        return job_id
+
+    async def publish(self, kind: str, job_id: str, request: Request, headers: dict[str, str]) -> None:
+        """Returns once the stream holds the job. A silence is never taken for a refusal: the same id is sent again.
+
+        Raises Problem.
+        """
+        subject, body = names.job_subject(kind, job_id), encode_request(request)
+        deadline = self._clock() + SUBMIT_SECONDS
+        may_be_stored = False
+        while (left := deadline - self._clock()) > PAUSE_SECONDS:
+            try:
+                await self._jetstream.publish(subject, body, headers, timeout=min(left, ATTEMPT_SECONDS))
+                return
+            except TooLarge:
+                raise Problem("body_too_large", "The request does not fit a message.") from None
+            except Refused as refusal:
+                if await self._settle_refusal(kind, job_id, request, refusal):
+                    return
+                may_be_stored = True
+            except NotSent:
+                await asyncio.sleep(PAUSE_SECONDS)  # a reconnection takes a moment
+            except Unanswered:
+                may_be_stored = True
+        raise _unpublished(job_id, may_be_stored)
+
+    async def _is_known(self, kind: str, job_id: str, request: Request) -> bool:
+        try:
+            snapshot = await self._reader.read(job_id)
+        except Unanswered:
+            raise unavailable() from None
+        if snapshot is None:
+            return False
+        refuse_other_request(snapshot.record, kind, request)
+        return True
+
+    async def _settle_refusal(self, kind: str, job_id: str, request: Request, refusal: Refused) -> bool:
+        """One error code says both "the queue is full" and "this job is queued"; what the stream holds decides.
+
+        True when the job is known, False when it is worth another try. Raises Problem.
+        """
+        try:
+            snapshot = await self._reader.read_through(job_id)
+        except Unanswered:
+            return False
+        if snapshot is not None:
+            refuse_other_request(snapshot.record, kind, request)
+            return True
+        if refusal.is_duplicate:
+            return False  # it was taken from the stream since
+        raise Problem("queue_full", headers=RETRY_AFTER)
+
+
+def refuse_other_request(record: JobRecord, kind: str, request: Request) -> None:
+    """Raises Problem when the job id stands for another request."""
+    if (record.kind, record.request_hash) != (kind, request_hash(kind, request)):
+        raise Problem("idempotency_conflict", job_id=record.job_id)
+
+
+def unavailable() -> Problem:
+    return Problem("queue_unavailable", headers=RETRY_AFTER)
+
+
+def _unpublished(job_id: str, may_be_stored: bool) -> Problem:
+    if not may_be_stored:
+        return Problem("queue_unavailable", "NATS could not be reached; nothing was accepted.", headers=RETRY_AFTER)
+    return Problem(
+        "outcome_unknown",
+        "NATS did not answer in time; the job may have been accepted.",
+        headers=RETRY_AFTER,
+        job_id=job_id,
+        status_url=f"/jobs/{job_id}",
+    )

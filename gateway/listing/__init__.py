@@ -1,0 +1,1 @@
+"""The list of jobs, in the order of their last change."""

@@ -1,0 +1,169 @@
+"""The list of jobs, last changed first: records of the bucket, merged with queued jobs that have none yet."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from contracts import names
+from contracts.documents import job_document
+from contracts.records import JobRecord, UnreadableRecord
+from gateway.jetstream import JetStream, Message
+from gateway.jobs.reading import Reader, message_record, record_snapshot
+from gateway.jobs.watch import STREAM, SUBJECTS
+from gateway.listing.cursors import Cursor
+from gateway.listing.sequences import Interval, read_backwards
+
+MAX_SCANNED = 1000  # records a page; a filter that matches few gets a cursor rather than a long wait
+_QUEUE_SUBJECTS = f"{names.PREFIX}.jobs.>"
+_CHUNK = 32
+# A job that moved while the last page was read is looked for this often before the caller gets a cursor for it.
+_CLOSING_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """`since` is RFC 3339 in UTC, to the millisecond, as records have it. Queries are listed only by their kind."""
+
+    status: str | None = None
+    username: str | None = None
+    namespace: str | None = None
+    kind: str | None = None
+    caller: str | None = None
+    since: str | None = None
+
+    def match(self, record: JobRecord) -> bool:
+        request = record.request or {}
+        return (
+            (record.kind == self.kind if self.kind else not names.is_query(record.kind))
+            and self.status in (None, record.status.value)
+            and self.caller in (None, record.caller)
+            and self.username in (None, request.get("username"))
+            and self.namespace in (None, request.get("namespace"))
+        )
+
+    @property
+    def allow_queued(self) -> bool:
+        return self.status in (None, "queued") and self.kind in (None, *names.JOB_KINDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    jobs: list[dict[str, Any]]
+    next_cursor: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One message of the bucket or the queue; `record` is None where it is not to be listed."""
+
+    changed_at: str
+    sequence: int
+    is_record: bool
+    record: JobRecord | None
+
+
+class Listing:
+    def __init__(self, jetstream: JetStream, reader: Reader) -> None:
+        self._jetstream = jetstream
+        self._reader = reader
+
+    async def read_page(self, filters: Filters, limit: int, cursor: Cursor | None) -> Page:
+        """Raises Unanswered."""
+        last_sequence = (await self._jetstream.read_stream_state(STREAM)).last_sequence
+        cursor = cursor.reaching(last_sequence) if cursor else await self._begin(last_sequence)
+        jobs: dict[str, _Found] = {}
+        scanned = 0
+        for _ in range(_CLOSING_ROUNDS):
+            async with aclosing(self._merge(filters, cursor)) as merged:
+                async for found in merged:
+                    if len(jobs) >= limit or scanned >= MAX_SCANNED:
+                        return _page(jobs, cursor)
+                    scanned += 1
+                    if found.record is not None and filters.match(found.record):
+                        jobs[found.record.job_id] = found
+                    cursor = _pass(cursor, found)
+            cursor = replace(cursor, records=(), queued=Interval(1, 0))
+            cursor = cursor.reaching((await self._jetstream.read_stream_state(STREAM)).last_sequence)
+            if not cursor.records:
+                return _page(jobs, None)
+        return _page(jobs, cursor)
+
+    async def _begin(self, last_sequence: int) -> Cursor:
+        queue = await self._jetstream.read_stream_state(names.JOBS_STREAM)
+        queued = Interval(queue.first_sequence, queue.last_sequence) if queue.messages else Interval(1, 0)
+        return Cursor(0, (), queued).reaching(last_sequence)
+
+    async def _merge(self, filters: Filters, cursor: Cursor) -> AsyncGenerator[_Found]:
+        """Both lists as one, newest first, down to `since`."""
+        async with (
+            aclosing(self._read_records(cursor)) as records,
+            aclosing(self._read_queued(filters, cursor)) as queued,
+        ):
+            sides = [records, queued]
+            heads = [await anext(side, None) for side in sides]
+            while any(heads):
+                newest = max((head for head in heads if head), key=lambda found: found.changed_at)
+                side = heads.index(newest)
+                if filters.since and newest.changed_at < filters.since:
+                    return
+                yield newest
+                heads[side] = await anext(sides[side], None)
+
+    async def _read_records(self, cursor: Cursor) -> AsyncGenerator[_Found]:
+        for interval in cursor.records:
+            async with aclosing(read_backwards(self._jetstream, STREAM, SUBJECTS, interval)) as messages:
+                async for message in messages:
+                    yield _Found(message.published_at, message.sequence, True, _read(message))
+
+    async def _read_queued(self, filters: Filters, cursor: Cursor) -> AsyncGenerator[_Found]:
+        if not filters.allow_queued:
+            return
+        chunk: list[Message] = []
+        backwards = read_backwards(self._jetstream, names.JOBS_STREAM, _QUEUE_SUBJECTS, cursor.queued)
+        async with aclosing(backwards) as messages:
+            async for message in messages:
+                chunk.append(message)
+                if len(chunk) == _CHUNK:
+                    for found in await self._find_unrecorded(chunk):
+                        yield found
+                    chunk = []
+        for found in await self._find_unrecorded(chunk):
+            yield found
+
+    async def _find_unrecorded(self, messages: list[Message]) -> list[_Found]:
+        """A job that has a record is listed by it."""
+        records = await asyncio.gather(*map(self._read_unrecorded, messages))
+        return [
+            _Found(message.published_at, message.sequence, False, record)
+            for message, record in zip(messages, records, strict=True)
+        ]
+
+    async def _read_unrecorded(self, message: Message) -> JobRecord | None:
+        job_id = names.read_subject(message.subject).job_id
+        if job_id is None:
+            return None  # a dead letter soon
+        try:
+            has_record = await self._reader.read_record(job_id) is not None
+        except UnreadableRecord:
+            has_record = True
+        return None if has_record else message_record(job_id, message)
+
+
+def _read(message: Message) -> JobRecord | None:
+    if message.is_deletion:
+        return None
+    try:
+        return record_snapshot(message).record
+    except UnreadableRecord:
+        return None
+
+
+def _pass(cursor: Cursor, found: _Found) -> Cursor:
+    return cursor.below(found.sequence) if found.is_record else cursor.without_queued(found.sequence)
+
+
+def _page(jobs: dict[str, _Found], cursor: Cursor | None) -> Page:
+    newest_first = sorted(jobs.values(), key=lambda found: found.changed_at, reverse=True)
+    return Page([job_document(found.record) for found in newest_first if found.record], cursor)

@@ -1,0 +1,1 @@
+"""The bootstrap of a tenant: its steps and what they look at."""

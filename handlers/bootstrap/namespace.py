@@ -1,0 +1,163 @@
+"""The step add_namespace: the namespace is the tenant's, and managed by Everest with the wanted operators."""
+
+from dataclasses import dataclass
+
+from contracts.codes import Failure
+from contracts.records import Outcome
+from handlers.bootstrap.access import find_subjects_with_access
+from handlers.bootstrap.ownership import claim_namespace, find_namespace
+from handlers.commands.running import Completed
+from handlers.results import StepFailed, StepResult
+from handlers.tools.everestctl import Everestctl
+from handlers.tools.failures import explain
+from handlers.tools.kubectl import Kubectl, Object, at_once
+from handlers.workflow import StepContext
+
+# Operators by the name of their OLM package, which is the subscription's name (chart everest-db-namespace).
+_PACKAGES = {
+    "percona-server-mongodb-operator": "mongodb",
+    "percona-postgresql-operator": "postgresql",
+    "percona-xtradb-cluster-operator": "xtradb_cluster",
+}
+SUBSCRIPTIONS = "subscriptions.operators.coreos.com"
+_BINDING = "everest-bootstrap-handler"
+_MOST_ACTS = 2  # the label can appear between a look and an act; more is for the next attempt, after a pause
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What Everest has put into the namespace. `release` is the newest Helm release's status, `stuck` its Secret."""
+
+    is_managed: bool = False
+    release: str | None = None
+    stuck: str | None = None  # of a release that is pending
+    present: frozenset[str] = frozenset()  # operators with a subscription
+    installed: frozenset[str] = frozenset()  # of these, the ones that OLM has installed
+
+    def has(self, wanted: frozenset[str]) -> bool:
+        return self.is_managed and self.release == "deployed" and wanted <= self.installed
+
+
+async def ensure_namespace(context: StepContext) -> StepResult:
+    """Whose it is comes first: nothing is put into a namespace before the claim is in it."""
+    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    request = context.request
+    claim = await claim_namespace(kubectl, request, context.job.job_id)
+    if context.settings.everest_tenant_role:
+        user = await context.facts.read_user(kubectl)
+        await kubectl.bind_role(request.namespace, _BINDING, context.settings.everest_tenant_role, user)
+    warnings = await _warn_of_takeover(context, kubectl) if claim.may_have_been_taken else ()
+    # In a namespace that this claim has made there is nothing yet.
+    state = Installation() if claim.is_new else await _look(kubectl, request.namespace)
+    wanted = request.operators.wanted if request.operators else frozenset()
+    if not wanted:
+        return StepResult(claim.outcome, claim.deciding, (*warnings, _note_no_operators(state)))
+    completed, state = await _install(context, kubectl, state, wanted)
+    outcome = Outcome.UPDATED if completed and claim.outcome is Outcome.UNCHANGED else claim.outcome
+    return StepResult(outcome, completed or claim.deciding, (*warnings, *_warn_of_kept(state, wanted)))
+
+
+async def _install(
+    context: StepContext, kubectl: Kubectl, state: Installation, wanted: frozenset[str]
+) -> tuple[Completed | None, Installation]:
+    """Recover, act, look again. What everestctl exits with says nothing that the cluster does not say better."""
+    name, limit_seconds = context.request.namespace, context.settings.everest_namespace_timeout
+    everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
+    completed: Completed | None = None
+    for _ in range(_MOST_ACTS):
+        if state.has(wanted):
+            return completed, state
+        if state.stuck is not None:
+            # Its everestctl is dead: this job holds the tenant. Only the newest goes; what it installed is adopted.
+            await kubectl.delete("secret", state.stuck, name)
+        if state.is_managed:
+            completed = await everestctl.update_namespace(name, wanted | state.present, limit_seconds)
+        else:
+            completed = await everestctl.add_namespace(name, wanted, limit_seconds)
+        state = await _look(kubectl, name)
+        if not _was_overtaken(completed):
+            break
+    if completed is None or state.has(wanted):
+        return completed, state
+    raise StepFailed(_explain_unfinished(completed, state, wanted), completed)
+
+
+def _was_overtaken(completed: Completed) -> bool:
+    """Whether the act was refused because the label came or went after the look. A second act may do then.
+
+    An operation in progress is none of ours, and maybe alive: for the next attempt, after a pause.
+    """
+    return completed.exit_code != 0 and explain(completed).code == "conflict"
+
+
+def _explain_unfinished(completed: Completed, state: Installation, wanted: frozenset[str]) -> Failure:
+    if completed.exit_code != 0:
+        return explain(completed)
+    missing = ", ".join(sorted(wanted - state.installed)) or "none"
+    reason = f"everestctl said that it succeeded; the release is {state.release}, operators not installed: {missing}."
+    return Failure("operators_install_failed", reason)
+
+
+async def _look(kubectl: Kubectl, name: str) -> Installation:
+    async with at_once() as looks:
+        namespace_look = looks.create_task(find_namespace(kubectl, name))
+        releases_look = looks.create_task(kubectl.list("secret", name, f"owner=helm,name={name}"))
+        subscriptions_look = looks.create_task(kubectl.list(SUBSCRIPTIONS, name))
+    namespace = namespace_look.result()
+    if namespace is None or namespace.is_terminating:
+        raise StepFailed(Failure("namespace_terminating", f"Namespace {name} was deleted meanwhile."))
+    newest = newest_release(releases_look.result())
+    status = newest.get("status")
+    operators = read_operators(subscriptions_look.result())
+    return Installation(
+        namespace.is_managed,
+        status,
+        newest["secret"] if status and status.startswith("pending") else None,
+        frozenset(operator["name"] for operator in operators),
+        frozenset(operator["name"] for operator in operators if operator["installed"]),
+    )
+
+
+def newest_release(secrets: list[Object]) -> dict[str, str]:
+    """`status`, `version` and `secret` of the newest Helm release; empty where there is none."""
+    releases = [secret["metadata"]["labels"] | {"secret": secret["metadata"]["name"]} for secret in secrets]
+    return max(releases, key=lambda release: int(release.get("version", 0)), default={})
+
+
+def read_operators(subscriptions: list[Object]) -> list[Object]:
+    """Everest's operators among the subscriptions, by the request's names: `{"name", "installed", "version"}` each."""
+    operators = []
+    for item in subscriptions:
+        if name := _PACKAGES.get(item["metadata"]["name"]):
+            installed = (item.get("status") or {}).get("installedCSV") or ""
+            version = installed.partition(".")[2] or None  # percona-postgresql-operator.v2.7.0
+            operators.append({"name": name, "installed": bool(installed), "version": version})
+    return sorted(operators, key=lambda operator: operator["name"])
+
+
+def _note_no_operators(state: Installation) -> str:
+    """Everest refuses to install no operator, so a plain namespace stays plain."""
+    if state.is_managed:
+        present = ", ".join(sorted(state.present)) or "none"
+        unfinished = (
+            "" if state.release == "deployed" else " Their installation is not finished: submit again with one."
+        )
+        return f"No operators were asked for; those that are there stay: {present}.{unfinished}"
+    return "No operators were asked for: the namespace is not managed by Everest yet. Submit again with an operator."
+
+
+def _warn_of_kept(state: Installation, wanted: frozenset[str]) -> tuple[str, ...]:
+    kept = ", ".join(sorted(state.present - wanted))
+    return (f"Operators that were not asked for stay, because Everest does not remove them: {kept}.",) if kept else ()
+
+
+async def _warn_of_takeover(context: StepContext, kubectl: Kubectl) -> tuple[str, ...]:
+    """The RBAC lines of whoever had the namespace still grant access: a person must know."""
+    name = context.request.namespace
+    try:
+        subjects = await find_subjects_with_access(kubectl, context.request)
+    except StepFailed as error:
+        return (f"Who else has access to namespace {name} could not be read: {error.failure.message}",)
+    if not subjects:
+        return ()
+    return (f"Namespace {name} was there before; these still have access to it: {', '.join(subjects)}.",)

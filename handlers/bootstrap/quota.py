@@ -1,0 +1,90 @@
+"""The step apply_resource_quota: what the namespace may use in all, and what a container gets that says nothing."""
+
+from contracts.records import Outcome
+from contracts.requests import Resources
+from handlers.results import StepResult
+from handlers.tools.kubectl import Kubectl
+from handlers.workflow import StepContext
+
+QUOTA_NAME, LIMITS_NAME = "user-quota", "user-limits"
+
+# Everest's smallest preset for one database node.
+_SMALLEST_PRESET = Resources(cpu_cores=1, ram_mb=2048, disk_gb=25)
+
+
+async def ensure_quota(context: StepContext) -> StepResult:
+    settings, resources = context.settings, context.request.resources
+    manifest = render_manifest(resources, settings.limit_range_limit_percent, settings.limit_range_request_percent)
+    kubectl = Kubectl(context.run, settings.subprocess_timeout)
+    applied = await kubectl.apply(context.request.namespace, manifest)
+    return StepResult(Outcome.APPLIED, applied, _warn_of_small(resources), manifest_preview=manifest)
+
+
+def render_manifest(resources: Resources, limit_percent: float, request_percent: float) -> str:
+    """Every operator, backup and proxy container without resources of its own takes the LimitRange's defaults."""
+    shares = limit_shares(resources, limit_percent, request_percent)
+    return f"""\
+apiVersion: v1
+kind: ResourceQuota
+metadata:
+  name: {QUOTA_NAME}
+spec:
+  hard:
+{_render(quota_hard(resources), 4)}
+---
+apiVersion: v1
+kind: LimitRange
+metadata:
+  name: {LIMITS_NAME}
+spec:
+  limits:
+  - type: Container
+    default:
+{_render(shares["default"], 6)}
+    defaultRequest:
+{_render(shares["defaultRequest"], 6)}
+"""
+
+
+def quota_hard(resources: Resources) -> dict[str, str]:
+    """What the namespace may use in all, as quantities."""
+    cpu = f"{resources.cpu_cores:.3f}".rstrip("0").rstrip(".")
+    memory, storage = f"{resources.ram_mb}Mi", f"{resources.disk_gb}Gi"
+    return {
+        "requests.cpu": cpu,
+        "requests.memory": memory,
+        "requests.storage": storage,
+        "limits.cpu": cpu,
+        "limits.memory": memory,
+    }
+
+
+def limit_shares(resources: Resources, limit_percent: float, request_percent: float) -> dict[str, dict[str, str]]:
+    """What a container gets that says nothing: the LimitRange's `default` and `defaultRequest`."""
+    return {"default": _share(resources, limit_percent), "defaultRequest": _share(resources, request_percent)}
+
+
+def _share(resources: Resources, percent: float) -> dict[str, str]:
+    """CPU in millicores and memory in MiB, rounded down, never nothing."""
+    cpu = max(1, int(round(resources.cpu_cores * 1000) * percent / 100))
+    memory = max(1, int(resources.ram_mb * percent / 100))
+    return {"cpu": f"{cpu}m", "memory": f"{memory}Mi"}
+
+
+def _render(quantities: dict[str, str], indent: int) -> str:
+    return "\n".join(f'{" " * indent}{name}: "{quantity}"' for name, quantity in quantities.items())
+
+
+def _warn_of_small(resources: Resources) -> tuple[str, ...]:
+    small = _SMALLEST_PRESET
+    is_enough = (
+        resources.cpu_cores >= small.cpu_cores
+        and resources.ram_mb >= small.ram_mb
+        and resources.disk_gb >= small.disk_gb
+    )
+    if is_enough:
+        return ()
+    return (
+        f"The quota is below Everest's smallest preset for one node ({small.cpu_cores:g} CPU, {small.ram_mb} MB, "
+        f"{small.disk_gb} GB disk): no database cluster may fit.",
+    )

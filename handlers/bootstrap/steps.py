@@ -1,0 +1,14 @@
+"""The bootstrap of a tenant: four steps, in this order."""
+
+from handlers.bootstrap.access import ensure_access
+from handlers.bootstrap.account import ensure_account
+from handlers.bootstrap.namespace import ensure_namespace
+from handlers.bootstrap.quota import ensure_quota
+from handlers.workflow import Step
+
+STEPS = (
+    Step("create_account", ensure_account),
+    Step("add_namespace", ensure_namespace, can_be_cut=False),  # a Helm installation is finished, not interrupted
+    Step("apply_resource_quota", ensure_quota),  # after the operators: their installer must not be held to it
+    Step("apply_rbac_policy", ensure_access),
+)

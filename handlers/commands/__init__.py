@@ -1,0 +1,1 @@
+"""Running commands: one guard, limits of time and output, nothing left behind."""

@@ -1,0 +1,131 @@
+"""The one place where a handler starts processes: its guard, the guard's commands, and what a console script runs.
+
+Standard library only, and little of it: the guard imports this module too.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from errno import ENOENT, ENOTDIR
+
+TYPE_CHECKING = False  # as in `typing`, whose import would make the guard larger
+if TYPE_CHECKING:
+    import subprocess
+
+_SOURCE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# `-I` leaves the source root out of sys.path. It goes to the end, where nothing of it can shadow the standard library.
+_GUARD_PROGRAM = "import sys; sys.path.append(sys.argv[1]); from handlers.commands.guard import main; main()"
+
+# Python ignores the first two and the guard the others; a program that is started expects the defaults.
+_SIGNALS_TO_RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class ExecutableMissing(Exception):
+    """There is no program of this name on the child's PATH, or its interpreter is not there."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} was not found. Install it, or put its folder on the handler's PATH.")
+        self.name = name
+
+
+class ExecutableUnusable(Exception):
+    """A program of this name is there, but cannot be run: not executable, or built for another machine."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} cannot be run: {reason}. Check its mode and that it is built for this machine.")
+        self.name = name
+
+
+def find_executable(name: str, environment: Mapping[str, str]) -> str:
+    """The path of the program as the child's own PATH has it. Raises ExecutableMissing, ExecutableUnusable."""
+    folders = environment.get("PATH", os.defpath).split(os.pathsep)
+    candidates = [name] if os.sep in name else [os.path.join(folder or os.curdir, name) for folder in folders]
+    unusable = None
+    for path in candidates:
+        if not os.path.isfile(path):
+            continue
+        if os.access(path, os.X_OK):
+            return path
+        unusable = path
+    if unusable:
+        raise ExecutableUnusable(name, f"{unusable} is not executable for this user")
+    raise ExecutableMissing(name)
+
+
+def spawn(
+    path: str,
+    argv: list[str],
+    environment: Mapping[str, str],
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+) -> int:
+    """Starts a program as leader of a new session and gives its pid. Its working directory is the caller's.
+
+    A stdin or stdout that is None is /dev/null; a stderr that is None is the caller's. Raises OSError.
+    """
+    actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = []
+    for target, source in ((0, stdin), (1, stdout)):
+        if source is None:
+            actions.append((os.POSIX_SPAWN_OPEN, target, os.devnull, os.O_RDWR, 0))
+        else:
+            actions.append((os.POSIX_SPAWN_DUP2, source, target))
+    if stderr is not None:
+        actions.append((os.POSIX_SPAWN_DUP2, stderr, 2))
+    # vfork underneath: the cost does not grow with the caller's memory.
+    return os.posix_spawn(
+        path, argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_SIGNALS_TO_RESET
+    )
+
+
+def start_guard(environment: Mapping[str, str]) -> tuple[socket.socket, int]:
+    """Starts a guard in a session of its own: the handler's end of the link to it, and its pid. Raises OSError.
+
+    It is a fresh program rather than a fork: small, and without the handler's memory, threads and open files.
+    """
+    ours, theirs = socket.socketpair()
+    try:
+        argv = [sys.executable, "-I", "-S", "-c", _GUARD_PROGRAM, _SOURCE_ROOT]
+        pid = spawn(sys.executable, argv, environment, stdin=theirs.fileno())
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return ours, pid
+
+
+class TimeLimitPassed(Exception):
+    """The program was ended because it ran longer than it may. What it did so far is unknown."""
+
+
+def run(
+    argv: Sequence[str], environment: Mapping[str, str], *, stdin: bytes = b"", time_limit_seconds: float
+) -> "subprocess.CompletedProcess[bytes]":
+    """Runs a program to its end, for a console script that is itself a command of a handler.
+
+    It stays in the caller's process group, so that whoever ends the script ends it too.
+    Raises ExecutableMissing, ExecutableUnusable, TimeLimitPassed.
+    """
+    import subprocess  # the guard, which imports this module, stays small without it
+
+    path = find_executable(argv[0], environment)
+    try:
+        return subprocess.run(
+            argv, executable=path, input=stdin, env=environment, capture_output=True, timeout=time_limit_seconds
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimeLimitPassed(f"{argv[0]} was ended after {time_limit_seconds:g} s") from error
+    except OSError as error:
+        raise unstartable(argv[0], error.errno or 0) from error
+
+
+def unstartable(name: str, error_number: int) -> ExecutableMissing | ExecutableUnusable:
+    """What a failed start says of the program."""
+    if error_number in (ENOENT, ENOTDIR):
+        return ExecutableMissing(name)
+    return ExecutableUnusable(name, os.strerror(error_number))

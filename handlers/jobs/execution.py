@@ -1,0 +1,293 @@
+"""The run of a claimed job: its steps in order, each saved as it starts and ends, retries within their budgets."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from contracts.cancels import decode_cancel
+from contracts.codes import CODES, Failure, Nature
+from contracts.documents import event_document
+from contracts.names import is_query
+from contracts.protocol import RENEWAL_PART
+from contracts.records import CommandRecord, JobRecord, Outcome, StepRecord
+from handlers.clock import monotonic, utc_in, utc_now
+from handlers.commands.outputs import show
+from handlers.commands.running import (
+    Command,
+    Commands,
+    Completed,
+    ExecutableMissing,
+    ExecutableUnusable,
+    Interrupted,
+    LeaseEnded,
+)
+from handlers.jetstream import JetStream, Unanswered
+from handlers.jobs.lease import Lease, LeaseLost
+from handlers.metrics import Metrics
+from handlers.results import RunCommand, StepFailed, StepResult
+from handlers.settings import HandlerSettings
+
+logger = logging.getLogger(__name__)
+
+# The first delay is a sixth of a lease (10 s of 60), doubled for each further failure, at most five leases.
+_FIRST_DELAY_PART = 1 / 6
+_LONGEST_DELAY_PART = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step bound to its request."""
+
+    name: str
+    ensure: Callable[[JobRecord, RunCommand], Coroutine[Any, Any, StepResult]]
+    can_be_cut: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a job will do: its resolved inputs, its steps, and how to say in one line what came of them."""
+
+    inputs: dict[str, Any]
+    steps: tuple[PlannedStep, ...]
+    summarize: Callable[[JobRecord], str]
+
+
+@dataclass(slots=True)
+class Workshop:
+    """What every job of this handler works with."""
+
+    jetstream: JetStream
+    commands: Commands
+    settings: HandlerSettings
+    metrics: Metrics
+    stopping: asyncio.Event
+    lease_seconds: float
+    simulated: bool
+    delayed_until: float = 0  # monotonic: until when a delivery of ours is handed back
+
+    def note_delay(self, seconds: float) -> None:
+        self.delayed_until = max(self.delayed_until, monotonic() + seconds)
+
+    async def publish_transition(self, record: JobRecord, revision: int) -> None:
+        """Tells who listens. The record is the truth; this may be lost."""
+        await self.jetstream.publish_event(record.job_id, orjson.dumps(event_document(record, revision)))
+
+
+class Stopped(Exception):
+    """The handler is asked to stop; the record is where the job goes on."""
+
+    def __init__(self, record: JobRecord) -> None:
+        super().__init__(record.job_id)
+        self.record = record
+
+
+@dataclass(slots=True)
+class Execution:
+    """One claimed job under its lease, until it ends, is handed back, or is lost."""
+
+    shop: Workshop
+    lease: Lease
+    plan: Plan
+    _data: Any = field(default=None)
+
+    async def run(self) -> JobRecord:
+        """Runs the steps that no earlier attempt has finished. Gives the finished record, not yet saved.
+
+        Raises Stopped, LeaseLost.
+        """
+        record = await self._pause(self.lease.record)
+        for step in self.plan.steps:
+            if record.has_finished(step.name):
+                continue
+            record = await self._finish(step, record)
+            if record.is_finished:
+                return record
+        return record.succeeded(self.plan.summarize(record), utc_now(), self._data)
+
+    async def save(self, record: JobRecord, *, ttl_seconds: float | None = None) -> JobRecord:
+        """Saves a transition and tells of it. Raises LeaseLost."""
+        record = await self.lease.save(record, ttl_seconds=ttl_seconds)
+        await self.shop.publish_transition(record, self.lease.revision)
+        return record
+
+    async def _finish(self, step: PlannedStep, record: JobRecord) -> JobRecord:
+        """The record with the step finished, or with the job failed. What finished is saved with what comes next."""
+        while True:
+            if self.shop.stopping.is_set():
+                raise Stopped(record)
+            if await self._is_cancelled(record):
+                return record.failed(Failure("cancelled", "A person cancelled the job."), utc_now())
+            record = await self.save(record.started(step.name, utc_now()))
+            commands: list[CommandRecord] = []
+            begun = monotonic()
+            try:
+                result = await self._ensure(step, record, commands)
+            except StepFailed as error:
+                record = self._judge(step, record, error, commands, monotonic() - begun)
+                if record.is_finished:
+                    return record
+                record = await self._pause(await self.save(record))
+            else:
+                return self._conclude(step, record, result, commands, monotonic() - begun)
+
+    async def _ensure(self, step: PlannedStep, record: JobRecord, commands: list[CommandRecord]) -> StepResult:
+        """Raises StepFailed, Stopped, LeaseLost. Whatever ends it early has ended its command too."""
+        work = asyncio.create_task(step.ensure(record, self._runner(commands)))
+        try:
+            await self._first_of(work, self.shop.stopping, self.lease.lost)
+            if not work.done() and not self.lease.lost.is_set() and not step.can_be_cut:
+                logger.info("step.grace", extra={"step": step.name, "seconds": self.shop.settings.shutdown_grace})
+                await self._first_of(work, self.lease.lost, timeout=self.shop.settings.shutdown_grace)
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+        if not work.cancelled():
+            return work.result()
+        self.lease.check()
+        raise Stopped(record)
+
+    def _runner(self, commands: list[CommandRecord]) -> RunCommand:
+        """Runs commands under the lease, and notes each."""
+
+        async def run(command: Command) -> Completed:
+            self.lease.check()
+            try:
+                completed = await self.shop.commands.run(command, lease=self.lease.owner)
+            except (ExecutableMissing, ExecutableUnusable) as error:
+                raise StepFailed(_missing(error)) from error
+            except LeaseEnded as error:
+                self.lease.give_up()
+                raise LeaseLost(self.lease.record.job_id) from error
+            except Interrupted as error:
+                self.lease.check()
+                raise StepFailed(Failure("timed_out", f"{command.shown} was interrupted")) from error
+            commands.append(CommandRecord(completed.command, completed.exit_code))
+            self.lease.check()
+            return completed
+
+        return run
+
+    def _conclude(
+        self, step: PlannedStep, record: JobRecord, result: StepResult, commands: list[CommandRecord], seconds: float
+    ) -> JobRecord:
+        self._tell("step.finished", step.name, str(result.outcome), seconds)
+        finished = replace(
+            self._step_record(step.name, record, result.deciding, commands),
+            outcome=result.outcome,
+            manifest_preview=result.manifest_preview,
+            rbac_applied=result.rbac_applied,
+            rbac_enforced=result.rbac_enforced,
+        )
+        self._data = result.data
+        record = record.finished(finished, utc_now(), result.warnings)
+        return record.with_credentials(result.credentials_secret) if result.credentials_secret else record
+
+    def _judge(
+        self, step: PlannedStep, record: JobRecord, error: StepFailed, commands: list[CommandRecord], seconds: float
+    ) -> JobRecord:
+        """The record as failed, or as waiting for the next try."""
+        failure = error.failure
+        self._tell("step.failed", step.name, failure.code, seconds, error=failure.message)
+        failed = replace(
+            self._step_record(step.name, record, error.deciding, commands), outcome=Outcome.FAILED, error=failure
+        )
+        delay_seconds = self._delay(record, failure, seconds)
+        if delay_seconds is None:
+            if error.step:  # shown under another step's name, because nothing of this one was made
+                record = replace(record, steps=tuple(known for known in record.steps if known.name != step.name))
+                failed = replace(failed, name=error.step)
+            return record.failed(failure, utc_now(), step=failed)
+        self.shop.metrics.count_retry(failure.code)
+        return record.delayed(
+            failed,
+            failure,
+            utc_now(),
+            retry_at=utc_in(delay_seconds),
+            delay_seconds=delay_seconds,
+            outage_seconds=seconds + delay_seconds if failure.nature is Nature.INFRASTRUCTURE else 0,
+        )
+
+    def _delay(self, record: JobRecord, failure: Failure, seconds: float) -> float | None:
+        """Seconds until the next try, None when there is none."""
+        settings = self.shop.settings
+        first = self.shop.lease_seconds * _FIRST_DELAY_PART
+        if is_query(record.kind) or failure.nature not in (Nature.TRANSIENT, Nature.INFRASTRUCTURE):
+            return None
+        if failure.nature is Nature.INFRASTRUCTURE:
+            outage = record.outage_seconds + seconds
+            if outage >= settings.retry_for:
+                return None
+            delay = min(max(first, outage / 2), settings.retry_for - outage)
+        elif record.failures + 1 >= settings.max_attempts:
+            return None
+        else:
+            delay = first * 2**record.failures
+        return min(delay, self.shop.lease_seconds * _LONGEST_DELAY_PART) * random.uniform(0.8, 1)
+
+    def _step_record(
+        self, name: str, record: JobRecord, deciding: Completed | None, commands: list[CommandRecord]
+    ) -> StepRecord:
+        started = record.step(name)
+        limit = self.shop.settings.max_output_chars
+        return StepRecord(
+            name,
+            started.started_at if started else utc_now(),
+            finished_at=utc_now(),
+            command=deciding.command if deciding else None,
+            exit_code=deciding.exit_code if deciding else None,
+            stdout=show(deciding.stdout, limit, deciding.secrets) if deciding else "",
+            stderr=show(deciding.stderr, limit, deciding.secrets) if deciding else "",
+            commands=tuple(commands),
+        )
+
+    async def _pause(self, record: JobRecord) -> JobRecord:
+        """Sleeps the delay that the record names, with the lease kept; a cancel or a stop ends it early."""
+        if record.retry_delay_seconds is None:
+            return record
+        ends_at = monotonic() + record.retry_delay_seconds
+        while (left := ends_at - monotonic()) > 0:
+            if await self._is_cancelled(record):
+                break
+            await self._first_of(
+                None, self.shop.stopping, self.lease.lost, timeout=min(left, self.shop.lease_seconds * RENEWAL_PART)
+            )
+            self.lease.check()
+            if self.shop.stopping.is_set():
+                raise Stopped(record)
+        return record
+
+    async def _is_cancelled(self, record: JobRecord) -> bool:
+        try:
+            entry = await self.shop.jetstream.cancels.read(record.job_id)
+        except Unanswered:
+            return False  # asked again at the next safe point
+        mark = decode_cancel(entry.value) if entry.value else None
+        return mark is not None and mark.applies_to(record)
+
+    def _tell(self, event: str, step: str, outcome: str, seconds: float, **fields: Any) -> None:
+        self.shop.metrics.observe_step(step, outcome, seconds)
+        extra = {"step": step, "outcome": outcome, "duration_seconds": round(seconds, 3), **fields}
+        logger.log(logging.WARNING if fields else logging.INFO, event, extra=extra)
+
+    @staticmethod
+    async def _first_of(work: "asyncio.Task[Any] | None", *events: asyncio.Event, timeout: float | None = None) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in events]
+        try:
+            await asyncio.wait(
+                [*waits, *([work] if work else [])], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+def _missing(error: ExecutableMissing | ExecutableUnusable) -> Failure:
+    code = f"{error.name}_missing"
+    if code in CODES:
+        return Failure(code, str(error))
+    return Failure("rbac_command_failed", f"EVEREST_RBAC_APPLY_CMD names a program that cannot be run: {error}")

@@ -1,0 +1,1 @@
+"""Whether a handler can do its work: tools, cluster, rights."""

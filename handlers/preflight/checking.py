@@ -1,0 +1,201 @@
+"""The preflight: can this handler do its work? `python -m handlers --check` prints it, readiness follows it."""
+
+import json
+import shlex
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contracts.codes import CODES, Failure
+from handlers.commands.processes import find_executable
+from handlers.commands.running import (
+    Command,
+    Commands,
+    Completed,
+    ExecutableMissing,
+    ExecutableUnusable,
+    child_environment,
+)
+from handlers.preflight.rights import Right, needed_rights
+from handlers.rbac.policy import InvalidPolicy, check_rules, parse_rules
+from handlers.results import RunCommand, StepFailed
+from handlers.settings import Environment, HandlerSettings
+from handlers.tools.everestctl import Everestctl
+from handlers.tools.kubeconfig import check_kubeconfig, find_kubeconfig
+from handlers.tools.kubectl import Kubectl
+from handlers.tools.versions import ClusterFacts
+
+_ACCESS_REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
+
+
+class Verdict(StrEnum):
+    FINE = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. A problem means that jobs cannot succeed."""
+
+    verdict: Verdict
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, failure: Failure) -> "Finding":
+        return cls(Verdict.PROBLEM, f"{failure.code}: {failure.message}", failure.hint)
+
+    def __str__(self) -> str:
+        hint = f"\n{'':9}hint: {self.hint}" if self.hint else ""
+        return f"{self.verdict:8} {self.message}{hint}"
+
+
+async def check(environment: Environment) -> int:
+    """Prints each finding as it is made. Gives the exit code: 1 when there is a problem."""
+    has_problem = False
+    variables = child_environment(environment.variables)
+    async with Commands(variables) as commands:
+        async for finding in find(environment.settings, variables, make_runner(commands)):
+            print(finding, flush=True)
+            has_problem |= finding.verdict is Verdict.PROBLEM
+    return 1 if has_problem else 0
+
+
+async def find_problem(environment: Environment, commands: Commands) -> str | None:
+    """The first problem, for readiness."""
+    variables = child_environment(environment.variables)
+    async with aclosing(find(environment.settings, variables, make_runner(commands))) as findings:
+        async for finding in findings:
+            if finding.verdict is Verdict.PROBLEM:
+                return finding.message
+    return None
+
+
+def make_runner(commands: Commands) -> RunCommand:
+    """Runs commands that work for no job, so under no lease."""
+
+    async def run(command: Command) -> Completed:
+        try:
+            return await commands.run(command)
+        except (ExecutableMissing, ExecutableUnusable) as error:
+            code = f"{error.name}_missing"
+            raise StepFailed(Failure(code if code in CODES else "command_failed", str(error))) from error
+
+    return run
+
+
+async def find(settings: HandlerSettings, variables: Mapping[str, str], run: RunCommand) -> AsyncGenerator[Finding]:
+    """Everything that can be seen from here, until what is missing makes the rest pointless."""
+    missing = list(_find_missing(settings, variables))
+    for finding in missing:
+        yield finding
+    if any(finding.verdict is Verdict.PROBLEM for finding in missing):
+        return
+    kubectl = Kubectl(run, settings.subprocess_timeout)
+    everestctl = Everestctl(run, settings.subprocess_timeout)
+    try:
+        async for finding in _find_in_cluster(settings, kubectl, everestctl):
+            yield finding
+    except StepFailed as error:
+        yield Finding.of(error.failure)
+
+
+def _find_missing(settings: HandlerSettings, variables: Mapping[str, str]) -> Iterator[Finding]:
+    """What needs no cluster: programs and files."""
+    for name in ("everestctl", "kubectl"):
+        try:
+            yield Finding(Verdict.FINE, f"{name} is {find_executable(name, variables)}")
+        except (ExecutableMissing, ExecutableUnusable) as error:
+            yield Finding.of(Failure(f"{name}_missing", str(error)))
+    if failure := check_kubeconfig(settings.kubeconfig):
+        yield Finding.of(failure)
+    else:
+        yield Finding(Verdict.FINE, f"the kubeconfig is {find_kubeconfig(settings.kubeconfig)}")
+    yield _find_apply_command(settings.everest_rbac_apply_cmd, variables)
+
+
+def _find_apply_command(template: str | None, variables: Mapping[str, str]) -> Finding:
+    if not template or not template.strip():
+        hint = "Set it to everest-rbac-import, or no job binds a role."
+        return Finding(Verdict.WARNING, "EVEREST_RBAC_APPLY_CMD is not set", hint)
+    try:
+        program, *_ = shlex.split(template)
+        return Finding(Verdict.FINE, f"EVEREST_RBAC_APPLY_CMD runs {find_executable(program, variables)}")
+    except ValueError as error:
+        return Finding.of(Failure("rbac_command_failed", f"EVEREST_RBAC_APPLY_CMD cannot be split: {error}."))
+    except (ExecutableMissing, ExecutableUnusable) as error:
+        return Finding.of(Failure("rbac_command_failed", f"EVEREST_RBAC_APPLY_CMD: {error}"))
+
+
+async def _find_in_cluster(
+    settings: HandlerSettings, kubectl: Kubectl, everestctl: Everestctl
+) -> AsyncGenerator[Finding]:
+    """Raises StepFailed where the cluster itself cannot be asked."""
+    yield Finding(Verdict.FINE, f"the cluster takes this handler for {await ClusterFacts().read_user(kubectl)}")
+    looks: tuple[Callable[[], Awaitable[list[Finding]]], ...] = (
+        lambda: _find_rights(settings, kubectl),
+        lambda: _find_versions(everestctl),
+        lambda: _find_policy(kubectl),
+        lambda: _find_credentials_namespace(settings, kubectl),
+    )
+    for look in looks:
+        try:
+            findings = await look()
+        except StepFailed as error:
+            findings = [Finding.of(error.failure)]
+        for finding in findings:
+            yield finding
+
+
+async def _find_versions(everestctl: Everestctl) -> list[Finding]:
+    facts = ClusterFacts()
+    warnings = await facts.check_versions(everestctl)
+    if warnings:
+        return [Finding(Verdict.WARNING, warning) for warning in warnings]
+    return [Finding(Verdict.FINE, "everestctl and Everest are of one minor version")]
+
+
+async def _find_rights(settings: HandlerSettings, kubectl: Kubectl) -> list[Finding]:
+    """Asks for all of them in one command; names each that is missing."""
+    rights = needed_rights(settings.everest_credentials_namespace, settings.everest_tenant_role)
+    reviews = [{**_ACCESS_REVIEW, "spec": {"resourceAttributes": right.attributes}} for right in rights]
+    answers = await kubectl.ask_all(reviews)
+    allowed = {_key(answer["spec"]["resourceAttributes"]) for answer in answers if answer["status"].get("allowed")}
+    missing = [right for right in rights if _key(right.attributes) not in allowed]
+    if not missing:
+        return [Finding(Verdict.FINE, f"all {len(rights)} rights that the workflow needs are granted")]
+    return [_describe_missing(right) for right in missing]
+
+
+def _describe_missing(right: Right) -> Finding:
+    hint = f"Grant it: {right}, as in handlers/k8s. {right.why}".strip()
+    return Finding.of(Failure("forbidden", f"this handler may not {right}", hint))
+
+
+def _key(attributes: Mapping[str, str]) -> str:
+    return json.dumps({name: value for name, value in attributes.items() if value}, sort_keys=True)
+
+
+async def _find_policy(kubectl: Kubectl) -> list[Finding]:
+    configmap = await kubectl.get("configmap", "everest-rbac", "everest-system")
+    if configmap is None:
+        return [Finding.of(Failure("everest_not_installed", "The ConfigMap everest-rbac is not there."))]
+    stored = configmap.get("data") or {}
+    try:
+        check_rules(parse_rules(stored.get("policy.csv", "")))
+    except InvalidPolicy as error:
+        return [Finding.of(Failure("stored_policy_invalid", f"The stored policy is invalid: {error}."))]
+    if stored.get("enabled") == "true":
+        return [Finding(Verdict.FINE, "Everest enforces RBAC")]
+    hint = 'Set `enabled` of the ConfigMap everest-rbac to "true" when the tenants\' roles are bound.'
+    return [Finding(Verdict.WARNING, "Everest enforces no RBAC: everybody may do everything", hint)]
+
+
+async def _find_credentials_namespace(settings: HandlerSettings, kubectl: Kubectl) -> list[Finding]:
+    name = settings.everest_credentials_namespace
+    if await kubectl.get("ns", name) is None:
+        reason = f"The namespace {name} of EVEREST_CREDENTIALS_NAMESPACE is not there."
+        return [Finding.of(Failure("command_failed", reason, f"Make it: kubectl create namespace {name}"))]
+    return [Finding(Verdict.FINE, f"credentials are kept in namespace {name}")]

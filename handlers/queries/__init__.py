@@ -1,0 +1,1 @@
+"""What only reads the cluster for a caller who waits."""

@@ -1,0 +1,1 @@
+"""Everest's RBAC policy: read, merged, written."""

@@ -1,0 +1,1 @@
+"""The command lines behind typed verbs, and what their failures mean."""

@@ -1,0 +1,89 @@
+"""everestctl behind typed verbs. What it answers is looked at, never only its exit code: some failures exit 0."""
+
+import re
+from dataclasses import dataclass
+
+from contracts.codes import Failure
+from contracts.requests import OPERATOR_NAMES
+from handlers.commands.running import Command, Completed
+from handlers.commands.secret import Secret
+from handlers.results import RunCommand, StepFailed
+from handlers.tools.failures import explain
+
+_NOT_INSTALLED = "[NOT INSTALLED]"
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """As `everestctl version` prints them; `server` is None where Everest is not installed."""
+
+    client: str
+    server: str | None
+
+
+def read_whole(completed: Completed) -> str:
+    """All that a command printed, if it succeeded. Raises StepFailed; half of an output would be a wrong answer."""
+    if completed.exit_code != 0:
+        raise StepFailed(explain(completed), completed)
+    if completed.overflowed:
+        raise StepFailed(Failure("result_too_large", f"`{completed.command}` printed more than is read."), completed)
+    return completed.stdout.decode(errors="replace")
+
+
+class Everestctl:
+    def __init__(self, run: RunCommand, time_limit_seconds: float) -> None:
+        self._run = run
+        self._time_limit_seconds = time_limit_seconds
+
+    async def read_versions(self) -> Versions:
+        """Raises StepFailed."""
+        completed = await self._try("version")
+        if completed.exit_code != 0:
+            raise StepFailed(explain(completed), completed)
+        text = completed.stdout.decode(errors="replace")
+        found = dict(re.findall(r"^(Version|ServerVersion): *(.+?) *$", text, re.MULTILINE))
+        if len(found) != 2:  # everestctl 1.4 says nothing of the server
+            reason = "`everestctl version` named not both its own version and the server's."
+            raise StepFailed(Failure("unsupported_version", reason), completed)
+        server = found["ServerVersion"]
+        return Versions(found["Version"], None if server == _NOT_INSTALLED else server)
+
+    async def list_users(self) -> frozenset[str]:
+        """Raises StepFailed."""
+        completed = await self._try("accounts", "list", "--columns=user", "--no-headers")
+        if completed.exit_code != 0:
+            raise StepFailed(explain(completed), completed)
+        if completed.overflowed:
+            raise StepFailed(Failure("command_failed", f"`{completed.command}` printed more than is read."), completed)
+        return frozenset(completed.stdout.decode(errors="replace").split())
+
+    async def list_accounts(self) -> Completed:
+        """The table. The caller judges what came of it."""
+        return await self._try("accounts", "list")
+
+    async def list_namespaces(self) -> Completed:
+        """The table. The caller judges what came of it."""
+        return await self._try("namespaces", "list")
+
+    async def create_account(self, username: str, password: Secret) -> Completed:
+        """The password can be given in no other way than as an argument. The caller judges what came of it."""
+        return await self._try("accounts", "create", "-u", username, "-p", password)
+
+    async def add_namespace(self, name: str, operators: frozenset[str], time_limit_seconds: float) -> Completed:
+        """The namespace is claimed by then, so taking ownership only says that it exists."""
+        return await self._provision("add", name, operators, time_limit_seconds, "--take-ownership")
+
+    async def update_namespace(self, name: str, operators: frozenset[str], time_limit_seconds: float) -> Completed:
+        return await self._provision("update", name, operators, time_limit_seconds)
+
+    async def _provision(
+        self, verb: str, name: str, operators: frozenset[str], time_limit_seconds: float, *more: str
+    ) -> Completed:
+        # All three, always: one that is not named would be installed.
+        flags = [f"--operator.{key.replace('_', '-')}={str(key in operators).lower()}" for key in OPERATOR_NAMES]
+        return await self._run(
+            Command(("everestctl", "namespaces", verb, name, *flags, *more), time_limit_seconds=time_limit_seconds)
+        )
+
+    async def _try(self, *arguments: str | Secret) -> Completed:
+        return await self._run(Command(("everestctl", *arguments), time_limit_seconds=self._time_limit_seconds))

@@ -1,0 +1,149 @@
+"""kubectl behind typed verbs. Every verb raises StepFailed with the code of what went wrong."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from contracts.codes import Failure
+from handlers.commands.running import Command, Completed
+from handlers.commands.secret import Secret
+from handlers.results import RunCommand, StepFailed
+from handlers.tools.failures import explain
+
+Object = dict[str, Any]
+
+
+class AlreadyExists(Exception):
+    """Somebody was faster, or an earlier attempt."""
+
+
+class Changed(Exception):
+    """The object is not what it was when it was read."""
+
+
+@asynccontextmanager
+async def at_once() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group for looks that need not wait for each other. The first that fails ends the others and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+
+
+class Kubectl:
+    def __init__(self, run: RunCommand, time_limit_seconds: float) -> None:
+        self._run = run
+        self._time_limit_seconds = time_limit_seconds
+
+    async def get(self, kind: str, name: str, namespace: str | None = None) -> Object | None:
+        """None where there is no such object, which is another thing than a failed look."""
+        where = ("-n", namespace) if namespace else ()
+        completed = await self._must("get", kind, name, *where, "-o", "json", "--ignore-not-found")
+        return _read_json(completed) if completed.stdout.strip() else None
+
+    async def list(self, kind: str, namespace: str | None, selector: str | None = None) -> list[Object]:
+        """`namespace` is None for kinds that are in none."""
+        where = ("-n", namespace) if namespace else ()
+        narrow = ("-l", selector) if selector else ()
+        completed = await self._must("get", kind, *where, *narrow, "-o", "json")
+        return list(_read_json(completed)["items"])
+
+    async def create(self, manifest: Object, secrets: Sequence[Secret] = ()) -> Completed:
+        """From stdin. Never `apply`, which copies what it applies into an annotation. Raises AlreadyExists."""
+        completed = await self._try("create", "-f", "-", stdin=json.dumps(manifest).encode(), secrets=secrets)
+        if completed.exit_code != 0 and b"AlreadyExists" in completed.stderr:
+            raise AlreadyExists
+        return _succeeded(completed)
+
+    async def ask(self, manifest: Object) -> Object:
+        """Creates a review, which is answered and not kept."""
+        return _read_json(_succeeded(await self._review(manifest)))
+
+    async def ask_all(self, manifests: Sequence[Object]) -> Sequence[Object]:
+        """The same for many at once."""
+        bundle = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
+        return _read_documents(_succeeded(await self._review(bundle)))
+
+    async def apply(self, namespace: str, manifest: str) -> Completed:
+        return _succeeded(await self._try("apply", "-n", namespace, "-f", "-", stdin=manifest.encode()))
+
+    async def annotate_namespace(self, name: str, annotations: dict[str, str], resource_version: str) -> Completed:
+        """Only while the namespace is what it was when it was read. Raises Changed."""
+        pairs = [f"{key}={value}" for key, value in annotations.items()]
+        completed = await self._try(
+            "annotate", "namespace", name, *pairs, f"--resource-version={resource_version}", "--overwrite"
+        )
+        if completed.exit_code != 0 and b"the object has been modified" in completed.stderr:
+            raise Changed
+        return _succeeded(completed)
+
+    async def bind_role(self, namespace: str, name: str, cluster_role: str, user: str) -> None:
+        """Leaves a binding that is there as it is. A service account is bound by the name of its user."""
+        completed = await self._try(
+            "create", "rolebinding", name, "-n", namespace, f"--clusterrole={cluster_role}", f"--user={user}"
+        )
+        if completed.exit_code != 0 and b"already exists" not in completed.stderr:
+            raise StepFailed(explain(completed), completed)
+
+    async def delete(self, kind: str, name: str, namespace: str) -> None:
+        """Without waiting. Nothing there is fine."""
+        await self._must("delete", kind, name, "-n", namespace, "--wait=false", "--ignore-not-found")
+
+    async def _review(self, manifest: Object) -> Completed:
+        """Without validation: for a review kubectl would want to list the cluster's CRDs, which nobody here may."""
+        argv = ("create", "-f", "-", "-o", "json", "--validate=false")
+        return await self._try(*argv, stdin=json.dumps(manifest).encode())
+
+    async def _must(self, *arguments: str) -> Completed:
+        return _succeeded(await self._try(*arguments))
+
+    async def _try(self, *arguments: str, stdin: bytes | None = None, secrets: Sequence[Secret] = ()) -> Completed:
+        command = Command(("kubectl", *arguments), stdin, self._time_limit_seconds, tuple(secrets))
+        return await self._run(command)
+
+
+def _succeeded(completed: Completed) -> Completed:
+    if completed.exit_code != 0:
+        raise StepFailed(explain(completed), _without_objects(completed))
+    return completed
+
+
+def _read_json(completed: Completed) -> Object:
+    """Never from an output that was cut: half a list read as a whole one is a wrong answer."""
+    if completed.overflowed:
+        raise _unreadable(completed, "printed more than is read")
+    try:
+        value = json.loads(completed.stdout)
+    except ValueError:
+        raise _unreadable(completed, "printed no JSON") from None
+    if not isinstance(value, dict):
+        raise _unreadable(completed, "printed no object")
+    return value
+
+
+def _read_documents(completed: Completed) -> list[Object]:
+    """kubectl prints one document after the other."""
+    text = completed.stdout.decode(errors="replace").strip()
+    decoder, documents, at = json.JSONDecoder(), [], 0
+    try:
+        while at < len(text):
+            document, at = decoder.raw_decode(text, at)
+            documents.append(document)
+            at += len(text[at:]) - len(text[at:].lstrip())
+    except ValueError:
+        raise _unreadable(completed, "printed no JSON") from None
+    return documents
+
+
+def _unreadable(completed: Completed, what: str) -> StepFailed:
+    failure = Failure("command_failed", f"`{completed.command}` {what}.")
+    return StepFailed(failure, _without_objects(completed))
+
+
+def _without_objects(completed: Completed) -> Completed:
+    """A look at Secrets may have printed what nobody knows to mask: not for the record."""
+    return replace(completed, stdout=b"") if completed.command.startswith("kubectl get secret") else completed

@@ -1,0 +1,91 @@
+"""Rows of the gateway: submitting and polling, against bare Starlette routes."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+from contracts.documents import job_document
+from tests.laboratory.benchmarks.bench import Bench
+from tests.laboratory.benchmarks.figures import Figure, Goal, Measure, make_ratio, take_turns
+from tests.laboratory.benchmarks.load import Report
+from tests.laboratory.benchmarks.records import finished_record, running_record
+from tests.support.gateways import helping_hand
+from tests.support.servers import NatsServer
+
+SUBMIT = "/bootstrap/users"
+REQUEST = json.dumps({"username": "alice", "operators": {"postgresql": True}, "resources": {"cpu_cores": 4}})
+_JOBS = 50  # that are asked for in turn
+_SECONDS = 2.0
+_WARM_SECONDS = 1.0
+
+Load = Callable[..., Awaitable[Report]]
+
+
+async def measure_submit(bench: Bench) -> AsyncIterator[Figure]:
+    """Against routes that store nothing, and against NATS alone, which is what a durable submit waits for."""
+    server = await bench.start_nats()
+    gateway = await bench.start_gateway(server)
+    bare = await bench.start_bare({})
+    for clients in (16, 64):
+        order = partial(bench.load, paths=[SUBMIT], status=202, method="POST", body=REQUEST, clients=clients)
+        ours, theirs = await compare_rates(partial(order, gateway.port), partial(order, bare))
+        title = f"submit, {clients} clients, against a bare Starlette route"
+        yield make_ratio(title, Goal(at_least=0.70), ours, theirs, unit="/s")
+        ours, theirs = await take_turns(_rate(partial(order, gateway.port)), partial(_publish, bench, server, clients))
+        title = f"submit, {clients} clients, against publishing alone with as many in flight"
+        yield make_ratio(title, Goal(), ours, theirs, unit="/s")
+
+
+async def measure_polls(bench: Bench) -> AsyncIterator[Figure]:
+    server = await bench.start_nats()
+    gateway = await bench.start_gateway(server)
+    finished = [finished_record() for _ in range(_JOBS)]
+    running = [running_record() for _ in range(_JOBS)]
+    async with helping_hand(server) as hand:
+        for record in (*finished, *running):
+            await hand.write(record)
+    queued = [await gateway.submit(**json.loads(REQUEST)) for _ in range(_JOBS)]
+    queued_document = (await gateway.api.get(f"/jobs/{queued[0]}")).content
+    bare = await bench.start_bare(
+        {
+            "finished": _encode(job_document(finished[0])),
+            "running": _encode(job_document(running[0])),
+            "queued": queued_document,
+        }
+    )
+    cases = [
+        ("finished", [record.job_id for record in finished], (16,), Goal(at_least=0.85)),
+        ("running", [record.job_id for record in running], (1, 16, 64), Goal(at_least=0.70)),
+        ("queued", queued, (1, 16, 64), Goal(at_least=0.70)),
+    ]
+    for status, ids, counts, goal in cases:
+        paths = [f"/jobs/{job_id}" for job_id in ids]
+        for clients in counts:
+            ours, theirs = await compare_rates(
+                partial(bench.load, gateway.port, paths, 200, clients=clients),
+                partial(bench.load, bare, [f"/jobs/{status}"], 200, clients=clients),
+            )
+            title = f"poll of a {status} job, {clients} clients, against a bare Starlette route"
+            yield make_ratio(title, goal, ours, theirs, unit="/s")
+
+
+async def _publish(bench: Bench, server: NatsServer, window: int) -> float:
+    return float(await bench.run_program("publishing", str(server.port), str(_SECONDS), str(window)))
+
+
+async def compare_rates(ours: Load, theirs: Load) -> tuple[list[float], list[float]]:
+    """Answers a second on both sides, warm."""
+    for side in (ours, theirs):
+        await side(seconds=_WARM_SECONDS)
+    return await take_turns(_rate(ours), _rate(theirs))
+
+
+def _rate(load: Load) -> Measure:
+    async def measure() -> float:
+        return (await load(seconds=_SECONDS)).rate
+
+    return measure
+
+
+def _encode(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()

@@ -1,0 +1,1 @@
+"""What tests run the service with: servers, gateways, handlers, clusters."""

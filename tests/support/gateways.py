@@ -1,0 +1,200 @@
+"""A real gateway process for tests, and a hand that writes records as a handler would."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nats
+from nats.aio.client import Client
+
+from contracts import names
+from contracts.records import JobRecord, Outcome, Status, StepRecord, decode_record, encode_record, queued_record
+from contracts.requests import read_request, request_hash
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port
+
+KEY = "a-key-for-tests"
+
+
+class Gateway:
+    """`api` sends the key; `nobody` sends none."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+        self.process = process
+        self.port = port
+        self._log = log
+        base_url = f"http://{LOOPBACK}:{port}"
+        self.api = httpx.AsyncClient(base_url=base_url, headers={"X-Admin-Key": KEY}, timeout=LIMIT_SECONDS)
+        self.nobody = httpx.AsyncClient(base_url=base_url, timeout=LIMIT_SECONDS)
+
+    def read_log(self) -> str:
+        return self._log.read_text()
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.read_log().splitlines() if line.startswith("{")]
+
+    async def submit(self, headers: dict[str, str] | None = None, **request: Any) -> str:
+        answer = await self.api.post("/bootstrap/users", json={"username": "alice", **request}, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["job_id"])
+
+    async def wait_until(self, path: str, status_code: int) -> httpx.Response:
+        """Asks until the answer has the status."""
+        for _ in range(LIMIT_SECONDS * 10):
+            answer = await self.api.get(path)
+            if answer.status_code == status_code:
+                return answer
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"{path} never answered {status_code}: {answer.text}")
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        return await asyncio.wait_for(self.process.wait(), LIMIT_SECONDS)
+
+
+@asynccontextmanager
+async def running_gateway(
+    nats_url: str, folder: Path, *, ready: bool = True, **variables: str
+) -> AsyncIterator[Gateway]:
+    """A gateway that answers, and is ready and watches unless said otherwise."""
+    port = free_port()
+    log = folder / f"gateway-{port}.log"
+    settings = {"NATS_URL": nats_url, "PORT": str(port), "HOST": LOOPBACK, "ADMIN_API_KEY": KEY, "QUERY_TIMEOUT": "20"}
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "gateway",
+            cwd=ROOT,
+            env={**os.environ, **settings, **variables},
+            stdout=output,
+            stderr=output,
+        )
+    gateway = Gateway(process, port, log)
+    try:
+        await _wait_until_answering(gateway)
+        if ready:
+            await gateway.wait_until("/readyz", 200)
+            await _wait_until_watching(gateway)
+        yield gateway
+    finally:
+        await gateway.api.aclose()
+        await gateway.nobody.aclose()
+        await gateway.stop()
+
+
+async def _wait_until_answering(gateway: Gateway) -> None:
+    for _ in range(LIMIT_SECONDS * 10):
+        assert gateway.process.returncode is None, gateway.read_log()
+        try:
+            await gateway.nobody.get("/healthz")
+        except httpx.TransportError:
+            await asyncio.sleep(0.1)
+        else:
+            return
+    raise AssertionError("the gateway does not answer")
+
+
+async def _wait_until_watching(gateway: Gateway) -> None:
+    """Ready it is also without its watch; but who follows a job then is told what it finds at its next look."""
+    for _ in range(LIMIT_SECONDS * 10):
+        if '"watch.opened"' in gateway.read_log():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the gateway opens no watch")
+
+
+class Hand:
+    """Writes records and takes messages as a handler would, without running anything."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.jetstream = client.jetstream()
+
+    async def write(self, record: JobRecord) -> int:
+        """The last write of a job carries a time to live."""
+        headers = {"Nats-TTL": "600s"} if record.is_finished else {}
+        ack = await self.jetstream.publish(
+            f"$KV.{names.JOBS_BUCKET}.{record.job_id}", encode_record(record), headers=headers
+        )
+        return ack.seq
+
+    async def read(self, job_id: str) -> JobRecord:
+        message = await self.jetstream.get_last_msg(f"KV_{names.JOBS_BUCKET}", f"$KV.{names.JOBS_BUCKET}.{job_id}")
+        return decode_record(message.data or b"")
+
+    async def take(self, kind: str = "bootstrap") -> tuple[Any, JobRecord]:
+        """The next message of the queue, claimed: the message and its running record."""
+        stream = names.stream_of(kind)
+        consumer = names.QUERIES_CONSUMER if names.is_query(kind) else names.JOBS_CONSUMER
+        subscription = await self.jetstream.pull_subscribe_bind(durable=consumer, stream=stream)
+        (message,) = await subscription.fetch(1, timeout=LIMIT_SECONDS)
+        await subscription.unsubscribe()
+        address = names.read_subject(message.subject)
+        assert address.job_id is not None
+        record = claimed_record(address.job_id, address.kind, message.data)
+        await self.write(record)
+        return message, record
+
+    async def finish(self, message: Any, record: JobRecord) -> JobRecord:
+        """The last write, then the acknowledgement."""
+        await self.write(record)
+        await message.ack_sync(timeout=LIMIT_SECONDS)
+        return record
+
+    async def count_messages(self, subject: str) -> int:
+        info = await self.jetstream.stream_info(names.JOBS_STREAM, subjects_filter=subject)
+        return sum((info.state.subjects or {}).values())
+
+
+@asynccontextmanager
+async def helping_hand(server: NatsServer) -> AsyncIterator[Hand]:
+    client = await nats.connect(server.url)
+    try:
+        yield Hand(client)
+    finally:
+        await client.close()
+
+
+NOW = "2026-01-31T12:00:00.000Z"
+LATER = "2026-01-31T12:00:05.000Z"
+
+
+def new_record(username: str = "alice", job_id: str | None = None, **changes: Any) -> JobRecord:
+    """A queued record of a bootstrap."""
+    body = json.dumps({"username": username}).encode()
+    request = read_request("bootstrap", body)
+    record = queued_record(
+        job_id or str(uuid.uuid4()),
+        "bootstrap",
+        "admin",
+        request_hash("bootstrap", request),
+        NOW,
+        NOW,
+        request={"username": username, "namespace": username},
+    )
+    return replace(record, **changes)
+
+
+def claimed_record(job_id: str, kind: str, body: bytes) -> JobRecord:
+    request = read_request(kind, body)
+    queued = queued_record(job_id, kind, "admin", request_hash(kind, request), NOW, NOW, request=json.loads(body))
+    return queued.claimed(str(uuid.uuid4()), NOW)
+
+
+def succeeded_record(record: JobRecord) -> JobRecord:
+    """With one finished step."""
+    running = record if record.status is Status.RUNNING else record.claimed("somebody", NOW)
+    step = StepRecord(
+        "create_account", NOW, LATER, Outcome.CREATED, "everestctl accounts create -u alice -p ********", 0
+    )
+    return running.started("create_account", NOW).finished(step, LATER).succeeded("User alice created.", LATER)

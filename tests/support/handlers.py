@@ -1,0 +1,156 @@
+"""A real handler process for tests, beside a real NATS server and a simulated Everest."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.simulator import SimulatedEverest, simulated_everest
+from tests.support.gateways import Gateway, running_gateway
+from tests.support.servers import LIMIT_SECONDS, ROOT, NatsServer, free_port, nats_server
+
+LEASE_SECONDS = 4.0  # short, so that takeovers are quick
+FINISHED = ("succeeded", "failed")
+RBAC_IMPORT = f"{sys.executable} -m handlers.rbac_import"
+
+
+class Handler:
+    """One `python -m handlers` in a session of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def read_log(self) -> str:
+        return self._log.read_text()
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.read_log().splitlines() if line.startswith("{")]
+
+    async def wait_for_event(self, event: str, count: int = 1) -> list[dict[str, Any]]:
+        """The log lines of an event, once there are so many."""
+        for _ in range(LIMIT_SECONDS * 20):
+            found = [line for line in self.log_lines() if line["event"] == event]
+            if len(found) >= count:
+                return found
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{event} was not logged:\n{self.read_log()[-3000:]}")
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def wait(self) -> int:
+        return await asyncio.wait_for(self.process.wait(), LIMIT_SECONDS)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ends it, frozen or not, and gives its exit code."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(number)
+        return await self.wait()
+
+
+async def start_handler(
+    nats_url: str, everest: SimulatedEverest, folder: Path, *arguments: str, **variables: str
+) -> Handler:
+    """Starts one; the RBAC command is the one that ships with handlers."""
+    log = folder / f"handler-{free_port()}.log"
+    settings = {"NATS_URL": nats_url, "EVEREST_RBAC_APPLY_CMD": RBAC_IMPORT, "SHUTDOWN_GRACE": "10"}
+    environment = {**os.environ, **everest.variables, "PYTHONPATH": str(ROOT), **settings, **variables}
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "handlers",
+            *arguments,
+            cwd=ROOT,
+            env={name: value for name, value in environment.items() if value},
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    return Handler(process, log)
+
+
+@asynccontextmanager
+async def running_handler(
+    nats_url: str, everest: SimulatedEverest, folder: Path, *arguments: str, **variables: str
+) -> AsyncIterator[Handler]:
+    """A handler that has bound its consumers. An empty variable is left out."""
+    handler = await start_handler(nats_url, everest, folder, *arguments, **variables)
+    try:
+        await handler.wait_for_event("handler.started")
+        yield handler
+    finally:
+        await handler.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """All of it but the handlers, which tests start as they need them."""
+
+    server: NatsServer
+    everest: SimulatedEverest
+    gateway: Gateway
+    folder: Path
+
+    def handler(self, *arguments: str, **variables: str) -> Any:
+        """To be used as `async with house.handler() as handler`."""
+        return running_handler(self.server.url, self.everest, self.folder, *arguments, **variables)
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        return dict((await self.gateway.api.get(f"/jobs/{job_id}")).json())
+
+    async def wait_for_job(self, job_id: str, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The job, once it is so."""
+        for _ in range(LIMIT_SECONDS * 20):
+            if is_so(job := await self.job(job_id)):
+                return job
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"the job never is so: {job}")
+
+    async def wait_until_finished(self, job_id: str) -> dict[str, Any]:
+        """The result document, once the job has ended."""
+        for _ in range(LIMIT_SECONDS):
+            job = (await self.gateway.api.get(f"/jobs/{job_id}", params={"wait": "5"})).json()
+            if job["status"] in FINISHED:
+                return dict((await self.gateway.api.get(f"/jobs/{job_id}/result")).json())
+        raise AssertionError(f"the job does not end: {job}")
+
+    async def runs_of(self, *words: str) -> list[dict[str, Any]]:
+        """The everestctl runs so far that begin with these words."""
+        runs = (await self.everest.effects())["runs"]
+        return [run for run in runs if tuple(run["argv"][: len(words)]) == words]
+
+    async def wait_for_run(self, *words: str, count: int = 1) -> dict[str, Any]:
+        """The `count`th everestctl that begins with these words, once it runs."""
+        for _ in range(LIMIT_SECONDS * 20):
+            if len(found := await self.runs_of(*words)) >= count:
+                return found[count - 1]
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{words} ran {len(found)} times")
+
+    async def run_job(self, **request: Any) -> dict[str, Any]:
+        """Submits a job and gives its result."""
+        return await self.wait_until_finished(await self.gateway.submit(**request))
+
+
+@asynccontextmanager
+async def open_house(folder: Path, *, lease_seconds: float = LEASE_SECONDS, **everest: Any) -> AsyncIterator[House]:
+    """`everest` is handed to the simulated cluster."""
+    async with (
+        nats_server(folder, lease_seconds=lease_seconds) as server,
+        simulated_everest(folder / "everest", **everest) as cluster,
+        running_gateway(server.url, folder) as gateway,
+    ):
+        yield House(server, cluster, gateway, folder)

@@ -1,0 +1,124 @@
+"""Onboardings as a platform team would try them, each with its result: `python -m tests.support.onboardings`.
+
+A real NATS server, the gateway, handlers and a simulated Everest that enforces RBAC; every request goes through HTTP.
+"""
+
+import argparse
+import asyncio
+import base64
+import json
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from handlers.bootstrap.accounts_file import proves
+from tests.simulator import overlaps
+from tests.support.handlers import House, open_house
+
+OPERATOR = {"operators": {"postgresql": True}, "resources": {"cpu_cores": 4, "ram_mb": 8192, "disk_gb": 100}}
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.support.onboardings", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--tenants", type=int, default=100, help="how many at once, at the end (default: 100)")
+    tenants = parser.parse_args().tenants
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_house(Path(folder), lease_seconds=60) as house, AsyncExitStack() as stack:
+            for _ in range(2):
+                await stack.enter_async_context(house.handler())
+            await enforce_rbac(house)
+            await show_single_ones(house)
+            print(json.dumps(await onboard_many(house, tenants), indent=2))
+
+
+async def enforce_rbac(house: House) -> None:
+    patch = '{"data": {"enabled": "true"}}'
+    code, _, stderr = await house.everest.run(
+        "kubectl", "patch", "configmap", "everest-rbac", "-n", "everest-system", "--type=merge", "-p", patch
+    )
+    assert code == 0, stderr
+
+
+async def show_single_ones(house: House) -> None:
+    show("the default request", await house.run_job(username="alice"))
+    show("a PostgreSQL request", await house.run_job(username="bob", **OPERATOR))
+    show("the PostgreSQL request again", await house.run_job(username="bob", **OPERATOR))
+    code, _, stderr = await house.everest.run("kubectl", "create", "namespace", "reports")
+    assert code == 0, stderr
+    foreign = {"username": "carol", "namespace": "reports", **OPERATOR}
+    show("a foreign namespace", await house.run_job(**foreign))
+    show("a foreign namespace with take_ownership", await house.run_job(**foreign, take_ownership=True))
+
+
+def show(title: str, result: dict[str, Any]) -> None:
+    """The result as it came, with what the tools said left out."""
+    for step in result["steps"]:
+        for name in ("stdout", "stderr", "commands", "manifest_preview", "started_at", "finished_at"):
+            step.pop(name, None)
+    print(f"--- {title}\n{json.dumps(result, indent=2)}\n", flush=True)
+
+
+async def onboard_many(house: House, count: int) -> dict[str, Any]:
+    """All at once. What was seen of them afterwards, in the cluster and in everything that was kept."""
+    names = [f"tenant{number}" for number in range(count)]
+    begun = time.monotonic()
+    results = await asyncio.gather(*(house.run_job(username=name, **OPERATOR) for name in names))
+    seconds = time.monotonic() - begun
+    effects = await house.everest.effects()
+    conflicts = [write["path"].rpartition("/")[2] for write in effects["writes"] if write["code"] == 409]
+    kept = await read_passwords(house)
+    passwords = {name: kept[name] for name in names if name in kept}
+    return {
+        "tenants_at_once": count,
+        "succeeded": sum(result["overall_status"] == "succeeded" for result in results),
+        "seconds": round(seconds, 1),
+        "conflicts_of_accounts": conflicts.count("everest-accounts"),
+        "conflicts_of_rbac": conflicts.count("everest-rbac"),
+        "rbac_enforced": all(result["steps"][-1]["rbac_enforced"] for result in results),
+        "tenants_with_all_their_lines": await count_tenants_with_rights(house, names),
+        "passwords_that_open_their_account": await count_open_accounts(house, passwords),
+        "passwords_found_in_records_logs_and_files": len(find_leaks(house, results, passwords)),
+        "everestctl_runs_for_one_tenant_side_by_side": len(overlaps(effects["runs"])),
+        "server_crashed": (await house.everest.state())["has_server_crashed"],
+    }
+
+
+async def read_passwords(house: House) -> dict[str, str]:
+    """By username, from the Secrets that the jobs have kept."""
+    found = {}
+    for secret in (await house.everest.get("secret", "-n", "everest-system"))["items"]:
+        if secret["metadata"]["name"].startswith("bootstrap-"):
+            kept = {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+            found[kept["username"]] = kept["password"]
+    return found
+
+
+async def count_open_accounts(house: House, passwords: dict[str, str]) -> int:
+    accounts = await house.everest.get("secret", "everest-accounts", "-n", "everest-system")
+    users = base64.b64decode(accounts["data"]["users.yaml"]).decode()
+    salt = (await house.everest.get("ns", "everest-system"))["metadata"]["uid"]
+    return sum(proves(users, salt, username, password) for username, password in passwords.items())
+
+
+async def count_tenants_with_rights(house: House, names: list[str]) -> int:
+    found = await house.everest.get("configmap", "everest-rbac", "-n", "everest-system")
+    lines = found["data"]["policy.csv"].splitlines()
+    mine = {name: [line for line in lines if f"role:{name}" in line.replace(",", " ").split()] for name in names}
+    return sum(len(set(kept)) == len(kept) == 8 for kept in mine.values())
+
+
+def find_leaks(house: House, results: list[dict[str, Any]], passwords: dict[str, str]) -> list[str]:
+    """Usernames whose password stands in a result, or in a file of NATS, of the gateway or of a handler."""
+    places = [json.dumps(results).encode()]
+    cluster = house.folder / "everest"  # which holds the Secrets, and may
+    places += [path.read_bytes() for path in house.folder.rglob("*") if path.is_file() and cluster not in path.parents]
+    assert any(b"tenant0" in place for place in places[1:]), "the files of NATS were not looked at"
+    return [username for username, password in passwords.items() if any(password.encode() in place for place in places)]
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,193 @@
+"""What must be true in the end: each accepted job ended, once, its commands one by one, its record the truth."""
+
+import asyncio
+import base64
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+
+from contracts import names
+from contracts.records import JobRecord, UnreadableRecord, decode_record
+from handlers.bootstrap.accounts_file import proves
+from handlers.bootstrap.ownership import JOB, OWNER
+from handlers.bootstrap.quota import QUOTA_NAME
+from tests.simulator.effects import overlaps
+from tests.support.handlers import FINISHED, House
+
+
+class Witness:
+    """Sees the writes of the records as they are stored, over restarts of NATS; some may escape it."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, JobRecord] = {}
+        self.ends: Counter[tuple[str, int]] = Counter()  # of a job's run
+        self.wrong: list[str] = []
+
+    async def watch(self, url: str) -> None:
+        """Until cancelled."""
+        client = await nats.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.2, error_cb=_ignore)
+        try:
+            await self._follow(client)
+        finally:
+            await client.close()
+
+    async def _follow(self, client: Client) -> None:
+        await client.jetstream().subscribe(
+            f"$KV.{names.JOBS_BUCKET}.>", stream=f"KV_{names.JOBS_BUCKET}", ordered_consumer=True, cb=self._see
+        )
+        await asyncio.Event().wait()
+
+    async def _see(self, message: Any) -> None:
+        try:
+            record = decode_record(message.data)
+        except UnreadableRecord:
+            self.wrong.append(f"unreadable: {message.subject}")
+            return
+        before = self._last.get(record.job_id)
+        self._last[record.job_id] = record
+        if record.is_finished:
+            self.ends[record.job_id, record.run] += before is None or before.write != record.write
+        elif before is not None and before.is_finished and before.run == record.run:
+            self.wrong.append(f"{record.job_id} went on after its end")
+
+
+async def _ignore(_: Exception) -> None:
+    """Lost connections are what this is about."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The jobs that break a promise."""
+
+    lost: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    overlapped: list[str] = field(default_factory=list)
+    untrue: list[str] = field(default_factory=list)
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.lost or self.unfinished or self.failed or self.overlapped or self.untrue)
+
+    @property
+    def complaints(self) -> list[str]:
+        parts = {
+            "lost": self.lost,
+            "unfinished": self.unfinished,
+            "failed": self.failed,
+            "overlapped": self.overlapped,
+            "untrue": self.untrue,
+        }
+        return [f"{name}: {one}" for name, ones in parts.items() for one in ones]
+
+
+async def judge(house: House, accepted: dict[str, dict[str, Any]], witness: Witness) -> Verdict:
+    """`accepted`: the request of each job that was answered with 202."""
+    verdict = Verdict()
+    for job_id in accepted:
+        answer = await house.gateway.api.get(f"/jobs/{job_id}")
+        if answer.status_code == 404:
+            verdict.lost.append(job_id)
+            continue
+        job = answer.json()
+        if job["status"] not in FINISHED:
+            verdict.unfinished.append(f"{job_id}: {job}")
+            continue
+        verdict.jobs[job_id] = job
+        if job["status"] == "failed":
+            verdict.failed.append(f"{job_id}: {job['reason']} {job['summary']}")
+    runs = (await house.everest.effects())["runs"]
+    verdict.overlapped = [f"{one['tenant']}: {one} and {other}" for one, other in overlaps(runs)]
+    verdict.untrue = await _find_untrue(house, accepted, verdict)
+    verdict.untrue += witness.wrong
+    verdict.untrue += [
+        f"{job_id} ended {count} times in run {run}" for (job_id, run), count in witness.ends.items() if count > 1
+    ]
+    return verdict
+
+
+async def _find_untrue(house: House, accepted: dict[str, dict[str, Any]], verdict: Verdict) -> list[str]:
+    cluster = await _read_cluster(house)
+    results = {job_id: await _read_result(house, job_id) for job_id in verdict.jobs}
+    by_tenant: dict[str, list[str]] = defaultdict(list)
+    for job_id in verdict.jobs:
+        by_tenant[accepted[job_id]["username"]].append(job_id)
+    found = []
+    for username, job_ids in by_tenant.items():
+        ended_well = [job_id for job_id in job_ids if results[job_id]["overall_status"] == "succeeded"]
+        if ended_well:
+            found += [f"{username}: {why}" for why in cluster.disagreements(username, accepted, results, ended_well)]
+    return found
+
+
+async def _read_result(house: House, job_id: str) -> dict[str, Any]:
+    return dict((await house.gateway.api.get(f"/jobs/{job_id}/result")).json())
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    namespaces: dict[str, Any]
+    quotas: dict[str, Any]
+    secrets: dict[str, Any]
+    users: str
+    system_id: str
+    policy: str
+
+    def disagreements(
+        self, username: str, accepted: dict[str, Any], results: dict[str, Any], job_ids: list[str]
+    ) -> list[str]:
+        """What the tenant's succeeded jobs say and the cluster does not."""
+        found = []
+        namespace = self.namespaces.get(username, {}).get("metadata", {})
+        annotations = namespace.get("annotations") or {}
+        if annotations.get(OWNER) != username:
+            found.append("its namespace is not there, or not its own")
+        created = [job_id for job_id in job_ids if _step(results[job_id], "add_namespace")["outcome"] == "created"]
+        if created != [annotations.get(JOB)]:
+            found.append(f"namespace created by {annotations.get(JOB)}, says {created}")
+        makers = [job_id for job_id in job_ids if _step(results[job_id], "create_account")["outcome"] == "created"]
+        if len(makers) != 1:
+            found.append(f"account created by {makers}")
+        for job_id in makers:
+            found += self._check_password(username, results[job_id])
+        last = max(job_ids, key=lambda job_id: _step(results[job_id], "apply_resource_quota")["finished_at"])
+        wanted = str(accepted[last]["resources"]["cpu_cores"])
+        if (hard := self.quotas.get(username, {}).get("spec", {}).get("hard", {})).get("limits.cpu") != wanted:
+            found.append(f"its quota is {hard}, not the {wanted} of {last}")
+        if f"g, {username}, " not in self.policy:
+            found.append("it has no role in the policy")
+        is_managed = (namespace.get("labels") or {}).get("app.kubernetes.io/managed-by") == "everest"
+        if not is_managed and any(accepted[job_id].get("operators") for job_id in job_ids):
+            found.append("its namespace is not managed by Everest")
+        return found
+
+    def _check_password(self, username: str, result: dict[str, Any]) -> list[str]:
+        secret = self.secrets.get((result.get("credentials_secret") or {}).get("name", ""))
+        if secret is None:
+            return ["its password is kept nowhere"]
+        password = base64.b64decode(secret["data"]["password"]).decode()
+        return [] if proves(self.users, self.system_id, username, password) else ["its password opens nothing"]
+
+
+def _step(result: dict[str, Any], name: str) -> dict[str, Any]:
+    return dict(next(step for step in result["steps"] if step["name"] == name))
+
+
+async def _read_cluster(house: House) -> _Cluster:
+    async def items(*words: str) -> list[dict[str, Any]]:
+        return list((await house.everest.get(*words))["items"])
+
+    namespaces = {item["metadata"]["name"]: item for item in await items("ns")}
+    quotas = {
+        item["metadata"]["namespace"]: item
+        for item in await items("resourcequota", "-A")
+        if item["metadata"]["name"] == QUOTA_NAME
+    }
+    secrets = {item["metadata"]["name"]: item for item in await items("secrets", "-n", "everest-system")}
+    users = base64.b64decode(secrets["everest-accounts"]["data"]["users.yaml"]).decode()
+    policy = (await house.everest.get("configmap", "everest-rbac", "-n", "everest-system"))["data"]["policy.csv"]
+    return _Cluster(namespaces, quotas, secrets, users, namespaces["everest-system"]["metadata"]["uid"], policy)

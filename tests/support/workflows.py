@@ -1,0 +1,152 @@
+"""The steps of a bootstrap as a handler runs them, with real commands against a cluster, and without NATS."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from contracts.records import JobRecord, Outcome, Status
+from contracts.requests import BootstrapRequest, read_request
+from handlers.bootstrap.steps import STEPS
+from handlers.commands.running import Command, Commands, Completed, child_environment
+from handlers.kinds import make_plan
+from handlers.preflight.checking import make_runner
+from handlers.results import RunCommand, StepFailed, StepResult
+from handlers.settings import read_environment
+from handlers.tools.versions import ClusterFacts
+
+RBAC_IMPORT = f"{sys.executable} -m handlers.rbac_import"  # everest-rbac-import, where nothing was installed
+MOST_ATTEMPTS = 5  # as MAX_ATTEMPTS
+
+Intercept = Callable[[RunCommand], RunCommand]
+
+
+class Cut(Exception):
+    """The handler dies here, as far as the test is concerned."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """What came of running the steps once."""
+
+    results: dict[str, StepResult] = field(default_factory=dict)
+    failure: StepFailed | None = None
+    failed_step: str | None = None
+    commands: list[Command] = field(default_factory=list)
+    completed: list[Completed] = field(default_factory=list)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        return [result.outcome for result in self.results.values()]
+
+    @property
+    def warnings(self) -> list[str]:
+        return [warning for result in self.results.values() for warning in result.warnings]
+
+    @property
+    def code(self) -> str | None:
+        return self.failure.failure.code if self.failure else None
+
+    @property
+    def ran(self) -> list[str]:
+        """The commands as a record shows them."""
+        return [command.shown for command in self.commands]
+
+    def result(self, step: str) -> StepResult:
+        assert step in self.results, f"{self.failed_step}: {self.failure}"
+        return self.results[step]
+
+
+@dataclass(slots=True)
+class Bench:
+    """`variables` reach the cluster; `settings` are the handler's, by their names in the environment."""
+
+    commands: Commands
+    variables: Mapping[str, str]
+    settings: Mapping[str, str]
+    facts: ClusterFacts = field(default_factory=ClusterFacts)
+
+    def having(self, **settings: str) -> "Bench":
+        """The same with other settings, an empty one left out. Asks again for what it knows of the cluster."""
+        changed = {name: value for name, value in {**self.settings, **settings}.items() if value}
+        return Bench(self.commands, self.variables, changed)
+
+    async def attempt(
+        self, job_id: str, *, done: Attempt | None = None, intercept: Intercept = lambda run: run, **request: Any
+    ) -> Attempt:
+        """Runs the steps that `done` has not finished. What `intercept` makes of running a command is what runs."""
+        settings = read_environment({**self.variables, **self.settings}).settings
+        wanted = read_request("bootstrap", orjson.dumps(request))
+        assert isinstance(wanted, BootstrapRequest)
+        moment = "2026-01-01T00:00:00Z"
+        record = JobRecord(job_id, "bootstrap", Status.RUNNING, "tests", "", moment, moment)
+        made = Attempt(dict(done.results) if done else {})
+        run = intercept(self._note(made))
+        for step in make_plan(settings, self.facts, record, wanted).steps:
+            if step.name in made.results:
+                continue
+            try:
+                made.results[step.name] = await step.ensure(record, run)
+            except StepFailed as error:
+                made.failure, made.failed_step = error, error.step or step.name
+                break
+            except Cut:
+                made.failed_step = step.name
+                break
+        return made
+
+    async def onboard(self, job_id: str, **request: Any) -> Attempt:
+        """Attempts until it succeeds or fails for good, as a handler does, but without its pauses."""
+        made = await self.attempt(job_id, **request)
+        for _ in range(MOST_ATTEMPTS - 1):
+            if made.failure is None or not made.failure.failure.retryable:
+                break
+            made = await self.attempt(job_id, done=made, **request)
+        assert made.failure is None, made.failure
+        assert list(made.results) == [step.name for step in STEPS]
+        return made
+
+    def _note(self, made: Attempt) -> RunCommand:
+        run = make_runner(self.commands)
+
+        async def note(command: Command) -> Completed:
+            made.commands.append(command)
+            completed = await run(command)
+            made.completed.append(completed)
+            return completed
+
+        return note
+
+
+@asynccontextmanager
+async def open_bench(variables: Mapping[str, str], **settings: str) -> AsyncIterator[Bench]:
+    settings = {"EVEREST_RBAC_APPLY_CMD": RBAC_IMPORT, "SUBPROCESS_TIMEOUT": "60", **settings}
+    async with Commands(child_environment(variables)) as commands:
+        yield Bench(commands, variables, settings)
+
+
+def cut_at(number: int, after_seconds: float) -> Intercept:
+    """Kills the command of this number, from 0, after so long, as the guard does when the handler dies."""
+
+    def intercept(run: RunCommand) -> RunCommand:
+        left = number
+
+        async def cut(command: Command) -> Completed:
+            nonlocal left
+            left -= 1
+            if left != -1:
+                return await run(command)
+            try:
+                async with asyncio.timeout(after_seconds):
+                    await run(command)
+            except TimeoutError:
+                pass
+            raise Cut
+
+        return cut
+
+    return intercept
