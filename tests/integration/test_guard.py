@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from handlers import processes
+from handlers.commands import processes
 from handlers.commands.running import (
     Command,
     Commands,
