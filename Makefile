@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test check chaos bench test-cluster test-image test-api test-browser schemas test-manifests lock clean
+.PHONY: setup dev test unit area check chaos bench test-cluster test-image test-api test-browser schemas test-manifests lock clean
 
 setup: $(READY)
 
@@ -22,6 +22,14 @@ dev: setup
 test: setup check
 	$(BIN)/pytest -q
 
+# What needs no server: seconds.
+unit: setup
+	$(BIN)/pytest -q tests/unit
+
+# One area, unit and integration tests: make area NAME=handlers. Areas are the folders of tests/unit and tests/integration.
+area: setup
+	$(BIN)/pytest -q $(or $(wildcard tests/unit/$(NAME)) $(wildcard tests/integration/$(NAME)),tests/no-area-named-so)
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,7 +42,7 @@ chaos: setup
 # The workflow's tests on a real kube-apiserver, built once (minutes), and etcd; where it cannot be had, they say why.
 # EVERESTCTL=/path/to/everestctl runs the real one, with its chart cache in XDG_CACHE_HOME.
 test-cluster: setup
-	TEST_CLUSTER=real $(BIN)/pytest -q -n 0 tests/integration/test_workflow.py tests/integration/test_least_privilege.py
+	TEST_CLUSTER=real $(BIN)/pytest -q -n 0 tests/integration/bootstrap
 
 bench: setup
 	$(BIN)/python -m tests.laboratory.benchmarks $(ROW)
@@ -42,7 +50,7 @@ bench: setup
 # The Kubernetes manifests: their schemas (fetched with pip and go), the rights on a simulated cluster, TLS.
 test-manifests: setup
 	$(BIN)/pip install --quiet kubernetes-validate==1.37.0
-	$(BIN)/pytest -q -n 0 -m "slow or not slow" tests/unit/test_manifests.py tests/unit/test_monitoring.py tests/integration/test_manifest_*.py
+	$(BIN)/pytest -q -n 0 -m "slow or not slow" tests/unit/manifests tests/integration/manifests
 
 schemas: setup
 	$(BIN)/python -m gateway.openapi.documents

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("contracts", "gateway", "handlers")
 MAY_IMPORT = {"contracts": {"contracts"}, "gateway": {"gateway", "contracts"}, "handlers": {"handlers", "contracts"}}
 NATS_MODULES = {"gateway/jetstream.py", "handlers/jetstream.py"}

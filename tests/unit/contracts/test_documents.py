@@ -21,7 +21,7 @@ from contracts.schemas import make_schema
 from gateway.http.problems import Problem, problem_document
 from gateway.openapi.documents import make_asyncapi, make_files, make_openapi
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOW = "2026-01-31T12:00:00.000Z"
 
 

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from handlers.preflight.rights import needed_rights
-from tests.integration.test_manifest_schemas import MODULES, fetch_module
+from tests.integration.manifests.test_schemas import MODULES, fetch_module
 from tests.support.manifests import BASES, MONITORING, OVERLAYS, Object, workloads
 from tests.support.servers import ROOT
 
