@@ -132,7 +132,7 @@ _ALL = (
     _permanent(
         "unsupported_version",
         "This version of everestctl or Everest cannot be used",
-        "Use an everestctl 1.x of the server's minor version.",
+        "Build the handlers' image with the server's version as EVERESTCTL_VERSION; only 1.x is supported.",
     ),
     _permanent("quota_rejected", "The cluster rejected the quota", "Mend the resources in the request."),
     _permanent(
@@ -149,24 +149,57 @@ _ALL = (
     _permanent(
         "rbac_command_failed",
         "EVEREST_RBAC_APPLY_CMD failed",
-        "See the step's stderr, then retry the job.",
+        "Run it by hand with the handler's kubeconfig, then retry the job.",
     ),
-    _permanent("command_failed", "A command failed", "See the step's stderr."),
-    _transient("conflict", "Somebody else changed the object at the same time", "Retried by itself."),
-    _transient("operation_in_progress", "Another Helm operation holds the namespace", "Retried by itself."),
+    _permanent(
+        "foreign_object",
+        "An object that is there already stands in Helm's way",
+        "Delete the named object, or label and annotate it as a part of Everest's release, then retry the job.",
+    ),
+    _permanent(
+        "command_failed",
+        "A command failed",
+        "See what the message says; run the command by hand with the handler's kubeconfig to see more.",
+    ),
+    _transient(
+        "conflict",
+        "Somebody else changed the object at the same time",
+        "See who else changes it; retry the job when they have finished.",
+    ),
+    _transient(
+        "operation_in_progress",
+        "Another Helm operation holds the namespace",
+        "See who else works on the namespace (helm list --all); retry the job when that has ended.",
+    ),
     _transient(
         "operators_install_failed",
         "The operators could not be installed",
-        "See kubectl get jobs,subscriptions,installplans -n <namespace>.",
+        "See the installer's Job everest-operators-installer and its pods in the tenant's namespace.",
     ),
-    _transient("namespace_terminating", "The namespace is being deleted", "Retried until it is gone."),
+    _transient(
+        "namespace_terminating",
+        "The namespace is being deleted",
+        "See what keeps it (kubectl describe namespace); retry the job when it is gone.",
+    ),
     _transient(
         "chart_unavailable",
         "The Helm chart cannot be had",
         "Allow the handler to reach the chart repository, or seed its chart cache.",
     ),
     _transient(
-        "timed_out", "A command took longer than its limit", "Retried by itself. See what the cluster waits for."
+        "timed_out",
+        "A command took longer than its limit",
+        "See what the cluster waits for; SUBPROCESS_TIMEOUT and EVEREST_NAMESPACE_TIMEOUT are the limits.",
+    ),
+    _transient(
+        "killed",
+        "Somebody else ended a command",
+        "Signal 9 is the memory limit's: give the handler more memory, or lower HANDLER_CONCURRENCY.",
+    ),
+    _transient(
+        "not_usable",
+        "The tenant cannot create a database yet",
+        "See the message for what is missing. EVEREST_REQUIRE_USABLE makes a job wait for it.",
     ),
     _infrastructure(
         "cluster_unreachable",
@@ -203,6 +236,16 @@ _ALL = (
         "kubeconfig_invalid",
         "The kubeconfig cannot be used",
         "Check it with kubectl config view; it needs a current context.",
+    ),
+    _infrastructure(
+        "credentials_namespace_missing",
+        "The namespace for the tenants' credentials is not there",
+        "Make the namespace that EVEREST_CREDENTIALS_NAMESPACE names.",
+    ),
+    _infrastructure(
+        "no_scratch_space",
+        "The handler cannot write a temporary file",
+        "Make room in the handler's temporary folder (TMPDIR, else /tmp), or give it a larger one.",
     ),
     _job("cancelled", "The job was cancelled", "Submit a new job, or retry this one."),
     _job("lost", "The job's message was lost", "Storage of NATS was lost or damaged. Retry the job."),

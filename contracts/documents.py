@@ -63,6 +63,9 @@ def result_document(record: JobRecord) -> dict[str, Any]:
     rbac = record.step("apply_rbac_policy")
     if rbac and rbac.rbac_applied is not None:
         document["rbac_applied"] = rbac.rbac_applied
+    proof = record.step("verify_tenant")
+    if proof and proof.is_finished:
+        document["usable"] = proof.usable
     if is_query(record.kind):
         document["data"] = record.data
     if record.history:
@@ -85,7 +88,7 @@ def step_document(step: StepRecord) -> dict[str, Any]:
         "finished_at": step.finished_at,
         "commands": [asdict(command) for command in step.commands],
     }
-    for name in ("manifest_preview", "rbac_applied", "rbac_enforced"):
+    for name in ("manifest_preview", "rbac_applied", "rbac_enforced", "usable"):
         value = getattr(step, name)
         if value is not None:
             document[name] = value

@@ -40,6 +40,8 @@ class Outcome(StrEnum):
     APPLIED = "applied"
     UNCHANGED = "unchanged"
     SKIPPED = "skipped"
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
     FAILED = "failed"
 
 
@@ -74,6 +76,7 @@ class StepRecord:
     manifest_preview: str | None = None
     rbac_applied: bool | None = None
     rbac_enforced: bool | None = None
+    usable: bool | None = None  # of verify_tenant; None where nothing was to prove, or nothing could be seen
     error: Failure | None = None
 
     @property

@@ -75,6 +75,7 @@ class Step(TypedDict):
     manifest_preview: NotRequired[str]
     rbac_applied: NotRequired[bool]
     rbac_enforced: NotRequired[bool]
+    usable: NotRequired[bool]
     error: NotRequired[Failure]
 
 
@@ -149,6 +150,12 @@ class Result(TypedDict):
     finished_at: Moment | None
     credentials_secret: NotRequired[CredentialsSecret]
     rbac_applied: NotRequired[bool]
+    usable: NotRequired[
+        Annotated[
+            bool | None,
+            Field(description="Whether the tenant was seen to be able to create a database. Null: nothing to prove."),
+        ]
+    ]
     data: NotRequired[Any]
     history: NotRequired[list[PastRun]]
     simulated: NotRequired[Literal[True]]

@@ -14,6 +14,8 @@ class HandlerSettings:
 
     subprocess_timeout: float = 60  # per command
     everest_namespace_timeout: float = 1800  # `namespaces add/update`: one operator may take 30 minutes
+    everest_ready_timeout: float = 300  # how long verify_tenant waits for wanted engines; 0 looks once
+    everest_require_usable: bool = False  # whether a tenant that cannot create a database yet is a failure
     max_output_chars: int = 20_000  # shown of each stream of a command
     everest_rbac_apply_cmd: str | None = None  # `{file}`, else ` --file <path>` is appended
     everest_default_operators: str | None = None  # names of the request's operator fields, separated by commas

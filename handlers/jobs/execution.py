@@ -182,6 +182,7 @@ class Execution:
             manifest_preview=result.manifest_preview,
             rbac_applied=result.rbac_applied,
             rbac_enforced=result.rbac_enforced,
+            usable=result.usable,
         )
         self._data = result.data
         record = record.finished(finished, utc_now(), result.warnings)
