@@ -1,0 +1,144 @@
+"""The gateway's routes as methods. Every answer that is no success is raised as what it means to a caller."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from httpx_sse import SSEError, connect_sse
+
+from gateway.client.settings import ClientSettings
+
+FINISHED = ("succeeded", "failed")
+_WAIT_SECONDS = 30  # one long poll; the gateway caps it at 60
+_TIMEOUT = httpx.Timeout(10, read=_WAIT_SECONDS + 60)  # queries may take the gateway's QUERY_TIMEOUT
+
+Document = dict[str, Any]
+
+
+class Refused(Exception):
+    """The gateway answered with a problem document."""
+
+    def __init__(self, status: int, problem: Document) -> None:
+        super().__init__(problem.get("detail") or problem.get("title") or f"the answer is {status}")
+        self.status = status
+        self.problem = problem
+
+    @property
+    def code(self) -> str:
+        return str(self.problem.get("code", f"http_{self.status}"))
+
+    @property
+    def is_temporary(self) -> bool:
+        return self.status >= 500 or self.status == 429
+
+
+class Unreachable(Exception):
+    """Nobody answered at the address, or the connection broke."""
+
+
+class Unfinished(Exception):
+    """The time to wait is over and the job goes on."""
+
+    def __init__(self, job: Document) -> None:
+        super().__init__(f"job {job['job_id']} is {job['status']}; it goes on")
+        self.job = job
+
+
+class Api:
+    """Use it with `with`. `base_url` may have a path: the gateway may stand behind a proxy's prefix."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self.base_url = settings.base_url.rstrip("/")
+        self._client = httpx.Client(
+            base_url=self.base_url,
+            headers={"X-Admin-Key": settings.admin_api_key.get_secret_value()},
+            timeout=_TIMEOUT,
+        )
+
+    def __enter__(self) -> "Api":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def submit(self, request: Document, *, idempotency_key: str | None = None) -> Document:
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._call("POST", "/bootstrap/users", json=request, headers=headers)
+
+    def job(self, job_id: str, *, wait_seconds: int = 0) -> Document:
+        return self._call("GET", f"/jobs/{job_id}", params={"wait": wait_seconds} if wait_seconds else {})
+
+    def result(self, job_id: str) -> Document:
+        return self._call("GET", f"/jobs/{job_id}/result")
+
+    def wait(self, job_id: str, limit_seconds: float | None) -> Document:
+        """The finished job. Raises Unfinished when the limit passes before."""
+        end = None if limit_seconds is None else time.monotonic() + limit_seconds
+        while True:
+            left = _WAIT_SECONDS if end is None else max(0, min(_WAIT_SECONDS, int(end - time.monotonic()) + 1))
+            job = self.job(job_id, wait_seconds=left)
+            if job["status"] in FINISHED:
+                return job
+            if end is not None and time.monotonic() >= end:
+                raise Unfinished(job)
+
+    def events(self, job_id: str) -> Iterator[Document]:
+        """Each transition of the job as it happens, the last one included; goes on where a connection broke."""
+        last_id = ""
+        while True:
+            headers = {"Last-Event-ID": last_id} if last_id else {}
+            with _meaning(), connect_sse(self._client, "GET", f"/jobs/{job_id}/events", headers=headers) as source:
+                if source.response.status_code == 204:
+                    return
+                if source.response.is_error:
+                    source.response.read()
+                    raise _refusal(source.response)
+                for event in source.iter_sse():
+                    last_id = event.id
+                    document = event.json()
+                    yield document
+                    if document["status"] in FINISHED:
+                        return
+
+    def jobs(self, **filters: str | int | None) -> Document:
+        return self._call("GET", "/jobs", params={name: value for name, value in filters.items() if value is not None})
+
+    def cancel(self, job_id: str) -> Document:
+        return self._call("POST", f"/jobs/{job_id}/cancel")
+
+    def retry(self, job_id: str, *, from_start: bool) -> Document:
+        return self._call("POST", f"/jobs/{job_id}/retry", params={"from": "start"} if from_start else {})
+
+    def tenant(self, username: str) -> Document:
+        return self._call("GET", f"/tenants/{username}")
+
+    def readiness(self) -> Document:
+        return self._call("GET", "/readyz")
+
+    def _call(self, method: str, path: str, **parts: Any) -> Document:
+        with _meaning():
+            answer = self._client.request(method, path, **parts)
+        if answer.is_error:
+            raise _refusal(answer)
+        try:
+            return dict(answer.json())
+        except ValueError:
+            raise Unreachable(f"{self.base_url} answers, but it is not this service") from None
+
+
+@contextmanager
+def _meaning() -> Iterator[None]:
+    try:
+        yield
+    except (httpx.HTTPError, httpx.InvalidURL, SSEError) as error:
+        raise Unreachable(str(error) or type(error).__name__) from None
+
+
+def _refusal(answer: httpx.Response) -> Refused:
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = {}
+    return Refused(answer.status_code, problem if isinstance(problem, dict) else {})

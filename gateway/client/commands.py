@@ -1,0 +1,261 @@
+"""`everest-bootstrap`: one subcommand for each thing that a person does with the gateway.
+
+Exit codes: 0 done, 1 the job failed, 2 the command line or the settings are wrong, 3 the gateway refused,
+4 the gateway cannot be reached or cannot answer now, 5 the time to wait is over and the job goes on.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import orjson
+import typer
+from rich.console import RenderableType
+
+from gateway.client import tables
+from gateway.client.api import Api, Document, Refused, Unfinished, Unreachable
+from gateway.client.requests_file import InvalidRequestsFile, StoredRequest, read_requests
+from gateway.client.settings import InvalidConfig, read_client_settings
+
+FAILED, WRONG_USE, REFUSED, UNAVAILABLE, UNFINISHED = 1, 2, 3, 4, 5
+
+app = typer.Typer(
+    name="everest-bootstrap",
+    help=(__doc__ or "").partition("\n")[0],
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback would show the key
+)
+
+
+class Output(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="for people, or for scripts")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="a file with base_url and admin_api_key, mode 0600")
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB_ID")]
+Username = Annotated[str, typer.Argument(metavar="USER")]
+LimitOption = Annotated[float | None, typer.Option("--timeout", help="seconds to wait at most; without it: to the end")]
+
+
+@app.command()
+def submit(
+    username: Username,
+    namespace: Annotated[str | None, typer.Option(help="the username by default")] = None,
+    operator: Annotated[
+        list[str] | None, typer.Option(help="mongodb, postgresql or xtradb_cluster; may be repeated")
+    ] = None,
+    cpu_cores: Annotated[str | None, typer.Option(help="of the quota")] = None,
+    ram_mb: Annotated[str | None, typer.Option(help="of the quota")] = None,
+    disk_gb: Annotated[str | None, typer.Option(help="of the quota")] = None,
+    take_ownership: Annotated[
+        bool, typer.Option("--take-ownership", help="adopt a namespace that is nobody's here")
+    ] = False,
+    idempotency_key: Annotated[str | None, typer.Option(help="the same key and request are the same job")] = None,
+    wait_for_end: Annotated[bool, typer.Option("--wait", help="until it has finished, steps shown")] = False,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Onboard a tenant: submit a bootstrap job."""
+    resources = {"cpu_cores": cpu_cores, "ram_mb": ram_mb, "disk_gb": disk_gb}
+    request = _given(
+        username=username,
+        namespace=namespace,
+        operators=dict.fromkeys(operator, True) if operator else None,
+        take_ownership=take_ownership or None,
+        resources=_given(**resources) or None,
+    )
+    with _gateway(config) as api:
+        accepted = api.submit(request, idempotency_key=idempotency_key)
+        if wait_for_end:
+            _show_end(_follow(api, accepted["job_id"], output), output)
+        else:
+            _show(accepted, f"{accepted['job_id']}  accepted; everest-bootstrap watch {accepted['job_id']}", output)
+
+
+@app.command()
+def wait(
+    job_id: JobId, timeout: LimitOption = None, output: OutputOption = Output.TABLE, config: ConfigOption = None
+) -> None:
+    """Wait for a job's end; 0 when it succeeded, 1 when it failed."""
+    with _gateway(config) as api:
+        _show_end(api.wait(job_id, timeout), output)
+
+
+@app.command()
+def watch(job_id: JobId, output: OutputOption = Output.TABLE, config: ConfigOption = None) -> None:
+    """Show each transition of a job as it happens, to its end."""
+    with _gateway(config) as api:
+        _show_end(_follow(api, job_id, output), output)
+
+
+@app.command()
+def jobs(
+    status: Annotated[str | None, typer.Option(help="queued, running, succeeded or failed")] = None,
+    username: Annotated[str | None, typer.Option()] = None,
+    namespace: Annotated[str | None, typer.Option()] = None,
+    kind: Annotated[str | None, typer.Option()] = None,
+    caller: Annotated[str | None, typer.Option(help="the name of a key, or of a NATS account")] = None,
+    since: Annotated[str | None, typer.Option(help="a moment such as 2026-01-31T12:00:00Z")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    cursor: Annotated[str | None, typer.Option(help="the next_cursor of a page")] = None,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """List jobs, last changed first."""
+    filters = _given(
+        status=status, username=username, namespace=namespace, kind=kind, caller=caller, since=since, cursor=cursor
+    )
+    with _gateway(config) as api:
+        page = api.jobs(**filters, limit=limit)
+        _show(page, tables.job_table(page["jobs"]), output)
+        if page["next_cursor"] and output is Output.TABLE:
+            _say(f"more: --cursor {page['next_cursor']}")
+
+
+@app.command()
+def job(job_id: JobId, output: OutputOption = Output.TABLE, config: ConfigOption = None) -> None:
+    """Show a job as it is now."""
+    with _gateway(config) as api:
+        document = api.job(job_id)
+        _show(document, tables.job_view(document), output)
+
+
+@app.command()
+def result(job_id: JobId, output: OutputOption = Output.TABLE, config: ConfigOption = None) -> None:
+    """Show the result of a finished job, and where the password is."""
+    with _gateway(config) as api:
+        document = api.result(job_id)
+        _show(document, tables.result_view(document), output)
+
+
+@app.command()
+def cancel(job_id: JobId, output: OutputOption = Output.TABLE, config: ConfigOption = None) -> None:
+    """End a job before its next step."""
+    with _gateway(config) as api:
+        _show(api.cancel(job_id), f"{job_id}  is being cancelled", output)
+
+
+@app.command()
+def retry(
+    job_id: JobId,
+    from_start: Annotated[bool, typer.Option("--from-start", help="all steps again, not from the failed one")] = False,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Queue a failed job again."""
+    with _gateway(config) as api:
+        _show(api.retry(job_id, from_start=from_start), f"{job_id}  is queued again", output)
+
+
+@app.command()
+def tenant(username: Username, output: OutputOption = Output.TABLE, config: ConfigOption = None) -> None:
+    """Show what the cluster holds for a tenant, and what differs from its last finished job."""
+    with _gateway(config) as api:
+        document = api.tenant(username)
+        _show(document, tables.tenant_view(document["data"]), output)
+
+
+@app.command()
+def apply(
+    file: Annotated[Path, typer.Option("--file", "-f", help="YAML with `requests:`, a list of bootstrap requests")],
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Submit every request of a file and wait for all; 1 when one of them failed.
+
+    The same file submitted again is the same jobs, as long as their records are kept.
+    """
+    requests = _read_file(file)
+    with _gateway(config) as api:
+        accepted = [api.submit(request.body, idempotency_key=request.key)["job_id"] for request in requests]
+        finished = [api.wait(job_id, None) for job_id in accepted]
+    _show({"jobs": finished}, tables.job_table(finished), output)
+    _exit_with_failures(finished)
+
+
+@app.command()
+def check(output: OutputOption = Output.TABLE, config: ConfigOption = None) -> None:
+    """Tell whether the gateway is there, ready, and takes the key."""
+    with _gateway(config) as api:
+        ready = api.readiness()
+        api.jobs(limit=1)
+        _show(ready, f"{api.base_url} is ready and takes the key", output)
+
+
+def main() -> int:
+    """The console script."""
+    app()
+    return 0
+
+
+@contextmanager
+def _gateway(config: Path | None) -> Iterator[Api]:
+    """The gateway to call; what goes wrong with it becomes one message and an exit code."""
+    try:
+        with Api(read_client_settings(config)) as api:
+            yield api
+    except InvalidConfig as error:
+        _fail(f"config: {error}", WRONG_USE)
+    except Refused as error:
+        problem = {"code": error.code, **error.problem, "detail": str(error)}
+        tables.show(tables.problem_view(problem), stderr=True)
+        raise typer.Exit(UNAVAILABLE if error.is_temporary else REFUSED) from None
+    except Unreachable as error:
+        _fail(f"unreachable: {error}\nhint: check BASE_URL, and that the gateway runs", UNAVAILABLE)
+    except Unfinished as error:
+        _fail(f"unfinished: {error}\nhint: everest-bootstrap wait {error.job['job_id']}", UNFINISHED)
+
+
+def _read_file(file: Path) -> list[StoredRequest]:
+    try:
+        return read_requests(file)
+    except InvalidRequestsFile as error:
+        _fail(f"file: {error}", WRONG_USE)
+
+
+def _follow(api: Api, job_id: str, output: Output) -> Document:
+    """The finished job; its transitions are shown meanwhile."""
+    for event in api.events(job_id):
+        if output is Output.JSON:
+            _say(orjson.dumps(event).decode())
+        else:
+            tables.show(tables.event_line(event))
+    return api.job(job_id)
+
+
+def _show_end(job: Document, output: Output) -> None:
+    _show(job, tables.job_view(job), output)
+    _exit_with_failures([job])
+
+
+def _exit_with_failures(finished: list[Document]) -> None:
+    if any(job["status"] == "failed" for job in finished):
+        raise typer.Exit(FAILED)
+
+
+def _show(document: Document, view: RenderableType, output: Output) -> None:
+    if output is Output.JSON:
+        _say(orjson.dumps(document).decode())
+    else:
+        tables.show(view)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    sys.stderr.write(f"{message}\n")
+    raise typer.Exit(code) from None
+
+
+def _given(**members: Any) -> dict[str, Any]:
+    """Absence is sent as absence: defaults are the service's."""
+    return {name: value for name, value in members.items() if value is not None}

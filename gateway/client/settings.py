@@ -1,0 +1,53 @@
+"""Where the gateway is and with which key to call it: from the environment, else from a file of one's own."""
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+
+CONFIG_FILE = "~/.config/everest-bootstrap.toml"
+
+
+class InvalidConfig(Exception):
+    """The client cannot know whom to call; the message says what to do."""
+
+
+class ClientSettings(BaseModel):
+    """`BASE_URL` and `ADMIN_API_KEY`, or the file's members of the same names in lower case."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = "http://localhost:8080"
+    admin_api_key: SecretStr
+
+
+def read_client_settings(config: Path | None, variables: Mapping[str, str] | None = None) -> ClientSettings:
+    """The environment goes before the file, member by member. Raises InvalidConfig."""
+    variables = os.environ if variables is None else variables
+    given = {name: variables[name.upper()] for name in ClientSettings.model_fields if variables.get(name.upper())}
+    path = (config or Path(variables.get("EVEREST_BOOTSTRAP_CONFIG") or CONFIG_FILE)).expanduser()
+    stored = {} if given.keys() == ClientSettings.model_fields.keys() else _read_file(path, must_exist=bool(config))
+    try:
+        return ClientSettings.model_validate({**stored, **given})
+    except ValidationError as error:
+        members = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors()}))
+        raise InvalidConfig(
+            f"set BASE_URL and ADMIN_API_KEY, or write both into {path} in lower case ({members} cannot be used)"
+        ) from None
+
+
+def _read_file(path: Path, *, must_exist: bool) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise InvalidConfig(f"{path} holds a key and others may read it: chmod 600 {path}")
+            return tomllib.load(file)
+    except FileNotFoundError:
+        if must_exist:
+            raise InvalidConfig(f"{path} does not exist") from None
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{path} cannot be read: {error}") from None

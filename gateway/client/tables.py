@@ -1,0 +1,122 @@
+"""What a person sees: jobs, steps, tenants and problems as tables and lines."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from gateway.client.api import Document
+
+_UNBOUNDED_WIDTH = 240
+_STYLES = {"succeeded": "green", "failed": "red", "running": "yellow", "queued": "cyan"}
+
+
+def job_table(jobs: Iterable[Document]) -> Table:
+    """A line each; ids whole, because they are copied."""
+    table = _table("JOB", "STATUS", "KIND", "TENANT", "NAMESPACE", "CHANGED", "SUMMARY")
+    table.columns[0].no_wrap = True
+    table.columns[-1].overflow = "ellipsis"
+    table.columns[-1].no_wrap = True
+    for job in jobs:
+        names = (job["kind"], job["username"], job["namespace"])
+        texts = (*map(_plain, names), _moment(job["changed_at"]), _plain(job["summary"]))
+        table.add_row(_plain(job["job_id"]), _status(job["status"]), *texts)
+    return table
+
+
+def job_view(job: Document) -> RenderableType:
+    """One job: its head, its steps, and what a person should know."""
+    head = Text.assemble(f"{job['job_id']}  ", _status(job["status"]), f"  {job.get('summary') or ''}")
+    parts: list[RenderableType] = [head]
+    if job.get("retry_at"):
+        parts.append(Text(f"next try at {job['retry_at']}, because of {job.get('reason')}"))
+    if job.get("steps"):
+        parts.append(_step_table(job["steps"]))
+    parts += [Text(f"warning: {warning}", style="yellow") for warning in job.get("warnings", [])]
+    if job.get("error"):
+        parts.append(problem_view(job["error"]))
+    if job.get("simulated"):
+        parts.append(Text("Everest is simulated here.", style="magenta"))
+    return Group(*parts)
+
+
+def result_view(result: Document) -> RenderableType:
+    parts = [job_view({**result, "status": result["overall_status"]})]
+    secret = result.get("credentials_secret")
+    if secret:
+        parts.append(Text(f"password: {secret['read_with']}"))
+    return Group(*parts)
+
+
+def event_line(event: Document) -> Text:
+    what = " ".join(_plain(event.get(name)) for name in ("step", "outcome") if event.get(name))
+    return Text.assemble(_status(event["status"]), f"  {what}  {event.get('summary') or ''}")
+
+
+def tenant_view(tenant: Document) -> RenderableType:
+    """Everything that the cluster holds for the tenant, as an indented outline."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in _flatten(tenant):
+        table.add_row(name, _plain(value))
+    return table
+
+
+def problem_view(problem: Document) -> Text:
+    """Code, what happened, and what to do."""
+    text = Text.assemble((f"{problem.get('code', 'error')}: ", "bold red"), str(_told(problem)))
+    for field in problem.get("fields", []):
+        text.append(f"\n  {field.get('field')}: {field.get('message')}")
+    if problem.get("hint"):
+        text.append(f"\nhint: {problem['hint']}")
+    return text
+
+
+def show(view: RenderableType, *, stderr: bool = False) -> None:
+    """Where it is read by no terminal, lines are as long as they need."""
+    console = Console(stderr=stderr)
+    if not console.is_terminal:
+        console.width = _UNBOUNDED_WIDTH
+    console.print(view, highlight=False)
+
+
+def _told(problem: Document) -> Any:
+    return problem.get("detail") or problem.get("message") or problem.get("title", "")
+
+
+def _step_table(steps: Iterable[Document]) -> Table:
+    table = _table("STEP", "OUTCOME", "STARTED", "FINISHED")
+    for step in steps:
+        outcome = step.get("outcome") or step.get("state") or "running"
+        table.add_row(step["name"], outcome, _moment(step.get("started_at")), _moment(step.get("finished_at")))
+    return table
+
+
+def _flatten(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, part in value.items():
+            yield from _flatten(part, f"{path}.{name}" if path else name)
+    elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        for number, part in enumerate(value):
+            yield from _flatten(part, f"{path}[{number}]")
+    else:
+        yield path, ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _table(*headers: str) -> Table:
+    return Table(*headers, box=None, pad_edge=False)
+
+
+def _moment(value: str | None) -> str:
+    """To the second, as a person reads it; UTC as the service writes it."""
+    return "" if value is None else value[:19].replace("T", " ")
+
+
+def _status(status: str) -> Text:
+    return Text(status, style=_STYLES.get(status, ""))
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None else escape(str(value))

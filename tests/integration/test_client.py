@@ -1,0 +1,126 @@
+"""The command `everest-bootstrap` as people and scripts run it, against a live service."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateways import KEY
+from tests.support.handlers import House, open_house, running_handler
+from tests.support.servers import LIMIT_SECONDS, ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    house: House
+
+    async def run(self, *arguments: str, **variables: str) -> Ended:
+        """An empty variable is left out."""
+        settings = {"BASE_URL": str(self.house.gateway.api.base_url), "ADMIN_API_KEY": KEY, **variables}
+        environment = {**os.environ, **settings, "HOME": str(self.house.folder)}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway.client", *arguments,
+            cwd=ROOT, env={name: value for name, value in environment.items() if value},
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        stdout, stderr = await asyncio.wait_for(process.communicate(), 2 * LIMIT_SECONDS)
+        return Ended(process.returncode or 0, stdout.decode(), stderr.decode())
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    async with open_house(tmp_path) as house:
+        yield Client(house)
+
+
+async def test_a_tenant_is_onboarded_and_looked_at(client: Client) -> None:
+    """Submit and wait, then everything that shows a job, for people and for scripts."""
+    async with running_handler(client.house.server.url, client.house.everest, client.house.folder):
+        submitted = await client.run("submit", "alice", "--operator", "postgresql", "--cpu-cores", "0.5", "--wait")
+        assert submitted.code == 0, submitted
+        assert "succeeded" in submitted.stdout
+        assert "add_namespace" in submitted.stdout
+
+        page = json.loads((await client.run("jobs", "--username", "alice", "-o", "json")).stdout)
+        (job,) = page["jobs"]
+        result = json.loads((await client.run("result", job["job_id"], "-o", "json")).stdout)
+        assert result["inputs"]["operators"]["postgresql"] is True
+        assert result["inputs"]["resources"]["cpu_cores"] == 0.5
+        shown = await client.run("result", job["job_id"])
+        assert result["credentials_secret"]["read_with"] in shown.stdout
+        assert "alice" in (await client.run("jobs")).stdout
+        assert job["job_id"] in (await client.run("job", job["job_id"])).stdout
+        assert "postgresql" in (await client.run("tenant", "alice")).stdout
+        watched = await client.run("watch", job["job_id"], "-o", "json")
+        assert [json.loads(line)["status"] for line in watched.stdout.splitlines()] == ["succeeded", "succeeded"]
+
+
+async def test_exit_codes_tell_scripts_what_became_of_it(client: Client) -> None:
+    """Cancelled is failed (1), unfinished is 5, and what failed is told with its code and hint."""
+    job_id = json.loads((await client.run("submit", "alice", "-o", "json")).stdout)["job_id"]
+    unfinished = await client.run("wait", job_id, "--timeout", "0")
+    assert (unfinished.code, unfinished.stderr.split(":")[0]) == (5, "unfinished")
+    assert (await client.run("cancel", job_id)).code == 0
+    failed = await client.run("wait", job_id)
+    assert failed.code == 1
+    assert "cancelled: " in failed.stdout
+    assert "hint: " in failed.stdout
+    assert (await client.run("retry", job_id, "--from-start")).code == 0
+
+
+WRONG: tuple[tuple[tuple[str, ...], dict[str, str], int, tuple[str, ...]], ...] = (
+    (("submit", "x"), {}, 3, ("validation_failed", "username: must be", "hint: ")),
+    (("job", "never-submitted"), {}, 3, ("job_not_found", "hint: ")),
+    (("jobs",), {"ADMIN_API_KEY": "wrong"}, 3, ("unauthorized", "hint: ")),
+    (("jobs",), {"ADMIN_API_KEY": ""}, 2, ("config: set BASE_URL and ADMIN_API_KEY",)),
+    (("jobs",), {"BASE_URL": "http://127.0.0.1:1"}, 4, ("unreachable: ", "hint: ")),
+    (("jobs",), {"BASE_URL": "nonsense"}, 4, ("unreachable: ", "hint: ")),
+    (("apply", "-f", "/nowhere.yaml"), {}, 2, ("file: /nowhere.yaml cannot be read",)),
+    (("jobs", "--limit", "0"), {}, 2, ("--limit",)),
+)
+
+
+async def test_what_is_wrong_is_said_on_stderr(client: Client) -> None:
+    for arguments, variables, code, said in WRONG:
+        ended = await client.run(*arguments, **variables)
+        assert (ended.code, ended.stdout) == (code, ""), (arguments, ended)
+        assert [part for part in said if part not in ended.stderr] == [], ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+async def test_a_config_file_is_read_when_it_is_its_owners_alone(client: Client) -> None:
+    config = client.house.folder / "config.toml"
+    config.write_text(f'base_url = "{client.house.gateway.api.base_url}"\nadmin_api_key = "{KEY}"\n')
+    unset = {"BASE_URL": "", "ADMIN_API_KEY": ""}
+    config.chmod(0o644)
+    refused = await client.run("check", "--config", str(config), **unset)
+    assert refused.code == 2
+    assert "chmod 600" in refused.stderr
+    assert KEY not in refused.stderr
+    config.chmod(0o600)
+    assert (await client.run("check", "--config", str(config), **unset)).code == 0
+
+
+async def test_a_file_of_requests_applied_twice_is_the_same_jobs(client: Client) -> None:
+    """Exit code 1 when one of them failed, with all of them shown."""
+    file = client.house.folder / "tenants.yaml"
+    file.write_text("requests:\n- username: alice\n- username: bob\n  namespace: alice\n")
+    async with running_handler(client.house.server.url, client.house.everest, client.house.folder):
+        first = await client.run("apply", "-f", str(file), "-o", "json")
+        again = await client.run("apply", "-f", str(file), "-o", "json")
+    assert (first.code, again.code) == (1, 1)
+    jobs = json.loads(first.stdout)["jobs"]
+    assert sorted(job["status"] for job in jobs) == ["failed", "succeeded"]
+    assert [job["job_id"] for job in json.loads(again.stdout)["jobs"]] == [job["job_id"] for job in jobs]
