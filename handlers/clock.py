@@ -1,10 +1,14 @@
 """The handler's clocks: wall time for what people read, the machine's monotonic clock for every decision."""
 
+import asyncio
 import time
 
 from contracts.logs import moment
 
-monotonic = time.monotonic
+
+def monotonic() -> float:
+    """Seconds on the running loop's clock, which is `time.monotonic`: that of its timers, and of the guard."""
+    return asyncio.get_running_loop().time()
 
 
 def utc_now() -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from contracts.records import JobRecord, Outcome
 from contracts.requests import BootstrapRequest, Operators, Request
 from handlers.bootstrap.steps import STEPS
-from handlers.jobs.execution import Plan, PlannedStep
+from handlers.jobs.plan import Plan, PlannedStep
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
 from handlers.tools.kubeconfig import check_kubeconfig

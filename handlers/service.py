@@ -19,10 +19,13 @@ from handlers.clock import monotonic
 from handlers.commands.running import Commands
 from handlers.jetstream import JetStream, NotProvisioned, Source, Unanswered, connect
 from handlers.jobs.admission import Admission
+from handlers.jobs.claim import Claims
 from handlers.jobs.consumer import Consumer
-from handlers.jobs.execution import Workshop
+from handlers.jobs.records import Records
+from handlers.jobs.refusal import Refusal
 from handlers.jobs.slots import Slots
 from handlers.jobs.tenant_lock import Tenants
+from handlers.jobs.workshop import Workshop
 from handlers.kinds import make_plan
 from handlers.metrics import open_metrics
 from handlers.settings import Environment
@@ -70,12 +73,10 @@ async def _connect(environment: Environment, end: Callable[[], None], stopping: 
     connecting = asyncio.create_task(connect(environment.nats, name, end))
     stop = asyncio.create_task(stopping.wait())
     await asyncio.wait({connecting, stop}, return_when=asyncio.FIRST_COMPLETED)
-    stop.cancel()
-    if connecting.done():
-        return connecting.result()
-    connecting.cancel()
-    await asyncio.wait({connecting})
-    return None
+    for task in (stop, connecting):
+        task.cancel()  # without effect on one that is done
+    await asyncio.wait({stop, connecting})
+    return None if connecting.cancelled() else connecting.result()
 
 
 async def _work(
@@ -104,11 +105,14 @@ async def _work(
         simulated=is_simulated(settings.kubeconfig),
     )
     tenants = Tenants(jetstream.tenants, jetstream.jobs, partial(_is_queued, jetstream))
-    plan = partial(make_plan, settings, ClusterFacts())
+    records = Records(shop)
+    refusal = Refusal(shop, records)
+    claims = Claims(shop, records, partial(make_plan, settings, ClusterFacts()))
     consumers = []
     for source, count in ((jobs, settings.handler_concurrency), (queries, _QUERY_SLOTS)):
         slots = Slots(count)
-        consumers.append(Consumer(source, Admission(shop, tenants, plan, slots), slots, stopping))
+        admission = Admission(shop, records, refusal, claims, tenants, slots)
+        consumers.append(Consumer(source, admission, slots, stopping))
     metrics.observe_start(monotonic() - started_at)
     logger.info(
         "handler.started", extra={"concurrency": settings.handler_concurrency, "lease_seconds": shop.lease_seconds}

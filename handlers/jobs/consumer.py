@@ -5,6 +5,7 @@ import logging
 
 from handlers.jetstream import NotProvisioned, Source, Unanswered
 from handlers.jobs.admission import Admission
+from handlers.jobs.incoming import Delivery
 from handlers.jobs.slots import Slots
 
 logger = logging.getLogger(__name__)
@@ -20,48 +21,49 @@ class Consumer:
         self._admission = admission
         self._slots = slots
         self._stopping = stopping
-        self._deliveries: set[asyncio.Task[None]] = set()
+        self._in_hand = 0  # deliveries
         self.is_bound = True  # whether the source answered last
 
     @property
     def is_idle(self) -> bool:
-        return not self._deliveries
+        return not self._in_hand
 
     async def count_pending(self) -> int:
         return await self._source.count_pending()
 
     async def run(self) -> None:
         """Works until it is asked to stop, and then until every delivery is dealt with or handed back."""
-        while not self._stopping.is_set():
-            await self._slots.take()
-            if not await self._fetch():
-                self._slots.give_back()
-        await self._source.hand_back_parked()
-        if self._deliveries:
-            await asyncio.wait(self._deliveries)
+        async with asyncio.TaskGroup() as deliveries:
+            while not self._stopping.is_set():
+                await self._slots.take()
+                delivery = await self._fetch()
+                if delivery is None:
+                    self._slots.give_back()
+                else:
+                    self._in_hand += 1
+                    deliveries.create_task(self._deal_with(delivery))
+            await self._source.hand_back_parked()
 
-    async def _fetch(self) -> bool:
-        """Whether a delivery came and took the slot. A fetch is never cancelled: its message would be parked."""
+    async def _fetch(self) -> Delivery | None:
+        """The next delivery. A fetch is never cancelled: its message would be parked."""
         try:
             delivery = None if self._stopping.is_set() else await self._source.fetch()
         except (NotProvisioned, Unanswered) as error:
             self.is_bound = False
             logger.warning("fetch.failed", extra={"consumer": self._source.consumer, "error": str(error)})
             await asyncio.sleep(_PAUSE_SECONDS)
-            return False
+            return None
         self.is_bound = True
-        if delivery is None:
-            return False
-        if self._stopping.is_set():
+        if delivery is not None and self._stopping.is_set():
             await delivery.hand_back()
-            return False
-        task = asyncio.create_task(self._admission.handle(delivery))
-        self._deliveries.add(task)
-        task.add_done_callback(self._conclude)
-        return True
+            return None
+        return delivery
 
-    def _conclude(self, task: "asyncio.Task[None]") -> None:
-        self._deliveries.discard(task)
-        self._slots.give_back()
-        if not task.cancelled() and (error := task.exception()):
-            logger.error("delivery.crashed", exc_info=error)
+    async def _deal_with(self, delivery: Delivery) -> None:
+        try:
+            await self._admission.handle(delivery)
+        except Exception:  # of this delivery alone: it comes again
+            logger.exception("delivery.crashed")
+        finally:
+            self._in_hand -= 1
+            self._slots.give_back()

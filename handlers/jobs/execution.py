@@ -3,15 +3,11 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import orjson
-
 from contracts.cancels import decode_cancel
 from contracts.codes import CODES, Failure, Nature
-from contracts.documents import event_document
 from contracts.names import is_query
 from contracts.protocol import RENEWAL_PART
 from contracts.records import CommandRecord, JobRecord, Outcome, StepRecord
@@ -19,63 +15,23 @@ from handlers.clock import monotonic, utc_in, utc_now
 from handlers.commands.outputs import show
 from handlers.commands.running import (
     Command,
-    Commands,
     Completed,
     ExecutableMissing,
     ExecutableUnusable,
     Interrupted,
     LeaseEnded,
 )
-from handlers.jetstream import JetStream, Unanswered
+from handlers.jetstream import Unanswered
 from handlers.jobs.lease import Lease, LeaseLost
-from handlers.metrics import Metrics
+from handlers.jobs.plan import Plan, PlannedStep
+from handlers.jobs.workshop import Workshop
 from handlers.results import RunCommand, StepFailed, StepResult
-from handlers.settings import HandlerSettings
 
 logger = logging.getLogger(__name__)
 
 # The first delay is a sixth of a lease (10 s of 60), doubled for each further failure, at most five leases.
 _FIRST_DELAY_PART = 1 / 6
 _LONGEST_DELAY_PART = 5
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
-    """A step bound to its request."""
-
-    name: str
-    ensure: Callable[[JobRecord, RunCommand], Coroutine[Any, Any, StepResult]]
-    can_be_cut: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a job will do: its resolved inputs, its steps, and how to say in one line what came of them."""
-
-    inputs: dict[str, Any]
-    steps: tuple[PlannedStep, ...]
-    summarize: Callable[[JobRecord], str]
-
-
-@dataclass(slots=True)
-class Workshop:
-    """What every job of this handler works with."""
-
-    jetstream: JetStream
-    commands: Commands
-    settings: HandlerSettings
-    metrics: Metrics
-    stopping: asyncio.Event
-    lease_seconds: float
-    simulated: bool
-    delayed_until: float = 0  # monotonic: until when a delivery of ours is handed back
-
-    def note_delay(self, seconds: float) -> None:
-        self.delayed_until = max(self.delayed_until, monotonic() + seconds)
-
-    async def publish_transition(self, record: JobRecord, revision: int) -> None:
-        """Tells who listens. The record is the truth; this may be lost."""
-        await self.jetstream.publish_event(record.job_id, orjson.dumps(event_document(record, revision)))
 
 
 class Stopped(Exception):
@@ -285,6 +241,7 @@ class Execution:
         finally:
             for wait in waits:
                 wait.cancel()
+            await asyncio.wait(waits)
 
 
 def _missing(error: ExecutableMissing | ExecutableUnusable) -> Failure:

@@ -8,13 +8,17 @@ written or answered: another handler may own the job by now.
 import asyncio
 import logging
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Protocol
 
 from contracts.protocol import MARGIN_PART, RENEWAL_PART
 from contracts.records import JobRecord, UnreadableRecord, decode_record, encode_record, fit, without_outputs
 from handlers.clock import monotonic
-from handlers.jetstream import Bucket, BucketFull, Conflict, Delivery, Unanswered
+from handlers.jetstream import BucketFull, Conflict, Unanswered
+from handlers.jobs.incoming import Delivery
+from handlers.jobs.workshop import Bucket
 
 logger = logging.getLogger(__name__)
 
@@ -151,8 +155,18 @@ class Lease:
             await asyncio.sleep(_UNANSWERED_PAUSE_SECONDS)
         return small
 
-    async def keep(self) -> None:
-        """Renews until cancelled or lost. Run it beside the work."""
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Renews it beside the work, and gives it up with the end of that."""
+        keeper = asyncio.create_task(self._keep())
+        try:
+            yield
+        finally:
+            self.give_up()
+            keeper.cancel()
+            await asyncio.wait({keeper})
+
+    async def _keep(self) -> None:
         while not self.lost.is_set():
             await asyncio.sleep(self._renewal_seconds)
             async with self._writing:

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from contracts.records import UnreadableRecord, decode_record
-from handlers.jetstream import Bucket, Conflict
+from handlers.jetstream import Conflict
+from handlers.jobs.workshop import Bucket
 
 
 class Tenants:

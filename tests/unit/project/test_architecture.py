@@ -1,6 +1,7 @@
 """The shape of the house: who may import whom, and where processes, the environment and NATS are touched."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ NATS_MODULES = {"gateway/jetstream.py", "handlers/jetstream.py"}
 PROCESS_MODULES = {"gateway/commands/processes.py", "handlers/commands/processes.py"}
 STARTS_PROCESSES = {"subprocess", "multiprocessing", "pty"}
 OS_STARTS_PROCESSES = {"fork", "forkpty", "posix_spawn", "posix_spawnp", "popen", "system", "execv", "execve", "spawnv"}
+HTTP = {"starlette", "uvicorn", "httpx", "http", "prometheus_client"}
+WORKFLOWS = ("handlers.bootstrap", "handlers.queries")
+ENTRANCES = {"steps", "lists"}  # the modules that hold a workflow
+WORKSHOPS = (*WORKFLOWS, "handlers.tools", "handlers.rbac", "handlers.preflight", "handlers.kinds", "handlers.workflow")
+MOST_MODULES = 15
 IMPURE = {"os", "time", "datetime", "random", "socket", "asyncio", "logging", "subprocess", "pathlib", "secrets"}
 
 
@@ -46,6 +52,39 @@ def test_packages_import_only_what_they_may(package: str) -> None:
     for name, tree in modules(package):
         ours = {module.partition(".")[0] for module in imported(tree)} & {*PACKAGES, "tests"}
         assert ours <= MAY_IMPORT[package], name
+
+
+def imported_by(folder: str) -> set[str]:
+    return {module for _, tree in modules(folder) for module in imported(tree)}
+
+
+def test_the_engine_knows_neither_http_nor_tools_nor_workflows() -> None:
+    """It runs plans under leases, whatever their steps do."""
+    for module in imported_by("handlers/jobs"):
+        assert module.partition(".")[0] not in HTTP, module
+        assert not module.startswith(WORKSHOPS), module
+
+
+def test_tools_and_commands_do_not_know_the_engine() -> None:
+    for folder in ("handlers/tools", "handlers/commands", "handlers/rbac"):
+        for module in imported_by(folder):
+            assert not module.startswith(("handlers.jobs", "handlers.kinds", "handlers.workflow")), (folder, module)
+    assert not [module for module in imported_by("handlers/commands") if module.startswith("handlers.tools")]
+
+
+def test_one_module_names_the_workflows() -> None:
+    """A kind is bound to what it does in one place; the steps of a kind may use those of another."""
+    for name, tree in modules("handlers"):
+        folder = name.rpartition("/")[0].replace("/", ".")
+        for module in imported(tree):
+            if module.startswith(WORKFLOWS) and module.rpartition(".")[2] in ENTRANCES:
+                assert name == "handlers/kinds.py" or module.startswith(folder), (name, module)
+
+
+def test_no_folder_is_a_corridor() -> None:
+    for package in PACKAGES:
+        rooms = Counter(name.rpartition("/")[0] for name, _ in modules(package))
+        assert not {folder: count for folder, count in rooms.items() if count > MOST_MODULES + 1}  # and its __init__
 
 
 def test_contracts_are_pure() -> None:

@@ -1,0 +1,87 @@
+"""Claiming a job and running it to its end, under a lease: saved, then answered."""
+
+import logging
+from dataclasses import replace
+
+import orjson
+
+from contracts.codes import Failure
+from contracts.logs import bind
+from contracts.records import MAX_DATA_BYTES, JobRecord, Status
+from handlers.clock import utc_now
+from handlers.jobs.execution import Execution, Stopped
+from handlers.jobs.incoming import Delivery, Incoming
+from handlers.jobs.lease import Lease, LeaseLost
+from handlers.jobs.plan import MakePlan
+from handlers.jobs.records import Records
+from handlers.jobs.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+OWN_FAULT = Failure("command_failed", "The handler met an error of its own; its log holds the traceback.")
+
+
+class Claims:
+    """Makes claims for this handler; each is worked on to its end."""
+
+    def __init__(self, shop: Workshop, records: Records, make_plan: MakePlan) -> None:
+        self._shop = shop
+        self._records = records
+        self._make_plan = make_plan
+
+    async def work_on(self, incoming: Incoming, record: JobRecord, revision: int, *, lost: bool) -> bool:
+        """Claims the job and works on it. False when another write came first: look again.
+
+        Raises BucketFull when the claim cannot be written, LeaseLost when the job may be another's by now.
+        """
+        shop = self._shop
+        plan = self._make_plan(record, incoming.request)
+        lease = Lease(shop.jetstream.jobs, incoming.delivery, shop.commands, shop.lease_seconds, shop.stopping)
+        claimed = record.claimed(lease.owner, utc_now(), lost=lost).with_inputs(plan.inputs, simulated=shop.simulated)
+        try:
+            claimed = await lease.claim(claimed, revision)
+        except LeaseLost:
+            return False
+        async with lease.kept():
+            await self._tell(claimed, lease.revision, lost=lost)
+            await self._run(incoming.delivery, Execution(shop, lease, plan))
+        return True
+
+    async def _tell(self, claimed: JobRecord, revision: int, *, lost: bool) -> None:
+        await self._shop.publish_transition(claimed, revision)
+        bind(caller=claimed.caller, attempt=claimed.attempt)
+        logger.info("job.claimed", extra={"kind": claimed.kind, "lost": lost})
+        if lost:
+            self._shop.metrics.count_loss("taken_over")
+
+    async def _run(self, delivery: Delivery, execution: Execution) -> None:
+        """Raises LeaseLost: then nothing is answered."""
+        try:
+            record = await execution.run()
+        except Stopped as stopped:
+            await execution.save(stopped.record.handed_back(utc_now()))
+            await delivery.hand_back()
+            logger.info("job.handed_back")
+            return
+        except LeaseLost:
+            self._shop.metrics.count_loss("lease_lost")
+            raise
+        except Exception:  # a fault of ours must end the job too, and be seen
+            logger.exception("job.crashed")
+            record = execution.lease.record.failed(OWN_FAULT, utc_now())
+        await self._end(delivery, execution, record)
+
+    async def _end(self, delivery: Delivery, execution: Execution, record: JobRecord) -> None:
+        retention_seconds = self._records.retention_seconds(record.kind)
+        record = await execution.save(_without_excess(record), ttl_seconds=retention_seconds)
+        logger.info("job.ended", extra={"status": record.status.value, "reason": record.reason})
+        self._shop.metrics.count_job(record.kind, record.status.value, record.reason or "")
+        await delivery.acknowledge()
+
+
+def _without_excess(record: JobRecord) -> JobRecord:
+    """A query whose answer does not fit a record has failed."""
+    if record.data is None or len(orjson.dumps(record.data)) <= MAX_DATA_BYTES:
+        return record
+    failure = Failure("result_too_large", f"The answer is larger than {MAX_DATA_BYTES:,} bytes.")
+    return replace(record, status=Status.FAILED, data=None, reason=failure.code, error=failure, summary=failure.message)

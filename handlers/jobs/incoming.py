@@ -1,0 +1,122 @@
+"""A delivery as the engine reads it: the job that it is about, what it asks for, and how it would begin."""
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from contracts import names
+from contracts.codes import Failure
+from contracts.logs import bind
+from contracts.records import JobRecord, queued_record
+from contracts.requests import InvalidRequest, NotJson, Request, encode_request, read_request, request_hash
+from handlers.clock import utc_now
+
+logger = logging.getLogger(__name__)
+
+
+class Delivery(Protocol):
+    """One delivery of one message. Only whoever has saved what became of the job may answer it."""
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def sequence(self) -> int: ...
+
+    @property
+    def delivered(self) -> int: ...
+
+    @property
+    def published_at(self) -> str: ...
+
+    async def acknowledge(self) -> None: ...
+
+    async def extend(self) -> None: ...
+
+    async def hand_back(self, delay_seconds: float = 0) -> None: ...
+
+    async def terminate(self, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A readable message: the record it would start as, and its request."""
+
+    delivery: Delivery
+    record: JobRecord
+    request: Request
+
+    @property
+    def job_id(self) -> str:
+        return self.record.job_id
+
+
+class UnusableRequest(Exception):
+    """The message is no request that can be worked with; `failure` says why, without any value."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def bind_delivery(delivery: Delivery, job_id: str | None) -> None:
+    """What each log line about the delivery bears."""
+    bind(job_id=job_id, request_id=read_traced(delivery, names.HEADER_REQUEST_ID))
+    if traceparent := read_traced(delivery, names.HEADER_TRACEPARENT):
+        bind(traceparent=traceparent)
+
+
+def read_incoming(delivery: Delivery, kind: str, job_id: str) -> Incoming:
+    """Raises UnusableRequest, whatever it is that cannot be read: the message must end."""
+    try:
+        request = read_request(kind, delivery.body)
+        body = orjson.loads(encode_request(request))
+        record = first_record(delivery, kind, job_id, request_hash(kind, request), body)
+    except Exception as error:
+        raise UnusableRequest(_explain(error)) from error
+    return Incoming(delivery, record, request)
+
+
+def first_record(
+    delivery: Delivery, kind: str, job_id: str, hash_: str, request: dict[str, object] | None
+) -> JobRecord:
+    """The record of a job that nobody has worked on, as its message tells of it."""
+    return queued_record(
+        job_id,
+        kind,
+        names.caller_of(job_id, delivery.headers.get(names.HEADER_CALLER)),
+        hash_,
+        delivery.published_at,
+        utc_now(),
+        request=request,
+        request_id=read_traced(delivery, names.HEADER_REQUEST_ID),
+        traceparent=read_traced(delivery, names.HEADER_TRACEPARENT),
+    )
+
+
+def read_traced(delivery: Delivery, header: str) -> str | None:
+    """The header as REST takes it, so that it fits every log and record; None for anything else."""
+    value = delivery.headers.get(header, "")
+    return value if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", value) else None
+
+
+def _explain(error: Exception) -> Failure:
+    """The same reasons as REST gives, without any value."""
+    if isinstance(error, NotJson):
+        return Failure("invalid_request", f"The message is not JSON ({error}).")
+    if isinstance(error, InvalidRequest):
+        return Failure("invalid_request", str(error))
+    if isinstance(error, KeyError):
+        return Failure("invalid_request", "No request of this kind is known.")
+    logger.error("request.unusable", exc_info=error)
+    return Failure("invalid_request", f"The request cannot be worked with ({type(error).__name__}).")

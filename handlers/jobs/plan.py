@@ -1,0 +1,30 @@
+"""What a job will do: the steps of its kind, bound to its request."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.records import JobRecord
+from contracts.requests import Request
+from handlers.results import RunCommand, StepResult
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step bound to its request. `can_be_cut`: whether a stopping handler may end it at once."""
+
+    name: str
+    ensure: Callable[[JobRecord, RunCommand], Coroutine[Any, Any, StepResult]]
+    can_be_cut: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Resolved inputs, steps, and how to say in one line what came of them."""
+
+    inputs: dict[str, Any]
+    steps: tuple[PlannedStep, ...]
+    summarize: Callable[[JobRecord], str]
+
+
+MakePlan = Callable[[JobRecord, Request], Plan]

@@ -1,0 +1,51 @@
+"""The records as a handler reads and writes them while no lease of its own covers them."""
+
+import logging
+
+from contracts import names
+from contracts.records import JobRecord, UnreadableRecord, decode_record, encode_record, fit
+from handlers.jetstream import BucketFull, Conflict, Unanswered
+from handlers.jobs.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+QUERY_RETENTION_SECONDS = 600
+
+
+class Records:
+    """Every write is a compare-and-set over what was read."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+
+    async def read(self, job_id: str) -> tuple[JobRecord | None, int]:
+        """The record, None where there is none or its bytes are none of ours (then it is started anew).
+
+        Raises Unanswered.
+        """
+        entry = await self._shop.jetstream.jobs.read(job_id)
+        if entry.value is None:
+            return None, entry.revision
+        try:
+            return decode_record(entry.value), entry.revision
+        except UnreadableRecord as error:
+            logger.error("record.unreadable", extra={"revision": entry.revision, "error": str(error)})
+            return None, entry.revision
+
+    async def end(self, record: JobRecord, revision: int) -> None:
+        """Writes an end that no owner writes, and tells of it. Raises Conflict, BucketFull, Unanswered."""
+        body, retention = encode_record(fit(record)), self.retention_seconds(record.kind)
+        revision = await self._shop.jetstream.jobs.write(record.job_id, body, last=revision, ttl_seconds=retention)
+        await self._shop.publish_transition(record, revision)
+        self._shop.metrics.count_job(record.kind, record.status.value, record.reason or "")
+
+    async def end_unheld(self, record: JobRecord, revision: int) -> None:
+        """The same; another write that came first is looked at with the next delivery. Raises Unanswered."""
+        try:
+            await self.end(record, revision)
+        except (Conflict, BucketFull) as error:
+            raise Unanswered(repr(error)) from error
+
+    def retention_seconds(self, kind: str) -> float:
+        """How long the record of an ended job is kept."""
+        return QUERY_RETENTION_SECONDS if names.is_query(kind) else self._shop.settings.job_retention

@@ -1,0 +1,70 @@
+"""What becomes of a message that is no job: a failed record where its id is free, else a dead letter."""
+
+import hashlib
+import logging
+
+from contracts import names
+from contracts.codes import Failure
+from contracts.protocol import Answer, Event, look_up
+from contracts.records import JobRecord
+from handlers.clock import utc_now
+from handlers.jetstream import BucketFull, Conflict
+from handlers.jobs.incoming import Delivery, first_record
+from handlers.jobs.records import Records
+from handlers.jobs.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+BUCKET_FULL_DELAY_SECONDS = 10
+
+
+class Refusal:
+    """Ends messages that cannot be worked on. All of it raises Unanswered."""
+
+    def __init__(self, shop: Workshop, records: Records) -> None:
+        self._shop = shop
+        self._records = records
+
+    async def refuse(self, delivery: Delivery, kind: str, job_id: str, failure: Failure) -> None:
+        """An unreadable request whose id can be read: a failed job, unless the id is another's."""
+        raw_hash = f"raw:{hashlib.sha256(delivery.body).hexdigest()}"
+        while True:
+            record, revision = await self._records.read(job_id)
+            if record is not None and record.request_hash == raw_hash:
+                break  # ours: the TERM was lost
+            if look_up(record, Event.UNREADABLE).answer is Answer.DEAD_LETTER:
+                await self.bury(delivery, kind, job_id, failure)
+                return
+            refused = first_record(delivery, kind, job_id, raw_hash, None).failed(failure, utc_now())
+            try:
+                await self._end(refused, revision)
+            except Conflict:
+                continue
+            except BucketFull:
+                await self.hand_back_for_room(delivery)
+                return
+            break
+        await delivery.terminate(failure.code)
+
+    async def _end(self, refused: JobRecord, revision: int) -> None:
+        await self._records.end(refused, revision)
+        logger.warning("job.refused", extra={"reason": refused.reason, "error": refused.summary})
+
+    async def bury(self, delivery: Delivery, kind: str, token: str, failure: Failure) -> None:
+        """A dead letter, for what can have no record of its own."""
+        headers = {name: value for name, value in delivery.headers.items() if not name.startswith("Nats-")}
+        headers |= {
+            names.HEADER_REASON: failure.code,
+            names.HEADER_SUBJECT: delivery.subject,
+            names.HEADER_SEQUENCE: str(delivery.sequence),
+        }
+        await self._shop.jetstream.write_dead_letter(names.dead_subject(kind, token), delivery.body, headers)
+        logger.warning("message.buried", extra={"reason": failure.code, "subject": delivery.subject})
+        self._shop.metrics.count_dead_letter(failure.code)
+        await delivery.terminate(failure.code)
+
+    async def hand_back_for_room(self, delivery: Delivery) -> None:
+        """The bucket is full: nothing starts that cannot be recorded."""
+        logger.error("bucket.full")
+        self._shop.note_delay(BUCKET_FULL_DELAY_SECONDS)
+        await delivery.hand_back(BUCKET_FULL_DELAY_SECONDS)

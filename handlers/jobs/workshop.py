@@ -1,0 +1,77 @@
+"""What every job of this handler works with."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from contracts.documents import event_document
+from contracts.records import JobRecord
+from handlers.clock import monotonic
+from handlers.commands.running import Command, Completed
+from handlers.jetstream import Entry
+from handlers.metrics import Metrics
+from handlers.settings import HandlerSettings
+
+
+class Bucket(Protocol):
+    """A bucket in which only compare-and-set writes decide."""
+
+    async def read(self, key: str) -> Entry:
+        """Raises Unanswered."""
+        ...
+
+    async def write(self, key: str, value: bytes, *, last: int, ttl_seconds: float | None = None) -> int:
+        """Writes over revision `last` and gives the new one. Raises Conflict, BucketFull, Unanswered."""
+        ...
+
+
+class Store(Protocol):
+    """Where jobs are kept."""
+
+    @property
+    def jobs(self) -> Bucket: ...
+
+    @property
+    def tenants(self) -> Bucket: ...
+
+    @property
+    def cancels(self) -> Bucket: ...
+
+    async def publish_event(self, job_id: str, body: bytes) -> None: ...
+
+    async def write_dead_letter(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        """Raises Unanswered."""
+        ...
+
+
+class CommandRunner(Protocol):
+    """What runs commands, and ends those of a lease that nobody renews."""
+
+    async def run(self, command: Command, lease: str | None = None) -> Completed: ...
+
+    def renew(self, lease: str, until: float) -> None: ...
+
+    def end(self, lease: str) -> None: ...
+
+
+@dataclass(slots=True)
+class Workshop:
+    """`lease_seconds` are those of the leases that this handler takes."""
+
+    jetstream: Store
+    commands: CommandRunner
+    settings: HandlerSettings
+    metrics: Metrics
+    stopping: asyncio.Event
+    lease_seconds: float
+    simulated: bool
+    delayed_until: float = 0  # monotonic: until when a delivery of ours is handed back
+
+    def note_delay(self, seconds: float) -> None:
+        self.delayed_until = max(self.delayed_until, monotonic() + seconds)
+
+    async def publish_transition(self, record: JobRecord, revision: int) -> None:
+        """Tells who listens. The record is the truth; this may be lost."""
+        await self.jetstream.publish_event(record.job_id, orjson.dumps(event_document(record, revision)))
