@@ -85,6 +85,13 @@ _ALL = (
         retryable=True,
     ),
     _http(
+        "not_provisioned",
+        503,
+        "NATS lacks what this service needs",
+        "Run python -m gateway provision, once for each NATS.",
+        retryable=True,
+    ),
+    _http(
         "outcome_unknown",
         503,
         "Whether the job was accepted is not known",

@@ -17,18 +17,17 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from starlette.requests import Request
-from starlette.responses import Response
 
 from contracts import names
 from contracts.codes import CODES, Nature
 from contracts.records import JobRecord, Status, UnreadableRecord, decode_record
 from gateway.jetstream import JetStream, Message, Unanswered
-from gateway.jobs.listeners import Listeners
 from gateway.jobs.reconciler import FINDINGS
+from gateway.jobs.waiting import Listeners
 
 logger = logging.getLogger(__name__)
 
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _PREFIX = "everest_bootstrap"
 _CONSUMERS = ((names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER))
 _STREAMS = (names.JOBS_STREAM, names.QUERIES_STREAM, f"KV_{names.JOBS_BUCKET}", names.DEAD_STREAM)
@@ -122,8 +121,8 @@ class Metrics:
                 seconds = _seconds_between(step.started_at, step.finished_at)
                 self._step_seconds.labels(step.name, outcome).observe(seconds)
 
-    async def answer(self, request: Request) -> Response:
-        """GET /metrics."""
+    async def render(self) -> bytes:
+        """All of it in Prometheus' text format; what NATS knows is asked first."""
         try:
             async with asyncio.timeout(3):
                 await asyncio.gather(self._look_at_streams(), self._look_at_queues())
@@ -131,7 +130,7 @@ class Metrics:
             # What is not known is not reported: an old figure would hide the outage.
             for gauge in (self._jobs, self._messages, self._bytes, self._max_bytes):
                 gauge.clear()
-        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        return generate_latest(self.registry)
 
     async def _look_at_streams(self) -> None:
         states = await asyncio.gather(*map(self._jetstream.read_stream_state, _STREAMS))

@@ -9,17 +9,25 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.http.authentication import Authentication
-from gateway.http.docs import make_documentation_routes
-from gateway.http.health import Health
-from gateway.http.interventions import InterventionRoutes
-from gateway.http.job_events import EventRoutes
-from gateway.http.job_list import ListingRoutes
-from gateway.http.jobs import JobRoutes
-from gateway.http.polling import Polling
-from gateway.http.problems import Problem, answer_fault, answer_http_exception, answer_problem
-from gateway.http.queries import QueryRoutes
+from gateway.http.cached_status import CachedStatus
+from gateway.http.problems import (
+    MEANINGS,
+    Problem,
+    answer_fault,
+    answer_http_exception,
+    answer_meaning,
+    answer_problem,
+)
 from gateway.http.request_log import Access
-from gateway.jobs.job_cache import Memory
+from gateway.http.routes.docs import make_documentation_routes
+from gateway.http.routes.health import Health
+from gateway.http.routes.interventions import InterventionRoutes
+from gateway.http.routes.job_events import EventRoutes
+from gateway.http.routes.job_list import ListingRoutes
+from gateway.http.routes.jobs import JobRoutes
+from gateway.http.routes.queries import QueryRoutes
+from gateway.jobs.errors import QueryFailed
+from gateway.jobs.job_cache import JobCache
 from gateway.keys import Keys
 from gateway.logs import AccessLog
 from gateway.metrics import Metrics
@@ -37,7 +45,7 @@ class Parts:
     health: Health
     metrics: Metrics
     keys: Keys
-    memory: Memory
+    cache: JobCache
     access_log: AccessLog
     rate_limit: str | None
 
@@ -66,11 +74,12 @@ def _make_routes(parts: Parts) -> Starlette:
             Route("/tenants/{username}", queries.read_tenant),
             Route("/healthz", health.answer_alive),
             Route("/readyz", health.answer_ready),
-            Route("/metrics", parts.metrics.answer),
+            Route("/metrics", health.answer_metrics),
             *make_documentation_routes(),
         ],
         exception_handlers={
             Problem: answer_problem,
+            **dict.fromkeys((*MEANINGS, QueryFailed), answer_meaning),
             HTTPException: answer_http_exception,
             Exception: answer_fault,  # and raised on, to be logged by the outermost layer
         },
@@ -85,7 +94,7 @@ def _make_layers(parts: Parts) -> list[Middleware]:
         Middleware(Access, observe=parts.metrics.observe_request, log=parts.access_log.write),
         Middleware(Authentication, keys=parts.keys, count_wrong_key=parts.metrics.count_wrong_key),
         *_make_rate_limit(parts.rate_limit),
-        Middleware(Polling, memory=parts.memory),
+        Middleware(CachedStatus, cache=parts.cache),
     ]
 
 

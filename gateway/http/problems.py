@@ -1,6 +1,7 @@
 """Problem documents (RFC 9457): the one shape of every error that the gateway answers."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -9,7 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts.codes import CODES, Failure, Nature
+from contracts.records import UnreadableRecord
 from contracts.requests import InvalidRequest
+from gateway.jetstream import NotProvisioned, Unanswered
+from gateway.jobs import errors
 
 MEDIA_TYPE = "application/problem+json"
 DOCUMENTATION = "/docs/errors"
@@ -63,6 +67,8 @@ def invalid_request(error: InvalidRequest) -> Problem:
     return Problem("validation_failed", f"Not valid: {names}.", fields=fields)
 
 
+_ABOUT_A_JOB = frozenset({"record_unreadable"})
+_POLLED = frozenset({"outcome_unknown", "job_not_finished"})
 # What a handler lacks to run a command at all, and what it cannot pass on.
 _OF_ITSELF = frozenset(
     {
@@ -85,9 +91,68 @@ def failed_query(failure: Failure, stderr: str = "") -> Problem:
     return Problem("everestctl_failed", detail, hint=failure.hint, reason=failure.code)
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The code that an error of the engine has over HTTP, and after how many seconds another try makes sense."""
+
+    code: str
+    retry_after: int | None = None
+
+
+# Every meaning of the engine, once. A subclass comes before what it is derived from only for the reader: the nearest
+# class decides.
+MEANINGS: dict[type[Exception], Meaning] = {
+    NotProvisioned: Meaning("not_provisioned", 5),
+    Unanswered: Meaning("queue_unavailable", 5),
+    UnreadableRecord: Meaning("record_unreadable"),
+    errors.NotAccepted: Meaning("queue_unavailable", 5),
+    errors.OutcomeUnknown: Meaning("outcome_unknown", 5),
+    errors.QueueFull: Meaning("queue_full", 5),
+    errors.RequestTooLarge: Meaning("body_too_large"),
+    errors.JobIdTaken: Meaning("idempotency_conflict"),
+    errors.JobNotFound: Meaning("job_not_found"),
+    errors.JobNotFinished: Meaning("job_not_finished", 2),
+    errors.JobFinished: Meaning("job_finished"),
+    errors.JobBusy: Meaning("queue_unavailable", 5),
+    errors.NoHandler: Meaning("no_handler", 5),
+}
+
+
+def problem_of(error: Exception) -> Problem:
+    """What an error of the engine is over HTTP. Raises StopIteration for one that has no meaning there."""
+    if isinstance(error, errors.QueryFailed):
+        return failed_query(error.failure, error.stderr)
+    meaning = next(MEANINGS[kind] for kind in type(error).__mro__ if kind in MEANINGS)
+    headers = {"Retry-After": str(meaning.retry_after)} if meaning.retry_after else {}
+    if not isinstance(error, errors.JobError):
+        return Problem(meaning.code, headers=headers)
+    members: dict[str, Any] = {}
+    if error.job_id is not None:
+        members["job_id"] = error.job_id
+    if error.status is not None:
+        members["job_status"] = error.status.value
+    return Problem(meaning.code, error.detail, headers=headers, **members)
+
+
+def describe(error: Exception) -> bytes:
+    """The problem document of an error of the engine, for who does not ask over HTTP."""
+    return orjson.dumps(problem_document(problem_of(error)))
+
+
 async def answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return problem_response(error)
+
+
+async def answer_meaning(request: Request, error: Exception) -> Response:
+    """An error of the engine; which job it is about, and where to ask for it, is added from the request."""
+    problem = problem_of(error)
+    job_id = problem.members.get("job_id") or request.path_params.get("job_id")
+    if job_id and problem.code in _ABOUT_A_JOB:
+        problem.members |= {"job_id": job_id}
+    if problem.code in _POLLED:
+        problem.members |= {"status_url": f"/jobs/{job_id}"}
+    return problem_response(problem)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:

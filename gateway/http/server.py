@@ -17,22 +17,22 @@ from starlette.types import ASGIApp
 from contracts.logs import moment
 from contracts.settings import InvalidSettings
 from gateway.http.app import Parts, make_app
-from gateway.http.health import Health
-from gateway.http.interventions import InterventionRoutes
-from gateway.http.job_events import EventRoutes
-from gateway.http.job_list import ListingRoutes
-from gateway.http.jobs import JobRoutes
-from gateway.http.queries import QueryRoutes
+from gateway.http.problems import describe
+from gateway.http.routes.health import Health
+from gateway.http.routes.interventions import InterventionRoutes
+from gateway.http.routes.job_events import EventRoutes
+from gateway.http.routes.job_list import ListingRoutes
+from gateway.http.routes.jobs import JobRoutes
+from gateway.http.routes.queries import QueryRoutes
 from gateway.jetstream import Connection
-from gateway.jobs.census import Census
 from gateway.jobs.interventions import Interventions
-from gateway.jobs.listeners import Listeners
 from gateway.jobs.queries import Queries
 from gateway.jobs.reading import Reader
 from gateway.jobs.reconciler import Reconciler
-from gateway.jobs.status_responder import Responder
+from gateway.jobs.status_responder import StatusResponder
 from gateway.jobs.submission import Submission
-from gateway.jobs.waiting import Waiting
+from gateway.jobs.unfinished import UnfinishedJobs
+from gateway.jobs.waiting import Listeners, Waiting
 from gateway.jobs.watch import Watch
 from gateway.jobs.writing import Writer
 from gateway.keys import Keys, today_utc
@@ -93,14 +93,14 @@ class _Gateway:
         self._listeners = listeners = Listeners()
         metrics = Metrics(jetstream, listeners)
         self._watch = Watch(jetstream, listeners, clock, metrics.observe_change)
-        reader = Reader(jetstream, self._watch.memory)
-        writer = Writer(jetstream, self._watch.memory, settings.job_retention)
+        reader = Reader(jetstream, self._watch.cache)
+        writer = Writer(jetstream, self._watch.cache, settings.job_retention)
         submission = Submission(jetstream, reader, clock)
         waiting = Waiting(reader, listeners, clock)
-        self._census = Census(jetstream, clock)
+        self._unfinished = UnfinishedJobs(jetstream, clock)
         self._reconciler = Reconciler(
             jetstream,
-            self._census,
+            self._unfinished,
             reader,
             writer,
             submission,
@@ -108,7 +108,7 @@ class _Gateway:
             now=utc_now,
             count=metrics.count_finding,
         )
-        self._responder = Responder(jetstream, reader)
+        self._responder = StatusResponder(jetstream, reader, describe)
         jobs = JobRoutes(submission, waiting)
         self._server = _Server(
             make_app(
@@ -120,10 +120,10 @@ class _Gateway:
                     ),
                     events=EventRoutes(jobs, reader, listeners),
                     queries=QueryRoutes(Queries(submission, waiting, settings.query_timeout), jetstream, reader),
-                    health=Health(jetstream, clock),
+                    health=Health(jetstream, metrics, clock),
                     metrics=metrics,
                     keys=keys,
-                    memory=self._watch.memory,
+                    cache=self._watch.cache,
                     access_log=access_log,
                     rate_limit=settings.rate_limit,
                 )
@@ -159,7 +159,7 @@ class _Gateway:
         await self._responder.start()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch.run())
-            group.create_task(self._census.run())
+            group.create_task(self._unfinished.run())
             group.create_task(self._reconciler.run())
 
     async def _watch_keys(self) -> None:

@@ -9,13 +9,13 @@ from contracts import names
 from contracts.cancels import CancelMark, encode_cancel
 from contracts.codes import Failure
 from contracts.protocol import Answer, Event, Write, look_up
-from contracts.records import JobRecord, Status, UnreadableRecord
+from contracts.records import JobRecord, Status
 from contracts.requests import InvalidRequest, NotJson, Request, read_request
-from gateway.http.problems import Problem
 from gateway.jetstream import Conflict, JetStream, Refused, Unanswered
+from gateway.jobs.errors import JobBusy, JobError, JobFinished, JobNotFinished, JobNotFound, QueueFull
+from gateway.jobs.job_cache import Snapshot
 from gateway.jobs.reading import Reader
-from gateway.jobs.snapshots import Snapshot
-from gateway.jobs.submission import RETRY_AFTER, Origin, Submission, unavailable
+from gateway.jobs.submission import Origin, Submission
 from gateway.jobs.writing import Writer
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Interventions:
     async def cancel(self, job_id: str, caller: str) -> bool:
         """True when the job has ended by it, False when its handler will end it at the next safe point.
 
-        Raises Problem.
+        Raises JobNotFound, JobFinished, JobBusy, QueueFull, UnreadableRecord, Unanswered.
         """
         for _ in range(_TRIES):
             snapshot = await self._read(job_id)
@@ -58,18 +58,16 @@ class Interventions:
                 await self._writer.save(self._cancelled(snapshot.record, caller), last=snapshot.revision)
             except Conflict:
                 continue
-            except Unanswered:
-                raise unavailable() from None
             except Refused:
-                raise Problem("queue_full", "The bucket is full.", headers=RETRY_AFTER) from None
+                raise QueueFull("The bucket is full.") from None
             logger.info("job.cancelled", extra={"job_id": job_id})
             return True
-        raise _busy(job_id)
+        raise JobBusy("The job changed each time it was looked at; try again.", job_id=job_id)
 
     async def retry(self, job_id: str, origin: Origin, *, from_start: bool) -> None:
         """Reopens a failed job, then publishes it again; the reconciler publishes what is cut off in between.
 
-        Raises Problem.
+        Raises JobNotFound, JobNotFinished, JobFinished, JobBusy, QueueFull, UnreadableRecord, Unanswered.
         """
         for _ in range(_TRIES):
             snapshot = await self._read(job_id)
@@ -79,34 +77,27 @@ class Interventions:
                 await self._writer.save(reopened, last=snapshot.revision)
             except Conflict:
                 continue
-            except Unanswered:
-                raise unavailable() from None
             except Refused:
-                raise Problem("queue_full", "The bucket is full.", headers=RETRY_AFTER) from None
+                raise QueueFull("The bucket is full.") from None
             logger.info("job.reopened", extra={"job_id": job_id, "from_start": from_start})
             await self._publish(reopened, request, origin)
             return
-        raise _busy(job_id)
+        raise JobBusy("The job changed each time it was looked at; try again.", job_id=job_id)
 
     async def _publish(self, record: JobRecord, request: Request, origin: Origin) -> None:
         headers = origin.headers | {names.HEADER_CALLER: record.caller}
         try:
             await self._submission.publish(record.kind, record.job_id, request, headers)
-        except Problem as problem:
+        except (JobError, Unanswered) as error:
             logger.warning(
                 "job.unpublished",
-                extra={"job_id": record.job_id, "reason": problem.code, "next": "the reconciler publishes it"},
+                extra={"job_id": record.job_id, "error": repr(error), "next": "the reconciler publishes it"},
             )
 
     async def _read(self, job_id: str) -> Snapshot:
-        try:
-            snapshot = await self._reader.read_through(job_id)
-        except Unanswered:
-            raise unavailable() from None
-        except UnreadableRecord:
-            raise Problem("record_unreadable", job_id=job_id) from None
+        snapshot = await self._reader.read_through(job_id)
         if snapshot is None:
-            raise Problem("job_not_found")
+            raise JobNotFound
         return snapshot
 
     def _cancelled(self, record: JobRecord, caller: str) -> JobRecord:
@@ -124,13 +115,13 @@ def _stored(snapshot: Snapshot) -> JobRecord | None:
 
 
 def _repeatable_request(snapshot: Snapshot) -> Request:
-    """The request to run again. Raises Problem for a job that cannot be retried."""
+    """The request to run again. Raises JobNotFinished, JobFinished for a job that cannot be retried."""
     record = snapshot.record
     if look_up(_stored(snapshot), Event.RETRY).answer is Answer.REFUSED:
-        raise Problem(
-            "job_not_finished",
+        raise JobNotFinished(
             f"The job is {record.status.value}; only a failed one can be retried.",
             job_id=record.job_id,
+            status=record.status,
         )
     if record.status is not Status.FAILED:
         raise _finished(record, "The job has succeeded; only a failed one can be retried.")
@@ -142,10 +133,5 @@ def _repeatable_request(snapshot: Snapshot) -> Request:
         raise _finished(record, "The job's request is not valid, so it would fail again; submit a new job.") from None
 
 
-def _finished(record: JobRecord, detail: str) -> Problem:
-    return Problem("job_finished", detail, job_id=record.job_id, job_status=record.status.value)
-
-
-def _busy(job_id: str) -> Problem:
-    detail = "The job changed each time it was looked at; try again."
-    return Problem("queue_unavailable", detail, headers=RETRY_AFTER, job_id=job_id)
+def _finished(record: JobRecord, detail: str) -> JobFinished:
+    return JobFinished(detail, job_id=record.job_id, status=record.status)

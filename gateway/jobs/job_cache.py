@@ -1,16 +1,51 @@
-"""Jobs that were asked for a moment ago, kept true by the watch on the bucket.
+"""Jobs as the gateway knows them at one moment, and those that were asked for a moment ago.
 
-Nothing is served while the watch is not known to be alive. An entry lives a minute at most, and absence is never
-kept: a record that expires tells nobody.
+The cache is kept true by the watch on the bucket, and nothing is served while the watch is not known to be alive. An
+entry lives a minute at most, and absence is never kept: a record that expires tells nobody.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from gateway.jobs.snapshots import Snapshot
+import orjson
+
+from contracts.documents import job_document, result_document
+from contracts.records import JobRecord
 
 ENTRY_SECONDS = 60
 MAX_ENTRIES = 20_000
+
+
+class Document:
+    """A document's bytes and their entity tag: equal bytes have equal tags in every gateway."""
+
+    __slots__ = ("body", "etag")
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.body = orjson.dumps(document)
+        self.etag = f'"{hashlib.blake2b(self.body, digest_size=12).hexdigest()}"'
+
+
+class Snapshot:
+    """A job at one moment, its documents encoded once.
+
+    `revision` is the record's in the bucket, 0 while the stream alone says that the job is queued.
+    """
+
+    def __init__(self, record: JobRecord, revision: int) -> None:
+        self.record = record
+        self.revision = revision
+
+    @cached_property
+    def document(self) -> Document:
+        return Document(job_document(self.record))
+
+    @cached_property
+    def result(self) -> Document:
+        return Document(result_document(self.record))
 
 
 @dataclass(eq=False, slots=True)
@@ -28,7 +63,7 @@ class _Entry:
     expires_at: float
 
 
-class Memory:
+class JobCache:
     """`clock` counts seconds and never goes back; `is_true` says whether the watch is alive at this moment."""
 
     def __init__(self, clock: Callable[[], float], is_true: Callable[[], bool]) -> None:

@@ -4,11 +4,10 @@ import asyncio
 import uuid
 
 from contracts.codes import Failure
-from contracts.records import JobRecord, Status, UnreadableRecord
+from contracts.records import JobRecord, Status
 from contracts.requests import Request
-from gateway.http.problems import Problem, failed_query
-from gateway.jetstream import Unanswered
-from gateway.jobs.submission import Origin, Submission, unavailable
+from gateway.jobs.errors import NoHandler, QueryFailed
+from gateway.jobs.submission import Origin, Submission
 from gateway.jobs.waiting import Waiting
 
 
@@ -22,7 +21,10 @@ class Queries:
         self._in_flight: dict[tuple[str, str], asyncio.Task[JobRecord]] = {}
 
     async def ask(self, kind: str, request: Request, origin: Origin, about: str = "") -> JobRecord:
-        """The succeeded record. `about` tells queries of one kind apart. Raises Problem."""
+        """The succeeded record. `about` tells queries of one kind apart.
+
+        Raises QueryFailed, NoHandler, and as `Submission.publish` does.
+        """
         key = (kind, about)
         task = self._in_flight.get(key)
         if task is None:
@@ -37,21 +39,11 @@ class Queries:
         # The message goes with the wait, so that nobody's query is left behind.
         headers = origin.headers | {"Nats-TTL": f"{max(1, int(self._timeout_seconds))}s"}
         await self._submission.publish(kind, job_id, request, headers)
-        try:
-            snapshot = await self._waiting.wait_until_finished(job_id, self._timeout_seconds)
-        except Unanswered:
-            raise unavailable() from None
-        except UnreadableRecord:
-            raise Problem("record_unreadable", job_id=job_id) from None
+        snapshot = await self._waiting.wait_until_finished(job_id, self._timeout_seconds)
         if snapshot is None or not snapshot.record.is_finished:
-            raise Problem(
-                "no_handler",
-                f"No handler answered within {self._timeout_seconds:g} seconds.",
-                headers={"Retry-After": "5"},
-                job_id=job_id,
-            )
+            raise NoHandler(f"No handler answered within {self._timeout_seconds:g} seconds.", job_id=job_id)
         record = snapshot.record
         if record.status is Status.FAILED:
             stderr = record.steps[-1].stderr if record.steps else ""
-            raise failed_query(record.error or Failure("command_failed", record.summary), stderr)
+            raise QueryFailed(record.error or Failure("command_failed", record.summary), stderr)
         return record

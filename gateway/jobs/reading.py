@@ -8,28 +8,27 @@ from contracts import names
 from contracts.records import JobRecord, UnreadableRecord, decode_record, queued_record
 from contracts.requests import InvalidRequest, NotJson, encode_request, read_request, request_hash
 from gateway.jetstream import JetStream, Message
-from gateway.jobs.job_cache import Memory
-from gateway.jobs.snapshots import Snapshot
+from gateway.jobs.job_cache import JobCache, Snapshot
 
 
 class Reader:
-    """Reads jobs from memory while the watch keeps it true, else from NATS."""
+    """Reads jobs from the cache while the watch keeps it true, else from NATS."""
 
-    def __init__(self, jetstream: JetStream, memory: Memory) -> None:
+    def __init__(self, jetstream: JetStream, cache: JobCache) -> None:
         self._jetstream = jetstream
-        self._memory = memory
+        self._cache = cache
 
     async def read(self, job_id: str) -> Snapshot | None:
         """The job as it is now, or None. Raises Unanswered, UnreadableRecord."""
         return self.recall(job_id) or await self.read_through(job_id)
 
     def recall(self, job_id: str) -> Snapshot | None:
-        """The job where it is in memory, and that is true."""
-        return self._memory.find(job_id)
+        """The job where it is in the cache, and that is true."""
+        return self._cache.find(job_id)
 
     async def read_through(self, job_id: str) -> Snapshot | None:
-        """The same, never from memory. Raises Unanswered, UnreadableRecord."""
-        read = self._memory.begin(job_id)
+        """The same, never from the cache. Raises Unanswered, UnreadableRecord."""
+        read = self._cache.begin(job_id)
         snapshot = None
         try:
             # A handler may take the message and write the record between two of these reads, and even finish the
@@ -38,7 +37,7 @@ class Reader:
                 await self.read_record(job_id) or await self._read_queued(job_id) or await self.read_record(job_id)
             )
         finally:
-            self._memory.end(read, snapshot)
+            self._cache.end(read, snapshot)
         return snapshot
 
     async def read_record(self, job_id: str) -> Snapshot | None:

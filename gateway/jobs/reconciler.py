@@ -17,12 +17,12 @@ from contracts.codes import Failure
 from contracts.protocol import ACK_WAIT_PART, SILENT_LEASES
 from contracts.records import JobRecord, UnreadableRecord
 from contracts.requests import InvalidRequest, NotJson, Request, read_request
-from gateway.http.problems import Problem
 from gateway.jetstream import Conflict, JetStream, Refused, Unanswered
-from gateway.jobs.census import Census, Sighting
+from gateway.jobs.errors import JobError
+from gateway.jobs.job_cache import Snapshot
 from gateway.jobs.reading import Reader
-from gateway.jobs.snapshots import Snapshot
 from gateway.jobs.submission import Submission
+from gateway.jobs.unfinished import Sighting, UnfinishedJobs
 from gateway.jobs.writing import Writer
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Reconciler:
     def __init__(
         self,
         jetstream: JetStream,
-        census: Census,
+        unfinished: UnfinishedJobs,
         reader: Reader,
         writer: Writer,
         submission: Submission,
@@ -50,7 +50,7 @@ class Reconciler:
         count: Callable[[str], None],
     ) -> None:
         self._jetstream = jetstream
-        self._census = census
+        self._unfinished = unfinished
         self._reader = reader
         self._writer = writer
         self._submission = submission
@@ -79,7 +79,7 @@ class Reconciler:
 
     async def _heal_silent(self, lease_seconds: float) -> None:
         silent_before = self._clock() - SILENT_LEASES * lease_seconds
-        for job_id, sighting in list(self._census.unfinished.items()):
+        for job_id, sighting in list(self._unfinished.sightings.items()):
             if sighting.seen_at <= silent_before:
                 await self._look_at(job_id, sighting)
 
@@ -89,7 +89,7 @@ class Reconciler:
             return
         if await self._reader.find_message(job_id) is not None:
             # It waits in the queue, or its owner will be found dead at the next delivery.
-            self._census.unfinished[job_id] = Sighting(sighting.revision, self._clock())
+            self._unfinished.sightings[job_id] = Sighting(sighting.revision, self._clock())
             return
         # Its handler may have ended it, and then acknowledged, between the two reads.
         if await self._find_silent(job_id, sighting) is not None:
@@ -102,7 +102,7 @@ class Reconciler:
         except UnreadableRecord:
             snapshot = None
         if snapshot is None or snapshot.record.is_finished:
-            self._census.unfinished.pop(job_id, None)
+            self._unfinished.sightings.pop(job_id, None)
             return None
         return snapshot if snapshot.revision == sighting.revision else None
 
@@ -120,8 +120,8 @@ class Reconciler:
                 await self._submission.publish(record.kind, record.job_id, request, _headers(record))
         except Conflict:
             logger.debug("reconciler.outrun", extra={"job_id": record.job_id})
-        except (Refused, Problem) as error:
-            logger.warning("reconciler.failed", extra={"job_id": record.job_id, "error": str(error)})
+        except (Refused, JobError) as error:
+            logger.warning("reconciler.failed", extra={"job_id": record.job_id, "error": repr(error)})
 
     async def _report_oldest(self, lease_seconds: float) -> None:
         """Messages heal at their next delivery; one that stays says that nothing delivers."""

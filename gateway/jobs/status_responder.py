@@ -1,20 +1,23 @@
 """The status request over NATS: every gateway answers with the document of GET /jobs/{job_id}, or a problem."""
 
-import orjson
+from collections.abc import Callable
 
 from contracts import names
 from contracts.records import UnreadableRecord
-from gateway.http.problems import Problem, problem_document
 from gateway.jetstream import JetStream, Unanswered
+from gateway.jobs.errors import JobNotFound
 from gateway.jobs.reading import Reader
 
 _SUBJECTS = (names.status_subject("*"), names.status_subject("*.*"))
 
 
-class Responder:
-    def __init__(self, jetstream: JetStream, reader: Reader) -> None:
+class StatusResponder:
+    """`describe` gives the problem document of an error: the same that HTTP would answer."""
+
+    def __init__(self, jetstream: JetStream, reader: Reader, describe: Callable[[Exception], bytes]) -> None:
         self._jetstream = jetstream
         self._reader = reader
+        self._describe = describe
 
     async def start(self) -> None:
         for subject in _SUBJECTS:
@@ -24,12 +27,6 @@ class Responder:
         job_id = subject.removeprefix(names.status_subject(""))
         try:
             snapshot = await self._reader.read(job_id) if names.is_job_id(job_id) else None
-        except Unanswered:
-            return _encode(Problem("queue_unavailable"))
-        except UnreadableRecord:
-            return _encode(Problem("record_unreadable"))
-        return snapshot.document.body if snapshot else _encode(Problem("job_not_found"))
-
-
-def _encode(problem: Problem) -> bytes:
-    return orjson.dumps(problem_document(problem))
+        except (Unanswered, UnreadableRecord) as error:
+            return self._describe(error)
+        return snapshot.document.body if snapshot else self._describe(JobNotFound())

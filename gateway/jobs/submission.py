@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from contracts import names
 from contracts.records import JobRecord
 from contracts.requests import Request, encode_request, request_hash
-from gateway.http.problems import Problem
 from gateway.jetstream import JetStream, NotSent, Refused, TooLarge, Unanswered
+from gateway.jobs.errors import JobIdTaken, NotAccepted, OutcomeUnknown, QueueFull, RequestTooLarge
 from gateway.jobs.reading import Reader
 
 SUBMIT_SECONDS = 4.0  # in all, so that a caller always hears something within five
 ATTEMPT_SECONDS = 1.8
 PAUSE_SECONDS = 0.25
-RETRY_AFTER = {"Retry-After": "5"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,10 @@ class Submission:
         self._clock = clock
 
     async def submit(self, kind: str, request: Request, origin: Origin, idempotency_key: str | None = None) -> str:
-        """The id of the job, which is durably queued (or known already, for a key that was used). Raises Problem."""
+        """The id of the job, which is durably queued (or known already, for a key that was used).
+
+        Raises as `publish` does, and JobIdTaken for a key that was used for another request.
+        """
         if idempotency_key is None:
             job_id = str(uuid.uuid4())
             await self.publish(kind, job_id, request, origin.headers)
@@ -56,7 +58,7 @@ class Submission:
     async def publish(self, kind: str, job_id: str, request: Request, headers: dict[str, str]) -> None:
         """Returns once the stream holds the job. A silence is never taken for a refusal: the same id is sent again.
 
-        Raises Problem.
+        Raises QueueFull, RequestTooLarge, JobIdTaken, NotAccepted, OutcomeUnknown.
         """
         subject, body = names.job_subject(kind, job_id), encode_request(request)
         deadline = self._clock() + SUBMIT_SECONDS
@@ -66,7 +68,7 @@ class Submission:
                 await self._jetstream.publish(subject, body, headers, timeout=min(left, ATTEMPT_SECONDS))
                 return
             except TooLarge:
-                raise Problem("body_too_large", "The request does not fit a message.") from None
+                raise RequestTooLarge("The request does not fit a message.") from None
             except Refused as refusal:
                 if await self._settle_refusal(kind, job_id, request, refusal):
                     return
@@ -75,13 +77,12 @@ class Submission:
                 await asyncio.sleep(PAUSE_SECONDS)  # a reconnection takes a moment
             except Unanswered:
                 may_be_stored = True
-        raise _unpublished(job_id, may_be_stored)
+        if may_be_stored:
+            raise OutcomeUnknown("NATS did not answer in time; the job may have been accepted.", job_id=job_id)
+        raise NotAccepted("NATS could not be reached; nothing was accepted.")
 
     async def _is_known(self, kind: str, job_id: str, request: Request) -> bool:
-        try:
-            snapshot = await self._reader.read(job_id)
-        except Unanswered:
-            raise unavailable() from None
+        snapshot = await self._reader.read(job_id)
         if snapshot is None:
             return False
         refuse_other_request(snapshot.record, kind, request)
@@ -90,7 +91,7 @@ class Submission:
     async def _settle_refusal(self, kind: str, job_id: str, request: Request, refusal: Refused) -> bool:
         """One error code says both "the queue is full" and "this job is queued"; what the stream holds decides.
 
-        True when the job is known, False when it is worth another try. Raises Problem.
+        True when the job is known, False when it is worth another try. Raises QueueFull, JobIdTaken.
         """
         try:
             snapshot = await self._reader.read_through(job_id)
@@ -101,26 +102,10 @@ class Submission:
             return True
         if refusal.is_duplicate:
             return False  # it was taken from the stream since
-        raise Problem("queue_full", headers=RETRY_AFTER)
+        raise QueueFull
 
 
 def refuse_other_request(record: JobRecord, kind: str, request: Request) -> None:
-    """Raises Problem when the job id stands for another request."""
+    """Raises JobIdTaken when the job id stands for another request."""
     if (record.kind, record.request_hash) != (kind, request_hash(kind, request)):
-        raise Problem("idempotency_conflict", job_id=record.job_id)
-
-
-def unavailable() -> Problem:
-    return Problem("queue_unavailable", headers=RETRY_AFTER)
-
-
-def _unpublished(job_id: str, may_be_stored: bool) -> Problem:
-    if not may_be_stored:
-        return Problem("queue_unavailable", "NATS could not be reached; nothing was accepted.", headers=RETRY_AFTER)
-    return Problem(
-        "outcome_unknown",
-        "NATS did not answer in time; the job may have been accepted.",
-        headers=RETRY_AFTER,
-        job_id=job_id,
-        status_url=f"/jobs/{job_id}",
-    )
+        raise JobIdTaken(job_id=record.job_id)

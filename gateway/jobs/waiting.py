@@ -1,52 +1,94 @@
-"""Waiting for a job to finish: `Prefer: wait=N` and `?wait=N`."""
+"""Callers who wait for a job to change or to end: thousands of them cost one watch, not a poll each."""
 
 import asyncio
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from starlette.requests import Request
-
-from gateway.http.problems import Problem
 from gateway.jetstream import Unanswered
-from gateway.jobs.listeners import Listeners
+from gateway.jobs.job_cache import Snapshot
 from gateway.jobs.reading import Reader
-from gateway.jobs.snapshots import Snapshot
 
-MAX_WAIT_SECONDS = 60
 # A job is read again this often although nobody told of a change: while the watch is alive it costs a look into the
-# memory, else it is what finds the end.
+# cache, else it is what finds the end.
 REREAD_SECONDS = 10.0
 _MOST_READS = 32  # at a time, when thousands come at once, or read again after the watch was lost
 _PAUSE_SECONDS = 0.5
-
-_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """How long the caller waits for the end. `headers` confirm a preference."""
-
-    seconds: int = 0
-    headers: tuple[tuple[str, str], ...] = ()
+_MAX_UNREAD = 64
 
 
-def read_wait(request: Request) -> Wait:
-    """The wait that the request asks for; over a minute is cut to a minute. Raises Problem."""
-    if request.scope["query_string"] and "wait" in request.query_params:
-        return Wait(_read_seconds(request.query_params["wait"]))
-    for preference in ",".join(request.headers.getlist("prefer")).split(","):
-        name, _, value = preference.partition(";")[0].partition("=")
-        if name.strip().lower() == "wait":
-            seconds = _read_seconds(value.strip().strip('"'))
-            return Wait(seconds, (("Preference-Applied", f"wait={seconds}"),))
-    return Wait()
+class Listener:
+    """Hears of one job. After a `None` the job must be read again: something may have been missed."""
+
+    __slots__ = ("_future", "_unread")
+
+    def __init__(self) -> None:
+        self._unread: deque[Snapshot | None] = deque(maxlen=_MAX_UNREAD)
+        self._future: asyncio.Future[None] | None = None
+
+    def tell(self, snapshot: Snapshot | None) -> None:
+        self._unread.append(snapshot)
+        if self._future:
+            _wake(self._future)
+
+    async def hear(self, timeout: float) -> Snapshot | None:
+        """The next change in order; None when the time is over or when the job must be read again."""
+        if not self._unread and timeout > 0:
+            # A timer of its own: thousands wait at once, and a timeout that cancels the task costs each twice as much.
+            loop = asyncio.get_running_loop()
+            self._future = loop.create_future()
+            timer = loop.call_later(timeout, _wake, self._future)
+            try:
+                await self._future
+            finally:
+                timer.cancel()
+                self._future = None
+        return self._unread.popleft() if self._unread else None
 
 
-def _read_seconds(text: str) -> int:
-    if not _SECONDS.fullmatch(text):
-        raise Problem("bad_parameter", "wait must be a whole number of seconds, 0 or more.", parameter="wait")
-    return min(int(text), MAX_WAIT_SECONDS)
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Listeners:
+    """All who wait in this gateway, by job."""
+
+    def __init__(self) -> None:
+        self._by_job: dict[str, set[Listener]] = {}
+        self.is_stopping = False
+
+    @contextmanager
+    def listen(self, job_id: str) -> Iterator[Listener]:
+        listener = Listener()
+        self._by_job.setdefault(job_id, set()).add(listener)
+        try:
+            yield listener
+        finally:
+            others = self._by_job[job_id]
+            others.discard(listener)
+            if not others:
+                del self._by_job[job_id]
+
+    def is_interested(self, job_id: str) -> bool:
+        return job_id in self._by_job
+
+    def tell(self, job_id: str, snapshot: Snapshot | None) -> None:
+        for listener in self._by_job.get(job_id, ()):
+            listener.tell(snapshot)
+
+    def tell_all(self) -> None:
+        """Changes may have been missed: everybody reads again."""
+        for job_id in self._by_job:
+            self.tell(job_id, None)
+
+    def stop(self) -> None:
+        """The gateway stops: nobody waits any longer."""
+        self.is_stopping = True
+        self.tell_all()
+
+    def count(self) -> int:
+        return sum(map(len, self._by_job.values()))
 
 
 class Waiting:

@@ -1,4 +1,4 @@
-"""The one watch of this gateway on the bucket: it keeps the memory true and tells whoever waits.
+"""The one watch of this gateway on the bucket: it keeps the cache true and tells whoever waits.
 
 It starts at "new", for a replay of a million records would choke it, and is never repaired: after a silence, a gap
 or a disconnect everything it fed is dropped, a new feed is opened, and who waits reads again.
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contracts import names
 from contracts.records import UnreadableRecord
 from gateway.jetstream import HEARTBEAT_SECONDS, Feed, JetStream, Message, Unanswered
-from gateway.jobs.job_cache import Memory
-from gateway.jobs.listeners import Listeners
+from gateway.jobs.job_cache import JobCache
 from gateway.jobs.reading import record_snapshot
+from gateway.jobs.waiting import Listeners
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Watch:
         self._clock = clock
         self._observe = observe
         self._feed: Feed | None = None
-        self.memory = Memory(clock, self.is_alive)
+        self.cache = JobCache(clock, self.is_alive)
 
     def is_alive(self) -> bool:
         feed = self._feed
@@ -76,13 +76,13 @@ class Watch:
             await feed.close()
 
     def _forget(self) -> None:
-        self.memory.clear()
+        self.cache.clear()
         self._listeners.tell_all()
 
     def _take(self, message: Message) -> None:
         self._observe(message)
         job_id = message.subject.removeprefix(SUBJECTS[:-1])
-        if not (self.memory.is_interested(job_id) or self._listeners.is_interested(job_id)):
+        if not (self.cache.is_interested(job_id) or self._listeners.is_interested(job_id)):
             return
         snapshot = None
         if not message.is_deletion:
@@ -90,5 +90,5 @@ class Watch:
                 snapshot = record_snapshot(message)
             except UnreadableRecord:
                 logger.warning("record.unreadable", extra={"job_id": job_id})
-        self.memory.update(job_id, snapshot)
+        self.cache.update(job_id, snapshot)
         self._listeners.tell(job_id, snapshot)

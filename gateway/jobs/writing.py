@@ -9,15 +9,15 @@ from contracts import names
 from contracts.documents import event_document
 from contracts.records import JobRecord, encode_record, fit
 from gateway.jetstream import JetStream
-from gateway.jobs.job_cache import Memory
+from gateway.jobs.job_cache import JobCache
 
 
 class Writer:
     """`retention_seconds` is how long a record that ends here is kept."""
 
-    def __init__(self, jetstream: JetStream, memory: Memory, retention_seconds: float) -> None:
+    def __init__(self, jetstream: JetStream, cache: JobCache, retention_seconds: float) -> None:
         self._jetstream = jetstream
-        self._memory = memory
+        self._cache = cache
         self._retention_seconds = retention_seconds
 
     async def save(self, record: JobRecord, *, last: int) -> int:
@@ -33,6 +33,6 @@ class Writer:
             )
         finally:
             # The caller's next read must see what was written, also when the answer was lost.
-            self._memory.drop(record.job_id)
+            self._cache.drop(record.job_id)
         await self._jetstream.publish_event(record.job_id, orjson.dumps(event_document(record, revision)))
         return revision

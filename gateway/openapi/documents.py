@@ -13,9 +13,9 @@ from contracts import names, schemas
 from contracts.codes import CODES, Nature
 from contracts.records import Status
 from contracts.requests import MAX_BODY_BYTES, USERNAME_PATTERN
-from gateway.http.job_list import DEFAULT_LIMIT, MAX_LIMIT
+from gateway.http.parameters import MAX_WAIT_SECONDS
 from gateway.http.problems import MEDIA_TYPE, errors_table
-from gateway.jobs.waiting import MAX_WAIT_SECONDS
+from gateway.http.routes.job_list import DEFAULT_LIMIT, MAX_LIMIT
 
 _VERSION = "1.0.0"
 _COMPONENTS = "#/components/schemas/"

@@ -125,7 +125,14 @@ async def test_a_wait_that_is_too_short_gives_what_is_known(gateway: Gateway) ->
     assert (status.status_code, status.json()["status"]) == (200, "queued")
 
 
-@pytest.mark.parametrize("wait", ["-1", "x", "", "1.5", "1e3", "99999999999"])
+async def test_a_wait_of_any_size_is_cut_to_a_minute(gateway: Gateway, hand: Hand) -> None:
+    record = succeeded_record(new_record())
+    await hand.write(record)
+    answer = await gateway.api.get(f"/jobs/{record.job_id}", headers={"Prefer": f"wait={'9' * 40}"})
+    assert (answer.status_code, answer.headers["preference-applied"]) == (200, "wait=60")
+
+
+@pytest.mark.parametrize("wait", ["-1", "x", "", "1.5", "1e3", "+1"])
 async def test_a_bad_wait_is_refused(gateway: Gateway, wait: str) -> None:
     job_id = await gateway.submit()
     for answer in (

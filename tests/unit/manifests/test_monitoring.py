@@ -16,7 +16,7 @@ import yaml
 from contracts.codes import CODES
 from contracts.settings import NatsSettings
 from gateway.jetstream import Connection
-from gateway.jobs.listeners import Listeners
+from gateway.jobs.waiting import Listeners
 from gateway.metrics import Metrics
 from handlers.metrics import PrometheusMetrics
 from tests.support.manifests import MONITORING, find, render

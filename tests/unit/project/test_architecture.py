@@ -119,6 +119,16 @@ def test_processes_are_started_in_two_modules() -> None:
             assert not starts or name in PROCESS_MODULES, (name, starts)
 
 
+def test_only_the_edge_speaks_http() -> None:
+    """The engine of jobs raises what it means; one table in gateway/http turns that into answers."""
+    for name, tree in modules("gateway"):
+        names = set(imported(tree))
+        if not name.startswith("gateway/http/"):
+            assert not {"starlette", "uvicorn", "sse_starlette"} & {module.partition(".")[0] for module in names}, name
+        if name.startswith(("gateway/jobs/", "gateway/listing/")):
+            assert not [module for module in names if module.startswith("gateway.http")], name
+
+
 def test_the_environment_is_read_in_settings() -> None:
     for package in PACKAGES:
         for name, tree in modules(package):

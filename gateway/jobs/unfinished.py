@@ -27,14 +27,14 @@ class Sighting:
     seen_at: float
 
 
-class Census:
-    """`unfinished` names candidates: whoever acts on one reads its record first."""
+class UnfinishedJobs:
+    """`sightings` name candidates: whoever acts on one reads its record first."""
 
     def __init__(self, jetstream: JetStream, clock: Callable[[], float]) -> None:
         self._jetstream = jetstream
         self._clock = clock
         self._next = 1
-        self.unfinished: dict[str, Sighting] = {}
+        self.sightings: dict[str, Sighting] = {}
 
     async def run(self) -> None:
         """Follows until cancelled."""
@@ -42,14 +42,14 @@ class Census:
             try:
                 await self._follow(await self._open())
             except Unanswered as error:
-                logger.debug("census.not_opened", extra={"error": str(error)})
+                logger.debug("unfinished.not_opened", extra={"error": str(error)})
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _open(self) -> Feed:
         state = await self._jetstream.read_stream_state(STREAM)
         if state.last_sequence < self._next - 1:
             # The bucket was lost or made anew: what was counted is not there any more.
-            self.unfinished.clear()
+            self.sightings.clear()
             self._next = 1
         return await self._jetstream.open_feed(STREAM, SUBJECTS, self._take, start_sequence=self._next)
 
@@ -66,6 +66,6 @@ class Census:
         self._next = message.sequence + 1
         job_id = message.subject.removeprefix(SUBJECTS[:-1])
         if message.is_deletion or "Nats-TTL" in message.headers:
-            self.unfinished.pop(job_id, None)
+            self.sightings.pop(job_id, None)
         else:
-            self.unfinished[job_id] = Sighting(message.sequence, self._clock())
+            self.sightings[job_id] = Sighting(message.sequence, self._clock())

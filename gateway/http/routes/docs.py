@@ -12,7 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from contracts.codes import CODES, Code
 
-_GATEWAY = Path(__file__).resolve().parents[1]
+_GATEWAY = Path(__file__).resolve().parents[2]
 _OPENAPI = _GATEWAY / "openapi" / "openapi.json"
 _PAGES = _GATEWAY / "pages"
 _ASSETS = "flask_swagger_ui"  # Swagger UI's own files; the package is looked up, and never imported

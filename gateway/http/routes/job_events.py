@@ -11,12 +11,12 @@ from starlette.responses import Response
 
 from contracts.documents import event_document, job_document
 from contracts.records import UnreadableRecord
-from gateway.http.jobs import JobRoutes
+from gateway.http.parameters import Wait, read_job_id, read_parameters
+from gateway.http.routes.jobs import JobRoutes
 from gateway.jetstream import Unanswered
-from gateway.jobs.listeners import Listener, Listeners
+from gateway.jobs.job_cache import Snapshot
 from gateway.jobs.reading import Reader
-from gateway.jobs.snapshots import Snapshot
-from gateway.jobs.waiting import REREAD_SECONDS, Wait
+from gateway.jobs.waiting import REREAD_SECONDS, Listener, Listeners
 
 HEARTBEAT_SECONDS = 15
 # What tells one transition from the next; a renewed lease changes none of them.
@@ -31,7 +31,8 @@ class EventRoutes:
 
     async def follow(self, request: Request) -> Response:
         """One event per transition, its id the record's revision; ends after the last one."""
-        snapshot = await self._jobs.find_job(request, Wait())
+        read_parameters(request)
+        snapshot = await self._jobs.find_job(read_job_id(request), Wait())
         seen = _read_last_event_id(request)
         if snapshot.record.is_finished and seen == snapshot.revision:
             return Response(status_code=204)  # Tells an EventSource that there is no more to come.

@@ -16,12 +16,12 @@ from contracts.requests import (
     read_request,
 )
 from contracts.requests import Request as JobRequest
-from gateway.http.jobs import json_response, read_origin
+from gateway.http.answers import json_response
+from gateway.http.parameters import read_origin, read_parameters
 from gateway.http.problems import Problem, invalid_request
-from gateway.jetstream import JetStream, Unanswered
+from gateway.jetstream import JetStream
 from gateway.jobs.queries import Queries
 from gateway.jobs.reading import Reader
-from gateway.jobs.submission import unavailable
 
 
 class QueryRoutes:
@@ -46,18 +46,17 @@ class QueryRoutes:
         return await self._answer(request, "tenant", query, about=username)
 
     async def _answer(self, request: Request, kind: str, query: JobRequest, about: str = "") -> Response:
+        read_parameters(request)
         record = await self._queries.ask(kind, query, read_origin(request), about)
         return json_response(orjson.dumps(_query_document(record)))
 
     async def _find_last_job(self, username: str) -> JobRecord | None:
-        """The last job that worked for the user, while its record is kept. Raises Problem."""
+        """The last job that worked for the user, while its record is kept. Raises Unanswered."""
         try:
             holder = await self._jetstream.read_key(names.TENANTS_BUCKET, username)
             if holder is None:
                 return None
             snapshot = await self._reader.read_record(holder.body.decode(errors="replace"))
-        except Unanswered:
-            raise unavailable() from None
         except UnreadableRecord:
             return None
         return snapshot.record if snapshot else None

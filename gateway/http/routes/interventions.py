@@ -4,11 +4,10 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from contracts.names import is_job_id
-from gateway.http.jobs import JobRoutes, job_not_found, json_response, read_origin
-from gateway.http.problems import Problem
+from gateway.http.answers import json_response
+from gateway.http.parameters import read_job_id, read_origin, read_parameters, read_wait, refuse_parameter
+from gateway.http.routes.jobs import JobRoutes
 from gateway.jobs.interventions import Interventions
-from gateway.jobs.waiting import read_wait
 
 
 class InterventionRoutes:
@@ -18,7 +17,8 @@ class InterventionRoutes:
 
     async def cancel(self, request: Request) -> Response:
         """POST /jobs/{job_id}/cancel."""
-        job_id = _read_job_id(request)
+        job_id = read_job_id(request)
+        read_parameters(request)
         has_ended = await self._interventions.cancel(job_id, request.state.caller)
         document = {
             "job_id": job_id,
@@ -31,18 +31,11 @@ class InterventionRoutes:
 
     async def retry(self, request: Request) -> Response:
         """POST /jobs/{job_id}/retry."""
-        wait = read_wait(request)
-        start = request.query_params.get("from")
+        parameters = read_parameters(request, ("wait", "from"))
+        wait = read_wait(request, parameters)
+        start = parameters.get("from")
         if start not in (None, "start"):
-            raise Problem("bad_parameter", "from may only be start.", parameter="from")
-        job_id = _read_job_id(request)
+            raise refuse_parameter("from", "may only be start")
+        job_id = read_job_id(request)
         await self._interventions.retry(job_id, read_origin(request), from_start=start == "start")
         return await self._jobs.answer_accepted(job_id, wait)
-
-
-def _read_job_id(request: Request) -> str:
-    """Raises Problem."""
-    job_id: str = request.path_params["job_id"]
-    if not is_job_id(job_id):
-        raise job_not_found()
-    return job_id

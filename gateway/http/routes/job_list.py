@@ -10,10 +10,8 @@ from starlette.responses import Response
 
 from contracts.names import JOB_KINDS, QUERY_KINDS
 from contracts.records import Status
-from gateway.http.jobs import json_response
-from gateway.http.problems import Problem
-from gateway.jetstream import Unanswered
-from gateway.jobs.submission import unavailable
+from gateway.http.answers import json_response
+from gateway.http.parameters import read_parameters, refuse_parameter
 from gateway.listing.cursors import Cursor, decode_cursor, encode_cursor
 from gateway.listing.jobs import Filters, Listing
 
@@ -28,13 +26,10 @@ class ListingRoutes:
 
     async def list_jobs(self, request: Request) -> Response:
         """GET /jobs."""
-        parameters = _read_parameters(request)
+        parameters = read_parameters(request, PARAMETERS)
         filters = _read_filters(parameters)
         limit, cursor = _read_limit(parameters), _read_cursor(parameters)
-        try:
-            page = await self._listing.read_page(filters, limit, cursor)
-        except Unanswered:
-            raise unavailable() from None
+        page = await self._listing.read_page(filters, limit, cursor)
         headers = {"Cache-Control": "no-store"}
         following = encode_cursor(page.next_cursor) if page.next_cursor else None
         if following:
@@ -42,24 +37,12 @@ class ListingRoutes:
         return json_response(orjson.dumps({"jobs": page.jobs, "next_cursor": following}), 200, headers)
 
 
-def _read_parameters(request: Request) -> dict[str, str]:
-    """A parameter that is not known, or given twice, would silently list something else. Raises Problem."""
-    parameters: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        if name not in PARAMETERS:
-            raise Problem("bad_parameter", f"A parameter is not known; known are: {', '.join(PARAMETERS)}.")
-        if name in parameters:
-            raise _refuse(name, "may be given once")
-        parameters[name] = value
-    return parameters
-
-
 def _read_filters(parameters: dict[str, str]) -> Filters:
     if parameters.get("status", "queued") not in list(Status):
-        raise _refuse("status", f"must be one of {', '.join(Status)}")
+        raise refuse_parameter("status", f"must be one of {', '.join(Status)}")
     kinds = (*JOB_KINDS, *QUERY_KINDS)
     if parameters.get("kind", kinds[0]) not in kinds:
-        raise _refuse("kind", f"must be one of {', '.join(kinds)}")
+        raise refuse_parameter("kind", f"must be one of {', '.join(kinds)}")
     texts = {name: parameters.get(name) for name in ("status", "username", "namespace", "kind", "caller")}
     return Filters(**texts, since=_read_since(parameters.get("since")))
 
@@ -72,14 +55,14 @@ def _read_since(text: str | None) -> str | None:
         moment = datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _refuse("since", "must be a moment like 2026-01-31T12:00:00Z (write + as %2B)") from None
+        raise refuse_parameter("since", "must be a moment like 2026-01-31T12:00:00Z (write + as %2B)") from None
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _read_limit(parameters: dict[str, str]) -> int:
     text = parameters.get("limit", str(DEFAULT_LIMIT))
     if not re.fullmatch(r"[0-9]{1,4}", text, re.ASCII) or not 1 <= int(text) <= MAX_LIMIT:
-        raise _refuse("limit", f"must be a whole number between 1 and {MAX_LIMIT}")
+        raise refuse_parameter("limit", f"must be a whole number between 1 and {MAX_LIMIT}")
     return int(text)
 
 
@@ -89,8 +72,4 @@ def _read_cursor(parameters: dict[str, str]) -> Cursor | None:
     try:
         return decode_cursor(parameters["cursor"])
     except ValueError:
-        raise _refuse("cursor", "must be the next_cursor of a page") from None
-
-
-def _refuse(name: str, rule: str) -> Problem:
-    return Problem("bad_parameter", f"{name} {rule}.", parameter=name)
+        raise refuse_parameter("cursor", "must be the next_cursor of a page") from None

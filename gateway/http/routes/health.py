@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts import names
-from gateway.http.jobs import json_response
+from gateway.http.answers import json_response
 from gateway.jetstream import JetStream, NotProvisioned, Unanswered
+from gateway.metrics import CONTENT_TYPE, Metrics
 
 STREAMS = (names.JOBS_STREAM, names.QUERIES_STREAM, f"KV_{names.JOBS_BUCKET}", f"KV_{names.CANCELS_BUCKET}")
 NEARLY_FULL = 0.95
@@ -19,8 +20,9 @@ _KNOWN_SECONDS = 1.0
 class Health:
     """Readiness is looked up at most once a second, however many probes ask. `clock` counts seconds."""
 
-    def __init__(self, jetstream: JetStream, clock: Callable[[], float]) -> None:
+    def __init__(self, jetstream: JetStream, metrics: Metrics, clock: Callable[[], float]) -> None:
         self._jetstream = jetstream
+        self._metrics = metrics
         self._clock = clock
         self._problems: list[str] = []
         self._looked_at = float("-inf")
@@ -40,6 +42,10 @@ class Health:
             return json_response(b'{"status":"ready"}')
         body = orjson.dumps({"status": "not ready", "problems": self._problems})
         return json_response(body, 503, {"Retry-After": "2"})
+
+    async def answer_metrics(self, request: Request) -> Response:
+        """GET /metrics."""
+        return Response(await self._metrics.render(), media_type=CONTENT_TYPE)
 
     async def _find_problems(self) -> list[str]:
         if not self._jetstream.is_connected:

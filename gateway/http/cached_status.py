@@ -1,12 +1,13 @@
-"""The short way for what is asked most: the status of a job that is in memory, without a wait.
+"""The short way for what is asked most: the status of a job that is in the cache, without a wait.
 
 It sends the very answer that the route would send; everything else goes on to the route.
 """
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.http.answers import status_response
 from gateway.http.request_log import find_header
-from gateway.jobs.job_cache import Memory
+from gateway.jobs.job_cache import JobCache
 
 _PREFIX = "/jobs/"
 
@@ -17,24 +18,24 @@ class _StatusRoute:
     path = "/jobs/{job_id}"
 
 
-class Polling:
+class CachedStatus:
     """Pure ASGI, inside the authentication."""
 
-    def __init__(self, app: ASGIApp, memory: Memory) -> None:
+    def __init__(self, app: ASGIApp, cache: JobCache) -> None:
         self._app = app
-        self._memory = memory
+        self._cache = cache
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope.get("path", "")
         if not path.startswith(_PREFIX) or scope.get("method") != "GET" or scope["query_string"]:
             await self._app(scope, receive, send)
             return
-        snapshot = self._memory.find(path[len(_PREFIX) :])
+        snapshot = self._cache.find(path[len(_PREFIX) :])
         if snapshot is None or find_header(scope, b"prefer") is not None:
             await self._app(scope, receive, send)
             return
         scope["route"] = _StatusRoute
         scope["state"]["job_id"] = snapshot.record.job_id
         given = find_header(scope, b"if-none-match")
-        answer = snapshot.document.answer(None if given is None else given.decode("latin-1"))
+        answer = status_response(snapshot, None if given is None else given.decode("latin-1"))
         await answer(scope, receive, send)

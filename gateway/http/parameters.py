@@ -1,0 +1,85 @@
+"""What routes read beside the body: query parameters, preferences, keys of idempotency, where a request came from."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from contracts.names import is_job_id
+from gateway.http.problems import Problem
+from gateway.http.request_log import read_traceparent
+from gateway.jobs.errors import JobNotFound
+from gateway.jobs.submission import Origin
+
+MAX_WAIT_SECONDS = 60
+
+_SECONDS = re.compile(r"[0-9]{1,100}", re.ASCII)
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long the caller waits for the end. `headers` confirm a preference."""
+
+    seconds: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def read_parameters(request: Request, known: Collection[str] = ()) -> dict[str, str]:
+    """A parameter that is not known, or given twice, would silently do something else. Raises Problem."""
+    if not request.scope["query_string"]:
+        return {}
+    parameters: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            accepted = f"known are: {', '.join(known)}" if known else "this route has none"
+            raise Problem("bad_parameter", f"A query parameter is not known; {accepted}.")
+        if name in parameters:
+            raise refuse_parameter(name, "may be given once")
+        parameters[name] = value
+    return parameters
+
+
+def refuse_parameter(name: str, rule: str) -> Problem:
+    return Problem("bad_parameter", f"{name} {rule}.", parameter=name)
+
+
+def read_wait(request: Request, parameters: dict[str, str]) -> Wait:
+    """The wait that the request asks for; over a minute is cut to a minute. Raises Problem."""
+    if "wait" in parameters:
+        return Wait(_read_seconds(parameters["wait"]))
+    for preference in ",".join(request.headers.getlist("prefer")).split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            seconds = _read_seconds(value.strip().strip('"'))
+            return Wait(seconds, (("Preference-Applied", f"wait={seconds}"),))
+    return Wait()
+
+
+def _read_seconds(text: str) -> int:
+    if not _SECONDS.fullmatch(text):
+        raise refuse_parameter("wait", "must be a whole number of seconds, 0 or more")
+    return min(int(text), MAX_WAIT_SECONDS)
+
+
+def read_idempotency_key(request: Request) -> str | None:
+    """Raises Problem."""
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return None
+    if len(keys) > 1 or not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
+        raise refuse_parameter("Idempotency-Key", "must be one header of 1 to 255 printable ASCII characters")
+    return keys[0]
+
+
+def read_job_id(request: Request) -> str:
+    """The job in the path. Raises JobNotFound for what is no id."""
+    job_id: str = request.path_params["job_id"]
+    if not is_job_id(job_id):
+        raise JobNotFound
+    return job_id
+
+
+def read_origin(request: Request) -> Origin:
+    return Origin(request.state.caller, request.state.request_id, read_traceparent(request.scope))

@@ -1,0 +1,1 @@
+"""The routes of each resource, from a request to its answer."""

@@ -1,0 +1,74 @@
+"""The routes of jobs: submit, status, result."""
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from contracts.records import UnreadableRecord
+from gateway.http.answers import POLL_SECONDS, document_response, json_response, status_response
+from gateway.http.bodies import read_job_request
+from gateway.http.parameters import (
+    Wait,
+    read_idempotency_key,
+    read_job_id,
+    read_origin,
+    read_parameters,
+    read_wait,
+)
+from gateway.jetstream import Unanswered
+from gateway.jobs.errors import JobNotFinished, JobNotFound
+from gateway.jobs.job_cache import Snapshot
+from gateway.jobs.submission import Submission
+from gateway.jobs.waiting import Waiting
+
+
+class JobRoutes:
+    def __init__(self, submission: Submission, waiting: Waiting) -> None:
+        self._submission = submission
+        self._waiting = waiting
+
+    async def submit_bootstrap(self, request: Request) -> Response:
+        """POST /bootstrap/users."""
+        wait = read_wait(request, read_parameters(request, ("wait",)))
+        key = read_idempotency_key(request)
+        job_request = await read_job_request(request, "bootstrap")
+        job_id = await self._submission.submit("bootstrap", job_request, read_origin(request), key)
+        request.state.job_id = job_id
+        return await self.answer_accepted(job_id, wait)
+
+    async def answer_accepted(self, job_id: str, wait: Wait) -> Response:
+        """202 and where to look; with a wait the job, 200 when it has ended."""
+        headers = {"Location": f"/jobs/{job_id}", **dict(wait.headers)}
+        if wait.seconds:
+            try:
+                snapshot = await self._waiting.wait_until_finished(job_id, wait.seconds)
+            except (Unanswered, UnreadableRecord):
+                snapshot = None  # It is accepted all the same.
+            if snapshot is not None:
+                if snapshot.record.is_finished:
+                    return json_response(snapshot.document.body, 200, headers)
+                return json_response(snapshot.document.body, 202, {**headers, "Retry-After": POLL_SECONDS})
+        body = orjson.dumps({"job_id": job_id, "status_url": f"/jobs/{job_id}"})
+        return json_response(body, 202, {**headers, "Retry-After": POLL_SECONDS})
+
+    async def read_status(self, request: Request) -> Response:
+        """GET /jobs/{job_id}."""
+        wait = read_wait(request, read_parameters(request, ("wait",)))
+        snapshot = await self.find_job(read_job_id(request), wait)
+        return status_response(snapshot, request.headers.get("if-none-match"), dict(wait.headers))
+
+    async def read_result(self, request: Request) -> Response:
+        """GET /jobs/{job_id}/result."""
+        wait = read_wait(request, read_parameters(request, ("wait",)))
+        snapshot = await self.find_job(read_job_id(request), wait)
+        record = snapshot.record
+        if not record.is_finished:
+            raise JobNotFinished(f"The job is {record.status.value}.", job_id=record.job_id, status=record.status)
+        return document_response(snapshot.result, request.headers.get("if-none-match"), dict(wait.headers))
+
+    async def find_job(self, job_id: str, wait: Wait) -> Snapshot:
+        """Raises JobNotFound, Unanswered, UnreadableRecord."""
+        snapshot = await self._waiting.wait_until_finished(job_id, wait.seconds)
+        if snapshot is None:
+            raise JobNotFound
+        return snapshot
