@@ -19,6 +19,7 @@ RUN groupadd --gid 10001 everest \
  && chmod 0711 /root
 ENV PATH=/opt/everest/bin:$PATH \
     HOME=/data \
+    HOST=0.0.0.0 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app

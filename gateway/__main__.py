@@ -30,7 +30,8 @@ def _run(arguments: argparse.Namespace) -> int:
         case "provision":
             from gateway.commands.provision import provision
 
-            return provision(*settings.read_provision_environment(arguments.replicas))
+            nats, provisioning = settings.read_provision_environment(arguments.replicas)
+            return provision(nats, provisioning, give_out_again=arguments.give_out_again)
         case "standalone":
             from gateway.commands.standalone import stand_alone
 
@@ -57,6 +58,11 @@ def _read_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", title="commands")
     provision = commands.add_parser("provision", help="make streams, consumers and buckets as declared in nats/")
     provision.add_argument("--replicas", type=int, choices=(1, 3, 5), help="instead of NATS_REPLICAS")
+    provision.add_argument(
+        "--give-out-again",
+        action="store_true",
+        help="what handlers had taken is given out again at once; only while no handler runs",
+    )
     standalone = commands.add_parser("standalone", help="a NATS server, the gateway and handlers on this machine")
     standalone.add_argument(
         "--handlers", type=int, default=1, metavar="N", help="how many handler processes (0 is allowed)"

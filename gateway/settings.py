@@ -87,7 +87,7 @@ class StandaloneSettings:
 
     data_dir: str = "./.data"
     nats_port: int = 4222
-    host: str = "0.0.0.0"
+    host: str = "127.0.0.1"  # one machine's own; images say 0.0.0.0
     port: int = 8080
     shutdown_grace: float = 30
 

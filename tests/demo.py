@@ -2,18 +2,21 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
+import secrets
+import shlex
 import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.commands.processes import Child, start
+from gateway.commands.processes import Child, find_program, start
 
 ROOT = Path(__file__).resolve().parent.parent
 SIMULATOR_BIN = ROOT / "tests" / "simulator" / "bin"
@@ -22,7 +25,7 @@ READY_SECONDS = 60
 LOOK_SECONDS = 0.1
 STOP_SECONDS = 90  # longer than standalone gives its own children
 LAST_WORDS = 15  # lines of the log that are shown when something ends too early
-REQUEST = {"username": "alice", "operators": {"postgresql": True}}
+REQUEST = {"username": "demo", "operators": {"postgresql": True}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,11 @@ class Place:
     port: int
     folder: Path
     key: str
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str], folder: Path) -> "Place":
+        """A key of one's own is made once and kept in the folder."""
+        return cls(int(environment.get("PORT") or 8080), folder, environment.get("ADMIN_API_KEY") or _own_key(folder))
 
     @property
     def url(self) -> str:
@@ -46,18 +54,29 @@ class Place:
         return self.folder / "simulated.kubeconfig"
 
 
+class InUse(Exception):
+    """Another demo runs in the folder."""
+
+
 class EndedEarly(Exception):
     """A part of the demo ended before it was told to."""
 
 
 def main() -> int:
     environment = dict(os.environ)
-    place = Place(
-        int(environment.get("PORT") or 8080),
-        Path(environment.get("DATA_DIR") or ".data").resolve(),
-        environment.get("ADMIN_API_KEY") or "changeme",
-    )
-    place.folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(environment.get("DATA_DIR") or ".data").resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            return _run(Place.of(environment, folder), environment)
+    except InUse as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        print(f"DATA_DIR {folder} cannot be used: {error}", file=sys.stderr)
+    return 1
+
+
+def _run(place: Place, environment: Mapping[str, str]) -> int:
     place.log.write_bytes(b"")
     try:
         asyncio.run(Demo(place, environment).run())
@@ -66,6 +85,31 @@ def main() -> int:
         print(f"{error}; all of the log is in {place.log}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder is this demo's alone: nothing in it is touched before. Raises InUse."""
+    with (folder / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUse(f"another demo runs in {folder}: use it, stop it, or set DATA_DIR to another folder") from None
+        yield
+
+
+def _program(name: str) -> str:
+    """As it can be pasted: short where it lies below the current folder."""
+    path = Path(find_program(name))
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def _own_key(folder: Path) -> str:
+    file = folder / "admin.key"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(f"{secrets.token_urlsafe(24)}\n")
+    return file.read_text().strip()
 
 
 class Demo:
@@ -82,7 +126,7 @@ class Demo:
             "DATA_DIR": str(place.folder),
             "ADMIN_API_KEY": place.key,
             # Runs where the package is installed, and where it only lies.
-            "EVEREST_RBAC_APPLY_CMD": f"{sys.executable} -m handlers.rbac_import",
+            "EVEREST_RBAC_APPLY_CMD": shlex.join([sys.executable, "-m", "handlers.rbac_import"]),
         }
         self._stopping = asyncio.Event()
 
@@ -143,7 +187,19 @@ class Demo:
         say(f"POST /bootstrap/users {json.dumps(REQUEST)}\n  202 {json.dumps(answer)}\n")
         job = await self._follow(answer["job_id"])
         say(f"  {job['status']}: {job['summary']}\n")
-        say(TRY.format(url=self._place.url, key=self._place.key, job_id=job["job_id"], log=self._place.log))
+        say(self._what_to_try(job["job_id"]))
+
+    def _what_to_try(self, job_id: str) -> str:
+        place = self._place
+        return TRY.format(
+            url=place.url,
+            key=place.key,
+            job_id=job_id,
+            log=place.log,
+            kubeconfig=place.kubeconfig,
+            client=_program("everest-bootstrap"),
+            kubectl=_program("kubectl"),
+        )
 
     async def _wait_until_ready(self) -> None:
         end = time.monotonic() + READY_SECONDS
@@ -209,17 +265,23 @@ BANNER = """\
 """
 
 TRY = """\
-It serves until Ctrl-C. Try:
+It serves until Ctrl-C. In another terminal:
 
-  export BASE_URL="{url}"
-  export ADMIN_API_KEY="{key}"
-  curl -sS "$BASE_URL/jobs/{job_id}/result" -H "X-Admin-Key: $ADMIN_API_KEY"
-  curl -sS -X POST "$BASE_URL/bootstrap/users" -H "X-Admin-Key: $ADMIN_API_KEY" -H "Content-Type: application/json" \\
-    -H "Prefer: wait=30" -d '{{"username": "bob", "operators": {{"mongodb": true}}}}'
-  curl -sS "$BASE_URL/accounts/list" -H "X-Admin-Key: $ADMIN_API_KEY"
-  curl -sS "$BASE_URL/tenants/alice" -H "X-Admin-Key: $ADMIN_API_KEY"
+  export BASE_URL="{url}" ADMIN_API_KEY="{key}"
+  curl -sS "$BASE_URL/jobs/{job_id}/result" -H "X-Admin-Key: $ADMIN_API_KEY" | python3 -m json.tool
+  curl -sS "$BASE_URL/tenants/demo" -H "X-Admin-Key: $ADMIN_API_KEY" | python3 -m json.tool
 
-Page: {url}/   Routes: {url}/docs   Log: {log}
+What to try next:
+
+  1. Onboard somebody, and see each step as it happens:
+       {client} submit bob --operator mongodb --wait
+  2. Ask for a namespace that is somebody else's, and read what the error says:
+       {client} submit carol --namespace demo --wait
+  3. Look into the simulated cluster with the real kubectl:
+       export KUBECONFIG="{kubeconfig}"
+       {kubectl} get namespaces,resourcequotas -A
+
+The page: {url}/   Routes: {url}/docs   Log: {log}
 """
 
 if __name__ == "__main__":

@@ -34,10 +34,10 @@ class WouldLoseData(Exception):
         self.differences = differences
 
 
-def provision(nats: NatsSettings, settings: ProvisionSettings) -> int:
-    """Runs the command and gives its exit code."""
+def provision(nats: NatsSettings, settings: ProvisionSettings, *, give_out_again: bool = False) -> int:
+    """Runs the command and gives its exit code. `give_out_again` is for a moment at which no handler runs."""
     try:
-        return asyncio.run(_provision(nats, settings))
+        return asyncio.run(_provision(nats, settings, give_out_again))
     except WouldLoseData as error:
         reasons = "\n".join(f"  {difference}" for difference in error.differences)
         print(f"refused, nothing was changed: this could lose data\n{reasons}", file=sys.stderr)
@@ -55,12 +55,14 @@ def provision(nats: NatsSettings, settings: ProvisionSettings) -> int:
     return 1
 
 
-async def _provision(nats: NatsSettings, settings: ProvisionSettings) -> int:
+async def _provision(nats: NatsSettings, settings: ProvisionSettings, give_out_again: bool) -> int:
     declarations = read_declarations(
         replicas=settings.nats_replicas, ack_wait_seconds=settings.lease_seconds * ACK_WAIT_PART
     )
     jetstream = await connect(nats, "provision", role="provisioner")
     try:
+        if give_out_again:
+            await _forget_deliveries(jetstream, declarations)
         changes = await plan(jetstream, declarations)
         for change in changes:
             await jetstream.manage(change.operation, dict(change.request))
@@ -72,6 +74,17 @@ async def _provision(nats: NatsSettings, settings: ProvisionSettings) -> int:
     finally:
         await jetstream.close()
     return 0
+
+
+async def _forget_deliveries(jetstream: JetStream, declarations: Declarations) -> None:
+    """A server that was restarted remembers what was delivered, not what was handed back: that waits out `ack_wait`.
+
+    A consumer that is made anew gives all of it out at once; messages are the stream's and stay.
+    """
+    for consumer in declarations.consumers:
+        present = await jetstream.read_management(f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
+        if present and present["num_ack_pending"] and not present["num_waiting"]:
+            await jetstream.manage(f"CONSUMER.DELETE.{consumer.stream}.{consumer.name}", {})
 
 
 async def plan(jetstream: JetStream, declarations: Declarations) -> list[Change]:

@@ -6,6 +6,7 @@ A handler that dies is started again; the end of NATS or of the gateway ends all
 import asyncio
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -48,19 +49,20 @@ class _Standalone:
         variables = {name: value for name, value in environment.variables.items() if not name.startswith("NATS_")}
         self._variables = {
             **variables,
+            "HOST": self._settings.host,
             "NATS_URL": f"nats://{_LOOPBACK}:{self._settings.nats_port}",
             "NATS_LISTEN": f"{_LOOPBACK}:{self._settings.nats_port}",
             "NATS_MONITOR": f"{_LOOPBACK}:-1",  # any free port: two on one machine never meet
-            "NATS_STORE_DIR": str(_make_store(self._settings)),
+            "NATS_STORE_DIR": json.dumps(str(_make_store(self._settings))),  # quoted: a path may hold a blank
         }
 
     async def run(self) -> int:
+        lock = _lock_store(self._settings)
         _check_ports(self._settings)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         argv = [find_program("nats-server"), "-c", str(_SERVER_CONFIGURATION)]
-        lock = _lock_store(self._settings)
         # The server holds the lock too: a store is free again only when nobody writes to it any more.
         nats = await start("nats-server", argv, self._variables, handed=(lock,))
         os.close(lock)
@@ -85,7 +87,8 @@ class _Standalone:
                 await gateway.stop(_STOP_MARGIN_SECONDS)
 
     async def _provision(self) -> bool:
-        command = await start("provision", [sys.executable, "-m", "gateway", "provision"], self._variables)
+        argv = [sys.executable, "-m", "gateway", "provision", "--give-out-again"]
+        command = await start("provision", argv, self._variables)
         self._exit_code = await command.wait()
         return self._exit_code == 0
 

@@ -37,6 +37,14 @@ class Standalone:
             await asyncio.sleep(0.1)
         raise AssertionError(self.log.read_text())
 
+    async def wait_until_step(self, job_id: str, step: str) -> None:
+        for _ in range(LIMIT_SECONDS * 10):
+            job = (await self.api.get(f"/jobs/{job_id}")).json()
+            if job["steps"] and job["steps"][-1]["name"] == step:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(job)
+
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.returncode is None:
             self.process.send_signal(number)
@@ -45,7 +53,12 @@ class Standalone:
 
 @asynccontextmanager
 async def standalone(
-    everest: SimulatedEverest, data: Path, *arguments: str, port: int | None = None, nats_port: int | None = None
+    everest: SimulatedEverest,
+    data: Path,
+    *arguments: str,
+    port: int | None = None,
+    nats_port: int | None = None,
+    **settings: str,
 ) -> AsyncIterator[Standalone]:
     port = port or free_port()
     variables = {
@@ -56,6 +69,7 @@ async def standalone(
         "NATS_PORT": str(nats_port or free_port()),
         "DATA_DIR": str(data),
         "ADMIN_API_KEY": KEY,
+        **settings,
     }
     log = data.with_suffix(".log")
     with log.open("ab") as output:
@@ -109,6 +123,28 @@ async def test_jobs_survive_a_restart_and_nothing_is_left(tmp_path: Path) -> Non
             assert job["status"] == "succeeded", job
             assert await second.end(signal.SIGINT) == 0
         await wait_until_gone(data)
+
+
+async def test_an_interrupted_job_goes_on_with_the_next_start(tmp_path: Path) -> None:
+    """What was handed back is given out again at once, although the server forgot it: it would wait half a lease.
+
+    The folder has a blank in its name, as folders have.
+    """
+    data, lease = tmp_path / "a folder", {"LEASE_SECONDS": str(20 * LIMIT_SECONDS)}
+    async with simulated_everest(tmp_path / "everest") as everest:
+        await everest.set_faults(job_seconds=20 * LIMIT_SECONDS)
+        async with standalone(everest, data, SHUTDOWN_GRACE="0.1", **lease) as first:
+            await first.wait_until_ready()
+            request = {"username": "alice", "operators": {"postgresql": True}}
+            job_id = (await first.api.post("/bootstrap/users", json=request)).json()["job_id"]
+            await first.wait_until_step(job_id, "add_namespace")
+            assert await first.end() == 0
+        await wait_until_gone(data)
+        await everest.set_faults(job_seconds=0.2)
+        async with standalone(everest, data, **lease) as second:
+            await second.wait_until_ready()
+            job = (await second.api.get(f"/jobs/{job_id}", params={"wait": "60"})).json()
+            assert (job["status"], job["losses"]) == ("succeeded", 0), job
 
 
 async def test_its_children_end_with_it_also_when_it_is_killed(tmp_path: Path) -> None:
