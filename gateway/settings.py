@@ -22,6 +22,7 @@ class GatewaySettings:
     query_timeout: float = 60
     job_retention: float = 2_592_000  # 30 days; kept by the records of jobs that the gateway ends (a cancel)
     rate_limit: str | None = None  # per key, as "600/minute"; off when unset
+    gateway_nonce: str | None = None  # answered by /healthz, so that who started it knows that it is the one
     log_level: str = "INFO"
 
 

@@ -35,11 +35,17 @@ class Place:
     port: int
     folder: Path
     key: str
+    nonce: str  # by which the gateway that the demo started is told from anybody else's on the port
 
     @classmethod
     def of(cls, environment: Mapping[str, str], folder: Path) -> "Place":
         """A key of one's own is made once and kept in the folder."""
-        return cls(int(environment.get("PORT") or 8080), folder, environment.get("ADMIN_API_KEY") or _own_key(folder))
+        return cls(
+            int(environment.get("PORT") or 8080),
+            folder,
+            environment.get("ADMIN_API_KEY") or _own_key(folder),
+            secrets.token_hex(),
+        )
 
     @property
     def url(self) -> str:
@@ -125,6 +131,7 @@ class Demo:
             "PORT": str(place.port),
             "DATA_DIR": str(place.folder),
             "ADMIN_API_KEY": place.key,
+            "GATEWAY_NONCE": place.nonce,
             # Runs where the package is installed, and where it only lies.
             "EVEREST_RBAC_APPLY_CMD": shlex.join([sys.executable, "-m", "handlers.rbac_import"]),
         }
@@ -204,11 +211,17 @@ class Demo:
     async def _wait_until_ready(self) -> None:
         end = time.monotonic() + READY_SECONDS
         while time.monotonic() < end:
-            with contextlib.suppress(OSError):
-                await self._call("GET", "/readyz")
-                return
+            with contextlib.suppress(OSError, ValueError):
+                if await self._is_ours():
+                    await self._call("GET", "/readyz")
+                    return
             await asyncio.sleep(LOOK_SECONDS)
         raise EndedEarly(f"the gateway was not ready in {READY_SECONDS} seconds")
+
+    async def _is_ours(self) -> bool:
+        """Asked without the key: a stranger on the port learns nothing, and is sent no job."""
+        answer = await asyncio.to_thread(_fetch, urllib.request.Request(f"{self._place.url}/healthz"))
+        return answer.get("nonce") == self._place.nonce
 
     async def _follow(self, job_id: str) -> dict[str, Any]:
         """Prints each change of the job's steps until it has ended."""

@@ -120,7 +120,7 @@ class _Gateway:
                     ),
                     events=EventRoutes(jobs, reader, listeners),
                     queries=QueryRoutes(Queries(submission, waiting, settings.query_timeout), jetstream, reader),
-                    health=Health(jetstream, metrics, clock),
+                    health=Health(jetstream, metrics, clock, settings.gateway_nonce),
                     metrics=metrics,
                     keys=keys,
                     cache=self._watch.cache,

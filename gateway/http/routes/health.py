@@ -20,7 +20,10 @@ _KNOWN_SECONDS = 1.0
 class Health:
     """Readiness is looked up at most once a second, however many probes ask. `clock` counts seconds."""
 
-    def __init__(self, jetstream: JetStream, metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, jetstream: JetStream, metrics: Metrics, clock: Callable[[], float], nonce: str | None = None
+    ) -> None:
+        self._alive = orjson.dumps({"status": "ok"} | ({"nonce": nonce} if nonce else {}))
         self._jetstream = jetstream
         self._metrics = metrics
         self._clock = clock
@@ -30,7 +33,7 @@ class Health:
 
     async def answer_alive(self, request: Request) -> Response:
         """GET /healthz."""
-        return json_response(b'{"status":"ok"}')
+        return json_response(self._alive)
 
     async def answer_ready(self, request: Request) -> Response:
         """GET /readyz."""
