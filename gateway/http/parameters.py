@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from contracts.names import is_job_id
 from gateway.http.problems import Problem
-from gateway.http.request_log import read_traceparent
+from gateway.http.request_log import find_traceparent
 from gateway.jobs.errors import JobNotFound
 from gateway.jobs.submission import Origin
 
@@ -82,4 +82,4 @@ def read_job_id(request: Request) -> str:
 
 
 def read_origin(request: Request) -> Origin:
-    return Origin(request.state.caller, request.state.request_id, read_traceparent(request.scope))
+    return Origin(request.state.caller, request.state.request_id, find_traceparent(request.scope))

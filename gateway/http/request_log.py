@@ -2,7 +2,6 @@
 
 import logging
 import random
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +9,10 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts.logs import bind
+from contracts.traces import read_request_id, read_traceparent
 from gateway.http.problems import Problem, problem_response
 
 logger = logging.getLogger(__name__)
-
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 Observe = Callable[[str, str, int, float], None]
 
@@ -75,7 +72,7 @@ def _describe(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
     }
     if caller := state.get("caller"):
         fields["caller"] = caller
-    if traceparent := read_traceparent(scope):
+    if traceparent := find_traceparent(scope):
         fields["traceparent"] = traceparent
     if job_id := state.get("job_id") or scope.get("path_params", {}).get("job_id"):
         fields["job_id"] = job_id
@@ -90,13 +87,15 @@ def find_header(scope: Scope, name: bytes) -> bytes | None:
 
 
 def _read_request_id(scope: Scope) -> str:
-    given = find_header(scope, b"x-request-id")
-    if given and _REQUEST_ID.fullmatch(given):
-        return given.decode()
-    return f"{random.getrandbits(128):032x}"  # tells requests apart, and is no secret
+    given = read_request_id(_read_text(scope, b"x-request-id"))
+    return given or f"{random.getrandbits(128):032x}"  # tells requests apart, and is no secret
 
 
-def read_traceparent(scope: Scope) -> str | None:
+def find_traceparent(scope: Scope) -> str | None:
     """The caller's W3C trace context, when it is a legal one."""
-    given = find_header(scope, b"traceparent")
-    return given.decode() if given and _TRACEPARENT.fullmatch(given) else None
+    return read_traceparent(_read_text(scope, b"traceparent"))
+
+
+def _read_text(scope: Scope, name: bytes) -> str | None:
+    value = find_header(scope, name)
+    return None if value is None else value.decode("latin-1")

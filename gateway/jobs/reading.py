@@ -7,6 +7,7 @@ import orjson
 from contracts import names
 from contracts.records import JobRecord, UnreadableRecord, decode_record, queued_record
 from contracts.requests import InvalidRequest, NotJson, encode_request, read_request, request_hash
+from contracts.traces import read_traces
 from gateway.jetstream import JetStream, Message
 from gateway.jobs.job_cache import JobCache, Snapshot
 
@@ -78,6 +79,7 @@ def message_record(job_id: str, message: Message) -> JobRecord:
     except (NotJson, InvalidRequest, KeyError):
         # It fails at its first delivery, with a record that says why.
         digest, inputs = "", None
+    request_id, traceparent = read_traces(message.headers)
     return queued_record(
         job_id,
         kind,
@@ -86,6 +88,6 @@ def message_record(job_id: str, message: Message) -> JobRecord:
         message.published_at,
         message.published_at,
         request=inputs,
-        request_id=message.headers.get(names.HEADER_REQUEST_ID),
-        traceparent=message.headers.get(names.HEADER_TRACEPARENT),
+        request_id=request_id,
+        traceparent=traceparent,
     )

@@ -17,7 +17,7 @@ from contracts.codes import Failure
 from contracts.protocol import ACK_WAIT_PART, SILENT_LEASES
 from contracts.records import JobRecord, UnreadableRecord
 from contracts.requests import InvalidRequest, NotJson, Request, read_request
-from gateway.jetstream import Conflict, JetStream, Refused, Unanswered
+from gateway.jetstream import Conflict, JetStream, Refused, TooLarge, Unanswered
 from gateway.jobs.errors import JobError
 from gateway.jobs.job_cache import Snapshot
 from gateway.jobs.reading import Reader
@@ -81,7 +81,19 @@ class Reconciler:
         silent_before = self._clock() - SILENT_LEASES * lease_seconds
         for job_id, sighting in list(self._unfinished.sightings.items()):
             if sighting.seen_at <= silent_before:
-                await self._look_at(job_id, sighting)
+                await self._try_to_heal(job_id, sighting)
+
+    async def _try_to_heal(self, job_id: str, sighting: Sighting) -> None:
+        """One job that cannot be healed does not keep the others from it. Raises Unanswered while NATS is away."""
+        try:
+            await self._look_at(job_id, sighting)
+        except Unanswered as error:
+            if not self._jetstream.is_connected:
+                raise
+            logger.debug("reconciler.interrupted", extra={"job_id": job_id, "error": str(error)})
+        except Exception:  # whatever somebody has written under the key
+            logger.exception("reconciler.failed", extra={"job_id": job_id, "next": "it is looked at again later"})
+            self._unfinished.sightings[job_id] = Sighting(sighting.revision, self._clock())
 
     async def _look_at(self, job_id: str, sighting: Sighting) -> None:
         snapshot = await self._find_silent(job_id, sighting)
@@ -120,7 +132,7 @@ class Reconciler:
                 await self._submission.publish(record.kind, record.job_id, request, _headers(record))
         except Conflict:
             logger.debug("reconciler.outrun", extra={"job_id": record.job_id})
-        except (Refused, JobError) as error:
+        except (Refused, TooLarge, JobError) as error:
             logger.warning("reconciler.failed", extra={"job_id": record.job_id, "error": repr(error)})
 
     async def _report_oldest(self, lease_seconds: float) -> None:

@@ -80,7 +80,11 @@ class Watch:
         self._listeners.tell_all()
 
     def _take(self, message: Message) -> None:
+        # Who waits comes first, whatever the observer makes of the record.
+        self._tell(message)
         self._observe(message)
+
+    def _tell(self, message: Message) -> None:
         job_id = message.subject.removeprefix(SUBJECTS[:-1])
         if not (self.cache.is_interested(job_id) or self._listeners.is_interested(job_id)):
             return

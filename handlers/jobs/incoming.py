@@ -1,7 +1,6 @@
 """A delivery as the engine reads it: the job that it is about, what it asks for, and how it would begin."""
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +12,7 @@ from contracts.codes import Failure
 from contracts.logs import bind
 from contracts.records import JobRecord, queued_record
 from contracts.requests import InvalidRequest, NotJson, Request, encode_request, read_request, request_hash
+from contracts.traces import read_traces
 from handlers.clock import utc_now
 
 logger = logging.getLogger(__name__)
@@ -71,8 +71,9 @@ class UnusableRequest(Exception):
 
 def bind_delivery(delivery: Delivery, job_id: str | None) -> None:
     """What each log line about the delivery bears."""
-    bind(job_id=job_id, request_id=read_traced(delivery, names.HEADER_REQUEST_ID))
-    if traceparent := read_traced(delivery, names.HEADER_TRACEPARENT):
+    request_id, traceparent = read_traces(delivery.headers)
+    bind(job_id=job_id, request_id=request_id)
+    if traceparent:
         bind(traceparent=traceparent)
 
 
@@ -91,6 +92,7 @@ def first_record(
     delivery: Delivery, kind: str, job_id: str, hash_: str, request: dict[str, object] | None
 ) -> JobRecord:
     """The record of a job that nobody has worked on, as its message tells of it."""
+    request_id, traceparent = read_traces(delivery.headers)
     return queued_record(
         job_id,
         kind,
@@ -99,15 +101,9 @@ def first_record(
         delivery.published_at,
         utc_now(),
         request=request,
-        request_id=read_traced(delivery, names.HEADER_REQUEST_ID),
-        traceparent=read_traced(delivery, names.HEADER_TRACEPARENT),
+        request_id=request_id,
+        traceparent=traceparent,
     )
-
-
-def read_traced(delivery: Delivery, header: str) -> str | None:
-    """The header as REST takes it, so that it fits every log and record; None for anything else."""
-    value = delivery.headers.get(header, "")
-    return value if re.fullmatch(r"[A-Za-z0-9._-]{1,128}", value) else None
 
 
 def _explain(error: Exception) -> Failure:

@@ -13,7 +13,7 @@ import httpx
 import orjson
 
 from contracts import names
-from contracts.records import JobRecord
+from contracts.records import JobRecord, encode_record
 from gateway.jobs.waiting import REREAD_SECONDS
 from tests.support.gateways import (
     LATER,
@@ -185,3 +185,33 @@ async def test_a_deleted_record_is_gone(tmp_path: Path) -> None:
         subject = f"$KV.{names.JOBS_BUCKET}.{record.job_id}"
         await hand.jetstream.publish(subject, b"", headers={"KV-Operation": "DEL"})
         await gateway.wait_until(f"/jobs/{record.job_id}", 404)
+
+
+async def test_who_waits_hears_of_a_record_that_nobody_can_count(tmp_path: Path) -> None:
+    """What the metrics make of a record is told after those who wait for it."""
+    async with everything(tmp_path) as (_, gateway, hand):
+        record = new_record()
+        await hand.write(record)
+        waiting = asyncio.create_task(gateway.api.get(f"/jobs/{record.job_id}?wait=60"))
+        await wait_for_waiters(gateway, 1)
+        began_at = time.monotonic()
+        ended = orjson.loads(encode_record(succeeded_record(record))) | {"attempt": "three", "losses": {}}
+        await hand.jetstream.publish(
+            f"$KV.{names.JOBS_BUCKET}.{record.job_id}", orjson.dumps(ended), headers={"Nats-TTL": "600s"}
+        )
+        await waiting
+        assert time.monotonic() - began_at < REREAD_SECONDS
+
+
+async def test_what_a_publisher_sends_is_no_request_id_and_no_trace(tmp_path: Path) -> None:
+    """A queued job shows what its record will hold: legal ids, or none."""
+    async with everything(tmp_path) as (_, gateway, hand):
+        legal = {"X-Request-Id": "find-me", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+        strange = {"X-Request-Id": "<script>", "traceparent": "00-anything"}
+        for job_id, headers in (("svc.legal", legal), ("svc.strange", strange)):
+            subject = names.job_subject("bootstrap", job_id)
+            await hand.jetstream.publish(subject, b'{"username":"alice"}', headers=headers)
+        known, unknown = [(await gateway.api.get(f"/jobs/svc.{name}")).json() for name in ("legal", "strange")]
+        assert (known["request_id"], known["traceparent"]) == (legal["X-Request-Id"], legal["traceparent"])
+        assert unknown["request_id"] is None
+        assert "traceparent" not in unknown

@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
+
 from contracts import names
-from contracts.records import JobRecord, Status
+from contracts.records import JobRecord, Status, encode_record
 from tests.support.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
 from tests.support.servers import nats_server
 
@@ -53,6 +55,22 @@ async def test_a_record_without_a_message_is_published_again(tmp_path: Path) -> 
         assert 'everest_bootstrap_reconciler_findings_total{finding="requeued"}' in metrics
 
 
+async def test_a_record_that_nobody_can_read_keeps_nobody_from_being_healed(tmp_path: Path) -> None:
+    """Whatever was written under a key before the others."""
+    async with two_gateways(tmp_path) as (_, hand):
+        for number, body in enumerate((b"\xff", b"[]", b"{}", b'{"status":"running"}', *_strange_records())):
+            await hand.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.strange-{number}", body)
+        record = new_record("good")
+        await hand.write(record)
+        await wait_for_message(hand, record)
+
+
+def _strange_records() -> list[bytes]:
+    """Records with one member of another type each."""
+    whole = orjson.loads(encode_record(new_record("strange").claimed("gone", NOW)))
+    return [orjson.dumps(whole | {name: {"of": ["another type"]}}) for name in whole]
+
+
 async def test_what_cannot_be_repeated_ends_as_lost(tmp_path: Path) -> None:
     """A request that is not kept, and a query nobody waits for any more."""
     async with two_gateways(tmp_path) as (gateway, hand):
@@ -89,7 +107,7 @@ async def test_what_is_well_is_left_alone(tmp_path: Path) -> None:
 async def test_a_message_that_nobody_takes_is_reported(tmp_path: Path) -> None:
     """The metrics tell of a queue that stands still, and how old its oldest job is."""
     async with two_gateways(tmp_path) as (gateway, hand):
-        job_id = await gateway.submit()
+        await gateway.submit()
         finished = f"svc.{uuid.uuid4().hex}"
         await hand.jetstream.publish(names.job_subject("bootstrap", finished), b'{"username":"bob"}')
         await hand.write(succeeded_record(new_record("bob", finished)))
@@ -106,4 +124,3 @@ async def test_a_message_that_nobody_takes_is_reported(tmp_path: Path) -> None:
         assert all(text in metrics for text in wanted), metrics
         (age,) = [line for line in metrics.splitlines() if line.startswith("everest_bootstrap_oldest_queued_seconds")]
         assert float(age.split()[1]) > 1
-        assert job_id
