@@ -4,7 +4,8 @@ import { find, make, show } from "./elements.js";
 import { now, sinceTime } from "./moments.js";
 
 export const isFinished = (job) => job.status === "succeeded" || job.status === "failed";
-export const nameOf = (job) => job.username ?? job.kind;
+/** A job whose request cannot be read, and a query about nobody, are known by their ids. */
+export const nameOf = (job) => job.username ?? `${job.kind} ${job.job_id}`;
 const PAGE = 50;
 const MOST = 200; // the most that the gateway gives at once
 
@@ -32,6 +33,10 @@ export class Jobs {
   constructor(service, choose) {
     this.#service = service;
     this.#choose = choose;
+  }
+
+  get areSimulated() {
+    return this.#jobs.some((job) => job.simulated);
   }
 
   get hasUnfinished() {

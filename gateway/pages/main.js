@@ -41,6 +41,7 @@ class Work {
     });
   }
 
+  /** An address that names a job leads to it, also where it is below the list. */
   start() {
     const on = (target, name, does) => target.addEventListener(name, does, { signal: this.#ending.signal });
     on(window, "hashchange", () => this.#choose(true));
@@ -51,7 +52,7 @@ class Work {
     on(find("filters"), "submit", (event) => event.preventDefault());
     on(find("filters"), "input", () => this.#filter());
     on(find("filters"), "reset", () => setTimeout(() => this.#filter()));
-    this.#wake();
+    this.#wake(namedJob() !== "");
   }
 
   end() {
@@ -65,9 +66,11 @@ class Work {
     this.#following.abort();
   }
 
-  #wake() {
-    this.#refresh();
-    this.#choose(false);
+  /** With the focus, the list comes first: one that grows later would push the job out of sight. */
+  async #wake(takeFocus = false) {
+    const refreshed = this.#refresh();
+    if (takeFocus) await refreshed;
+    this.#choose(takeFocus);
   }
 
   #goTo(jobId) {
@@ -88,6 +91,7 @@ class Work {
     let seconds = BUSY_SECONDS;
     try {
       await this.#jobs.refresh();
+      this.#tellSimulated();
       showTrouble(null);
       seconds = this.#jobs.hasUnfinished ? BUSY_SECONDS : IDLE_SECONDS;
     } catch (error) {
@@ -110,7 +114,7 @@ class Work {
 
   /** Shows and follows the job that the address names. */
   async #choose(takeFocus) {
-    const jobId = decodeURIComponent(location.hash.replace(/^#\/jobs\//, ""));
+    const jobId = namedJob();
     this.#following.abort();
     this.#following = new AbortController();
     this.#jobs.mark(jobId);
@@ -155,7 +159,7 @@ class Work {
     this.#job = job;
     this.#announce(before, job);
     this.#jobs.update(job);
-    find("simulated").hidden = !job.simulated;
+    this.#tellSimulated();
     if (!isFinished(job)) this.#result = null;
     this.#show();
     if (isFinished(job)) {
@@ -167,6 +171,10 @@ class Work {
       }
       this.#show();
     }
+  }
+
+  #tellSimulated() {
+    find("simulated").hidden = !(this.#jobs.areSimulated || this.#job?.simulated);
   }
 
   #show() {
@@ -226,6 +234,11 @@ class Work {
     else if (error instanceof Refused || error instanceof Unanswered) showTrouble(error);
     else throw error;
   }
+}
+
+/** The job that the address names, or nothing. Ids need no decoding. */
+function namedJob() {
+  return location.hash.match(/^#\/jobs\/(.+)$/)?.[1] ?? "";
 }
 
 function showTrouble(error) {
@@ -301,7 +314,7 @@ class Door {
     this.#show(true);
     this.#work = new Work(service, (reason) => this.#leave(reason));
     this.#work.start();
-    find("jobs-title").focus();
+    if (!namedJob()) find("jobs-title").focus();
   }
 
   #refuse(text) {

@@ -15,7 +15,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.browsers import LIMIT_MILLISECONDS, chromium, visit
-from tests.support.gateways import KEY
+from tests.support.gateways import KEY, helping_hand
 from tests.support.handlers import House, open_house
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -249,14 +249,41 @@ async def expect_no_barrier(page: Page) -> None:
     assert found.violations_count == 0, found.generate_report()
 
 
-async def test_it_fits_a_phone(browser: Browser, house: House, url: str) -> None:
-    """Nothing is cut off at the side."""
-    await house.run_job(username=new_name())
-    async with visit(browser, url, viewport={"width": 360, "height": 740}) as visiting:
+@pytest.mark.parametrize("width", [375, 768, 1440])
+async def test_the_longest_name_fits(browser: Browser, house: House, url: str, width: int) -> None:
+    """An address leads to its job, which is in view; nothing is cut off at the side, and a state stays a word."""
+    name = f"{new_name():a<63}"
+    job = await house.run_job(username=name, namespace=new_name())
+    async with visit(browser, url, viewport={"width": width, "height": 740}) as visiting:
+        page = visiting.page
+        await page.goto(f"{url}/#/jobs/{job['job_id']}")
+        await page.reload()
         await visiting.enter()
-        await visiting.page.get_by_role("list", name="Jobs").get_by_role("button").first.click()
-        await expect(visiting.page.locator("#job .steps").first).to_be_visible()
-        assert await visiting.page.evaluate("document.documentElement.scrollWidth") <= 360
+        await expect(page.locator("#job .steps").first).to_be_visible()
+        await expect(page.locator("#job h2")).to_be_in_viewport()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        state = await page.locator("#job .state").first.bounding_box()
+        assert state is not None
+        assert state["width"] > 2 * state["height"]
+
+
+async def test_the_list_alone_says_that_everest_is_simulated(browser: Browser, house: House, url: str) -> None:
+    await house.run_job(username=new_name())
+    async with visit(browser, url) as visiting:
+        await visiting.enter()
+        await expect(visiting.page.get_by_text("Everest is simulated", exact=True)).to_be_visible()
+
+
+async def test_a_job_without_a_readable_request_has_its_id_in_the_list(
+    browser: Browser, house: House, url: str
+) -> None:
+    job_id = f"unreadable-{new_name()}"
+    async with helping_hand(house.server) as hand:
+        await hand.jetstream.publish(f"everest.v1.jobs.bootstrap.{job_id}", b"no JSON")
+    await house.wait_until_finished(job_id)
+    async with visit(browser, url) as visiting:
+        await visiting.enter()
+        await expect(visiting.page.get_by_role("list", name="Jobs")).to_contain_text(job_id)
 
 
 async def test_a_screenshot(browser: Browser, tmp_path: Path) -> None:
