@@ -2,13 +2,17 @@
 # is the default and runs all of it on one machine. In this order the classic builder, too, makes only what a target needs.
 
 FROM python:3.11-slim AS packages
-COPY requirements-run.txt .
+COPY requirements-run.txt requirements-swagger-ui.txt ./
 # Wheels only, so that nothing is ever compiled, but for nkeys: all Python, and published as source alone.
 # /app comes after the installed packages: its nats/ holds files.
 RUN python -m venv --without-pip /opt/everest \
  && pip --python /opt/everest/bin/python install --no-cache-dir --require-hashes --only-binary :all: --no-binary nkeys \
       -r requirements-run.txt \
  && echo /app >"$(/opt/everest/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/everest.pth"
+# Of Swagger UI's package the files alone; it and Flask are in no image.
+RUN pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: --target /swagger -r requirements-swagger-ui.txt \
+ && cd /swagger/flask_swagger_ui/dist \
+ && install -D -m 0644 -t /gateway/swagger_ui swagger-ui-bundle.js swagger-ui.css LICENSE VERSION
 
 
 FROM python:3.11-slim AS base
@@ -39,6 +43,7 @@ LABEL org.opencontainers.image.title="everest-bootstrap" \
 
 FROM base AS gateway
 COPY gateway gateway
+COPY --from=packages /gateway gateway
 # Readable for everybody, whatever umask the checkout had.
 RUN chmod -R a+rX /app && python -m compileall -q /app
 USER 10001
@@ -84,6 +89,7 @@ FROM nats:2.15.1-alpine AS nats
 FROM handling AS demo
 COPY --from=nats /usr/local/bin/nats-server /usr/local/bin/
 COPY gateway gateway
+COPY --from=packages /gateway gateway
 COPY tests tests
 RUN chmod -R a+rX /app && python -m compileall -q /app
 ENV PATH=/app/tests/simulator/bin:$PATH \
@@ -124,6 +130,7 @@ FROM handler AS everything
 USER root
 COPY --from=nats /usr/local/bin/nats-server /usr/local/bin/
 COPY gateway gateway
+COPY --from=packages /gateway gateway
 RUN chmod -R a+rX /app && python -m compileall -q /app
 ENV DATA_DIR=/data
 VOLUME /data

@@ -70,11 +70,13 @@ test-browser: setup
 	$(BIN)/pip install --quiet "playwright==1.65.2" "axe-playwright-python==0.1.8"
 	$(BIN)/pytest -q -n 0 -m slow tests/browser
 
-# Pins with hashes and no addresses. requirements.txt: all that tests and the demo need; requirements-run.txt: the images.
+# Pins with hashes and no addresses. requirements.txt: all that tests and the demo need; requirements-run.txt: the images;
+# requirements-swagger-ui.txt: the package whose files the images take, without what it needs itself.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock: setup
 	$(BIN)/pip install --quiet uv
 	$(LOCK) pyproject.toml -o requirements-run.txt
+	$(LOCK) --no-deps --group swagger-ui -o requirements-swagger-ui.txt
 	$(LOCK) pyproject.toml --extra embedded --group dev -o requirements.txt
 
 clean:

@@ -7,7 +7,9 @@ from typing import Any
 
 import orjson
 
-DECLARATIONS = Path(__file__).resolve().parents[2] / "nats" / "declarations.json"
+from gateway.folders import find_nats_folder
+
+DECLARATIONS = find_nats_folder() / "declarations.json"
 
 # More of these loses nothing, and an operator who gave more keeps it. 0 and -1 mean without limit.
 _GROWING = ("max_bytes", "max_msg_size", "max_msgs", "max_age", "num_replicas")

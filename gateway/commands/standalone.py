@@ -16,9 +16,10 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 from gateway.commands.processes import Child, ProgramMissing, find_program, start
+from gateway.folders import find_nats_folder
 from gateway.settings import StandaloneEnvironment, StandaloneSettings
 
-_SERVER_CONFIGURATION = Path(__file__).resolve().parents[2] / "nats" / "server.conf"
+_SERVER_CONFIGURATION = find_nats_folder() / "server.conf"
 _NATS_READY_SECONDS = 60
 _RESTART_PAUSES = (0.5, 1, 2, 5, 10)
 _SOUND_SECONDS = 60  # a handler that lived so long was well: its death is a first one

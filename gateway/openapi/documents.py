@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+import contracts
 from contracts import names, schemas
 from contracts.codes import CODES, Nature
 from contracts.records import Status
@@ -17,7 +18,7 @@ from gateway.http.parameters import MAX_WAIT_SECONDS
 from gateway.http.problems import MEDIA_TYPE, errors_table
 from gateway.http.routes.job_list import DEFAULT_LIMIT, MAX_LIMIT
 
-_VERSION = "1.0.0"
+_VERSION = contracts.__version__
 _COMPONENTS = "#/components/schemas/"
 _JOB_ID = "5b0f3a52-6e0d-4f0e-9d57-0c3f4f0b7a11"
 

@@ -1,7 +1,6 @@
-"""The page at /, /openapi.json and /docs, offline: files of ours and of an installed package, never of another host."""
+"""The page at /, /openapi.json and /docs, offline: files of ours and Swagger UI's, never of another host."""
 
 import html
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from contracts.codes import CODES, Code
+from gateway.folders import find_swagger_ui
 
 _GATEWAY = Path(__file__).resolve().parents[2]
 _OPENAPI = _GATEWAY / "openapi" / "openapi.json"
 _PAGES = _GATEWAY / "pages"
-_ASSETS = "flask_swagger_ui"  # Swagger UI's own files; the package is looked up, and never imported
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -54,16 +53,8 @@ def make_documentation_routes() -> list[BaseRoute]:
         Route("/docs", _answer_docs),
         Route("/docs/start.js", _answer_start),
         Route("/docs/errors", _answer_errors),
-        Mount("/docs/assets", StaticFiles(directory=_find_assets())),
+        Mount("/docs/assets", StaticFiles(directory=find_swagger_ui())),
     ]
-
-
-def _find_assets() -> Path:
-    """Raises RuntimeError when the package is not installed."""
-    spec = importlib.util.find_spec(_ASSETS)
-    if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError(f"the package {_ASSETS} is not installed: install the project's dependencies")
-    return Path(spec.submodule_search_locations[0]) / "dist"
 
 
 class _PageFiles(StaticFiles):

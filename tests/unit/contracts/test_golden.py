@@ -14,7 +14,7 @@ from contracts.documents import job_document, result_document
 from contracts.records import decode_record, encode_record
 from contracts.requests import read_request, request_hash
 
-GOLDEN = Path(__file__).parents[1] / "data" / "golden-0.1.0"
+GOLDEN = Path(__file__).parents[2] / "data" / "golden-0.1.0"
 RECORDS = sorted((GOLDEN / "records").glob("*.json"))
 DOCUMENTS: dict[str, dict[str, Any]] = orjson.loads((GOLDEN / "documents.json").read_bytes())
 MESSAGES: list[dict[str, Any]] = orjson.loads((GOLDEN / "messages.json").read_bytes())
