@@ -54,6 +54,7 @@ test-manifests: setup
 
 schemas: setup
 	$(BIN)/python -m gateway.openapi.documents
+	$(BIN)/python -m tests.laboratory.states
 
 # A fuzzer holds a live gateway to its OpenAPI document. It has an environment of its own, so that ours stays as locked.
 FUZZER := $(VENV)/fuzzer

@@ -1,7 +1,8 @@
 """The protocol as one table: what is written and what is answered, for each state of a record and each event.
 
-Handlers, gateway and reconciler look their decision up here; the model test walks the same table through every
-crash and redelivery. A pair that is not in the table cannot happen, or is a fault of ours.
+What a delivery, a cancel or a retry meets is looked up here. All other rows say what the owner of a job and the
+reconciler write; a test drives the real handler through crashes, silences and redeliveries at every await, and finds
+each row and no other. A pair that is not in the table cannot happen, or is a fault of ours.
 """
 
 from dataclasses import dataclass
@@ -32,24 +33,19 @@ class State(StrEnum):
 class Event(StrEnum):
     """What happens to it."""
 
-    # At a delivery, in the order in which a handler asks.
+    # At a delivery.
     UNREADABLE = "a delivery whose body is no valid request"
-    OTHER_REQUEST = "a delivery of another request under the same id"
-    OWN = "a delivery of a job that this handler holds now"
     DELIVERY = "a delivery"
-    MOVED = "its revision moved while a delivery watched it"
     SILENT = "its revision stood still for a full lease while a delivery watched it"
     LOSSES_SPENT = "the same, after MAX_LOSSES losses"
     TENANT_BUSY = "a delivery while another live job holds the tenant"
-    BUCKET_FULL = "a claim that the full bucket refuses"
     # At the owner.
-    STEP = "a step begins or ends well"
+    STEP = "a step begins or ends well, or the lease is renewed"
     STEP_FAILED = "a step fails and may be tried again"
     STEP_REJECTED = "a step fails for good, or its budget is spent"
     STEPS_DONE = "the last step ends well"
     CANCEL_SEEN = "the owner finds a cancel between steps"
     STOPPED = "the handler is asked to stop"
-    LEASE_LOST = "a compare-and-set is lost, or lease - margin passes without a renewal"
     # From persons and the reconciler.
     CANCEL = "a person cancels"
     RETRY = "a person retries"
@@ -69,8 +65,24 @@ class Write(StrEnum):
     FAIL = "failed, with the code"
     HAND_BACK = "owner null"
     REOPEN = "queued, the history kept"
-    REQUEUE = "owner null"
+    REQUEUE = "owner null, else as before"
     CANCEL_MARK = "the cancel bucket, not the record"
+
+    def leads_to(self, state: State) -> State:
+        """What the bucket holds after this write over a record in `state`."""
+        match self:
+            case Write.CLAIM | Write.TAKE_OVER | Write.CHECKPOINT | Write.DELAY:
+                return State.HELD
+            case Write.SUCCEED | Write.FAIL:
+                return State.FINISHED
+            case Write.WAIT | Write.REOPEN:
+                return State.QUEUED
+            case Write.HAND_BACK:
+                return State.HANDED_BACK
+            case Write.REQUEUE:
+                return State.QUEUED if state is State.QUEUED else State.HANDED_BACK
+            case _:
+                return state
 
 
 class Answer(StrEnum):
@@ -83,8 +95,6 @@ class Answer(StrEnum):
     NAK_LATER = "nak with a delay"
     TERM = "TERM with the reason"
     DEAD_LETTER = "dead letter, then TERM with the reason"
-    DROP = "no answer: the message comes again by itself"
-    KILL = "kill the command's group; write nothing, answer nothing"
     PUBLISH = "publish the request again"
     ACCEPTED = "202"
     REFUSED = "409"
@@ -105,34 +115,21 @@ def _rows() -> dict[tuple[State, Event], Row]:
         (s.HELD, e.UNREADABLE): Row(w.NOTHING, a.DEAD_LETTER, "the id belongs to a readable request"),
         (s.HANDED_BACK, e.UNREADABLE): Row(w.NOTHING, a.DEAD_LETTER, "the id belongs to a readable request"),
         (s.FINISHED, e.UNREADABLE): Row(w.NOTHING, a.DEAD_LETTER, "a finished id is taken while it is retained"),
-        (s.QUEUED, e.OTHER_REQUEST): Row(w.NOTHING, a.DEAD_LETTER, "one id, one request"),
-        (s.HELD, e.OTHER_REQUEST): Row(w.NOTHING, a.DEAD_LETTER, "one id, one request"),
-        (s.HANDED_BACK, e.OTHER_REQUEST): Row(w.NOTHING, a.DEAD_LETTER, "one id, one request"),
-        (s.FINISHED, e.OTHER_REQUEST): Row(w.NOTHING, a.DEAD_LETTER, "one id, one request"),
         (s.ABSENT, e.DELIVERY): Row(w.CLAIM, a.GO_ON, "the first handler to write owns it"),
         (s.QUEUED, e.DELIVERY): Row(w.CLAIM, a.GO_ON, "reopened, or waited for its tenant"),
         (s.HANDED_BACK, e.DELIVERY): Row(w.CLAIM, a.GO_ON, "the owner gave it up: no lease to wait for"),
         (s.HELD, e.DELIVERY): Row(w.NOTHING, a.WATCH, "a delivery says nothing about the owner"),
         (s.FINISHED, e.DELIVERY): Row(w.NOTHING, a.ACK, "a duplicate, or the ack was lost"),
-        (s.HELD, e.OWN): Row(w.NOTHING, a.DROP, "a spurious redelivery; the owner answers at the end"),
-        (s.HELD, e.MOVED): Row(w.NOTHING, a.DROP, "the owner lives"),
         (s.HELD, e.SILENT): Row(w.TAKE_OVER, a.GO_ON, "measured on the watcher's own clock"),
         (s.HELD, e.LOSSES_SPENT): Row(w.FAIL, a.ACK, "too_many_losses: it kills its handlers"),
         (s.ABSENT, e.TENANT_BUSY): Row(w.WAIT, a.NAK_LATER, "a waiting job holds no slot"),
         (s.QUEUED, e.TENANT_BUSY): Row(w.WAIT, a.NAK_LATER, "a waiting job holds no slot"),
-        (s.HANDED_BACK, e.TENANT_BUSY): Row(w.NOTHING, a.NAK_LATER, "a waiting job holds no slot"),
-        (s.HELD, e.TENANT_BUSY): Row(w.NOTHING, a.NAK_LATER, "its tenant was taken while it was silent"),
-        (s.ABSENT, e.BUCKET_FULL): Row(w.NOTHING, a.NAK_LATER, "nothing starts that cannot be recorded"),
-        (s.QUEUED, e.BUCKET_FULL): Row(w.NOTHING, a.NAK_LATER, "nothing starts that cannot be recorded"),
-        (s.HANDED_BACK, e.BUCKET_FULL): Row(w.NOTHING, a.NAK_LATER, "nothing starts that cannot be recorded"),
-        (s.HELD, e.BUCKET_FULL): Row(w.NOTHING, a.NAK_LATER, "nothing starts that cannot be recorded"),
         (s.HELD, e.STEP): Row(w.CHECKPOINT, a.GO_ON, "a later attempt skips what is finished"),
         (s.HELD, e.STEP_FAILED): Row(w.DELAY, a.GO_ON, "the delay is slept with the lease renewed"),
         (s.HELD, e.STEP_REJECTED): Row(w.FAIL, a.ACK, "saved, then acknowledged"),
         (s.HELD, e.STEPS_DONE): Row(w.SUCCEED, a.ACK, "saved, then acknowledged"),
         (s.HELD, e.CANCEL_SEEN): Row(w.FAIL, a.ACK, "between steps nothing is cut in half"),
         (s.HELD, e.STOPPED): Row(w.HAND_BACK, a.NAK, "only after the write: a nak alone would race with the lease"),
-        (s.HELD, e.LEASE_LOST): Row(w.NOTHING, a.KILL, "another handler may own it by now"),
         (s.ABSENT, e.CANCEL): Row(w.FAIL, a.ACCEPTED, "its message is acknowledged at its next delivery"),
         (s.QUEUED, e.CANCEL): Row(w.FAIL, a.ACCEPTED, "its message is acknowledged at its next delivery"),
         (s.HANDED_BACK, e.CANCEL): Row(w.FAIL, a.ACCEPTED, "nobody works on it"),
@@ -165,3 +162,17 @@ def state_of(record: JobRecord | None) -> State:
 def look_up(record: JobRecord | None, event: Event) -> Row:
     """The row for a record and an event. KeyError: the event cannot happen in this state."""
     return TABLE[state_of(record), event]
+
+
+def draw_states() -> str:
+    """The table as a Mermaid state diagram: every write that changes what the bucket holds."""
+    labels: dict[tuple[State, State], list[str]] = {}
+    for (state, event), row in TABLE.items():
+        after = row.write.leads_to(state)
+        if row.write not in (Write.NOTHING, Write.CANCEL_MARK) and (after is not state or state is State.HELD):
+            labels.setdefault((state, after), []).append(event.name.lower())
+    names = {state: state.value.replace(" ", "_") for state in State}
+    arrows = (
+        f"    {names[before]} --> {names[after]}: {', '.join(events)}" for (before, after), events in labels.items()
+    )
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {names[State.ABSENT]}: published", *arrows])

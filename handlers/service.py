@@ -18,13 +18,8 @@ from contracts.settings import InvalidSettings
 from handlers.clock import monotonic
 from handlers.commands.running import Commands
 from handlers.jetstream import JetStream, NotProvisioned, Source, Unanswered, connect
-from handlers.jobs.admission import Admission
-from handlers.jobs.claim import Claims
-from handlers.jobs.consumer import Consumer
-from handlers.jobs.records import Records
-from handlers.jobs.refusal import Refusal
+from handlers.jobs.consumer import Consumer, open_consumer
 from handlers.jobs.slots import Slots
-from handlers.jobs.tenant_lock import Tenants
 from handlers.jobs.workshop import Workshop
 from handlers.kinds import make_plan
 from handlers.metrics import open_metrics
@@ -104,15 +99,11 @@ async def _work(
         lease_seconds=ack_wait_seconds / ACK_WAIT_PART,
         simulated=is_simulated(settings.kubeconfig),
     )
-    tenants = Tenants(jetstream.tenants, jetstream.jobs, partial(_is_queued, jetstream))
-    records = Records(shop)
-    refusal = Refusal(shop, records)
-    claims = Claims(shop, records, partial(make_plan, settings, ClusterFacts()))
-    consumers = []
-    for source, count in ((jobs, settings.handler_concurrency), (queries, _QUERY_SLOTS)):
-        slots = Slots(count)
-        admission = Admission(shop, records, refusal, claims, tenants, slots)
-        consumers.append(Consumer(source, admission, slots, stopping))
+    plan = partial(make_plan, settings, ClusterFacts())
+    consumers = [
+        open_consumer(shop, jobs, plan, Slots(settings.handler_concurrency)),
+        open_consumer(shop, queries, plan, Slots(_QUERY_SLOTS)),
+    ]
     metrics.observe_start(monotonic() - started_at)
     logger.info(
         "handler.started", extra={"concurrency": settings.handler_concurrency, "lease_seconds": shop.lease_seconds}
@@ -149,10 +140,6 @@ async def _bind(source: Source, stopping: asyncio.Event) -> float:
             logger.warning("bind.failed", extra={"error": str(error), "hint": "Run python -m gateway provision."})
             await _wait(stopping, _BIND_PAUSE_SECONDS)
     return 0
-
-
-async def _is_queued(jetstream: JetStream, job_id: str) -> bool:
-    return await jetstream.holds_message(names.JOBS_STREAM, names.job_subject("bootstrap", job_id))
 
 
 async def _stop_when_idle(seconds: float, consumers: list[Consumer], shop: Workshop) -> None:

@@ -2,15 +2,48 @@
 
 import asyncio
 import logging
+from typing import Protocol
 
-from handlers.jetstream import NotProvisioned, Source, Unanswered
+from handlers.jetstream import NotProvisioned, Unanswered
 from handlers.jobs.admission import Admission
+from handlers.jobs.claim import Claims
 from handlers.jobs.incoming import Delivery
+from handlers.jobs.plan import MakePlan
+from handlers.jobs.records import Records
+from handlers.jobs.refusal import Refusal
 from handlers.jobs.slots import Slots
+from handlers.jobs.tenant_lock import Tenants
+from handlers.jobs.workshop import Workshop
 
 logger = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
+
+
+class Source(Protocol):
+    """Where deliveries come from."""
+
+    @property
+    def consumer(self) -> str: ...
+
+    async def fetch(self) -> Delivery | None:
+        """The next delivery, None when none came for a while. Raises NotProvisioned, Unanswered."""
+        ...
+
+    async def count_pending(self) -> int:
+        """Raises Unanswered."""
+        ...
+
+    async def hand_back_parked(self) -> None: ...
+
+
+def open_consumer(shop: Workshop, source: Source, make_plan: MakePlan, slots: Slots) -> "Consumer":
+    """The engine behind one source: the only place where its parts meet."""
+    records = Records(shop)
+    admission = Admission(
+        shop, records, Refusal(shop, records), Claims(shop, records, make_plan), Tenants(shop.jetstream), slots
+    )
+    return Consumer(source, admission, slots, shop.stopping)
 
 
 class Consumer:

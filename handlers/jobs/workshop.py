@@ -41,6 +41,10 @@ class Store(Protocol):
 
     async def publish_event(self, job_id: str, body: bytes) -> None: ...
 
+    async def holds_message(self, stream: str, subject: str) -> bool:
+        """Raises Unanswered."""
+        ...
+
     async def write_dead_letter(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
         """Raises Unanswered."""
         ...

@@ -1,0 +1,18 @@
+"""`python -m tests.laboratory.states`: draws the protocol's table into the README of contracts."""
+
+import re
+from pathlib import Path
+
+from contracts.protocol import draw_states
+
+README = Path(__file__).parents[2] / "contracts" / "README.md"
+_DRAWING = re.compile(r"```mermaid\nstateDiagram-v2.*?```", re.DOTALL)
+
+
+def redraw(text: str) -> str:
+    """The README with the picture as the table has it now."""
+    return _DRAWING.sub(f"```mermaid\n{draw_states()}\n```", text)
+
+
+if __name__ == "__main__":
+    README.write_text(redraw(README.read_text()))

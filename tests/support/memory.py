@@ -1,0 +1,316 @@
+"""Streams and buckets in memory, as the handler's adapter offers them, with trouble at any await that is wished for.
+
+A conformance test holds it and the adapter before a real server to the same behaviour.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from contracts import names
+from contracts.protocol import State, state_of
+from contracts.records import JobRecord, UnreadableRecord, decode_record
+from handlers.clock import monotonic, utc_now
+from handlers.commands.running import Command, Completed, LeaseEnded
+from handlers.jetstream import Conflict, Entry, Unanswered
+
+T = TypeVar("T")
+
+_LATENCY_SECONDS = 0.001
+_LOOK_SECONDS = 1.0
+
+
+class Fault(StrEnum):
+    """What happens to a handler at one of its awaits on NATS; half of these are before, half after the effect."""
+
+    CRASH = "the process is killed"
+    FREEZE = "the process stands still for two and a half leases"
+    SILENCE = "NATS does not answer"
+    REDELIVERY = "NATS restarts: whatever was delivered is delivered again"
+
+
+class Dead(BaseException):
+    """What a killed process meets, wherever it still is: no `except Exception` goes on from here."""
+
+
+@dataclass(slots=True)
+class _Message:
+    subject: str
+    body: bytes
+    headers: Mapping[str, str]
+    sequence: int
+    published_at: str
+    delivered: int = 0
+    available_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Values:
+    """A bucket: each key's value and revision."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    revision: int = 0
+
+    def read(self, key: str) -> Entry:
+        return self.entries.get(key, Entry(None, 0))
+
+    def write(self, key: str, value: bytes, last: int) -> int:
+        if self.read(key).revision != last:
+            raise Conflict(key)
+        self.revision += 1
+        self.entries[key] = Entry(value, self.revision)
+        return self.revision
+
+
+@dataclass(slots=True)
+class Effect:
+    """A command that ran, and from when to when."""
+
+    lease: str | None
+    name: str
+    begun_at: float
+    ended_at: float = float("inf")
+
+
+class Server:
+    """The state that all handlers share. `fault` strikes at the `strike_at`th await; 0: never."""
+
+    def __init__(self, ack_wait_seconds: float, fault: Fault = Fault.CRASH, strike_at: int = 0) -> None:
+        self.ack_wait_seconds = ack_wait_seconds
+        self.fault = fault
+        self.strike_at = strike_at
+        self.awaits = 0
+        self.buckets = {name: _Values() for name in (names.JOBS_BUCKET, names.TENANTS_BUCKET, names.CANCELS_BUCKET)}
+        self.messages: dict[str, _Message] = {}
+        self.dead_letters: list[str] = []
+        self.effects: list[Effect] = []
+        self.changes: set[tuple[State, State]] = set()
+        self.ends: list[tuple[str, int]] = []  # a job and its run
+        self._sequence = 0
+        self._changed = asyncio.Event()
+        self._lease_until: dict[str, float] = {}
+
+    async def change(self) -> None:
+        """Until something has changed, or a second has passed."""
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), 1)
+
+    # What callers and persons do.
+
+    def publish(self, subject: str, body: bytes, headers: Mapping[str, str] | None = None) -> bool:
+        """False when the stream holds a message on the subject already."""
+        if subject in self.messages:
+            return False
+        self._sequence += 1
+        self.messages[subject] = _Message(subject, body, headers or {}, self._sequence, utc_now())
+        return True
+
+    def record(self, job_id: str) -> JobRecord | None:
+        return _decode(self.buckets[names.JOBS_BUCKET].read(job_id).value)
+
+    # What handlers do.
+
+    def write(self, bucket: str, key: str, value: bytes, last: int) -> int:
+        before = self.buckets[bucket].read(key)
+        revision = self.buckets[bucket].write(key, value, last)
+        if bucket == names.JOBS_BUCKET:
+            self._note(_decode(before.value), _decode(value))
+        self._changed.set()
+        return revision
+
+    def _note(self, before: JobRecord | None, after: JobRecord | None) -> None:
+        if after is None:
+            return
+        self.changes.add((state_of(before), state_of(after)))
+        if after.is_finished:
+            self.ends.append((after.job_id, after.run))
+
+    @property
+    def has_delivery(self) -> bool:
+        return any(message.available_at <= monotonic() for message in self.messages.values())
+
+    def deliver(self) -> _Message | None:
+        message = next((message for message in self.messages.values() if message.available_at <= monotonic()), None)
+        if message is not None:
+            message.delivered += 1
+            message.available_at = monotonic() + self.ack_wait_seconds
+        return message
+
+    def remove(self, message: _Message) -> None:
+        if self.messages.get(message.subject) is message:
+            del self.messages[message.subject]
+            self._changed.set()
+
+    def redeliver_all(self) -> None:
+        for message in self.messages.values():
+            message.available_at = 0.0
+
+    # What the guards do.
+
+    def renew(self, lease: str, until: float) -> None:
+        if self._lease_until.get(lease, until) > monotonic():
+            self._lease_until[lease] = until
+
+    def end(self, lease: str) -> None:
+        self._lease_until[lease] = 0.0
+
+    def holds(self, lease: str | None) -> bool:
+        return lease is None or self._lease_until.get(lease, 0.0) > monotonic()
+
+
+def _decode(body: bytes | None) -> JobRecord | None:
+    try:
+        return decode_record(body) if body else None
+    except UnreadableRecord:
+        return None
+
+
+class Process:
+    """One handler's way to the server: killed, frozen and silenced as a whole."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.killed = asyncio.Event()
+        self._thaws_at = 0.0
+        self.jobs = _Bucket(self, names.JOBS_BUCKET)
+        self.tenants = _Bucket(self, names.TENANTS_BUCKET)
+        self.cancels = _Bucket(self, names.CANCELS_BUCKET)
+        self.consumer = names.JOBS_CONSUMER
+
+    async def do(self, effect: Callable[[], T]) -> T:
+        """The effect, as atomic as it is on the server; trouble before it, or before its answer arrives."""
+        await self._await()
+        done = effect()
+        await self._await()
+        return done
+
+    async def _await(self) -> None:
+        server = self.server
+        server.awaits += 1
+        if server.awaits == server.strike_at:
+            self._strike()
+        await asyncio.sleep(max(_LATENCY_SECONDS, self._thaws_at - monotonic()))
+        self.check()
+
+    def _strike(self) -> None:
+        match self.server.fault:
+            case Fault.CRASH:
+                self.killed.set()
+            case Fault.FREEZE:
+                self._thaws_at = monotonic() + 5 * self.server.ack_wait_seconds
+            case Fault.SILENCE:
+                raise Unanswered("NATS does not answer")
+            case Fault.REDELIVERY:
+                self.server.redeliver_all()
+
+    def check(self) -> None:
+        if self.killed.is_set():
+            raise Dead
+
+    # As the adapter's connection.
+
+    async def publish_event(self, job_id: str, body: bytes) -> None:
+        self.check()
+
+    async def write_dead_letter(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        await self.do(lambda: self.server.dead_letters.append(subject))
+
+    async def holds_message(self, stream: str, subject: str) -> bool:
+        return await self.do(lambda: subject in self.server.messages)
+
+    # As the adapter's source.
+
+    async def bind(self) -> float:
+        return self.server.ack_wait_seconds
+
+    async def fetch(self) -> "Delivery | None":
+        self.check()
+        if not self.server.has_delivery:  # what finds nothing is no await at which trouble would tell anything
+            await asyncio.sleep(_LOOK_SECONDS)
+            return None
+        message = await self.do(self.server.deliver)
+        return Delivery(self, message) if message else None
+
+    async def count_pending(self) -> int:
+        return sum(not message.delivered for message in self.server.messages.values())
+
+    async def hand_back_parked(self) -> None:
+        self.check()
+
+    # As the guard.
+
+    async def run(self, command: Command, lease: str | None = None) -> Completed:
+        """Takes all of its time. Ends at once with the process, and with the lease, frozen or not."""
+        self.check()
+        if not self.server.holds(lease):
+            raise LeaseEnded("the command was not started because its lease had ended")
+        effect = Effect(lease, command.shown, monotonic())
+        self.server.effects.append(effect)
+        try:
+            ends_at = monotonic() + command.time_limit_seconds
+            while monotonic() < ends_at:
+                await asyncio.sleep(_LOOK_SECONDS)
+                if not self.server.holds(lease):
+                    raise LeaseEnded("the command was killed because its lease had ended")
+        finally:
+            effect.ended_at = monotonic()
+        return Completed(command.shown, 0, b"", b"", False, False, utc_now(), utc_now(), command.time_limit_seconds)
+
+    def renew(self, lease: str, until: float) -> None:
+        if not self.killed.is_set():
+            self.server.renew(lease, until)
+
+    def end(self, lease: str) -> None:
+        self.server.end(lease)
+
+
+class _Bucket:
+    def __init__(self, process: Process, name: str) -> None:
+        self._process = process
+        self._name = name
+
+    async def read(self, key: str) -> Entry:
+        return await self._process.do(lambda: self._process.server.buckets[self._name].read(key))
+
+    async def write(self, key: str, value: bytes, *, last: int, ttl_seconds: float | None = None) -> int:
+        return await self._process.do(lambda: self._process.server.write(self._name, key, value, last))
+
+
+class Delivery:
+    """What came of a fetch."""
+
+    def __init__(self, process: Process, message: _Message) -> None:
+        self._process = process
+        self._message = message
+        self.subject = message.subject
+        self.body = message.body
+        self.headers = message.headers
+        self.sequence = message.sequence
+        self.delivered = message.delivered
+        self.published_at = message.published_at
+
+    async def acknowledge(self) -> None:
+        await self._answer(lambda: self._process.server.remove(self._message))
+
+    async def extend(self) -> None:
+        await self._answer(lambda: self._hold(self._process.server.ack_wait_seconds))
+
+    async def hand_back(self, delay_seconds: float = 0) -> None:
+        await self._answer(lambda: self._hold(delay_seconds))
+
+    async def terminate(self, reason: str) -> None:
+        await self.acknowledge()
+
+    def _hold(self, seconds: float) -> None:
+        self._message.available_at = monotonic() + seconds
+
+    async def _answer(self, effect: Callable[[], Any]) -> None:
+        """Lost without a word where NATS does not answer."""
+        try:
+            await self._process.do(effect)
+        except Unanswered:
+            return

@@ -1,0 +1,388 @@
+"""The real engine over a server in memory, through trouble at every await: the protocol's table is what it does.
+
+Two handlers work; each that is killed is started again. Every play is repeated with each fault at each of its awaits
+on NATS. What must be true in the end is the promise: an accepted job ends, ends once, and its record tells the truth.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise, product
+from typing import Any
+
+import pytest
+
+from contracts import names
+from contracts.cancels import CancelMark, encode_cancel
+from contracts.codes import Failure
+from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, TABLE, Answer, Event, State, Write, look_up, state_of
+from contracts.records import JobRecord, Outcome, Status, encode_record, queued_record
+from contracts.requests import Request, read_request, request_hash
+from handlers.clock import monotonic, utc_now
+from handlers.commands.running import Command
+from handlers.jobs.consumer import open_consumer
+from handlers.jobs.plan import Plan, PlannedStep
+from handlers.jobs.slots import Slots
+from handlers.jobs.workshop import Workshop
+from handlers.metrics import NoMetrics
+from handlers.results import RunCommand, StepFailed, StepResult
+from handlers.settings import HandlerSettings
+from tests.laboratory.states import README, redraw
+from tests.support.memory import Dead, Fault, Process, Server
+from tests.support.virtual_time import run_virtually
+
+LEASE_SECONDS = 60.0
+LIMIT_SECONDS = 3600.0  # by then everything has ended, whatever happened
+STEPS = {"create_account": 5.0, "add_namespace": 80.0}  # seconds of their command: longer than a lease, one of them
+ALLOWED = {(state, row.write.leads_to(state)) for (state, _), row in TABLE.items() if row.write is not Write.NOTHING}
+
+
+@dataclass(slots=True)
+class Stage:
+    """A server with two handlers, and what is played there. `failures` are met by steps, one each."""
+
+    server: Server
+    failures: list[str] = field(default_factory=list)
+    posts: list["Post"] = field(default_factory=list)
+    requeued: list[str] = field(default_factory=list)
+    job_ids: list[str] = field(default_factory=list)
+
+    def submit(self, job_id: str, username: str = "alice", **request: object) -> None:
+        self.job_ids.append(job_id)
+        body = json.dumps({"username": username, **request}).encode()
+        self.server.publish(names.job_subject("bootstrap", job_id), body)
+
+    def record(self, job_id: str) -> JobRecord:
+        record = self.server.record(job_id)
+        assert record is not None, job_id
+        return record
+
+    def state(self, job_id: str) -> State:
+        return state_of(self.server.record(job_id))
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Looks at the server after each of its changes."""
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while not is_so():
+                await self.server.change()
+
+    async def begins(self, job_id: str) -> None:
+        """Until a handler has the job."""
+        await self.until(lambda: self.state(job_id) is State.HELD)
+
+    async def ends(self) -> None:
+        """Until every job has ended and no message is left."""
+        await self.until(
+            lambda: not self.server.messages and all(self.record(job_id).is_finished for job_id in self.job_ids)
+        )
+
+    def change(self, job_id: str, change: Callable[[JobRecord], JobRecord]) -> None:
+        """What a gateway writes, by compare-and-set."""
+        entry = self.server.buckets[names.JOBS_BUCKET].read(job_id)
+        record = self.server.record(job_id) or _queued(job_id)
+        self.server.write(names.JOBS_BUCKET, job_id, encode_record(change(record)), entry.revision)
+
+    def cancel(self, job_id: str) -> None:
+        """As a person does it."""
+        row = look_up(self.server.record(job_id), Event.CANCEL)
+        if row.write is Write.CANCEL_MARK:
+            mark = encode_cancel(CancelMark("admin", utc_now(), self.record(job_id).run))
+            self.server.write(names.CANCELS_BUCKET, job_id, mark, 0)
+        elif row.answer is Answer.ACCEPTED:
+            self.change(job_id, lambda record: record.failed(Failure("cancelled", "by admin"), utc_now()))
+
+    def publish_again(self, job_id: str) -> None:
+        self.server.publish(names.job_subject("bootstrap", job_id), json.dumps(self.record(job_id).request).encode())
+
+    async def retry(self, job_id: str) -> None:
+        assert look_up(self.record(job_id), Event.RETRY).write is Write.REOPEN
+        self.change(job_id, lambda record: record.reopened(utc_now(), from_start=False))
+        self.publish_again(job_id)
+
+    async def reconcile(self) -> None:
+        """As a gateway does it, until cancelled: a silent record without a message is queued again."""
+        seen: dict[str, tuple[int, float]] = {}
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 2)
+            for job_id in self.job_ids:
+                entry = self.server.buckets[names.JOBS_BUCKET].read(job_id)
+                if seen.get(job_id, (0, 0.0))[0] != entry.revision:
+                    seen[job_id] = entry.revision, monotonic()
+                record = self.server.record(job_id)
+                has_message = names.job_subject("bootstrap", job_id) in self.server.messages
+                if record is None or record.is_finished or has_message:
+                    continue
+                if monotonic() - seen[job_id][1] >= 2 * LEASE_SECONDS:
+                    self.change(job_id, lambda record: record.requeued(utc_now()))
+                    self.publish_again(job_id)
+                    self.requeued.append(job_id)
+
+
+class Post:
+    """A place at which some handler always works."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.stopping = asyncio.Event()
+        self.process = Process(stage.server)
+
+    async def keep(self) -> None:
+        """Until cancelled."""
+        while True:
+            self.stopping = asyncio.Event()
+            self.process = Process(self._stage.server)
+            handler = asyncio.create_task(self._work())
+            killed = asyncio.create_task(self.process.killed.wait())
+            try:
+                await asyncio.wait({handler, killed}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self.process.killed.set()
+                handler.cancel()
+                await asyncio.wait({handler, killed})
+                if not handler.cancelled() and (error := handler.exception()):
+                    assert _is_death(error), error
+
+    async def _work(self) -> None:
+        process, settings = self.process, HandlerSettings()
+        shop = Workshop(process, process, settings, NoMetrics(), self.stopping, LEASE_SECONDS, simulated=True)
+        await open_consumer(shop, process, self._plan, Slots(2)).run()
+
+    def _plan(self, record: JobRecord, request: Request) -> Plan:
+        steps = tuple(PlannedStep(name, self._ensure(name)) for name in STEPS)
+        return Plan(asdict(request), steps, lambda _: "done")
+
+    def _ensure(self, name: str) -> Callable[[JobRecord, RunCommand], Awaitable[StepResult]]:
+        async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+            completed = await run(Command((name, record.job_id), time_limit_seconds=STEPS[name]))
+            if self._stage.failures:
+                raise StepFailed(Failure(self._stage.failures.pop(), "as the play says"), completed)
+            return StepResult(Outcome.CREATED, completed)
+
+        return ensure
+
+
+def _is_death(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_death(part) for part in error.exceptions)
+    return isinstance(error, Dead | asyncio.CancelledError)
+
+
+def _queued(job_id: str) -> JobRecord:
+    request = {"username": "alice"}
+    hash_ = request_hash("bootstrap", read_request("bootstrap", json.dumps(request).encode()))
+    return queued_record(job_id, "bootstrap", "nats", hash_, utc_now(), utc_now(), request=request)
+
+
+# The plays. Each returns when nothing more is to be expected of the handlers.
+
+
+async def one_job(stage: Stage) -> None:
+    stage.submit("one")
+    await stage.ends()
+
+
+async def a_step_that_conflicts_once(stage: Stage) -> None:
+    stage.failures = ["conflict"]
+    await one_job(stage)
+
+
+async def a_step_that_is_rejected(stage: Stage) -> None:
+    stage.failures = ["forbidden"]
+    await one_job(stage)
+
+
+async def an_unreadable_request(stage: Stage) -> None:
+    stage.submit("one", surplus=True)
+    await stage.ends()
+
+
+async def one_after_the_other_for_a_tenant(stage: Stage) -> None:
+    for job_id in ("one", "two", "three"):
+        stage.submit(job_id)
+    await stage.ends()
+
+
+async def a_cancel_of_a_queued_job(stage: Stage) -> None:
+    stage.submit("one")
+    stage.cancel("one")
+    await stage.ends()
+
+
+async def a_cancel_of_a_running_job(stage: Stage) -> None:
+    stage.submit("one")
+    await stage.begins("one")
+    stage.cancel("one")
+    await stage.ends()
+
+
+async def a_cancel_of_a_waiting_job(stage: Stage) -> None:
+    stage.submit("one")
+    await stage.begins("one")
+    stage.submit("two")
+    await stage.until(lambda: stage.state("two") is not State.ABSENT)
+    stage.cancel("two")
+    await stage.ends()
+
+
+async def a_stop_of_both_handlers(stage: Stage) -> None:
+    stage.submit("one")
+    await stage.begins("one")
+    for post in stage.posts:
+        post.stopping.set()
+    await stage.ends()
+
+
+async def a_cancel_of_a_job_that_was_handed_back(stage: Stage) -> None:
+    stage.submit("one")
+    await stage.begins("one")
+    for post in stage.posts:
+        post.stopping.set()
+    await stage.until(lambda: stage.state("one") is not State.HELD)
+    if stage.state("one") is State.HANDED_BACK:
+        stage.cancel("one")
+    await stage.ends()
+
+
+async def a_retry_by_a_person(stage: Stage) -> None:
+    stage.failures = ["forbidden"]
+    await one_job(stage)
+    if stage.record("one").status is Status.FAILED:
+        await stage.retry("one")
+    await stage.ends()
+
+
+async def a_message_that_is_lost(stage: Stage) -> None:
+    """With its owner, so that the reconciler alone knows of the job."""
+    stage.submit("one")
+    await stage.begins("one")
+    stage.server.messages.clear()
+    for post in stage.posts:
+        post.process.killed.set()
+    await stage.ends()
+
+
+async def a_message_of_a_reopened_job_that_is_lost(stage: Stage) -> None:
+    stage.failures = ["forbidden"]
+    await one_job(stage)
+    if stage.record("one").status is Status.FAILED:
+        stage.change("one", lambda record: record.reopened(utc_now(), from_start=False))
+    await stage.ends()
+
+
+async def a_message_of_a_handed_back_job_that_is_lost(stage: Stage) -> None:
+    stage.job_ids.append("one")
+    stage.change("one", lambda record: record)
+    stage.change("one", lambda record: record.claimed("somebody", utc_now()))
+    stage.change("one", lambda record: record.handed_back(utc_now()))
+    await stage.ends()
+
+
+async def a_job_that_kills_its_handlers(stage: Stage) -> None:
+    stage.job_ids.append("one")
+    stage.change("one", lambda record: replace(record.claimed("dead", utc_now()), losses=MAX_LOSSES))
+    stage.publish_again("one")
+    await stage.ends()
+
+
+PLAYS = (
+    one_job,
+    a_step_that_conflicts_once,
+    a_step_that_is_rejected,
+    an_unreadable_request,
+    one_after_the_other_for_a_tenant,
+    a_cancel_of_a_queued_job,
+    a_cancel_of_a_running_job,
+    a_cancel_of_a_waiting_job,
+    a_stop_of_both_handlers,
+    a_cancel_of_a_job_that_was_handed_back,
+    a_retry_by_a_person,
+    a_message_that_is_lost,
+    a_message_of_a_reopened_job_that_is_lost,
+    a_message_of_a_handed_back_job_that_is_lost,
+    a_job_that_kills_its_handlers,
+)
+
+LOSSES = (  # what only the reconciler can heal
+    a_message_that_is_lost,
+    a_message_of_a_reopened_job_that_is_lost,
+    a_message_of_a_handed_back_job_that_is_lost,
+)
+QUICK = (one_job, a_stop_of_both_handlers)
+LONG = (one_after_the_other_for_a_tenant, a_message_that_is_lost, a_message_of_a_reopened_job_that_is_lost)
+
+Play = Callable[[Stage], Awaitable[None]]
+
+
+async def _perform(play: Play, fault: Fault, strike_at: int) -> Stage:
+    stage = Stage(Server(LEASE_SECONDS * ACK_WAIT_PART, fault, strike_at))
+    async with asyncio.TaskGroup() as group:
+        stage.posts = [Post(stage) for _ in range(2)]
+        keepers = [group.create_task(post.keep()) for post in stage.posts]
+        keepers.append(group.create_task(stage.reconcile()))
+        try:
+            await play(stage)
+        finally:
+            for keeper in keepers:
+                keeper.cancel()
+    return stage
+
+
+def perform(play: Play, fault: Fault = Fault.CRASH, strike_at: int = 0) -> Stage:
+    """The stage as it is in the end; the promise is kept."""
+    stage = run_virtually(_perform(play, fault, strike_at))
+    what = f"{play.__name__}: {fault} at {strike_at}"
+    _hold_promise(stage, what)
+    assert not stage.requeued or play in LOSSES, f"{what}: a message was lost"
+    return stage
+
+
+def _hold_promise(stage: Stage, what: str) -> None:
+    assert stage.server.changes <= ALLOWED, what
+    assert not stage.server.dead_letters, what
+    for job_id in stage.job_ids:
+        record = stage.record(job_id)
+        assert [run for of, run in stage.server.ends if of == job_id] == list(range(1, record.run + 1)), what
+        if record.status is Status.SUCCEEDED:
+            assert [step.name for step in record.steps if step.is_finished] == list(STEPS), what
+            assert {f"{name} {job_id}" for name in STEPS} <= {effect.name for effect in stage.server.effects}, what
+    effects = sorted(stage.server.effects, key=lambda effect: effect.begun_at)  # all of one tenant
+    for before, after in pairwise(effects):
+        assert before.ended_at <= after.begun_at, f"{what}: {before.name} and {after.name} side by side"
+
+
+def _cases() -> Iterator[Any]:
+    """Crashes in every play and every fault in some; the rest takes a minute and is slow."""
+    for play, fault in product(PLAYS, Fault):
+        is_quick = fault is Fault.CRASH or play in QUICK
+        marks = () if is_quick and play not in LONG else pytest.mark.slow
+        yield pytest.param(play, fault, marks=marks, id=f"{play.__name__}-{fault.name.lower()}")
+
+
+@pytest.mark.parametrize(("play", "fault"), [*_cases()])
+def test_the_promise_is_kept_through_trouble_at_every_await(play: Play, fault: Fault) -> None:
+    strike_at = 1
+    while perform(play, fault, strike_at).server.awaits >= strike_at:
+        strike_at += 1
+
+
+def test_the_table_is_what_the_engine_does() -> None:
+    """Each row that writes is seen to happen, and nothing else is."""
+    seen: set[tuple[State, State]] = set()
+    for play in PLAYS:
+        seen |= perform(play).server.changes
+    assert seen == ALLOWED
+
+
+def test_every_state_answers_every_delivery() -> None:
+    """No record can make a delivery undecided."""
+    for state in State:
+        assert (state, Event.DELIVERY) in TABLE
+        assert (state, Event.UNREADABLE) in TABLE
+
+
+def test_the_picture_of_the_states_is_the_tables() -> None:
+    """`make schemas` draws it anew."""
+    text = README.read_text()
+    assert "stateDiagram-v2" in text
+    assert redraw(text) == text
