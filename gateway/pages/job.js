@@ -9,6 +9,7 @@ const STEP_NAMES = {
   add_namespace: "Add the namespace",
   apply_resource_quota: "Apply quota and limit range",
   apply_rbac_policy: "Apply the RBAC policy",
+  verify_tenant: "Prove that it is usable",
 };
 
 export const stepName = (name) => STEP_NAMES[name] ?? name;

@@ -31,7 +31,7 @@ _RIGHTS = (
 )
 _OF_STEPS = (Nature.PERMANENT, Nature.TRANSIENT, Nature.INFRASTRUCTURE)
 _UNSET = "EVEREST_RBAC_APPLY_CMD is not set: no role was bound. everest-rbac-import is the recommended command."
-_UNENFORCED = 'Everest enforces no RBAC (`enabled` of everest-rbac is not "true"): everybody may do everything.'
+UNENFORCED = 'Everest enforces no RBAC (`enabled` of everest-rbac is not "true"): everybody may do everything.'
 
 
 async def ensure_access(context: StepContext) -> StepResult:
@@ -44,7 +44,7 @@ async def ensure_access(context: StepContext) -> StepResult:
     if completed.exit_code != 0:
         raise StepFailed(_explain(completed), completed)
     enforced = _read_enforced(completed)
-    warnings = (_UNENFORCED,) if enforced is False else ()
+    warnings = (UNENFORCED,) if enforced is False else ()
     return StepResult(Outcome.APPLIED, completed, warnings, rbac_applied=True, rbac_enforced=enforced)
 
 

@@ -11,6 +11,7 @@ from contracts.codes import Failure
 from contracts.names import credentials_secret_name
 from contracts.records import CredentialsSecret, Outcome
 from handlers.bootstrap.accounts_file import UnreadableAccounts, proves
+from handlers.bootstrap.namespace import check_operators
 from handlers.bootstrap.ownership import check_owner, find_namespace
 from handlers.clock import monotonic
 from handlers.commands.running import Completed
@@ -31,9 +32,9 @@ async def ensure_account(context: StepContext) -> StepResult:
     kubectl = Kubectl(context.run, settings.subprocess_timeout)
     everestctl = Everestctl(context.run, settings.subprocess_timeout)
     secret = CredentialsSecret(settings.everest_credentials_namespace, credentials_secret_name(job.job_id))
-    warnings = await context.facts.check_versions(everestctl)
+    await context.facts.read_versions(everestctl)
     await _check_namespace(context, kubectl)
-    account = _Account(kubectl, everestctl, context.request.username, secret, warnings)
+    account = _Account(kubectl, everestctl, context.request.username, secret)
     if await account.exists():
         return await account.settle(None)
     return await account.create(settings.subprocess_timeout)
@@ -48,19 +49,19 @@ async def _check_namespace(context: StepContext, kubectl: Kubectl) -> None:
     namespace = await find_namespace(kubectl, name)
     try:
         check_owner(namespace, context.request)
+        await check_operators(context, kubectl, namespace)
     except StepFailed as refusal:
-        raise StepFailed(refusal.failure, step="add_namespace") from None
+        raise StepFailed(refusal.failure, refusal.deciding, step="add_namespace") from None
 
 
 @dataclass(frozen=True, slots=True)
 class _Account:
-    """The tenant's account, where its password is kept, and what is known to be worth a warning."""
+    """The tenant's account, and where its password is kept."""
 
     kubectl: Kubectl
     everestctl: Everestctl
     username: str
     secret: CredentialsSecret
-    warnings: tuple[str, ...]
 
     async def exists(self) -> bool:
         return self.username in await self.everestctl.list_users()
@@ -73,7 +74,7 @@ class _Account:
             completed = await self.everestctl.create_account(self.username, password)
             if await self.exists():
                 if completed.exit_code == 0:
-                    return StepResult(Outcome.CREATED, completed, self.warnings, self.secret)
+                    return StepResult(Outcome.CREATED, completed, credentials_secret=self.secret)
                 return await self.settle(completed)
             failure = self._explain_absence(completed)
             if failure.code != "conflict" or monotonic() >= ends_at:
@@ -85,10 +86,10 @@ class _Account:
         password = await self._read_password()
         if password is not None:
             if await self._is_opened_by(password):
-                return StepResult(Outcome.CREATED, deciding, self.warnings, self.secret)
+                return StepResult(Outcome.CREATED, deciding, credentials_secret=self.secret)
             await self.kubectl.delete("secret", self.secret.name, self.secret.namespace)
         note = f"Account {self.username} existed before this job; its password was not touched."
-        return StepResult(Outcome.UNCHANGED, deciding, (*self.warnings, note))
+        return StepResult(Outcome.UNCHANGED, deciding, (note,))
 
     def _explain_absence(self, completed: Completed) -> Failure:
         if completed.exit_code != 0:

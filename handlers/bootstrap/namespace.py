@@ -1,13 +1,15 @@
 """The step add_namespace: the namespace is the tenant's, and managed by Everest with the wanted operators."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.codes import Failure
 from contracts.records import Outcome
+from contracts.requests import BootstrapRequest
 from handlers.bootstrap.access import find_subjects_with_access
-from handlers.bootstrap.ownership import claim_namespace, find_namespace
+from handlers.bootstrap.ownership import Namespace, claim_namespace, find_namespace
 from handlers.commands.running import Completed
 from handlers.results import StepFailed, StepResult
+from handlers.tools.compatibility import find_missing_charts
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
 from handlers.tools.kubectl import Kubectl, Object, at_once
@@ -21,6 +23,8 @@ _PACKAGES = {
 }
 SUBSCRIPTIONS = "subscriptions.operators.coreos.com"
 _BINDING = "everest-bootstrap-handler"
+_OF_INSTALLER = ("operators_install_failed", "timed_out")
+_WHERE = "See the installer's Job, its pods and OLM: kubectl get jobs,pods,subscriptions,installplans,events -n {}."
 _MOST_ACTS = 2  # the label can appear between a look and an act; more is for the next attempt, after a pause
 
 
@@ -49,12 +53,30 @@ async def ensure_namespace(context: StepContext) -> StepResult:
     warnings = await _warn_of_takeover(context, kubectl) if claim.may_have_been_taken else ()
     # In a namespace that this claim has made there is nothing yet.
     state = Installation() if claim.is_new else await _look(kubectl, request.namespace)
-    wanted = request.operators.wanted if request.operators else frozenset()
+    wanted = find_wanted(request)
     if not wanted:
         return StepResult(claim.outcome, claim.deciding, (*warnings, _note_no_operators(state)))
     completed, state = await _install(context, kubectl, state, wanted)
     outcome = Outcome.UPDATED if completed and claim.outcome is Outcome.UNCHANGED else claim.outcome
     return StepResult(outcome, completed or claim.deciding, (*warnings, *_warn_of_kept(state, wanted)))
+
+
+def find_wanted(request: BootstrapRequest) -> frozenset[str]:
+    return request.operators.wanted if request.operators else frozenset()
+
+
+async def check_operators(context: StepContext, kubectl: Kubectl, namespace: Namespace | None) -> None:
+    """Raises StepFailed where wanted operators are not there yet and this everestctl cannot install them."""
+    everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
+    failure = find_missing_charts(await context.facts.read_versions(everestctl))
+    wanted = find_wanted(context.request)
+    if failure is None or not wanted:
+        return
+    if namespace is not None and namespace.is_managed:
+        operators = read_operators(await kubectl.list(SUBSCRIPTIONS, namespace.name))
+        if wanted <= {operator["name"] for operator in operators if operator["installed"]}:
+            return
+    raise StepFailed(failure)
 
 
 async def _install(
@@ -67,6 +89,8 @@ async def _install(
     for _ in range(_MOST_ACTS):
         if state.has(wanted):
             return completed, state
+        if failure := find_missing_charts(await context.facts.read_versions(everestctl)):
+            raise StepFailed(failure)
         if state.stuck is not None:
             # Its everestctl is dead: this job holds the tenant. Only the newest goes; what it installed is adopted.
             await kubectl.delete("secret", state.stuck, name)
@@ -79,7 +103,7 @@ async def _install(
             break
     if completed is None or state.has(wanted):
         return completed, state
-    raise StepFailed(_explain_unfinished(completed, state, wanted), completed)
+    raise StepFailed(_explain_unfinished(completed, state, wanted, name), completed)
 
 
 def _was_overtaken(completed: Completed) -> bool:
@@ -90,12 +114,13 @@ def _was_overtaken(completed: Completed) -> bool:
     return completed.exit_code != 0 and explain(completed).code == "conflict"
 
 
-def _explain_unfinished(completed: Completed, state: Installation, wanted: frozenset[str]) -> Failure:
+def _explain_unfinished(completed: Completed, state: Installation, wanted: frozenset[str], name: str) -> Failure:
     if completed.exit_code != 0:
-        return explain(completed)
+        failure = explain(completed)
+        return replace(failure, hint=_WHERE.format(name)) if failure.code in _OF_INSTALLER else failure
     missing = ", ".join(sorted(wanted - state.installed)) or "none"
     reason = f"everestctl said that it succeeded; the release is {state.release}, operators not installed: {missing}."
-    return Failure("operators_install_failed", reason)
+    return Failure("operators_install_failed", reason, _WHERE.format(name))
 
 
 async def _look(kubectl: Kubectl, name: str) -> Installation:

@@ -4,6 +4,7 @@ from contracts.records import Outcome
 from contracts.requests import Resources
 from handlers.results import StepResult
 from handlers.tools.kubectl import Kubectl
+from handlers.tools.quantities import is_at_least
 from handlers.workflow import StepContext
 
 QUOTA_NAME, LIMITS_NAME = "user-quota", "user-limits"
@@ -17,7 +18,8 @@ async def ensure_quota(context: StepContext) -> StepResult:
     manifest = render_manifest(resources, settings.limit_range_limit_percent, settings.limit_range_request_percent)
     kubectl = Kubectl(context.run, settings.subprocess_timeout)
     applied = await kubectl.apply(context.request.namespace, manifest)
-    return StepResult(Outcome.APPLIED, applied, _warn_of_small(resources), manifest_preview=manifest)
+    shortage = find_shortage(quota_hard(resources))
+    return StepResult(Outcome.APPLIED, applied, (shortage,) if shortage else (), manifest_preview=manifest)
 
 
 def render_manifest(resources: Resources, limit_percent: float, request_percent: float) -> str:
@@ -75,16 +77,12 @@ def _render(quantities: dict[str, str], indent: int) -> str:
     return "\n".join(f'{" " * indent}{name}: "{quantity}"' for name, quantity in quantities.items())
 
 
-def _warn_of_small(resources: Resources) -> tuple[str, ...]:
+def find_shortage(hard: dict[str, str]) -> str | None:
+    """A warning where a quota holds not even one node; what it does not limit is enough."""
     small = _SMALLEST_PRESET
-    is_enough = (
-        resources.cpu_cores >= small.cpu_cores
-        and resources.ram_mb >= small.ram_mb
-        and resources.disk_gb >= small.disk_gb
-    )
-    if is_enough:
-        return ()
+    if all(is_at_least(hard[name], amount) for name, amount in quota_hard(small).items() if name in hard):
+        return None
     return (
         f"The quota is below Everest's smallest preset for one node ({small.cpu_cores:g} CPU, {small.ram_mb} MB, "
-        f"{small.disk_gb} GB disk): no database cluster may fit.",
+        f"{small.disk_gb} GB disk): no database cluster may fit."
     )

@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from contracts.codes import CODES, Failure
@@ -21,6 +21,7 @@ from handlers.preflight.rights import Right, needed_rights
 from handlers.rbac.policy import InvalidPolicy, check_rules, parse_rules
 from handlers.results import RunCommand, StepFailed
 from handlers.settings import Environment, HandlerSettings
+from handlers.tools.compatibility import find_difference, find_missing_charts
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.kubeconfig import check_kubeconfig, find_kubeconfig
 from handlers.tools.kubectl import Kubectl
@@ -150,11 +151,12 @@ async def _find_in_cluster(
 
 
 async def _find_versions(everestctl: Everestctl) -> list[Finding]:
-    facts = ClusterFacts()
-    warnings = await facts.check_versions(everestctl)
-    if warnings:
-        return [Finding(Verdict.WARNING, warning) for warning in warnings]
-    return [Finding(Verdict.FINE, "everestctl and Everest are of one minor version")]
+    versions = await ClusterFacts().read_versions(everestctl)
+    if failure := find_missing_charts(versions):
+        return [Finding(Verdict.WARNING, f"{failure.code}: {failure.message}", failure.hint)]
+    if difference := find_difference(versions):
+        return [Finding(Verdict.WARNING, difference)]
+    return [Finding(Verdict.FINE, f"everestctl is {versions.client}, Everest is {versions.server}")]
 
 
 async def _find_rights(settings: HandlerSettings, kubectl: Kubectl) -> list[Finding]:
@@ -171,7 +173,8 @@ async def _find_rights(settings: HandlerSettings, kubectl: Kubectl) -> list[Find
 
 def _describe_missing(right: Right) -> Finding:
     hint = f"Grant it: {right}, as in handlers/k8s. {right.why}".strip()
-    return Finding.of(Failure("forbidden", f"this handler may not {right}", hint))
+    found = Finding.of(Failure("forbidden", f"this handler may not {right}", hint))
+    return replace(found, verdict=Verdict.WARNING) if right.is_optional else found
 
 
 def _key(attributes: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ _INSTALLER = "The Role of Everest's installer grants it, so whoever makes that R
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One verb on one resource; in every namespace, unless one is named."""
+    """One verb on one resource; in every namespace, unless one is named. Without an optional one jobs succeed too."""
 
     verb: str
     resource: str
@@ -16,6 +16,7 @@ class Right:
     namespace: str = ""
     name: str = ""
     why: str = ""
+    is_optional: bool = False
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -36,9 +37,15 @@ def needed_rights(credentials_namespace: str, tenant_role: str | None) -> tuple[
 
 
 def _rights(
-    verbs: str, resource: str, group: str = "", namespace: str = "", name: str = "", why: str = ""
+    verbs: str,
+    resource: str,
+    group: str = "",
+    namespace: str = "",
+    name: str = "",
+    why: str = "",
+    is_optional: bool = False,
 ) -> tuple[Right, ...]:
-    return tuple(Right(verb, resource, group, namespace, name, why) for verb in verbs.split())
+    return tuple(Right(verb, resource, group, namespace, name, why, is_optional) for verb in verbs.split())
 
 
 def _binding(tenant_role: str) -> tuple[Right, ...]:
@@ -47,6 +54,7 @@ def _binding(tenant_role: str) -> tuple[Right, ...]:
 
 
 _OPERATORS = "operators.coreos.com"
+_PROOF = "Without it verify_tenant cannot tell whether the tenant can create a database."
 
 _EVERYWHERE = (
     *_rights("get create patch", "namespaces"),
@@ -67,6 +75,7 @@ _OF_TENANTS = (
     *_rights("watch", "subscriptions", _OPERATORS, why=_INSTALLER),
     *_rights("get list patch update watch", "installplans", _OPERATORS, why=_INSTALLER),
     *_rights("get list watch", "clusterserviceversions", _OPERATORS, why=_INSTALLER),
+    *_rights("get list", "databaseengines", "everest.percona.com", why=_PROOF, is_optional=True),
 )
 
 _IN_SYSTEM = (

@@ -1,24 +1,16 @@
 """everestctl behind typed verbs. What it answers is looked at, never only its exit code: some failures exit 0."""
 
 import re
-from dataclasses import dataclass
 
 from contracts.codes import Failure
 from contracts.requests import OPERATOR_NAMES
 from handlers.commands.running import Command, Completed
 from handlers.commands.secret import Secret
 from handlers.results import RunCommand, StepFailed
+from handlers.tools.compatibility import Versions, refuse_major
 from handlers.tools.failures import explain
 
 _NOT_INSTALLED = "[NOT INSTALLED]"
-
-
-@dataclass(frozen=True, slots=True)
-class Versions:
-    """As `everestctl version` prints them; `server` is None where Everest is not installed."""
-
-    client: str
-    server: str | None
 
 
 def read_whole(completed: Completed) -> str:
@@ -30,23 +22,31 @@ def read_whole(completed: Completed) -> str:
     return completed.stdout.decode(errors="replace")
 
 
+def _read_versions(completed: Completed) -> dict[str, str]:
+    text = completed.stdout.decode(errors="replace")
+    return dict(re.findall(r"^(Version|ServerVersion): *(.+?) *$", text, re.MULTILINE))
+
+
 class Everestctl:
     def __init__(self, run: RunCommand, time_limit_seconds: float) -> None:
         self._run = run
         self._time_limit_seconds = time_limit_seconds
 
     async def read_versions(self) -> Versions:
-        """Raises StepFailed."""
+        """Raises StepFailed: also for everestctl 2, whatever it says of a server that it does not find."""
         completed = await self._try("version")
+        found = _read_versions(completed)
+        if completed.exit_code == 0 and len(found) == 2:
+            server = found["ServerVersion"]
+            return Versions(found["Version"], None if server == _NOT_INSTALLED else server)
+        alone = _read_versions(await self._try("version", "--client-only"))
+        if failure := refuse_major("everestctl", alone.get("Version", "")):
+            raise StepFailed(failure, completed)
         if completed.exit_code != 0:
             raise StepFailed(explain(completed), completed)
-        text = completed.stdout.decode(errors="replace")
-        found = dict(re.findall(r"^(Version|ServerVersion): *(.+?) *$", text, re.MULTILINE))
-        if len(found) != 2:  # everestctl 1.4 says nothing of the server
-            reason = "`everestctl version` named not both its own version and the server's."
-            raise StepFailed(Failure("unsupported_version", reason), completed)
-        server = found["ServerVersion"]
-        return Versions(found["Version"], None if server == _NOT_INSTALLED else server)
+        # everestctl 1.4 says nothing of the server
+        reason = "`everestctl version` named not both its own version and the server's."
+        raise StepFailed(Failure("unsupported_version", reason), completed)
 
     async def list_users(self) -> frozenset[str]:
         """Raises StepFailed."""
@@ -68,6 +68,14 @@ class Everestctl:
     async def create_account(self, username: str, password: Secret) -> Completed:
         """The password can be given in no other way than as an argument. The caller judges what came of it."""
         return await self._try("accounts", "create", "-u", username, "-p", password)
+
+    async def can(self, subject: str, action: str, resource: str, name: str) -> bool:
+        """What the stored policy allows; always true while Everest enforces none. Raises StepFailed."""
+        completed = await self._try("settings", "rbac", "can", subject, action, resource, name)
+        answer = {"Yes": True, "No": False}.get(completed.stdout.decode(errors="replace").strip())
+        if completed.exit_code != 0 or answer is None:
+            raise StepFailed(explain(completed), completed)
+        return answer
 
     async def add_namespace(self, name: str, operators: frozenset[str], time_limit_seconds: float) -> Completed:
         """The namespace is claimed by then, so taking ownership only says that it exists."""

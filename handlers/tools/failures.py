@@ -1,7 +1,7 @@
 """What a command's failure means: one table from the words of everestctl and kubectl to a code.
 
 Exit codes tell nothing (every failure is 1), and stdout holds spinner frames: stderr alone is judged. The words are
-those of everestctl 1.5 to 1.12 (pkg/cli, pkg/accounts, the errors of Helm and client-go) and kubectl 1.32 to 1.37.
+those of everestctl 1.5 to 1.16 (pkg/cli, pkg/accounts, the errors of Helm and client-go) and kubectl 1.32 to 1.37.
 """
 
 import json
@@ -50,8 +50,13 @@ TABLE = (
     Row(r"neither \$XDG_CACHE_HOME nor \$HOME", "chart_unavailable", "Set HOME or XDG_CACHE_HOME for the handler."),
     Row(
         r"chart \"(?P<chart>[^\"]+)\" version \"(?P<version>[^\"]+)\" not found",
-        "chart_unavailable",
-        "Its repository does not hold {chart} {version}: use an everestctl of the server's minor version.",
+        "unsupported_version",
+        "Its repository does not hold {chart} {version}: build the handlers' image with EVERESTCTL_VERSION={version}.",
+    ),
+    Row(
+        r"chart requires kubeVersion: (?P<wanted>.+?) which is incompatible with Kubernetes (?P<found>\S+)",
+        "unsupported_version",
+        "Everest's charts need Kubernetes {wanted}, and the cluster is {found}: upgrade the cluster.",
     ),
     Row(
         r"failed to resolve Helm chart: .*(gzip|tar header|unexpected EOF)",
@@ -110,7 +115,13 @@ TABLE = (
     Row(
         r"admission webhook \"(?P<webhook>[^\"]+)\" denied the request",
         "forbidden",
-        "The cluster's admission webhook {webhook} refuses it: its reason is in the step's stderr.",
+        "The cluster's admission webhook {webhook} refuses it; the message says why. Settle it with its owner.",
+    ),
+    Row(
+        r"ValidatingAdmissionPolicy '(?P<policy>[^']+)' with binding '(?P<binding>[^']+)' denied request",
+        "forbidden",
+        "The cluster's ValidatingAdmissionPolicy {policy} (binding {binding}) refuses it; the message says why. "
+        "Ask for what it allows, or settle it with its owner.",
     ),
     Row(
         r"attempting to grant RBAC permissions not currently held",
@@ -130,6 +141,16 @@ TABLE = (
     Row(r"quantities must match|(ResourceQuota|LimitRange) \"[^\"]*\" is invalid|request is invalid", "quota_rejected"),
     Row(r"is forbidden:|\(Forbidden\)", "forbidden"),
     # Everest itself.
+    Row(
+        r"(?P<kind>\w+) \"(?P<name>[^\"]+)\" in namespace \"(?P<namespace>[^\"]*)\" exists and cannot be imported into "
+        r"the current release: invalid ownership metadata",
+        "foreign_object",
+        "If nobody needs it: kubectl delete {kind} {name} -n {namespace}. Else give it to Everest's release: kubectl "
+        "label {kind} {name} -n {namespace} --overwrite app.kubernetes.io/managed-by=Helm, and kubectl annotate {kind} "
+        "{name} -n {namespace} --overwrite meta.helm.sh/release-name={namespace} "
+        "meta.helm.sh/release-namespace={namespace}.",
+    ),
+    Row(r"invalid ownership metadata", "foreign_object"),
     Row(r"everest is not installed|\"everest-(accounts|rbac|server|system)\" not found", "everest_not_installed"),
     Row(
         r"doesn't have a resource type|no matches for kind",
@@ -143,6 +164,7 @@ TABLE = (
         "The namespace was made by another version: run everestctl upgrade, or use its everestctl.",
     ),
     Row(r"not supported for this version of Everest|Malformed version", "unsupported_version"),
+    Row(r"could not discover OpenEverest namespace", "unsupported_version"),  # everestctl 2 beside Everest 1
     Row(r"unknown (flag|command|shorthand)|accepts \d+ arg\(s\)|invalid number of arguments", "unsupported_version"),
     # The request.
     Row(r"no operators selected|RFC 1035|is reserved for Everest|Release name is invalid", "invalid_request"),
@@ -157,7 +179,7 @@ TABLE = (
         "There is no namespace {name}: somebody deleted it meanwhile, or it was never made.",
     ),
     Row(r"context deadline exceeded", "timed_out"),
-    Row(r"program was (killed|interrupted)", "timed_out", "Somebody interrupted it. Retried by itself."),
+    Row(r"program was (killed|interrupted)", "killed", "Somebody interrupted everestctl; the job can be retried."),
     Row(
         r"could not open a new TTY",
         "command_failed",
@@ -223,7 +245,4 @@ def _last_logged_error(stderr: str) -> str | None:
 
 def _explain_signal(command: str, number: int) -> Failure:
     """Somebody else's: what we end ourselves has timed out, or its job is not ours any more."""
-    hint = (
-        "Retried by itself. If it was the memory limit (signal 9), give the handler more or lower HANDLER_CONCURRENCY."
-    )
-    return Failure("timed_out", f"`{command}` was ended by signal {number}.", hint)
+    return Failure("killed", f"`{command}` was ended by signal {number}.")

@@ -18,6 +18,12 @@ def are_equal(one: object, other: object) -> bool:
     return str(one) == str(other) or (None not in amounts and amounts[0] == amounts[1])
 
 
+def is_at_least(one: object, other: object) -> bool:
+    """Whether the first is as much as the second; what cannot be read is not."""
+    amount, least = _read(str(one)), _read(str(other))
+    return amount is not None and least is not None and amount >= least
+
+
 def _read(text: str) -> Fraction | None:
     match = _QUANTITY.fullmatch(text)
     if match is None or match["unit"] not in _UNITS:

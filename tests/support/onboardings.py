@@ -78,7 +78,7 @@ async def onboard_many(house: House, count: int) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "conflicts_of_accounts": conflicts.count("everest-accounts"),
         "conflicts_of_rbac": conflicts.count("everest-rbac"),
-        "rbac_enforced": all(result["steps"][-1]["rbac_enforced"] for result in results),
+        "rbac_enforced": all(result["steps"][3]["rbac_enforced"] for result in results),
         "tenants_with_all_their_lines": await count_tenants_with_rights(house, names),
         "passwords_that_open_their_account": await count_open_accounts(house, passwords),
         "passwords_found_in_records_logs_and_files": len(find_leaks(house, results, passwords)),

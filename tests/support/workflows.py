@@ -124,7 +124,12 @@ class Bench:
 
 @asynccontextmanager
 async def open_bench(variables: Mapping[str, str], **settings: str) -> AsyncIterator[Bench]:
-    settings = {"EVEREST_RBAC_APPLY_CMD": RBAC_IMPORT, "SUBPROCESS_TIMEOUT": "60", **settings}
+    settings = {
+        "EVEREST_RBAC_APPLY_CMD": RBAC_IMPORT,
+        "SUBPROCESS_TIMEOUT": "60",
+        "EVEREST_READY_TIMEOUT": "0",
+        **settings,
+    }
     async with Commands(child_environment(variables)) as commands:
         yield Bench(commands, variables, settings)
 

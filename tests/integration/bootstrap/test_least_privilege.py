@@ -18,7 +18,7 @@ from tests.support.clusters import open_cluster
 from tests.support.roles import FLAT, NARROW, USER, VARIANTS, Rights
 from tests.support.workflows import Bench, open_bench
 
-ALL_NEW = [Outcome.CREATED, Outcome.CREATED, Outcome.APPLIED, Outcome.APPLIED]
+ALL_NEW = [Outcome.CREATED, Outcome.CREATED, Outcome.APPLIED, Outcome.APPLIED, Outcome.UNVERIFIED]
 
 
 @asynccontextmanager

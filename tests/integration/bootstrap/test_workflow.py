@@ -28,8 +28,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 POSTGRESQL = {"postgresql": True}
 PACKAGE = "percona-postgresql-operator"
-ALL_NEW = [Outcome.CREATED, Outcome.CREATED, Outcome.APPLIED, Outcome.APPLIED]
-REPEATED = [Outcome.UNCHANGED, Outcome.UNCHANGED, Outcome.APPLIED, Outcome.APPLIED]
+ALL_NEW = [Outcome.CREATED, Outcome.CREATED, Outcome.APPLIED, Outcome.APPLIED, Outcome.UNVERIFIED]  # RBAC is off
+REPEATED = [Outcome.UNCHANGED, Outcome.UNCHANGED, Outcome.APPLIED, Outcome.APPLIED, Outcome.UNVERIFIED]
 FLAGS = "--operator.mongodb=false --operator.postgresql=true --operator.xtradb-cluster=false"
 INSTALLER = "everest-operators-installer"
 
@@ -133,7 +133,7 @@ async def test_the_default_request_makes_a_plain_namespace(everest: SimulatedEve
 async def test_a_request_with_an_operator_makes_a_managed_namespace(everest: SimulatedEverest, bench: Bench) -> None:
     made = await bench.onboard("postgres-1", username="postgres", operators=POSTGRESQL, resources={"disk_gb": 50})
     assert made.outcomes == ALL_NEW
-    assert [warning for warning in made.warnings if "RBAC" not in warning] == []
+    assert [warning for warning in made.warnings if "RBAC" not in warning and "engine" not in warning] == []
     await assert_onboarded(everest, "postgres", "postgres", PACKAGE)
 
 
@@ -212,7 +212,7 @@ async def test_a_foreign_namespace_is_taken_when_that_is_asked_for(everest: Simu
     await grant(everest, "p, role:before, database-clusters, read, adopted/*")
     request = {"username": "adopter", "namespace": "adopted", "take_ownership": True, "operators": POSTGRESQL}
     made = await bench.onboard("adopted-1", **request)
-    assert made.outcomes == [Outcome.CREATED, Outcome.UPDATED, Outcome.APPLIED, Outcome.APPLIED]
+    assert made.outcomes == [Outcome.CREATED, Outcome.UPDATED, *ALL_NEW[2:]]
     await assert_onboarded(everest, "adopter", "adopted", PACKAGE)
     found = await everest.get("ns", "adopted")
     assert found["metadata"]["annotations"]["team"] == "red"
@@ -397,7 +397,7 @@ def find_process(*words: str) -> int:
     raise AssertionError(f"there is no process of {words}")
 
 
-COMMANDS = 13  # of a whole onboarding, where the versions are known: see test_the_commands_are_exactly_these
+COMMANDS = 16  # of a whole onboarding, where the versions are known: see test_the_commands_are_exactly_these
 
 
 async def cut_and_go_on(everest: SimulatedEverest, bench: Bench, number: int, after_seconds: float) -> None:
@@ -433,7 +433,7 @@ async def test_a_handler_that_dies_at_any_command_costs_nothing(
     everest: SimulatedEverest, bench: Bench, after_seconds: float
 ) -> None:
     """Every third command, killed while it runs; the slow tests do it to every one at many instants."""
-    await bench.facts.check_versions(Everestctl(make_runner(bench.commands), 60))
+    await bench.facts.read_versions(Everestctl(make_runner(bench.commands), 60))
     numbers = range(round(after_seconds * 1000) % 3, COMMANDS, 3)
     await asyncio.gather(*(cut_and_go_on(everest, bench, number, after_seconds) for number in numbers))
 
@@ -444,7 +444,7 @@ async def test_a_handler_that_dies_at_any_instant_costs_nothing(
     everest: SimulatedEverest, bench: Bench, after_seconds: float
 ) -> None:
     """The last: after the command has ended, and before anything is made of it."""
-    await bench.facts.check_versions(Everestctl(make_runner(bench.commands), 60))
+    await bench.facts.read_versions(Everestctl(make_runner(bench.commands), 60))
     for first in range(0, COMMANDS, 4):
         numbers = range(first, min(first + 4, COMMANDS))
         await asyncio.gather(*(cut_and_go_on(everest, bench, number, after_seconds) for number in numbers))
@@ -526,6 +526,12 @@ ACCOUNT = [
 ]
 CLAIM = ["kubectl get ns NS -o json --ignore-not-found", "kubectl create -f -"]
 REST = ["kubectl apply -n NS -f -", f"{RBAC_IMPORT} --file FILE"]
+SEE_ACCESS = ["kubectl get configmap everest-rbac -n everest-system -o json --ignore-not-found"]
+PROVE = [
+    "kubectl get databaseengines.everest.percona.com -n NS -o json",
+    "kubectl get resourcequota user-quota -n NS -o json --ignore-not-found",
+    *SEE_ACCESS,
+]
 
 
 def shown(made: Attempt, name: str) -> list[str]:
@@ -536,20 +542,20 @@ def shown(made: Attempt, name: str) -> list[str]:
 async def test_the_commands_are_exactly_these(everest: SimulatedEverest, bench: Bench) -> None:
     """Masked as in the record, and as they are run. What is looked at at once may come in any order."""
     plain = await bench.having().onboard("golden-1", username="goldenplain")
-    assert shown(plain, "goldenplain") == ACCOUNT + CLAIM + REST
+    assert shown(plain, "goldenplain") == ACCOUNT + CLAIM + REST + SEE_ACCESS
     made = await bench.having().onboard("golden-2", username="goldenpg", operators=POSTGRESQL)
     add = [f"everestctl namespaces add NS {FLAGS} --take-ownership"]
     lines = shown(made, "goldenpg")
     assert len(lines) == COMMANDS + 1
     assert lines[:9] == ACCOUNT + CLAIM + add
     assert sorted(lines[9:12]) == LOOK
-    assert lines[12:] == REST
+    assert lines[12:] == REST + PROVE
     again = shown(await bench.onboard("golden-3", username="goldenpg", operators=POSTGRESQL), "goldenpg")
     secret = credentials_secret_name("golden-3")
     proof = f"kubectl get secret {secret} -n everest-system -o json --ignore-not-found"
     assert again[:4] == [ACCOUNT[1], ACCOUNT[2], proof, CLAIM[0]]
     assert sorted(again[4:7]) == LOOK
-    assert again[7:] == REST
+    assert again[7:] == REST + PROVE
 
 
 async def test_the_raw_argv_differs_from_the_shown_one_by_the_password_alone(
@@ -639,7 +645,7 @@ async def test_without_a_command_no_role_is_bound_and_that_is_said(bench: Bench)
     made = await bench.having(EVEREST_RBAC_APPLY_CMD="").onboard("unset-1", username="unset")
     result = made.result("apply_rbac_policy")
     assert (result.outcome, result.rbac_applied, result.deciding) == (Outcome.SKIPPED, False, None)
-    assert "everest-rbac-import is the recommended command" in made.warnings[-1]
+    assert any("everest-rbac-import is the recommended command" in warning for warning in made.warnings)
 
 
 @pytest.mark.parametrize(
@@ -692,6 +698,26 @@ async def test_versions_that_do_not_fit_are_said_in_the_first_step(
         assert not any("create" in line for line in made.ran)
     else:
         assert [warning for warning in made.warnings if "minor version" in warning] == ([words] if words else [])
+
+
+async def test_operators_are_refused_before_anything_is_made_where_no_chart_can_be_had(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """The chart repository moved; all else works across the move, and so do operators that are there already."""
+    there = await bench.onboard("side-0", username="oneside", operators=POSTGRESQL)
+    assert there.failure is None
+    await everest.set_faults(cli_version="v1.16.1")
+    await bench.onboard("side-1", username="oneside", operators=POSTGRESQL)
+    await bench.having().onboard("side-2", username="noside")
+    made = await bench.having().attempt("side-3", username="otherside", operators=POSTGRESQL)
+    assert (made.failed_step, made.code) == ("add_namespace", "unsupported_version")
+    assert made.failure.failure.hint == "Build the handlers' image with EVERESTCTL_VERSION=1.10.0."
+    assert not any("create" in line or "namespaces add" in line for line in made.ran)
+    await everest.set_faults()
+    made = await bench.having().attempt("side-3", username="otherside")
+    await everest.set_faults(cli_version="v1.16.1")
+    more = await bench.having().attempt("side-4", username="otherside", operators=POSTGRESQL)
+    assert (more.failed_step, more.code) == ("add_namespace", "unsupported_version")
 
 
 async def test_a_cluster_without_everest_is_said_in_the_first_step(everest: SimulatedEverest, bench: Bench) -> None:

@@ -36,12 +36,18 @@ def steps_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {step["name"]: step for step in result["steps"]}
 
 
-async def test_a_tenant_is_made_in_four_steps(house: House) -> None:
+async def test_a_tenant_is_made_in_five_steps(house: House) -> None:
     """The result has the shape and the literal command lines that are promised."""
     name = new_username()
     result = await house.run_job(username=name, operators={"postgresql": True})
     steps = steps_of(result)
-    assert list(steps) == ["create_account", "add_namespace", "apply_resource_quota", "apply_rbac_policy"]
+    assert list(steps) == [
+        "create_account",
+        "add_namespace",
+        "apply_resource_quota",
+        "apply_rbac_policy",
+        "verify_tenant",
+    ]
     assert (result["overall_status"], result["simulated"]) == ("succeeded", True)
     assert result["summary"] == f"User {name} and namespace {name} created; quota applied; role bound."
     assert steps["create_account"]["command"] == f"everestctl accounts create -u {name} -p ********"
@@ -195,7 +201,7 @@ async def test_a_nats_client_gets_the_same_job(house: House) -> None:
         heard.append(json.loads((await events.next_msg(timeout=60)).data))
     assert [event["revision"] for event in heard] == sorted(event["revision"] for event in heard)
     started = [event["step"] for event in heard if event["status"] == "running" and event["outcome"] is None]
-    names = ["create_account", "add_namespace", "apply_resource_quota", "apply_rbac_policy"]
+    names = ["create_account", "add_namespace", "apply_resource_quota", "apply_rbac_policy", "verify_tenant"]
     assert [step for step in started if step] == names
     status = json.loads((await client.request(f"everest.v1.status.{job_id}", b"", timeout=10)).data)
     await client.close()
@@ -235,7 +241,7 @@ async def test_a_request_can_be_followed_through_the_logs(house: House, handler:
     (ended,) = [line for line in await handler.wait_for_event("job.ended") if line["job_id"] == job_id]
     assert (ended["request_id"], ended["status"], ended["level"]) == (request_id, "succeeded", "info")
     steps = [line for line in handler.log_lines() if line["event"] == "step.finished" and line["job_id"] == job_id]
-    assert [line["step"] for line in steps][-1] == "apply_rbac_policy"
+    assert [line["step"] for line in steps][-1] == "verify_tenant"
     assert all(line["duration_seconds"] >= 0 and line["attempt"] == 1 for line in steps)
     assert (await house.job(job_id))["request_id"] == request_id
 

@@ -48,7 +48,7 @@ RECORDED = {
     "ns-get-removed": "conflict",
     "ns-termed-add-again": "conflict",
     "ns-termed-update": "operation_in_progress",
-    "ns-add-sigint": "timed_out",
+    "ns-add-sigint": "killed",
     "ns-add-job-fails": "operators_install_failed",
     "ns-add-job-fails-json": "operators_install_failed",
     "ns-add-same-concurrent": "operation_in_progress",
@@ -186,7 +186,7 @@ KNOWN = [
     (
         '❌ could not initialize Helm installer: failed to resolve Helm chart: chart "everest-db-namespace" version '
         '"1.15.1" not found in https://percona.github.io/percona-helm-charts/ repository\n',
-        "chart_unavailable",
+        "unsupported_version",
     ),
     (
         "❌ could not initialize Helm installer: failed to resolve Helm chart: gzip: invalid header\n",
@@ -196,6 +196,17 @@ KNOWN = [
     ("❌ cannot re-use a name that is still in use\n", "operation_in_progress"),
     ('❌ create: failed to create: secrets "sh.helm.release.v1.ns1.v1" already exists\n', "operation_in_progress"),
     ('❌ "ns1" has no deployed releases\n', "operation_in_progress"),
+    (
+        "❌ chart requires kubeVersion: >= 1.27.0-0 which is incompatible with Kubernetes v1.25.16\n",
+        "unsupported_version",
+    ),
+    ("❌ could not discover OpenEverest namespace\n", "unsupported_version"),
+    (
+        '❌ Unable to continue with update: OperatorGroup "everest-databases" in namespace "ns1" exists and cannot be '
+        "imported into the current release: invalid ownership metadata; annotation validation error: missing key "
+        '"meta.helm.sh/release-name": must be set to "ns1"\n',
+        "foreign_object",
+    ),
     (
         "❌ cannot overwrite existing release with a different chart version. Expected 1.9.0, got 1.11.0\n",
         "unsupported_version",
@@ -269,6 +280,11 @@ KNOWN = [
         "forbidden",
     ),
     (
+        'Error from server: error when creating "STDIN": namespaces "a" is forbidden: ValidatingAdmissionPolicy '
+        "'team-labels.example' with binding 'everywhere' denied request: a namespace needs a team label\n",
+        "forbidden",
+    ),
+    (
         'Error from server (Forbidden): secrets "s" is forbidden: exceeded quota: objects, '
         "requested: count/secrets=1, used: count/secrets=9, limited: count/secrets=9\n",
         "quota_rejected",
@@ -299,7 +315,22 @@ def test_a_known_failure_is_understood(stderr: str, code: str) -> None:
         ),
         (
             '❌ chart "everest-db-namespace" version "1.15.1" not found in https://charts.example/ repository\n',
-            "Its repository does not hold everest-db-namespace 1.15.1: use an everestctl of the ",
+            "Its repository does not hold everest-db-namespace 1.15.1: build the handlers' image with "
+            "EVERESTCTL_VERSION=1.15.1.",
+        ),
+        (
+            "❌ chart requires kubeVersion: >= 1.27.0-0 which is incompatible with Kubernetes v1.25.16\n",
+            "Everest's charts need Kubernetes >= 1.27.0-0, and the cluster is v1.25.16: upgrade the cluster.",
+        ),
+        (
+            '❌ Unable to continue with update: OperatorGroup "everest-databases" in namespace "ns1" exists and cannot '
+            "be imported into the current release: invalid ownership metadata; label validation error\n",
+            "If nobody needs it: kubectl delete OperatorGroup everest-databases -n ns1. Else give it to Everest's",
+        ),
+        (
+            "namespaces \"a\" is forbidden: ValidatingAdmissionPolicy 'team-labels.example' with binding 'everywhere' "
+            "denied request: no team label\n",
+            "The cluster's ValidatingAdmissionPolicy team-labels.example (binding everywhere) refuses it",
         ),
         ('Error from server (NotFound): namespaces "a" not found\n', "There is no namespace a: somebody deleted it "),
         ("x509: certificate has expired or is not yet valid\n", "The cluster's certificate has expired, or the clock "),
@@ -351,7 +382,7 @@ def test_a_time_out_says_nothing_of_the_effect() -> None:
 
 def test_somebody_elses_signal_is_told_from_our_own() -> None:
     failure = explain(completed("", code=-9))
-    assert (failure.code, failure.message) == ("timed_out", "`tool do it` was ended by signal 9.")
+    assert (failure.code, failure.message) == ("killed", "`tool do it` was ended by signal 9.")
     assert "memory" in failure.hint
 
 
@@ -365,3 +396,11 @@ def test_binary_and_huge_output_is_no_obstacle() -> None:
 def test_every_row_has_a_code_that_a_step_can_have() -> None:
     natures = {CODES[row.code].nature for row in TABLE}
     assert natures == {Nature.PERMANENT, Nature.TRANSIENT, Nature.INFRASTRUCTURE}
+
+
+def test_no_hint_promises_a_retry_or_names_what_is_not_there() -> None:
+    """The failure that ends a job is not retried, a check has no step, and a placeholder is no namespace."""
+    for hint in [*(row.hint for row in TABLE), *(code.hint for code in CODES.values())]:
+        assert "by itself" not in hint or hint == CODES["tenant_busy"].hint
+        assert "step's stderr" not in hint
+        assert "<" not in hint

@@ -304,7 +304,8 @@ def test_the_roles_grant_what_the_workflow_needs(folder: str) -> None:
         for limited in names_of.split(",")
     }
     needed = {
-        replace(right, why="") for right in needed_rights(CREDENTIALS, workload.variables.get("EVEREST_TENANT_ROLE"))
+        replace(right, why="", is_optional=False)
+        for right in needed_rights(CREDENTIALS, workload.variables.get("EVEREST_TENANT_ROLE"))
     }
     lists = {
         Right(verb, resource, "operators.coreos.com")
