@@ -21,8 +21,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.simulator import everestctl
-from tests.simulator.cluster import SYSTEM
+from tests.everestctl.accounts import render_users
+from tests.everestctl.errors import Failed
+from tests.everestctl.namespaces.names import MANAGED
+from tests.everestctl.namespaces.operators import OPERATORS
+from tests.everestctl.output import now
+from tests.everestctl.rbac.policy import check_policy, read_policy
+from tests.everestctl.version import SYSTEM, Version
 from tests.simulator.kubeconfigs import write_kubeconfig
 from tests.simulator.running import BIN, SimulatedEverest
 from tests.support.servers import LOOPBACK, free_port
@@ -165,8 +170,8 @@ class RealEverest(SimulatedEverest):
         """Whether the Everest server would have crashed: by its own rules for the stored policy."""
         found = await self.get("configmap", "everest-rbac", "-n", SYSTEM)
         try:
-            everestctl.check_rules(everestctl.parse_policy(found["data"]["policy.csv"]))
-        except everestctl.Failed:
+            check_policy(read_policy(found["data"]["policy.csv"]), Version(_read_cli_version()).minor)
+        except Failed:
             return {"has_server_crashed": True}
         return {"has_server_crashed": False}
 
@@ -284,7 +289,7 @@ async def _install(client: _Client) -> None:
     for name in (SYSTEM, "everest-monitoring", "everest-olm"):
         await client.create("/api/v1/namespaces", {"metadata": {"name": name}})
     admin = {"enabled": True, "capabilities": ["login"], "passwordHash": "initialadminpassword"}
-    text = base64.b64encode(everestctl.render_users({"admin": admin}).encode()).decode()
+    text = base64.b64encode(render_users({"admin": admin}).encode()).decode()
     metadata = {"name": "everest-accounts", "annotations": {"insecure-password/admin": "true"}}
     await client.create(f"/api/v1/namespaces/{SYSTEM}/secrets", {"metadata": metadata, "data": {"users.yaml": text}})
     policy = {"enabled": "false", "policy.csv": "g, admin, role:admin\n"}
@@ -364,8 +369,8 @@ class StandIns:
 
     async def _play_job(self, namespace: str) -> None:
         """Its pod labels the namespace first, then has the operators installed."""
-        started_at = everestctl.now()
-        label = {"metadata": {"labels": {everestctl.MANAGED: "everest"}}}
+        started_at = now()
+        label = {"metadata": {"labels": {MANAGED: "everest"}}}
         await self._client.change(f"/api/v1/namespaces/{namespace}", label)
         await asyncio.sleep(self._job_seconds)
         while self.faults.get("job_hangs"):  # noqa: ASYNC110
@@ -377,18 +382,18 @@ class StandIns:
         subscriptions = f"{_OLM}/v1alpha1/namespaces/{namespace}/subscriptions"
         for subscription in (await self._client.read(subscriptions))["items"]:
             name = subscription["metadata"]["name"]
-            versions = {item[0]: item[3] for item in everestctl.OPERATORS.values()}
+            versions = {operator.package: operator.version for operator in OPERATORS.values()}
             installed = {"status": {"installedCSV": f"{name}.{versions.get(name, 'v0.0.0')}"}}
             await self._client.change(f"{subscriptions}/{name}", installed)
         await self._end_job(namespace, started_at, "succeeded", ("SuccessCriteriaMet", "Complete"))
 
     async def _end_job(self, namespace: str, started_at: str, result: str, conditions: tuple[str, str]) -> None:
-        now = everestctl.now()
-        moments = {"lastTransitionTime": now, "lastProbeTime": now, "reason": "BackoffLimitExceeded"}
+        moment = now()
+        moments = {"lastTransitionTime": moment, "lastProbeTime": moment, "reason": "BackoffLimitExceeded"}
         status: dict[str, Any] = {"startTime": started_at, result: 1, "uncountedTerminatedPods": {}}
         status["conditions"] = [{"type": name, "status": "True", **moments} for name in conditions]
         if result == "succeeded":
-            status["completionTime"] = now
+            status["completionTime"] = moment
         path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{_JOB}/status"
         code = await self._client.change(path, {"status": status})
         assert code in (200, 404), f"the Job's status was refused with {code}"

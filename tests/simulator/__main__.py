@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from tests.everestctl.version import Version
 from tests.simulator.api import Api
 from tests.simulator.cluster import Cluster
 from tests.simulator.effects import Effects
@@ -35,6 +36,10 @@ def main() -> int:
         "--user", default="", help="who the kubeconfig's user is; everything is allowed to nobody in particular"
     )
     parser.add_argument("--job-seconds", type=float, default=0.3, help="how long installing operators takes")
+    parser.add_argument("--everest-version", metavar="X.Y.Z", help="of Everest's server; 1.10.0 by default")
+    parser.add_argument(
+        "--everestctl-version", metavar="X.Y.Z", help="of the simulated everestctl; the server's by default"
+    )
     asyncio.run(serve(parser.parse_args()))
     return 0
 
@@ -42,7 +47,13 @@ def main() -> int:
 async def serve(options: argparse.Namespace) -> None:
     if options.data:
         options.data.parent.mkdir(parents=True, exist_ok=True)
-    cluster = Cluster(Store(options.data), options.job_seconds)
+    cluster = Cluster(
+        Store(options.data),
+        options.job_seconds,
+        version=Version(options.everest_version) if options.everest_version else None,
+        cli_version=Version(options.everestctl_version) if options.everestctl_version else None,
+    )
+    cluster.resume()
     apply_manifests(cluster, options.roles)
     api = Api(cluster, Effects())
     listener = socket.create_server((options.host, options.port), backlog=1024)
@@ -55,7 +66,7 @@ async def serve(options: argparse.Namespace) -> None:
     api.set_reachable = servers[0].set_reachable
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: [server.stop() for server in servers])
+        loop.add_signal_handler(number, stop_all, servers)
     facts = {
         "server": address,
         "kubeconfig": str(options.kubeconfig.resolve()),
@@ -63,7 +74,12 @@ async def serve(options: argparse.Namespace) -> None:
         "path": str(Path(__file__).parent / "bin"),
     }
     print(json.dumps(facts), flush=True)
-    await asyncio.gather(*(server.run() for server in servers))
+    await asyncio.gather(*(server.answer() for server in servers))
+
+
+def stop_all(servers: "list[_Server]") -> None:
+    for server in servers:
+        server.stop()
 
 
 def apply_manifests(cluster: Cluster, files: list[Path]) -> None:
@@ -89,7 +105,7 @@ class _Server(uvicorn.Server):
         self._listener = listener
         self._address = listener.getsockname()
 
-    async def run(self) -> None:
+    async def answer(self) -> None:
         await self.serve(sockets=[self._listener])
 
     def stop(self) -> None:

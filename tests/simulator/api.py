@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from tests.everestctl.version import Version
 from tests.simulator import protobuf, resources
 from tests.simulator.cluster import Cluster
 from tests.simulator.effects import Effects
 from tests.simulator.resources import BY_PATH, Resource
-from tests.simulator.rights import ADMIN, Access, find_escalation, is_allowed
-from tests.simulator.store import Object, Refusal, forbidden
+from tests.simulator.rights import ADMIN, Access, find_escalation, is_allowed, list_rules
+from tests.simulator.store import Object, Refusal, Store, forbidden
+from tests.simulator.watching import watch
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -49,9 +51,12 @@ class Api:
             wanted = json.loads(await _read_body(receive))
             if self.set_reachable:
                 await self.set_reachable(not wanted.pop("unreachable", False))
-            for name in ("job_seconds", "termination_seconds"):
+            for name in Cluster.SETTINGS:
                 if name in wanted:
                     setattr(self._cluster, name, wanted.pop(name))
+            for name in ("version", "cli_version"):
+                if f"everest_{name}" in wanted:
+                    setattr(self._cluster, name, Version(wanted.pop(f"everest_{name}")))
             self._cluster.faults = wanted
         if scope["path"] == "/effects":
             await _send_json(send, 200, self._effects.as_json())
@@ -60,7 +65,10 @@ class Api:
         await _send_json(send, 200, state)
 
     async def _answer(self, scope: dict[str, Any], path: str, user: str, receive: Receive, send: Send) -> None:
-        method, query = scope["method"], parse_qs(scope["query_string"].decode())
+        method, query = (
+            scope["method"],
+            {key: values[-1] for key, values in parse_qs(scope["query_string"].decode()).items()},
+        )
         if self._cluster.faults.get("unauthorized"):
             raise Refusal(401, "Unauthorized", "Unauthorized")
         if path.startswith("/openapi/v2"):
@@ -72,6 +80,9 @@ class Api:
         place = _read_path(path)
         if place is None:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
+        if method == "GET" and query.get("watch") in ("true", "1"):
+            await self._watch(place, user, query, receive, send)
+            return
         body = await _read_body(receive) if method in ("POST", "PUT", "PATCH", "DELETE") else b""
         try:
             code, answer = self._serve(method, place, user, query, _read_object(body))
@@ -85,36 +96,39 @@ class Api:
         if method != "GET":
             self._effects.note_write(user, method, path, code)
 
-    def _serve(
-        self, method: str, place: "Place", user: str, query: dict[str, list[str]], body: Object
-    ) -> tuple[int, Object]:
+    def _serve(self, method: str, place: "Place", user: str, query: dict[str, str], body: Any) -> tuple[int, Object]:
         kind, namespace, name = place.resource, place.namespace, place.name
-        access = _access(method, place, body)
-        if not is_allowed(self._cluster.store, user, access):
-            raise Refusal(403, "Forbidden", access.refusal(user))
+        self._authorize(_access(method, place), user)
+        is_dry = "dryRun" in query or (isinstance(body, dict) and bool(body.get("dryRun")))
         match method:
             case "GET" if name:
                 return 200, self._cluster.store.get(kind, namespace, name)
             case "GET":
-                return 200, self._list(kind, namespace, query.get("labelSelector", [""])[0])
-            case "POST" if kind.plural == "selfsubjectaccessreviews":
-                return 201, self._review(user, body)
-            case "POST" if kind.plural == "selfsubjectreviews":
-                return 201, {**body, "status": {"userInfo": {"username": user, "groups": ["system:authenticated"]}}}
+                return 200, self._list(kind, namespace, query)
+            case "POST" if kind.kind in _REVIEWS:
+                return 201, {**body, "status": _REVIEWS[kind.kind](self._cluster.store, user, body.get("spec") or {})}
             case "POST":
+                name = body.get("metadata", {}).get("name", "")
                 if why := find_escalation(self._cluster.store, user, kind, namespace, body):
-                    raise forbidden(kind, body["metadata"]["name"], why)
-                return 201, self._cluster.create(kind, namespace, body)
+                    raise forbidden(kind, name, why)
+                return 201, self._cluster.create(kind, namespace, body, is_dry)
             case "PUT":
-                return 200, self._cluster.replace(kind, namespace, name, body)
+                return 200, self._cluster.replace(kind, namespace, name, body, is_dry)
             case "PATCH":
-                return 200, self._cluster.patch(kind, namespace, name, body)
+                return 200, self._cluster.patch(kind, namespace, name, body, is_dry)
             case "DELETE" if name:
-                return 200, self._cluster.delete(kind, namespace, name)
+                return 200, self._cluster.delete(kind, namespace, name, body, is_dry)
+            case "DELETE":
+                self._cluster.delete_all(kind, namespace, query.get("labelSelector", ""), is_dry)
+                return 200, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
         raise forbidden(kind, name, f"{method} is not simulated")
 
-    def _list(self, kind: Resource, namespace: str, selector: str) -> Object:
-        items = self._cluster.store.list(kind, namespace, selector)
+    def _authorize(self, access: Access, user: str) -> None:
+        if not is_allowed(self._cluster.store, user, access):
+            raise Refusal(403, "Forbidden", access.refusal(user))
+
+    def _list(self, kind: Resource, namespace: str, query: dict[str, str]) -> Object:
+        items = self._find(kind, namespace, query)
         version = self._cluster.store.revision
         return {
             "kind": f"{kind.kind}List",
@@ -123,24 +137,35 @@ class Api:
             "items": items,
         }
 
-    def _review(self, user: str, body: Object) -> Object:
-        asked = body.get("spec", {}).get("resourceAttributes", {})
-        group, plural = asked.get("group", ""), asked.get("resource", "")
-        kind = next((item for item in resources.RESOURCES if (item.group, item.plural) == (group, plural)), None)
-        kind = kind or Resource(group, "v1", plural, plural)
-        access = Access(asked.get("verb", ""), kind, asked.get("namespace", ""), asked.get("name", ""))
-        return {**body, "status": {"allowed": is_allowed(self._cluster.store, user, access)}}
+    def _find(self, kind: Resource, namespace: str, query: dict[str, str]) -> list[Object]:
+        name = query.get("fieldSelector", "").removeprefix("metadata.name=")
+        return self._cluster.store.list(kind, namespace, query.get("labelSelector", ""), name)
+
+    async def _watch(self, place: "Place", user: str, query: dict[str, str], receive: Receive, send: Send) -> None:
+        """Until the client leaves or its time is over."""
+        self._authorize(Access("watch", place.resource, place.namespace, place.name), user)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        leaving = asyncio.ensure_future(_await_disconnect(receive))
+        events = watch(lambda: self._find(place.resource, place.namespace, query), query.get("resourceVersion", ""))
+        ends_at = asyncio.get_running_loop().time() + float(query.get("timeoutSeconds", 3600))
+        async for event in events:
+            if leaving.done() or asyncio.get_running_loop().time() >= ends_at:
+                break
+            if event:
+                line = json.dumps(event).encode() + b"\n"
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+        leaving.cancel()
+        await send({"type": "http.response.body", "body": b""})
 
     async def _hold_command(self, receive: Receive, send: Send) -> None:
         """An everestctl says that it runs and hears what is to go wrong; its connection lasts as long as it does."""
         told = json.loads(await _read_body(receive))
         run = self._effects.begin(told["argv"], told["pid"])
-        faults = self._faults_for(run.argv)
+        faults = {"cli_version": self._cluster.cli_version.text, **self._faults_for(run.argv)}
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": json.dumps(faults).encode() + b"\n", "more_body": True})
         try:
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await _await_disconnect(receive)
         finally:
             run.ended_at = asyncio.get_running_loop().time()
 
@@ -186,17 +211,47 @@ def _read_path(path: str) -> Place | None:
     if rest[0] == "namespaces" and len(rest) >= 3:
         namespace, rest = rest[1], rest[2:]
     found = BY_PATH.get((group, version, rest[0]))
-    if found is None or len(rest) > 2:
+    if found is None or len(rest) > 3 or rest[2:] not in ([], ["status"]):
         return None
-    return Place(found, namespace, rest[1] if len(rest) == 2 else "")
+    return Place(found, namespace, rest[1] if len(rest) >= 2 else "")
 
 
-def _access(method: str, place: Place, body: Object) -> Access:
-    verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+def _access(method: str, place: Place) -> Access:
+    verbs = {
+        "POST": "create",
+        "PUT": "update",
+        "PATCH": "patch",
+        "DELETE": "delete" if place.name else "deletecollection",
+    }
     verb = verbs.get(method) or ("get" if place.name else "list")
     is_namespace = place.resource.plural == "namespaces"
     # The authorizer takes a namespace's own name for the namespace of the request.
     return Access(verb, place.resource, place.name if is_namespace else place.namespace, place.name)
+
+
+def _review_access(store: Store, user: str, spec: Object) -> Object:
+    asked = spec.get("resourceAttributes", {})
+    group, plural = asked.get("group", ""), asked.get("resource", "")
+    kind = next((item for item in resources.RESOURCES if (item.group, item.plural) == (group, plural)), None)
+    kind = kind or Resource(group, "v1", plural, plural)
+    access = Access(asked.get("verb", ""), kind, asked.get("namespace", ""), asked.get("name", ""))
+    return {"allowed": is_allowed(store, user, access)}
+
+
+def _review_rules(store: Store, user: str, spec: Object) -> Object:
+    rules = list_rules(store, user, spec.get("namespace", ""))
+    return {"resourceRules": rules, "nonResourceRules": [], "incomplete": False}
+
+
+def _review_self(_: Store, user: str, __: Object) -> Object:
+    return {"userInfo": {"username": user, "groups": ["system:authenticated"]}}
+
+
+_REVIEWS: dict[str, Callable[[Store, str, Object], Object]] = {
+    "SelfSubjectAccessReview": _review_access,
+    "SelfSubjectRulesReview": _review_rules,
+    "SelfSubjectReview": _review_self,
+}
 
 
 def _discover(path: str) -> Object | None:
@@ -223,20 +278,26 @@ def _discover(path: str) -> Object | None:
     return None
 
 
-def _read_object(body: bytes) -> Object:
+def _read_object(body: bytes) -> Any:
+    """An object, or the list of a JSON patch."""
     if not body.startswith(protobuf.MAGIC):
-        return dict(json.loads(body)) if body else {}
+        return json.loads(body) if body else {}
     decoded = protobuf.decode(body)
     if decoded is None:
         raise Refusal(415, "UnsupportedMediaType", "the body of the request was in an unknown format")
     return decoded
 
 
+async def _await_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 async def _read_body(receive: Receive) -> bytes:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if not message.get("more_body"):
             return body
 

@@ -18,9 +18,9 @@ class Run:
     def tenant(self) -> str | None:
         """Whom it works for: the user or the namespace that it names, None for look-ups."""
         words = self.argv
-        if words[:2] == ["accounts", "create"] and "-u" in words:
+        if words[:1] == ["accounts"] and "-u" in words:
             return words[words.index("-u") + 1]
-        if words[:2] in (["namespaces", "add"], ["namespaces", "update"]):
+        if words[:1] == ["namespaces"] and words[1:2] != ["list"]:
             return next((word for word in words[2:] if not word.startswith("-")), None)
         return None
 

@@ -1,6 +1,7 @@
 """Kubernetes quantities: what is one, and how the API writes it back."""
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 
 PATTERN = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
@@ -30,7 +31,7 @@ def read(text: str) -> Fraction:
 def canonical(text: str) -> str:
     """The shortest form of the same kind, as the API stores it: 2048Mi is 2Gi, 0.5 is 500m."""
     value = read(text)
-    suffixes = _BINARY if text[-1] == "i" else _DECIMAL
+    suffixes: Mapping[str, int | Fraction] = _BINARY if text[-1] == "i" else _DECIMAL
     for suffix, factor in sorted(suffixes.items(), key=lambda item: -item[1]):
         if value and (value / factor).denominator == 1:
             return f"{value / factor}{suffix}"

@@ -25,6 +25,7 @@ class Resource:
 
 _OLM = "operators.coreos.com"
 _RBAC = "rbac.authorization.k8s.io"
+_EVEREST = "everest.percona.com"
 
 RESOURCES = (
     Resource("", "v1", "namespaces", "Namespace", False, ("ns",)),
@@ -35,8 +36,14 @@ RESOURCES = (
     Resource("", "v1", "limitranges", "LimitRange", True, ("limits",)),
     Resource("", "v1", "events", "Event", True, ("ev",)),
     Resource("", "v1", "pods", "Pod", True, ("po",)),
+    Resource("", "v1", "services", "Service", True, ("svc",)),
+    Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, ("pvc",)),
     Resource("apps", "v1", "deployments", "Deployment", True, ("deploy",)),
+    Resource("apps", "v1", "statefulsets", "StatefulSet", True, ("sts",)),
+    Resource("apps", "v1", "daemonsets", "DaemonSet", True, ("ds",)),
+    Resource("apps", "v1", "replicasets", "ReplicaSet", True, ("rs",)),
     Resource("batch", "v1", "jobs", "Job"),
+    Resource("batch", "v1", "cronjobs", "CronJob", True, ("cj",)),
     Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False, ("sc",)),
     Resource(_RBAC, "v1", "roles", "Role"),
     Resource(_RBAC, "v1", "rolebindings", "RoleBinding"),
@@ -46,14 +53,29 @@ RESOURCES = (
     Resource(_OLM, "v1alpha1", "subscriptions", "Subscription"),
     Resource(_OLM, "v1alpha1", "installplans", "InstallPlan"),
     Resource(_OLM, "v1alpha1", "clusterserviceversions", "ClusterServiceVersion", True, ("csv",)),
+    Resource(_EVEREST, "v1alpha1", "databaseclusters", "DatabaseCluster", True, ("db", "dbc")),
+    Resource(_EVEREST, "v1alpha1", "databaseclusterbackups", "DatabaseClusterBackup", True, ("dbb",)),
+    Resource(_EVEREST, "v1alpha1", "databaseclusterrestores", "DatabaseClusterRestore", True, ("dbr",)),
+    Resource(_EVEREST, "v1alpha1", "databaseengines", "DatabaseEngine", True, ("dbe",)),
+    Resource(_EVEREST, "v1alpha1", "backupstorages", "BackupStorage"),
+    Resource(_EVEREST, "v1alpha1", "monitoringconfigs", "MonitoringConfig"),
+    Resource(_EVEREST, "v1alpha1", "dataimportjobs", "DataImportJob", True, ("dij",)),
     Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False),
+    Resource("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", False),
+    Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False, ("crd",)),
     Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", False),
 )
 
 BY_PATH = {(resource.group, resource.version, resource.plural): resource for resource in RESOURCES}
+BY_QUALIFIED = {resource.qualified: resource for resource in RESOURCES}
 BY_KIND = {(resource.api_version, resource.kind): resource for resource in RESOURCES}
 
-_VERBS = ["create", "delete", "get", "list", "patch", "update", "watch"]
+_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+_ONLY_ASKED = ("authorization.k8s.io", "authentication.k8s.io")
+
+
+def resource(plural: str, group: str = "", version: str = "v1") -> Resource:
+    return BY_PATH[group, version, plural]
 
 
 def groups() -> dict[str, list[str]]:
@@ -84,7 +106,7 @@ def resource_list(group: str, version: str) -> dict[str, Any]:
                 "singularName": resource.kind.lower(),
                 "namespaced": resource.is_namespaced,
                 "kind": resource.kind,
-                "verbs": _VERBS,
+                "verbs": ["create"] if group in _ONLY_ASKED else _VERBS,
                 "shortNames": list(resource.short_names),
             }
             for resource in RESOURCES
@@ -119,6 +141,8 @@ def openapi_document(group: str, version: str) -> dict[str, Any]:
             "responses": {"200": {"description": "OK"}},
         }
         paths[f"{place}/{resource.plural}"] = {"post": {**write, "x-kubernetes-action": "post"}}
+        if group in _ONLY_ASKED:
+            continue  # what cannot be patched, kubectl looks for among the custom resources before it creates it
         paths[f"{place}/{resource.plural}/{{name}}"] = {
             "put": {**write, "x-kubernetes-action": "put"},
             "patch": {**write, "x-kubernetes-action": "patch"},

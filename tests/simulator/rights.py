@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from tests.simulator.cluster import resource
-from tests.simulator.resources import Resource
+from tests.simulator.resources import Resource, resource
 from tests.simulator.store import Object, Store
 
 ADMIN = "admin"
@@ -31,9 +30,16 @@ class Access:
 
 def is_allowed(store: Store, user: str, access: Access) -> bool:
     """`admin` may do everything; others what their bindings say."""
-    if user == ADMIN or access.resource.plural in ("selfsubjectaccessreviews", "selfsubjectreviews"):
+    if user == ADMIN or access.resource.group in ("authorization.k8s.io", "authentication.k8s.io"):
         return True
     return any(_grants(rule, access) for rule in _rules_of(store, user, access.namespace))
+
+
+def list_rules(store: Store, user: str, namespace: str) -> list[Object]:
+    """As a SelfSubjectRulesReview lists them."""
+    if user == ADMIN:
+        return [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
+    return _rules_of(store, user, namespace)
 
 
 def find_escalation(store: Store, user: str, kind: Resource, namespace: str, body: Object) -> str | None:

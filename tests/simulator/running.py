@@ -83,14 +83,26 @@ class SimulatedEverest:
 
 @asynccontextmanager
 async def simulated_everest(
-    folder: Path, *, roles: Sequence[Path] = (), user: str = "", job_seconds: float = 0.3, data: Path | None = None
+    folder: Path,
+    *,
+    roles: Sequence[Path] = (),
+    user: str = "",
+    job_seconds: float = 0.3,
+    data: Path | None = None,
+    version: str = "",
+    cli_version: str = "",
 ) -> AsyncIterator[SimulatedEverest]:
-    """A fresh cluster in the folder, or the one that `data` keeps. `user` holds only what `roles` grant."""
+    """A fresh cluster in the folder, or the one that `data` keeps. `user` holds only what `roles` grant.
+
+    `version` is the server's, `cli_version` that of the everestctl on PATH where it is another.
+    """
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     arguments = ["--kubeconfig", str(folder / "kubeconfig"), "--job-seconds", str(job_seconds)]
     arguments += ["--data", str(data)] if data else []
     arguments += ["--user", user] if user else []
+    arguments += ["--everest-version", version] if version else []
+    arguments += ["--everestctl-version", cli_version] if cli_version else []
     arguments += ["--roles", *map(str, roles)] if roles else []
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.simulator", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE

@@ -4,24 +4,43 @@ import copy
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tests.simulator.resources import BY_KIND, Resource
+from tests.simulator.patches import merge
+from tests.simulator.resources import BY_KIND, BY_QUALIFIED, Resource
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]  # qualified resource, namespace, name
 
 
-class Refusal(Exception):
-    """An answer of the API other than success, as Kubernetes words it."""
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
-    def __init__(self, code: int, reason: str, message: str) -> None:
+
+class Cause(NamedTuple):
+    """One of the reasons for an Invalid."""
+
+    field: str
+    message: str
+
+
+class Refusal(Exception):
+    """An answer of the API other than success, as Kubernetes words it; `name`, `kind` and `causes` are its details."""
+
+    def __init__(
+        self, code: int, reason: str, message: str, name: str = "", kind: str = "", causes: Sequence[Cause] = ()
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
+        self._details: Object = {"name": name, "kind": kind} if name else {}
+        if causes:
+            self._details["causes"] = [
+                {"reason": "FieldValueInvalid", "message": cause.message, "field": cause.field} for cause in causes
+            ]
 
     @property
     def status(self) -> Object:
@@ -32,7 +51,7 @@ class Refusal(Exception):
             "status": "Failure",
             "message": str(self),
             "reason": self.reason,
-            "details": {},
+            "details": self._details,
             "code": self.code,
         }
 
@@ -46,7 +65,7 @@ def forbidden(resource: Resource, name: str, why: str) -> Refusal:
 
 
 class Store:
-    """Single-threaded. `changed` is called after each write with the object's key and its new value, None when gone."""
+    """Single-threaded. Values are never changed in place: a write puts a new one."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._objects: dict[Key, Object] = {}
@@ -74,11 +93,16 @@ class Store:
     def find(self, resource: Resource, namespace: str, name: str) -> Object | None:
         return self._objects.get(_key(resource, namespace, name))
 
-    def list(self, resource: Resource, namespace: str = "", selector: str = "") -> list[Object]:
+    def content(self, namespace: str) -> list[tuple[Resource, Object]]:
+        """All that is in a namespace."""
+        return [(BY_QUALIFIED[key[0]], value) for key, value in list(self._objects.items()) if key[1] == namespace]
+
+    def list(self, resource: Resource, namespace: str = "", selector: str = "", name: str = "") -> list[Object]:
         wanted = list(_read_selector(selector))
         found = []
-        for (qualified, where, _), value in sorted(self._objects.items()):
-            if qualified == resource.qualified and namespace in ("", where) and _matches(value, wanted):
+        for (qualified, where, called), value in sorted(self._objects.items()):
+            is_meant = qualified == resource.qualified and namespace in ("", where) and name in ("", called)
+            if is_meant and _matches(value, wanted):
                 found.append(value)
         return found
 
@@ -86,19 +110,19 @@ class Store:
         value = copy.deepcopy(value)
         metadata = value.setdefault("metadata", {})
         name = metadata.get("name", "")
+        self.check_namespace(resource, namespace, name)
         if resource.is_namespaced:
-            self._check_namespace(resource, namespace, name)
             metadata["namespace"] = namespace
         if self.find(resource, namespace, name):
             raise Refusal(409, "AlreadyExists", f'{resource.qualified} "{name}" already exists')
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = _now()
         value["apiVersion"], value["kind"] = resource.api_version, resource.kind
-        return self._put(resource, namespace, name, value)
+        return self.put(resource, namespace, name, value)
 
     def replace(self, resource: Resource, namespace: str, name: str, value: Object) -> Object:
         before = self.get(resource, namespace, name)
-        self._check_version(resource, name, before, value)
+        self.check_version(resource, name, before, value)
         value = copy.deepcopy(value)
         for member in ("uid", "creationTimestamp", "deletionTimestamp", "namespace"):
             if member in before["metadata"]:
@@ -106,25 +130,58 @@ class Store:
         if "status" in before:
             value.setdefault("status", before["status"])
         value["apiVersion"], value["kind"] = resource.api_version, resource.kind
-        return self._put(resource, namespace, name, value)
+        return self.put(resource, namespace, name, value)
 
     def patch(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
         before = self.get(resource, namespace, name)
-        self._check_version(resource, name, before, patch)
-        return self._put(resource, namespace, name, merge(before, patch))
+        self.check_version(resource, name, before, patch)
+        return self.put(resource, namespace, name, merge(before, patch))
 
     def delete(self, resource: Resource, namespace: str, name: str) -> Object:
+        """Only marks it as long as it has finalizers."""
         value = self.get(resource, namespace, name)
+        if value["metadata"].get("finalizers"):
+            return self.mark(resource, namespace, name)
         del self._objects[_key(resource, namespace, name)]
         self._save()
         return value
 
-    def empty_namespace(self, namespace: str) -> None:
-        for key in [key for key in self._objects if key[1] == namespace]:
-            del self._objects[key]
-        self._save()
+    def mark(self, resource: Resource, namespace: str, name: str) -> Object:
+        value = self.get(resource, namespace, name)
+        if "deletionTimestamp" in value["metadata"]:
+            return value
+        change: Object = {"metadata": {"deletionTimestamp": _now()}}
+        if resource.kind == "Namespace":
+            change["status"] = {"phase": "Terminating"}
+        return self.patch(resource, namespace, name, change)
 
-    def _check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
+    def put(self, resource: Resource, namespace: str, name: str, value: Object) -> Object:
+        """Under a new version. What is marked and has no finalizer any more is gone by it; namespaces are ended."""
+        self._revision += 1
+        value["metadata"]["resourceVersion"] = str(self._revision)
+        metadata = value["metadata"]
+        is_over = "deletionTimestamp" in metadata and not metadata.get("finalizers") and resource.kind != "Namespace"
+        if is_over:
+            self._objects.pop(_key(resource, namespace, name), None)
+        else:
+            self._objects[_key(resource, namespace, name)] = value
+        self._save()
+        return value
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """What is written meanwhile is forgotten: a dry run."""
+        objects, revision, file = dict(self._objects), self._revision, self._file
+        self._file = None
+        try:
+            yield
+        finally:
+            self._objects, self._revision, self._file = objects, revision, file
+
+    def check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
+        """Raises Refusal where nothing can be made in it."""
+        if not resource.is_namespaced:
+            return
         found = self._objects.get(("namespaces", "", namespace))
         if found is None:
             raise Refusal(404, "NotFound", f'namespaces "{namespace}" not found')
@@ -133,18 +190,12 @@ class Store:
             raise forbidden(resource, name, why)
 
     @staticmethod
-    def _check_version(resource: Resource, name: str, before: Object, value: Object) -> None:
+    def check_version(resource: Resource, name: str, before: Object, value: Object) -> None:
         given = value.get("metadata", {}).get("resourceVersion")
         if given and given != before["metadata"]["resourceVersion"]:
-            why = "the object has been modified; please apply your changes to the latest version and try again"
-            raise Refusal(409, "Conflict", f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}')
-
-    def _put(self, resource: Resource, namespace: str, name: str, value: Object) -> Object:
-        self._revision += 1
-        value["metadata"]["resourceVersion"] = str(self._revision)
-        self._objects[_key(resource, namespace, name)] = value
-        self._save()
-        return value
+            raise Refusal(
+                409, "Conflict", f'Operation cannot be fulfilled on {resource.qualified} "{name}": {MODIFIED}'
+            )
 
     def _save(self) -> None:
         if self._file:
@@ -152,21 +203,6 @@ class Store:
             objects = [[list(key), value] for key, value in self._objects.items()]
             new.write_text(json.dumps({"revision": self._revision, "objects": objects}))
             os.replace(new, self._file)
-
-
-def merge(target: Any, patch: Any) -> Any:
-    """A merge patch; of a strategic one, the directives are left out and lists are replaced."""
-    if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    merged = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if name.startswith("$"):
-            continue
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge(merged.get(name), value)
-    return merged
 
 
 def resource_of(value: Object) -> Resource:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+import zipapp
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +93,10 @@ def _make_downloads(folder: Path) -> Path:
     """The real kubectl, and an everestctl of one file that works on a simulated cluster."""
     folder.mkdir()
     shutil.copy((Path(sys.executable).parent / "kubectl").resolve(), folder / "kubectl")
-    program = (ROOT / "tests" / "simulator" / "everestctl.py").read_text()
-    (folder / "everestctl").write_text(f"#!/usr/bin/env -S python3 -I -S\n{program}")
+    source = folder / "source"
+    shutil.copytree(ROOT / "tests" / "everestctl", source / "tests" / "everestctl")
+    interpreter, program = "/usr/bin/env -S python3 -I -S", "tests.everestctl.program:run"
+    zipapp.create_archive(source, folder / "everestctl", interpreter, program)
     return folder
 
 

@@ -1,0 +1,9 @@
+"""The simulated everestctl: answers as recordings of the real one, and keeps its state in the cluster.
+
+Standard library only and few imports, because it is started thousands of times. All state is in the Kubernetes API that
+the kubeconfig names: the accounts Secret, the namespace and its labels, Helm's release Secrets, subscriptions,
+`everest-rbac`. Where that API is the simulated one, it also says which faults are asked for and plays the hook Jobs; on
+a real API somebody else must play them.
+
+It plays 1.10.0 or what `EVERESTCTL_VERSION` says, else what the simulated API says.
+"""

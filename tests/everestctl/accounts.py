@@ -1,0 +1,173 @@
+"""`everestctl accounts …`: every account is a block of one Secret, written without a retry."""
+
+import base64
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tests.everestctl import yaml_text
+from tests.everestctl.errors import ApiError, Failed
+from tests.everestctl.kube.api import Api, Object
+from tests.everestctl.output import now, print_table
+from tests.everestctl.version import SYSTEM
+
+if TYPE_CHECKING:
+    from tests.everestctl.arguments import Flags
+    from tests.everestctl.context import Context
+
+Users = dict[str, Any]
+
+_SECRET = f"/api/v1/namespaces/{SYSTEM}/secrets/everest-accounts"
+_USERNAME = re.compile(r"[a-zA-Z0-9_]{3,}")
+_PASSWORD = re.compile(r"[a-zA-Z0-9@*#$%^&+=!_-]{6,}")
+_NO_TERMINAL = "could not open a new TTY: open /dev/tty: no such device or address"
+
+
+def create(context: "Context", flags: "Flags") -> None:
+    name, password = _read_credentials(flags, "password")
+    api = context.open_api()
+    context.console.log(f"Creating user '{name}'", "cli/accounts.go:97", "accounts")
+    try:
+        _, users = _read_users(api)
+    except (ApiError, Failed) as error:
+        raise Failed(f"{error}\nfailed to check if account already exists") from None
+    if name in users:
+        raise Failed("user already exists")
+    made = {"enabled": True, "capabilities": ["login"], "passwordMtime": now()}
+    made["passwordHash"] = _hash_password(api, password)
+    context.pause_race()
+    secret, users = _read_users(api)
+    _write_users(context, api, secret, {**users, name: made})
+    context.console.say(f"✅ User '{name}' has been created successfully\n\n")
+    context.console.log(f"User '{name}' has been created succesfully", "cli/accounts.go:102", "accounts")
+
+
+def show(context: "Context", flags: "Flags") -> None:
+    _, users = _read_users(context.open_api())
+    columns = [column for column in (flags["columns"] or "user,capabilities,enabled").split(",") if column]
+    rows = []
+    for name, user in users.items():
+        values = {
+            "user": name,
+            "capabilities": f"[{' '.join(user.get('capabilities') or [])}]",
+            "enabled": str(bool(user.get("enabled"))).lower(),
+        }
+        row = [values[column] for column in columns if column in values]
+        rows.append(row + [""] * (len(columns) - len(row)))
+    order = sorted(range(len(rows)), key=lambda _: os.urandom(4))  # a Go map's order
+    print_table([column.upper() for column in columns], [rows[index] for index in order], flags["no-headers"])
+
+
+def set_password(context: "Context", flags: "Flags") -> None:
+    """Not atomic: what it read of the account first goes into what it reads of all accounts last."""
+    name, password = _read_credentials(flags, "new-password")
+    api = context.open_api()
+    context.console.log(f"Setting a new password for user '{name}'", "cli/accounts.go:147", "accounts")
+    _, users = _read_users(api)
+    if name not in users:
+        raise Failed("account not found")
+    changed = {**users[name], "passwordHash": _hash_password(api, password), "passwordMtime": now()}
+    context.pause_race()
+    secret, users = _read_users(api)
+    (secret["metadata"].get("annotations") or {}).pop(f"insecure-password/{name}", None)
+    _write_users(context, api, secret, {**users, name: changed})
+    context.console.say(f"✅ Password for user '{name}' has been set successfully\n\n")
+    context.console.log(f"Password for user '{name}' has been set succesfully", "cli/accounts.go:152", "accounts")
+
+
+def delete(context: "Context", flags: "Flags") -> None:
+    """Not atomic: writes the first map with the second version, so that what comes between them is undone."""
+    name = flags["username"] or _ask()
+    _check_username(name)
+    api = context.open_api()
+    context.console.log(f"Deleting user '{name}'", "cli/accounts.go:116", "accounts")
+    _, users = _read_users(api)
+    if name not in users:
+        raise Failed("account not found")
+    context.pause_race()
+    secret, _ = _read_users(api)
+    _write_users(context, api, secret, {other: user for other, user in users.items() if other != name})
+    context.console.say(f"✅ User '{name}' has been deleted successfully\n\n")
+    context.console.log(f"User '{name}' has been deleted successfully", "cli/accounts.go:121", "accounts")
+
+
+def show_initial_password(context: "Context", _: "Flags") -> None:
+    secret, users = _read_users(context.open_api())
+    if "insecure-password/admin" not in (secret["metadata"].get("annotations") or {}):
+        raise Failed("cannot retrieve admin password after it has been updated")
+    sys.stdout.write(f"{users['admin']['passwordHash']}\n")
+
+
+def render_users(users: Users) -> str:
+    """As yaml.v2 writes a map of Everest's accounts."""
+    text = ""
+    for name in sorted(users):
+        user = users[name]
+        capabilities = "".join(f"\n  - {word}" for word in user["capabilities"]) or " []"
+        key = yaml_text.write_key(name)
+        text += f"{key}{' ' if key[0] == '?' else chr(10) + '  '}enabled: {str(user['enabled']).lower()}\n"
+        text += f"  capabilities:{capabilities}\n"
+        text += f'  passwordMtime: "{user.get("passwordMtime") or ""}"\n'
+        text += f"  passwordHash: {_render_hash(user['passwordHash'])}\n"
+    return text
+
+
+def _render_hash(value: bytes | str) -> str:
+    if isinstance(value, bytes):
+        return f"!!binary {base64.b64encode(value).decode()}"
+    return yaml_text.write_scalar(value)
+
+
+def _read_credentials(flags: "Flags", password: str) -> tuple[str, str]:
+    name = flags["username"]
+    if name:
+        _check_username(name)
+    if not name or not flags[password]:
+        _ask()
+    if not _PASSWORD.fullmatch(flags[password]):
+        raise Failed(
+            "password may contain only letters, numbers and specific special characters (@*#$%^&+=!_-), "
+            "and must be at least 6 characters long"
+        )
+    return name, flags[password]
+
+
+def _check_username(name: str) -> None:
+    if not _USERNAME.fullmatch(name):
+        raise Failed("username may contain only letters, numbers, underscores, and must be at least 3 characters long")
+
+
+def _ask() -> str:
+    raise Failed(_NO_TERMINAL)
+
+
+def _read_users(api: Api) -> tuple[Object, Users]:
+    secret = api.call("GET", _SECRET)
+    text = base64.b64decode((secret.get("data") or {}).get("users.yaml", "")).decode()
+    try:
+        users = yaml_text.read(text)
+    except yaml_text.BadYaml as error:
+        raise Failed(str(error)) from None
+    if users is not None and not isinstance(users, dict):
+        shown = text.split("\n")[0][:7]
+        raise Failed(
+            f"yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str `{shown}` into map[string]*accounts.Account"
+        )
+    return secret, users or {}
+
+
+def _write_users(context: "Context", api: Api, secret: Object, users: Users) -> None:
+    context.pause_race("write_race_seconds")
+    secret["data"]["users.yaml"] = base64.b64encode(render_users(users).encode()).decode()
+    api.call("PUT", _SECRET, secret)
+
+
+def _hash_password(api: Api, password: str) -> bytes:
+    import hashlib
+
+    try:
+        salt = api.call("GET", f"/api/v1/namespaces/{SYSTEM}")["metadata"]["uid"]
+    except ApiError as error:
+        raise Failed(f"{error}\nfailed to get salt\nfailed to compute hash") from None
+    return hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), 4096, 32)

@@ -1,0 +1,1 @@
+"""The Kubernetes API and the file that says where it is."""

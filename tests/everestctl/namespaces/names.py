@@ -1,0 +1,38 @@
+"""The names that a command is given, and the namespaces that it finds by them."""
+
+import re
+
+from tests.everestctl.errors import ApiError, Failed
+from tests.everestctl.kube.api import Api, Object
+
+MANAGED = "app.kubernetes.io/managed-by"
+RESERVED = ("everest-system", "everest-monitoring", "everest-olm")
+
+_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def read_names(text: str) -> list[str]:
+    """Raises Failed before anything of the cluster is asked."""
+    found = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise Failed("namespace list is empty. Specify at least one namespace")
+    for name in found:
+        if name in RESERVED:
+            raise Failed(f"'{name}' namespace is reserved for Everest internals. Please specify another namespace")
+        if not _NAME.fullmatch(name):
+            raise Failed(
+                "'namespace name' is not RFC 1035 compatible. The name should contain only lowercase alphanumeric "
+                "characters or '-', start with an alphabetic character, end with an alphanumeric character"
+            )
+    return found
+
+
+def find_namespace(api: Api, name: str) -> Object | None:
+    try:
+        return api.get(f"/api/v1/namespaces/{name}")
+    except (ApiError, Failed) as error:
+        raise Failed(f"cannot check if namesapce exists: {error}") from None
+
+
+def is_managed(namespace: Object | None) -> bool:
+    return namespace is not None and (namespace["metadata"].get("labels") or {}).get(MANAGED) == "everest"

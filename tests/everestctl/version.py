@@ -1,0 +1,94 @@
+"""What differs between versions of the CLI, and the commands that show versions."""
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from tests.everestctl.errors import ApiError, Failed, Usage
+from tests.everestctl.kube.api import Api
+from tests.everestctl.output import now
+from tests.everestctl.usage import VERSION_USAGE
+
+if TYPE_CHECKING:
+    from tests.everestctl.arguments import Flags
+    from tests.everestctl.context import Context
+
+SYSTEM = "everest-system"
+DEFAULT = "1.10.0"
+
+_NOT_INSTALLED = "everest is not installed in the cluster"
+_COMMITS = {
+    "1.10.0": "4f731536bde9126689f29628bd872e4fbdc5228f",
+    "1.16.1": "4ebfda6fef6d8bda10bb9c3fb95f8e8a9e38bfd5",
+}
+
+
+class Version:
+    """A version of the CLI or the server."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.removeprefix("v")
+        major, minor, *_ = [int(part) if part.isdigit() else 0 for part in f"{self.text}.0".split(".")]
+        self.minor = (major, minor)
+
+    @property
+    def is_preview(self) -> bool:
+        """Of 2.0: another product that shares the name."""
+        return self.minor >= (2, 0)
+
+    @property
+    def has_status(self) -> bool:
+        return self.minor >= (1, 15)
+
+    @property
+    def spinner_back(self) -> str:
+        """How bubbletea goes back to the begin of a line; seen in 1.10.0 and 1.16.1, when it changed is not known."""
+        return "\r" if self.minor >= (1, 14) else "\x1b[D"
+
+    @property
+    def commit(self) -> str:
+        return _COMMITS.get(self.text, (self.text.encode().hex() + "0" * 40)[:40])
+
+
+def read_server_version(api: Api) -> str:
+    """The image's tag. Raises Failed or ApiError."""
+    for name in ("everest-server", "percona-everest"):
+        found = api.get(f"/apis/apps/v1/namespaces/{SYSTEM}/deployments/{name}")
+        if found:
+            return str(found["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2])
+    raise Failed(_NOT_INSTALLED)
+
+
+def check_everest(api: Api) -> Version:
+    try:
+        return Version(read_server_version(api))
+    except ApiError as error:
+        raise Failed(f"{error}\nfailed to get Everest version") from None
+
+
+def show_version(context: "Context", flags: "Flags") -> None:
+    server = None if flags["client-only"] else _find_server_version(context)
+    version = f"v{context.version.text}"
+    if context.console.is_json:
+        value = {"projectName": "everestctl", "version": version, "fullCommit": context.version.commit}
+        value |= {"serverVersion": server} if server else {}
+        sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
+        return
+    sys.stdout.write(f"ProjectName: everestctl\nVersion: {version}\nFullCommit: {context.version.commit}\n")
+    if server:
+        sys.stdout.write(f"ServerVersion: {server}\n")
+
+
+def _find_server_version(context: "Context") -> str:
+    try:
+        api = context.open_api()
+    except Failed as error:
+        raise Usage(str(error), VERSION_USAGE) from None
+    try:
+        return f"v{read_server_version(api).removeprefix('v')}"
+    except (Failed, ApiError) as error:
+        if str(error) == _NOT_INSTALLED:
+            return "[NOT INSTALLED]"
+        component = '{"component": "version"}'
+        sys.stderr.write(f"{now()}\terror\teverestctl\tcommands/version.go:66\t{error}\t{component}\n")
+        raise Usage(str(error), VERSION_USAGE) from None
