@@ -124,6 +124,7 @@ class JobRecord:
     started_at: str | None = None
     finished_at: str | None = None
     owner: str | None = None
+    lease_seconds: float | None = None  # of the owner's lease; absent: the consumer's, as 0.1.0 has it
     write: str = ""
     run: int = 1  # one more each time that a person reopens it
     attempt: int = 0  # real attempts, over all runs
@@ -164,7 +165,7 @@ class JobRecord:
 
     # How it changes.
 
-    def claimed(self, owner: str, now: str, *, lost: bool = False) -> "JobRecord":
+    def claimed(self, owner: str, now: str, *, lease_seconds: float | None = None, lost: bool = False) -> "JobRecord":
         """A handler takes it. `lost`: from an owner that fell silent."""
         self._expect(Status.QUEUED, Status.RUNNING)
         if self.is_held and not lost:
@@ -173,6 +174,7 @@ class JobRecord:
             now,
             status=Status.RUNNING,
             owner=owner,
+            lease_seconds=lease_seconds,
             started_at=self.started_at or now,
             attempt=self.attempt + (self.status is Status.QUEUED),
             losses=self.losses + lost,

@@ -114,11 +114,11 @@ async def _work(
         if until_idle_seconds is not None:
             group.create_task(_stop_when_idle(until_idle_seconds, consumers, shop))
         if settings.ready_file:
-            group.create_task(_keep_ready(Path(settings.ready_file), environment, commands, consumers, stopping))
+            group.create_task(_keep_ready(Path(settings.ready_file), environment, commands, shop, consumers))
 
 
 async def _keep_ready(
-    file: Path, environment: Environment, commands: Commands, consumers: list[Consumer], stopping: asyncio.Event
+    file: Path, environment: Environment, commands: Commands, shop: Workshop, consumers: list[Consumer]
 ) -> None:
     from handlers.preflight.checking import find_problem  # only who is probed pays for it
     from handlers.preflight.readiness import keep_ready
@@ -126,9 +126,11 @@ async def _keep_ready(
     async def look() -> str | None:
         if not all(consumer.is_bound for consumer in consumers):
             return "NATS or its consumers do not answer"
+        if shop.is_outdated:
+            return "there are jobs of a later version, which only a newer handler can work on"
         return await find_problem(environment, commands)
 
-    await keep_ready(file, look, stopping)
+    await keep_ready(file, look, shop.stopping)
 
 
 async def _bind(source: Source, stopping: asyncio.Event) -> float:

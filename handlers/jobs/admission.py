@@ -17,7 +17,7 @@ from handlers.jetstream import BucketFull, Conflict, Unanswered
 from handlers.jobs.claim import OWN_FAULT, Claims
 from handlers.jobs.incoming import Delivery, Incoming, UnusableRequest, bind_delivery, read_incoming
 from handlers.jobs.lease import LeaseLost
-from handlers.jobs.records import Records
+from handlers.jobs.records import LaterRecord, Records
 from handlers.jobs.refusal import Refusal
 from handlers.jobs.slots import Slots
 from handlers.jobs.tenant_lock import Tenants
@@ -27,6 +27,7 @@ from handlers.jobs.workshop import Workshop
 logger = logging.getLogger(__name__)
 
 LONGEST_TENANT_DELAY_SECONDS = 30
+LATER_RECORD_DELAY_SECONDS = 10
 
 
 @dataclass(slots=True)
@@ -55,6 +56,10 @@ class Admission:
                     await self._handle(delivery, address.kind, address.job_id)
                 finally:
                     self.in_hand.discard(address.job_id)
+        except LaterRecord as error:
+            logger.error("record.later", extra={"error": str(error), "next": "a newer handler must take the job"})
+            self.shop.note_later_record()
+            await delivery.hand_back(LATER_RECORD_DELAY_SECONDS)
         except (Unanswered, LeaseLost) as error:
             logger.warning("delivery.dropped", extra={"error": repr(error)})
             self.shop.note_delay(self.shop.lease_seconds * ACK_WAIT_PART)  # then it comes again, maybe to us
@@ -70,7 +75,7 @@ class Admission:
                 pass
         except BucketFull:
             await self.refusal.hand_back_for_room(delivery)
-        except (Unanswered, LeaseLost):
+        except (Unanswered, LeaseLost, LaterRecord):
             raise
         except Exception:  # a fault of ours must end the job too, and be seen
             logger.exception("job.crashed")
@@ -89,7 +94,7 @@ class Admission:
             return True
         # Bytes that are no record, over a job that runs: its owner finds out when it renews, or its guard does.
         lost = row.answer is Answer.WATCH or (record is None and revision > 0)
-        if lost and not await self._stands_still(incoming, revision):
+        if lost and not await self._stands_still(incoming, record, revision):
             return True
         current = record or incoming.record
         if lost and current.losses >= MAX_LOSSES:
@@ -99,9 +104,12 @@ class Admission:
             return True
         return await self.claims.work_on(incoming, current, revision, lost=lost)
 
-    async def _stands_still(self, incoming: Incoming, revision: int) -> bool:
-        watch = Watch(self.shop, self.slots, incoming.delivery, incoming.job_id, self.shop.lease_seconds)
-        return await watch.stands_still(revision)
+    async def _stands_still(self, incoming: Incoming, record: JobRecord | None, revision: int) -> bool:
+        """Watched for its owner's lease: provision may have given others a shorter one since the claim."""
+        lease_seconds = (record and record.lease_seconds) or self.shop.lease_seconds
+        return await Watch(self.shop, self.slots, incoming.delivery, incoming.job_id, lease_seconds).stands_still(
+            revision
+        )
 
     async def _is_tenant_busy(self, incoming: Incoming, record: JobRecord, revision: int) -> bool:
         """Whether another live job works for the tenant; then this one waits. Raises BucketFull."""

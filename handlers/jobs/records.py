@@ -1,15 +1,22 @@
 """The records as a handler reads and writes them while no lease of its own covers them."""
 
 import logging
+from contextlib import suppress
+
+import orjson
 
 from contracts import names
-from contracts.records import JobRecord, UnreadableRecord, decode_record, encode_record, fit
+from contracts.records import VERSION, JobRecord, UnreadableRecord, decode_record, encode_record, fit
 from handlers.jetstream import BucketFull, Conflict, Unanswered
 from handlers.jobs.workshop import Workshop
 
 logger = logging.getLogger(__name__)
 
 QUERY_RETENTION_SECONDS = 600
+
+
+class LaterRecord(Exception):
+    """A newer handler wrote the record: it is neither absent nor ours to write."""
 
 
 class Records:
@@ -21,11 +28,12 @@ class Records:
     async def read(self, job_id: str) -> tuple[JobRecord | None, int]:
         """The record, None where there is none or its bytes are none of ours (then it is started anew).
 
-        Raises Unanswered.
+        Raises Unanswered, LaterRecord.
         """
         entry = await self._shop.jetstream.jobs.read(job_id)
         if entry.value is None:
             return None, entry.revision
+        _check_version(job_id, entry.value)
         try:
             return decode_record(entry.value), entry.revision
         except UnreadableRecord as error:
@@ -49,3 +57,11 @@ class Records:
     def retention_seconds(self, kind: str) -> float:
         """How long the record of an ended job is kept."""
         return QUERY_RETENTION_SECONDS if names.is_query(kind) else self._shop.settings.job_retention
+
+
+def _check_version(job_id: str, body: bytes) -> None:
+    """Raises LaterRecord, also for what this version cannot read."""
+    with suppress(orjson.JSONDecodeError, AttributeError, TypeError):
+        version = orjson.loads(body).get("version", VERSION)
+        if version > VERSION:
+            raise LaterRecord(f"the record of {job_id} has version {version}; this handler knows {VERSION}")

@@ -14,6 +14,8 @@ from handlers.jetstream import Entry
 from handlers.metrics import Metrics
 from handlers.settings import HandlerSettings
 
+_OUTDATED_SECONDS = 60.0
+
 
 class Bucket(Protocol):
     """A bucket in which only compare-and-set writes decide."""
@@ -72,9 +74,18 @@ class Workshop:
     lease_seconds: float
     simulated: bool
     delayed_until: float = 0  # monotonic: until when a delivery of ours is handed back
+    outdated_until: float = 0  # monotonic: so long ago is a record of a later version that it may come again
 
     def note_delay(self, seconds: float) -> None:
         self.delayed_until = max(self.delayed_until, monotonic() + seconds)
+
+    def note_later_record(self) -> None:
+        self.outdated_until = monotonic() + _OUTDATED_SECONDS
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether jobs come that only a newer handler can work on: then this one is not ready."""
+        return monotonic() < self.outdated_until
 
     async def publish_transition(self, record: JobRecord, revision: int) -> None:
         """Tells who listens. The record is the truth; this may be lost."""

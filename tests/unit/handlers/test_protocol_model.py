@@ -6,7 +6,7 @@ on NATS. What must be true in the end is the promise: an accepted job ends, ends
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise, product
 from typing import Any
@@ -17,7 +17,7 @@ from contracts import names
 from contracts.cancels import CancelMark, encode_cancel
 from contracts.codes import Failure
 from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, TABLE, Answer, Event, State, Write, look_up, state_of
-from contracts.records import JobRecord, Outcome, Status, encode_record, queued_record
+from contracts.records import VERSION, JobRecord, Outcome, Status, encode_record, queued_record
 from contracts.requests import Request, read_request, request_hash
 from handlers.clock import monotonic, utc_now
 from handlers.commands.running import Command
@@ -122,10 +122,16 @@ class Stage:
 class Post:
     """A place at which some handler always works."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, lease_seconds: float = LEASE_SECONDS) -> None:
         self._stage = stage
+        self._lease_seconds = lease_seconds
         self.stopping = asyncio.Event()
         self.process = Process(stage.server)
+        self.shop: Workshop | None = None
+
+    @property
+    def is_outdated(self) -> bool:
+        return self.shop is not None and self.shop.is_outdated
 
     async def keep(self) -> None:
         """Until cancelled."""
@@ -145,7 +151,8 @@ class Post:
 
     async def _work(self) -> None:
         process, settings = self.process, HandlerSettings()
-        shop = Workshop(process, process, settings, NoMetrics(), self.stopping, LEASE_SECONDS, simulated=True)
+        shop = Workshop(process, process, settings, NoMetrics(), self.stopping, self._lease_seconds, simulated=True)
+        self.shop = shop
         await open_consumer(shop, process, self._plan, Slots(2)).run()
 
     def _plan(self, record: JobRecord, request: Request) -> Plan:
@@ -314,10 +321,10 @@ LONG = (one_after_the_other_for_a_tenant, a_message_that_is_lost, a_message_of_a
 Play = Callable[[Stage], Awaitable[None]]
 
 
-async def _perform(play: Play, fault: Fault, strike_at: int) -> Stage:
-    stage = Stage(Server(LEASE_SECONDS * ACK_WAIT_PART, fault, strike_at))
+async def _perform(play: Play, fault: Fault, strike_at: int, leases: Sequence[float]) -> Stage:
+    stage = Stage(Server(min(leases) * ACK_WAIT_PART, fault, strike_at))
     async with asyncio.TaskGroup() as group:
-        stage.posts = [Post(stage) for _ in range(2)]
+        stage.posts = [Post(stage, lease_seconds) for lease_seconds in leases]
         keepers = [group.create_task(post.keep()) for post in stage.posts]
         keepers.append(group.create_task(stage.reconcile()))
         try:
@@ -328,9 +335,11 @@ async def _perform(play: Play, fault: Fault, strike_at: int) -> Stage:
     return stage
 
 
-def perform(play: Play, fault: Fault = Fault.CRASH, strike_at: int = 0) -> Stage:
+def perform(
+    play: Play, fault: Fault = Fault.CRASH, strike_at: int = 0, leases: Sequence[float] = (LEASE_SECONDS,) * 2
+) -> Stage:
     """The stage as it is in the end; the promise is kept."""
-    stage = run_virtually(_perform(play, fault, strike_at))
+    stage = run_virtually(_perform(play, fault, strike_at, leases))
     what = f"{play.__name__}: {fault} at {strike_at}"
     _hold_promise(stage, what)
     assert not stage.requeued or play in LOSSES, f"{what}: a message was lost"
@@ -372,6 +381,31 @@ def test_the_table_is_what_the_engine_does() -> None:
     for play in PLAYS:
         seen |= perform(play).server.changes
     assert seen == ALLOWED
+
+
+@pytest.mark.parametrize("leases", [(60, 6), (6, 60)])
+def test_a_lease_is_watched_for_its_own_length_whatever_the_watchers_is(leases: tuple[float, float]) -> None:
+    """LEASE_SECONDS was changed by provision while an old handler works on: it is not taken for dead."""
+    record = perform(one_job, leases=leases).record("one")
+    assert (record.status, record.losses) == (Status.SUCCEEDED, 0)
+    assert record.lease_seconds in leases
+
+
+async def _meet_a_later_record(stage: Stage) -> None:
+    body = json.dumps({"version": VERSION + 1, "steps": "of another shape"}).encode()
+    stage.server.write(names.JOBS_BUCKET, "one", body, 0)
+    stage.server.publish(names.job_subject("bootstrap", "one"), b'{"username":"alice"}')
+    stage.server.publish(names.job_subject("bootstrap", "two"), b'{"username":"bob"}')
+    await stage.until(lambda: len(stage.server.messages) == 1)
+    assert stage.state("two") is State.FINISHED
+    assert stage.server.buckets[names.JOBS_BUCKET].read("one").value == body
+    assert list(stage.server.messages) == [names.job_subject("bootstrap", "one")]
+    assert any(post.is_outdated for post in stage.posts)
+
+
+def test_a_record_of_a_later_version_is_left_to_a_newer_handler() -> None:
+    """Neither overwritten nor taken for absent: its message stays, other jobs go on, and the handler is not ready."""
+    run_virtually(_perform(_meet_a_later_record, Fault.CRASH, 0, (LEASE_SECONDS,)))
 
 
 def test_every_state_answers_every_delivery() -> None:
