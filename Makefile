@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit area check chaos bench test-cluster test-image test-api test-browser schemas test-manifests lock clean
+.PHONY: setup dev test unit area check chaos bench test-cluster test-image test-api test-browser documents test-manifests lock clean
 
 setup: $(READY)
 
@@ -52,9 +52,9 @@ test-manifests: setup
 	$(BIN)/pip install --quiet kubernetes-validate==1.37.0
 	$(BIN)/pytest -q -n 0 -m "slow or not slow" tests/unit/manifests tests/integration/manifests
 
-schemas: setup
-	$(BIN)/python -m gateway.openapi.documents
-	$(BIN)/python -m tests.laboratory.states
+# All that is made of code and committed: openapi.json, JSON Schemas, the table and the picture in READMEs.
+documents: setup
+	$(BIN)/python -m tests.laboratory.documents
 
 # A fuzzer holds a live gateway to its OpenAPI document. It has an environment of its own, so that ours stays as locked.
 FUZZER := $(VENV)/fuzzer

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from gateway.http.authentication import Authentication
@@ -52,31 +52,35 @@ class Parts:
 
 def make_app(parts: Parts) -> ASGIApp:
     """Raises InvalidSettings for a rate that cannot be read."""
-    app: ASGIApp = _make_routes(parts)
+    app: ASGIApp = _make_router(parts)
     for layer in reversed(_make_layers(parts)):
         app = layer.cls(app, *layer.args, **layer.kwargs)
     return app
 
 
-def _make_routes(parts: Parts) -> Starlette:
+def make_routes(parts: Parts) -> list[BaseRoute]:
     jobs, interventions, queries, health = parts.jobs, parts.interventions, parts.queries, parts.health
+    return [
+        Route("/jobs/{job_id}", jobs.read_status),
+        Route("/jobs/{job_id}/result", jobs.read_result),
+        Route("/jobs/{job_id}/events", parts.events.follow),
+        Route("/jobs/{job_id}/cancel", interventions.cancel, methods=["POST"]),
+        Route("/jobs/{job_id}/retry", interventions.retry, methods=["POST"]),
+        Route("/jobs", parts.listing.list_jobs),
+        Route("/bootstrap/users", jobs.submit_bootstrap, methods=["POST"]),
+        Route("/accounts/list", queries.list_accounts),
+        Route("/namespaces/list", queries.list_namespaces),
+        Route("/tenants/{username}", queries.read_tenant),
+        Route("/healthz", health.answer_alive),
+        Route("/readyz", health.answer_ready),
+        Route("/metrics", health.answer_metrics),
+        *make_documentation_routes(),
+    ]
+
+
+def _make_router(parts: Parts) -> Starlette:
     app = Starlette(
-        routes=[
-            Route("/jobs/{job_id}", jobs.read_status),
-            Route("/jobs/{job_id}/result", jobs.read_result),
-            Route("/jobs/{job_id}/events", parts.events.follow),
-            Route("/jobs/{job_id}/cancel", interventions.cancel, methods=["POST"]),
-            Route("/jobs/{job_id}/retry", interventions.retry, methods=["POST"]),
-            Route("/jobs", parts.listing.list_jobs),
-            Route("/bootstrap/users", jobs.submit_bootstrap, methods=["POST"]),
-            Route("/accounts/list", queries.list_accounts),
-            Route("/namespaces/list", queries.list_namespaces),
-            Route("/tenants/{username}", queries.read_tenant),
-            Route("/healthz", health.answer_alive),
-            Route("/readyz", health.answer_ready),
-            Route("/metrics", health.answer_metrics),
-            *make_documentation_routes(),
-        ],
+        routes=make_routes(parts),
         exception_handlers={
             Problem: answer_problem,
             **dict.fromkeys((*MEANINGS, QueryFailed), answer_meaning),

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from contracts.codes import CODES, Failure, Nature
+from contracts.codes import CODES, Failure
 from contracts.records import UnreadableRecord
 from contracts.requests import InvalidRequest
 from gateway.jetstream import NotProvisioned, Unanswered
@@ -165,13 +165,3 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
 async def answer_fault(request: Request, error: Exception) -> Response:
     """An error of ours, of which a caller learns no more than that."""
     return problem_response(Problem("internal_error"))
-
-
-def errors_table() -> str:
-    """The table of every code, in Markdown."""
-    rows = ["| Code | Status | What happened | What to do | Retryable |", "|---|---|---|---|---|"]
-    for code in CODES.values():
-        status = str(code.status) if code.nature is Nature.HTTP else f"{code.nature.value} failure"
-        retryable = "yes" if code.retryable else "no"
-        rows.append(f"| `{code.name}` | {status} | {code.title} | {code.hint} | {retryable} |")
-    return "\n".join(rows) + "\n"

@@ -1,4 +1,4 @@
-"""`python -m tests.laboratory.states`: draws the protocol's table into the README of contracts."""
+"""The picture of the protocol's table in the README of contracts; `make documents` draws it."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,3 @@ _DRAWING = re.compile(r"```mermaid\nstateDiagram-v2.*?```", re.DOTALL)
 def redraw(text: str) -> str:
     """The README with the picture as the table has it now."""
     return _DRAWING.sub(f"```mermaid\n{draw_states()}\n```", text)
-
-
-if __name__ == "__main__":
-    README.write_text(redraw(README.read_text()))

@@ -22,6 +22,7 @@ KEY = "a-key-for-tests"
 NOT_INSTALLED = (
     *("gateway/image/", "gateway/k8s/", "gateway/chart/", "gateway/monitoring/"),
     *("handlers/image/", "handlers/k8s/"),
+    "gateway/openapi/openapi.yaml",
 )
 PAGES = ("/", "/docs", "/docs/assets/swagger-ui-bundle.js", "/docs/assets/swagger-ui.css", "/openapi.json")
 

@@ -1,1 +1,0 @@
-"""The documents that describe the service, and what makes them."""

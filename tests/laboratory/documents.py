@@ -1,0 +1,104 @@
+"""The documents that are made, and kept fresh by a test: `make documents` writes them.
+
+gateway/openapi/openapi.yaml is kept by hand; what it leaves out comes out of code: the version, the schemas of the
+models, and a problem response for each HTTP status with the codes that it may carry. No gateway runs any of this.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+from pydantic import TypeAdapter
+
+import contracts
+from contracts import schemas
+from contracts.codes import CODES, Code, Nature
+from gateway.http.problems import MEDIA_TYPE
+from tests.laboratory import states
+from tests.support.servers import ROOT
+
+_OPENAPI = ROOT / "gateway" / "openapi"
+_HEADERS = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}
+_NAMED = {"JobId": schemas.JobId, "Kind": schemas.Kind, "Status": schemas.StatusName}
+
+
+def make_openapi() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((_OPENAPI / "openapi.yaml").read_text())
+    document["info"]["version"] = contracts.__version__
+    components = document["components"]
+    components["responses"] |= _make_problem_responses()
+    components["schemas"] = dict(sorted((components["schemas"] | _make_model_schemas()).items()))
+    return document
+
+
+def _make_problem_responses() -> dict[str, Any]:
+    codes = [code for code in CODES.values() if code.nature is Nature.HTTP]
+    statuses = sorted({code.status for code in codes if code.status})
+    return {f"Problem{status}": _problem(status, [c for c in codes if c.status == status]) for status in statuses}
+
+
+def _problem(status: int, codes: list[Code]) -> dict[str, Any]:
+    names = ("X-Request-Id", *_HEADERS.get(status, ()))
+    return {
+        "description": "; ".join(f"`{code.name}`: {code.title}" for code in codes),
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+def _make_model_schemas() -> dict[str, Any]:
+    made: dict[str, Any] = {name: TypeAdapter(alias).json_schema() for name, alias in _NAMED.items()}
+    for name in schemas.MODELS:
+        text = orjson.dumps(schemas.make_schema(name)).replace(b"#/$defs/", b"#/components/schemas/")
+        schema = orjson.loads(text)
+        made |= schema.pop("$defs", {})
+        schema.pop("anyOf", None)  # only a validator understands it; the descriptions say the same
+        made["".join(word.title() for word in name.split("-"))] = schema
+    return made
+
+
+def make_errors_table() -> str:
+    """The table of every code, in Markdown."""
+    rows = ["| Code | Status | What happened | What to do | Retryable |", "|---|---|---|---|---|"]
+    for code in CODES.values():
+        status = str(code.status) if code.nature is Nature.HTTP else f"{code.nature.value} failure"
+        retryable = "yes" if code.retryable else "no"
+        rows.append(f"| `{code.name}` | {status} | {code.title} | {code.hint} | {retryable} |")
+    return "\n".join(rows) + "\n"
+
+
+def fill(text: str, mark: str, made: str) -> str:
+    """The text with what stands between the two marks made anew. Raises ValueError where they are not there."""
+    begin, end = f"<!-- {mark}: made by make documents -->\n", f"<!-- {mark} end -->\n"
+    head, found, rest = text.partition(begin)
+    _, found_end, tail = rest.partition(end)
+    if not (found and found_end):
+        raise ValueError(f"no marks for {mark}")
+    return f"{head}{begin}{made}{end}{tail}"
+
+
+def make_files() -> dict[Path, str]:
+    """Every file that is made, with its text."""
+    readme = ROOT / "gateway" / "README.md"
+    files = {
+        _OPENAPI / "openapi.json": _to_json(make_openapi()),
+        readme: fill(readme.read_text(), "errors", make_errors_table()),
+        states.README: states.redraw(states.README.read_text()),
+    }
+    for source in sorted((ROOT / "nats").glob("*.conf")):
+        # kustomize reads no file above its own folder.
+        files[ROOT / "nats" / "k8s" / "base" / "conf" / source.name] = source.read_text()
+    for name, schema in schemas.make_published_schemas().items():
+        files[ROOT / "contracts" / "schemas" / name] = _to_json(schema)
+    return files
+
+
+def _to_json(document: dict[str, Any]) -> str:
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+if __name__ == "__main__":
+    for path, text in make_files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
