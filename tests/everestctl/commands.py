@@ -61,6 +61,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("namespaces", "list"): Command(listing.show, 0, {"all": False}, {"a": "all"}),
     ("settings", "rbac", "validate"): Command(rbac.validate, None, _POLICY_FILE),
     ("settings", "rbac", "can"): Command(rbac.can, 4, _POLICY_FILE, usage=CAN_USAGE),
+    ("status",): Command(version.show_status),
     ("version",): Command(version.show_version, 0, {"client-only": False}, usage=VERSION_USAGE),
 }
 
@@ -69,6 +70,8 @@ def find_command(words: list[str], arguments: list[str], has_status: bool) -> tu
     """By the words of the command line that are no flags. Raises Usage, or SystemExit where nothing is to be run."""
     for length in (3, 2, 1):
         path = tuple(words[:length])
+        if path == ("status",) and not has_status:
+            continue
         if len(path) == length and path in COMMANDS:
             return path, COMMANDS[path]
     if words[:2] == ["settings", "rbac"]:

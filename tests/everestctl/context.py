@@ -31,6 +31,13 @@ class Context:
         return Version(str(said))
 
     def open_api(self) -> Api:
+        """For a command. Raises Failed, also where a CLI of 2.0 finds no server of its kind."""
+        api = self._connect()
+        if self.version.is_preview and api.get("/api/v1/namespaces/openeverest-system") is None:
+            raise Failed("could not discover OpenEverest namespace")
+        return api
+
+    def _connect(self) -> Api:
         if self._api is None:
             self._api = Api(self._kubeconfig)
         return self._api
@@ -42,7 +49,7 @@ class Context:
     def report(self) -> None:
         """Tells the simulated API of this run, over a connection whose closing is the end of the process."""
         try:
-            connection = self.open_api().open("POST", "/simulator/commands", self._identity())
+            connection = self._connect().open("POST", "/simulator/commands", self._identity())
         except (Failed, OSError):
             self._api = None
             return

@@ -5,13 +5,12 @@ import signal
 import sys
 from typing import NoReturn
 
-from tests.everestctl import arguments as command_line
+from tests.everestctl.arguments import leading_words, parse
 from tests.everestctl.commands import find_command
 from tests.everestctl.context import Context
 from tests.everestctl.errors import ApiError, Failed, Usage
 from tests.everestctl.output import Console
 from tests.everestctl.usage import with_global_flags
-from tests.everestctl.version import DEFAULT, Version
 
 _PANIC = "panic: runtime error: invalid memory address or nil pointer dereference"
 
@@ -23,22 +22,22 @@ def run() -> NoReturn:
 def main(arguments: list[str]) -> int:
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]  # no TextIO is known to have it
     sys.stderr.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    try:
-        return _run(arguments)
-    except Usage as error:
-        sys.stderr.write(f"Error: {error}\n{with_global_flags(error.usage)}{error}\n")
-        return 1
-
-
-def _run(arguments: list[str]) -> int:
-    """Raises Usage."""
-    version = Version(os.environ.get("EVERESTCTL_VERSION") or DEFAULT)
-    path, command = find_command(command_line.leading_words(arguments), arguments, version.has_status)
-    line = command_line.parse(path, command, arguments)
-    context = Context(_open_console(arguments, line.flags), _find_kubeconfig(line.flags), arguments)
+    context = Context(_open_console(arguments), _find_kubeconfig(arguments), arguments)
     context.report()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: _stop(context, signal.Signals(number)))
+    try:
+        return _run(context, arguments)
+    except Usage as error:
+        usage = with_global_flags(error.usage, context.version.repository)
+        sys.stderr.write(f"Error: {error}\n{usage}{error}\n")
+        return 1
+
+
+def _run(context: Context, arguments: list[str]) -> int:
+    """Raises Usage."""
+    path, command = find_command(leading_words(arguments), arguments, context.version.has_status)
+    line = parse(path, command, arguments)
     context.obey_faults()
     try:
         return command.run(context, line.flags, *line.positional) or 0
@@ -51,16 +50,24 @@ def _run(arguments: list[str]) -> int:
         return 2
 
 
-def _open_console(arguments: list[str], flags: command_line.Flags) -> Console:
+def _open_console(arguments: list[str]) -> Console:
     """Even `--json=false` switches pretty output off."""
-    is_json = any(word == "--json" or word.startswith("--json=") for word in arguments)
-    is_verbose = any(word in ("-v", "--verbose") or word.startswith("--verbose=") for word in arguments)
-    return Console(not (is_json or is_verbose), flags["json"])
+    json = [word for word in arguments if word.partition("=")[0] == "--json"]
+    verbose = [word for word in arguments if word == "-v" or word.partition("=")[0] == "--verbose"]
+    return Console(not json and not verbose, bool(json) and json[-1] in ("--json", "--json=true", "--json=1"))
 
 
-def _find_kubeconfig(flags: command_line.Flags) -> str:
-    path = flags["kubeconfig"] or os.environ.get("KUBECONFIG")
-    return str(path or os.path.join(os.environ.get("HOME", ""), ".kube/config"))
+def _find_kubeconfig(arguments: list[str]) -> str:
+    """The flag is looked for before the command line is read: what the simulated API says concerns its reading, too."""
+    given = os.environ.get("KUBECONFIG") or os.path.join(os.environ.get("HOME", ""), ".kube/config")
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word in ("-k", "--kubeconfig"):
+            given = following
+        elif word.startswith("--kubeconfig="):
+            given = word.partition("=")[2]
+        elif word.startswith("-k"):
+            given = word[2:].removeprefix("=")
+    return given
 
 
 def _stop(context: Context, number: signal.Signals) -> NoReturn:

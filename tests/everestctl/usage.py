@@ -107,7 +107,8 @@ Use "everestctl settings rbac [command] --help" for more information about a com
 """
 
 
-def with_global_flags(usage: str) -> str:
+def with_global_flags(usage: str, repository: str) -> str:
+    usage = usage.replace("{repository}", repository)
     return f"{usage}\nGlobal Flags:\n{_global_flags()}\n" if usage else ""
 
 

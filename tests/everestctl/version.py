@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.everestctl.errors import ApiError, Failed, Usage
 from tests.everestctl.kube.api import Api
-from tests.everestctl.output import now
+from tests.everestctl.output import now, print_table
 from tests.everestctl.usage import VERSION_USAGE
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SYSTEM = "everest-system"
 DEFAULT = "1.10.0"
+OLD_REPOSITORY = "https://percona.github.io/percona-helm-charts/"
+NEW_REPOSITORY = "https://openeverest.github.io/helm-charts/"
 
 _NOT_INSTALLED = "everest is not installed in the cluster"
 _COMMITS = {
@@ -41,6 +43,19 @@ class Version:
         return self.minor >= (1, 15)
 
     @property
+    def repository(self) -> str:
+        """Where the charts are fetched from: it moved with 1.14."""
+        return NEW_REPOSITORY if self.minor >= (1, 14) else OLD_REPOSITORY
+
+    @property
+    def chart_repository(self) -> str | None:
+        """Where this version's chart is to be found: the old index ends at 1.13.0, the new one begins at 1.13.1."""
+        if self.is_preview:
+            return None
+        is_new = self.minor >= (1, 14) or (self.minor == (1, 13) and self.text != "1.13.0")
+        return NEW_REPOSITORY if is_new else OLD_REPOSITORY
+
+    @property
     def spinner_back(self) -> str:
         """How bubbletea goes back to the begin of a line; seen in 1.10.0 and 1.16.1, when it changed is not known."""
         return "\r" if self.minor >= (1, 14) else "\x1b[D"
@@ -64,6 +79,17 @@ def check_everest(api: Api) -> Version:
         return Version(read_server_version(api))
     except ApiError as error:
         raise Failed(f"{error}\nfailed to get Everest version") from None
+
+
+def show_status(context: "Context", _: "Flags") -> None:
+    """New in 1.15. What the real one prints was not recorded: the words are ours."""
+    api = context.open_api()
+    check_everest(api)
+    rows = []
+    for deployment in api.list(f"/apis/apps/v1/namespaces/{SYSTEM}/deployments"):
+        available = (deployment.get("status") or {}).get("availableReplicas") or 0
+        rows.append([deployment["metadata"]["name"], "Healthy" if available else "Unhealthy"])
+    print_table(["COMPONENT", "STATUS"], rows)
 
 
 def show_version(context: "Context", flags: "Flags") -> None:

@@ -74,6 +74,9 @@ class Api:
         if path.startswith("/openapi/v2"):
             await _send(send, 200, _PROTOBUF, resources.OPENAPI_V2)
             return
+        if path == "/version" and (version := self._cluster.faults.get("kubernetes_version")):
+            await _send_json(send, 200, {"major": "1", "minor": version.split(".")[1], "gitVersion": version})
+            return
         if (document := _discover(path)) is not None:
             await _send_json(send, 200, document)
             return

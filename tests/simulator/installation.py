@@ -26,6 +26,8 @@ def install(store: Store, version: Version) -> None:
     metadata = {"name": "everest-rbac", "annotations": {"helm.sh/resource-policy": "keep"}}
     store.create(CONFIGMAPS, SYSTEM, {"metadata": metadata, "data": policy})
     store.create(DEPLOYMENTS, SYSTEM, _server(version))
+    if version.is_preview:
+        store.create(NAMESPACES, "", new_namespace({"metadata": {"name": "openeverest-system"}}))
     storage = {"metadata": {"name": "standard"}, "provisioner": "simulated"}
     store.create(resource("storageclasses", "storage.k8s.io"), "", storage)
     for kind in RESOURCES:

@@ -81,6 +81,14 @@ class SimulatedEverest:
         return dict(json.loads(answer.partition(b"\r\n\r\n")[2]))
 
 
+def write_everestctl(folder: Path, version: str) -> Path:
+    """A simulated everestctl of another version, to put first on PATH or to call by its path."""
+    path = folder / "everestctl"
+    path.write_text(f'#!/bin/sh\nEVERESTCTL_VERSION={version} exec {BIN / "everestctl"} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
 @asynccontextmanager
 async def simulated_everest(
     folder: Path,

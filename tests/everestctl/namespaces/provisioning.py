@@ -3,7 +3,7 @@
 import os
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.everestctl.errors import ApiError, Failed
 from tests.everestctl.kube.api import Api
@@ -11,14 +11,21 @@ from tests.everestctl.namespaces.helm import install
 from tests.everestctl.namespaces.names import find_namespace, is_managed, read_names
 from tests.everestctl.namespaces.operators import OPERATORS, list_subscriptions
 from tests.everestctl.namespaces.steps import run_steps
-from tests.everestctl.version import check_everest
+from tests.everestctl.version import Version, check_everest
 
 if TYPE_CHECKING:
     from tests.everestctl.arguments import Flags
     from tests.everestctl.context import Context
 
-_REPOSITORY = "https://percona.github.io/percona-helm-charts/"
+_CHART = "everest-db-namespace"
 _NO_CHART = "could not initialize Helm installer: failed to resolve Helm chart: "
+
+
+class _Chart(NamedTuple):
+    """Of the server's version, from the CLI's repository."""
+
+    version: Version
+    repository: str
 
 
 def add(context: "Context", flags: "Flags", text: str) -> None:
@@ -34,7 +41,7 @@ def add(context: "Context", flags: "Flags", text: str) -> None:
             )
     if not flags.names_operators and not flags["skip-wizard"]:
         raise Failed("could not open a new TTY: open /dev/tty: no such device or address")
-    _provision(context, api, names, _read_operators(flags), "Provisioning database namespace")
+    _provision(context, api, flags, names, _read_operators(flags), "Provisioning database namespace")
 
 
 def update(context: "Context", flags: "Flags", text: str) -> None:
@@ -48,7 +55,7 @@ def update(context: "Context", flags: "Flags", text: str) -> None:
     operators = _read_operators(flags)
     if operators:
         _warn_of_removal(api, names, operators)
-    _provision(context, api, names, operators, "Updating database namespace")
+    _provision(context, api, flags, names, operators, "Updating database namespace")
 
 
 def _read_operators(flags: "Flags") -> list[str]:
@@ -65,21 +72,24 @@ def _warn_of_removal(api: Api, names: list[str], operators: list[str]) -> None:
             sys.stdout.write("⚠️  Removal of an installed operator is not supported. Proceeding without removal.\n")
 
 
-def _provision(context: "Context", api: Api, names: list[str], operators: list[str], title: str) -> None:
+def _provision(
+    context: "Context", api: Api, flags: "Flags", names: list[str], operators: list[str], title: str
+) -> None:
     if not operators:
         raise Failed("no operators selected for installation. Minimum one operator must be selected")
-    check_everest(api)
+    chart = _Chart(check_everest(api), flags["helm.repository"] or context.version.repository)
     _detect_environment(api)
     context.console.log("Detected Kubernetes environment: generic", "namespaces/add.go:255", "namespace-adder")
     run_steps(
         context,
         "namespace-adder",
-        [(f"{title} '{name}'", partial(_install, context, api, name, operators)) for name in names],
+        [(f"{title} '{name}'", partial(_install, context, api, chart, name, operators)) for name in names],
     )
 
 
-def _install(context: "Context", api: Api, name: str, operators: list[str]) -> None:
-    _resolve_chart(context)
+def _install(context: "Context", api: Api, chart: "_Chart", name: str, operators: list[str]) -> None:
+    _resolve_chart(context, chart)
+    _check_chart(context, name)
     install(context, api, name, operators)
 
 
@@ -91,12 +101,33 @@ def _detect_environment(api: Api) -> None:
         raise Failed(f"failed to detect Kubernetes environment: failed to detect cluster type: {error}") from None
 
 
-def _resolve_chart(context: "Context") -> None:
+def _resolve_chart(context: "Context", chart: "_Chart") -> None:
+    """The one in the cache, whatever its content is; else it is looked for. It is never put into the cache here."""
     folder = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("HOME") and os.path.join(os.environ["HOME"], ".cache"))
     if not folder:
         raise Failed(_NO_CHART + "neither $XDG_CACHE_HOME nor $HOME are defined")
+    version, repository = chart
+    if os.path.exists(os.path.join(folder, "everestctl", f"{_CHART}-{version.text}.tgz")):
+        return
     if context.faults.get("chart_unreachable"):
+        host = repository.split("/")[2]
         raise Failed(
-            f'{_NO_CHART}looks like "{_REPOSITORY}" is not a valid chart repository or cannot be reached: '
-            f'Get "{_REPOSITORY}index.yaml": dial tcp: lookup percona.github.io: no such host'
+            f'{_NO_CHART}looks like "{repository}" is not a valid chart repository or cannot be reached: '
+            f'Get "{repository}index.yaml": dial tcp: lookup {host}: no such host'
+        )
+    if repository != version.chart_repository:
+        raise Failed(f'{_NO_CHART}chart "{_CHART}" version "{version.text}" not found in {repository} repository')
+
+
+def _check_chart(context: "Context", name: str) -> None:
+    """The faults of a chart that does not fit the cluster."""
+    kubernetes = context.faults.get("kubernetes_version")
+    if kubernetes and Version(kubernetes).minor < (1, 27):
+        raise Failed(f"chart requires kubeVersion: >=1.27.0-0 which is incompatible with Kubernetes {kubernetes}")
+    if context.faults.get("invalid_ownership"):
+        wanted = "invalid ownership metadata; annotation validation error: "
+        wanted += f'key "meta.helm.sh/release-name" must equal "{name}": current value is "another"'
+        raise Failed(
+            f'Unable to continue with install: OperatorGroup "everest-databases" in namespace "{name}" exists and '
+            f"cannot be imported into the current release: {wanted}"
         )
