@@ -21,6 +21,9 @@ JOBS_BUCKET = "everest_jobs"
 TENANTS_BUCKET = "everest_tenants"
 CANCELS_BUCKET = "everest_cancels"
 
+# The server tells here what is stored in the bucket of jobs, to who listens.
+RECORD_SUBJECTS = f"{PREFIX}.records.>"
+
 HEADER_CALLER = "Everest-Caller"
 HEADER_REQUEST_ID = "X-Request-Id"
 HEADER_TRACEPARENT = "traceparent"

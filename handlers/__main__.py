@@ -13,11 +13,10 @@ from handlers.settings import Environment, read_environment
 def main() -> int:
     arguments = _read_arguments()
     try:
-        environment = read_environment()
+        return asyncio.run(_run(arguments, read_environment()))
     except InvalidSettings as error:
         print("\n".join(error.problems), file=sys.stderr)
         return 2
-    return asyncio.run(_run(arguments, environment))
 
 
 async def _run(arguments: argparse.Namespace, environment: Environment) -> int:

@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from contracts import names
+from contracts.link.repeats import Repeats
 from contracts.logs import LogFormatter
 from contracts.protocol import ACK_WAIT_PART
-from contracts.settings import InvalidSettings
 from handlers.clock import monotonic
 from handlers.commands.running import Commands
-from handlers.jetstream import JetStream, NotProvisioned, Source, Unanswered, connect
+from handlers.jetstream import JetStream, NotLetIn, Source, Unanswered, connect
 from handlers.jobs.consumer import Consumer, open_consumer
 from handlers.jobs.slots import Slots
 from handlers.jobs.workshop import Workshop
@@ -35,7 +35,7 @@ _IDLE_PAUSE_SECONDS = 0.25
 
 
 async def serve(environment: Environment, commands: Commands, until_idle_seconds: float | None = None) -> int:
-    """Works until SIGTERM or SIGINT, or until idle. Gives the exit code."""
+    """Works until SIGTERM or SIGINT, or until idle. Gives the exit code. Raises InvalidSettings."""
     started_at = monotonic()
     configure_logs(environment.settings.log_level)
     stopping = asyncio.Event()
@@ -50,7 +50,7 @@ async def serve(environment: Environment, commands: Commands, until_idle_seconds
 
     try:
         jetstream = await _connect(environment, end, stopping)
-    except (Unanswered, InvalidSettings) as error:
+    except NotLetIn as error:
         logger.error("start.failed", extra={"error": str(error)})
         return 1
     if jetstream is None:
@@ -63,7 +63,7 @@ async def serve(environment: Environment, commands: Commands, until_idle_seconds
 
 
 async def _connect(environment: Environment, end: Callable[[], None], stopping: asyncio.Event) -> JetStream | None:
-    """None when the handler is asked to stop before a server has let it in. Raises Unanswered, InvalidSettings."""
+    """None when the handler is asked to stop before a server has let it in. Raises NotLetIn, InvalidSettings."""
     name = f"handler-{socket.gethostname()}-{os.getpid()}"
     connecting = asyncio.create_task(connect(environment.nats, name, end))
     stop = asyncio.create_task(stopping.wait())
@@ -135,11 +135,13 @@ async def _keep_ready(
 
 async def _bind(source: Source, stopping: asyncio.Event) -> float:
     """Waits until the consumer is there: provisioning may come after the handler."""
+    failures = Repeats()
     while not stopping.is_set():
         try:
             return await source.bind()
-        except (NotProvisioned, Unanswered) as error:
-            logger.warning("bind.failed", extra={"error": str(error), "hint": "Run python -m gateway provision."})
+        except Unanswered as error:
+            if failures.is_due(str(error)):
+                logger.warning("bind.failed", extra={"error": str(error), "times": failures.count(str(error))})
             await _wait(stopping, _BIND_PAUSE_SECONDS)
     return 0
 

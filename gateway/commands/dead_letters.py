@@ -5,11 +5,12 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from contracts import names
-from contracts.settings import InvalidSettings, NatsSettings
+from contracts.settings import NatsSettings
 from gateway.jetstream import (
     REQUEST_SECONDS,
     JetStream,
     ManagementRefused,
+    NotLetIn,
     NotSent,
     Refused,
     TooLarge,
@@ -44,9 +45,11 @@ def _run(nats: NatsSettings, work: Callable[[JetStream], Awaitable[int]]) -> int
 
     try:
         return asyncio.run(run())
-    except (Unanswered, ManagementRefused, InvalidSettings) as error:
+    except NotLetIn as error:
+        print(error, file=sys.stderr)
+    except (Unanswered, ManagementRefused) as error:
         print(f"NATS cannot be used: {error}", file=sys.stderr)
-        return 1
+    return 1
 
 
 async def _list(jetstream: JetStream) -> int:

@@ -15,7 +15,15 @@ DECLARATIONS = find_nats_folder() / "declarations.json"
 _GROWING = ("max_bytes", "max_msg_size", "max_msgs", "max_age", "num_replicas")
 _UNLIMITED = (0, -1)
 # The declared value of these takes nothing away, whatever was there before.
-_HARMLESS = ("description", "duplicate_window", "allow_direct", "allow_rollup_hdrs", "deny_delete", "deny_purge")
+_HARMLESS = (
+    "description",
+    "duplicate_window",
+    "allow_direct",
+    "allow_rollup_hdrs",
+    "deny_delete",
+    "deny_purge",
+    "republish",
+)
 # The server never changes these of a consumer.
 _FIXED_OF_CONSUMER = ("ack_policy", "deliver_policy", "replay_policy", "max_waiting")
 

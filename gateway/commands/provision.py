@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.link.hints import find_hint
 from contracts.protocol import ACK_WAIT_PART
-from contracts.settings import InvalidSettings, NatsSettings
+from contracts.settings import NatsSettings
 from gateway.commands.declarations import Consumer, Declarations, compare_consumer, compare_stream, read_declarations
-from gateway.jetstream import JetStream, ManagementRefused, Unanswered, connect
+from gateway.jetstream import JetStream, ManagementRefused, NotLetIn, Unanswered, connect
 from gateway.settings import ProvisionSettings
 
 
@@ -49,7 +50,9 @@ def provision(nats: NatsSettings, settings: ProvisionSettings, *, give_out_again
     except ManagementRefused as error:
         print(f"refused by the server: {error}", file=sys.stderr)
         print(f"hint: {_hint(str(error))}", file=sys.stderr)
-    except (Unanswered, InvalidSettings) as error:
+    except NotLetIn as error:
+        print(error, file=sys.stderr)
+    except Unanswered as error:
         print(f"NATS cannot be used: {error}", file=sys.stderr)
         print(f"hint: {_hint(str(error))}", file=sys.stderr)
     return 1
@@ -132,19 +135,13 @@ def _consumer_request(consumer: Consumer, config: Mapping[str, Any]) -> dict[str
 
 def _hint(reason: str) -> str:
     """What to do about a refusal, by the server's own words."""
-    reason = reason.lower()
-    for words, hint in _HINTS:
-        if any(word in reason for word in words):
-            return hint
-    return "see the log of nats-server"
+    known = (hint for words, hint in _HINTS if any(word in reason.lower() for word in words))
+    return next(known, None) or find_hint(reason) or "see the log of nats-server"
 
 
 _HINTS = (
-    (("authorization",), "check NATS_USER and NATS_PASSWORD, or the file of NATS_NKEY_FILE or NATS_CREDS_FILE"),
     (("permissions violation",), "this command needs the role provisioner of nats/permissions.conf"),
     (("replicas", "peers"), "NATS_REPLICAS needs as many nodes in the cluster, and all of them up"),
     (("storage", "resources", "limit"), "raise max_file_store of the server, or the limits of the account"),
     (("not enabled", "noresponders"), "start nats-server with a configuration of nats/: JetStream is not enabled"),
-    (("ssl", "certificate", "tls"), "check NATS_TLS_CA, and that the server's certificate names the host of NATS_URL"),
-    (("no server", "disconnected", "timeout"), "check NATS_URL, and that nats-server runs"),
 )

@@ -3,7 +3,7 @@
 import sys
 
 from contracts import names
-from gateway.jetstream import make_user_key
+from contracts.link.user_keys import make_user_key
 
 # The accounts of nats/accounts.conf, and callers who are somebody else.
 _TAKEN = ("EVEREST", "SYS", names.ADMIN_CALLER, names.DIRECT_CALLER)

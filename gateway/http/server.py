@@ -24,7 +24,7 @@ from gateway.http.routes.job_events import EventRoutes
 from gateway.http.routes.job_list import ListingRoutes
 from gateway.http.routes.jobs import JobRoutes
 from gateway.http.routes.queries import QueryRoutes
-from gateway.jetstream import Connection
+from gateway.jetstream import Connection, JetStream
 from gateway.jobs.interventions import Interventions
 from gateway.jobs.queries import Queries
 from gateway.jobs.reading import Reader
@@ -48,7 +48,7 @@ _KEYS_LOOK_SECONDS = 1.0
 
 
 def serve(environment: Environment) -> int:
-    """Serves until SIGTERM or SIGINT (0), or until NATS closes the connection for good (1)."""
+    """Serves until SIGTERM or SIGINT (0), or until NATS closes the connection for good (1). Raises InvalidSettings."""
     access_log = configure_logs(environment.settings.log_level)
     try:
         listener = _listen(environment.settings.host, environment.settings.port)
@@ -63,12 +63,11 @@ def serve(environment: Environment) -> int:
         )
     try:
         keys = Keys(environment.admin_key, environment.keys_file, today_utc)
-        connection = Connection(environment.nats, f"gateway-{socket.gethostname()}")
+        connection = Connection(environment.nats, f"gateway-{socket.gethostname()}", "gateway")
         gateway = _Gateway(environment, keys, connection, access_log)
-    except InvalidSettings as error:
+    except InvalidSettings:
         listener.close()
-        print("\n".join(error.problems), file=sys.stderr)
-        return 1
+        raise
     # What was loaded by now stays; requests leave little garbage that only a collection finds.
     gc.collect()
     gc.freeze()
@@ -89,7 +88,7 @@ class _Gateway:
         settings, clock = environment.settings, time.monotonic
         self._keys = keys
         self._connection = connection
-        self._jetstream = jetstream = connection.jetstream
+        self._jetstream = jetstream = JetStream(connection)
         self._listeners = listeners = Listeners()
         metrics = Metrics(jetstream, listeners)
         self._watch = Watch(jetstream, listeners, clock, metrics.observe_change)

@@ -15,9 +15,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contracts import names
+from contracts.link.user_keys import make_user_key
 from contracts.records import encode_record
 from contracts.settings import NatsSettings
-from gateway.jetstream import make_user_key
 from handlers.jetstream import JetStream
 from handlers.jetstream import connect as connect_handler
 from tests.support.gateways import Gateway, claimed_record, running_gateway, succeeded_record
@@ -188,6 +188,7 @@ DESTRUCTIVE = [
     f"$JS.API.CONSUMER.DELETE.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}",
     f"$JS.API.CONSUMER.DURABLE.CREATE.{names.JOBS_STREAM}.mine",
     f"$JS.API.CONSUMER.CREATE.{names.JOBS_STREAM}",
+    f"$JS.API.CONSUMER.CREATE.KV_{names.JOBS_BUCKET}",
 ]
 OF_HANDLERS = [
     f"$JS.API.CONSUMER.MSG.NEXT.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}",

@@ -188,4 +188,4 @@ async def test_refused_credentials_are_said_at_once(tmp_path: Path) -> None:
 async def test_an_unreadable_file_is_said() -> None:
     process = await start_provision(f"nats://{LOOPBACK}:1", NATS_PASSWORD_FILE="/nowhere/password")
     output, _ = await process.communicate()
-    assert (process.returncode, b"/nowhere/password" in output) == (1, True), output
+    assert (process.returncode, b"NATS_PASSWORD_FILE cannot be read: /nowhere/password" in output) == (2, True), output

@@ -15,7 +15,7 @@ import yaml
 
 from contracts.codes import CODES
 from contracts.settings import NatsSettings
-from gateway.jetstream import Connection
+from gateway.jetstream import Connection, JetStream
 from gateway.jobs.waiting import Listeners
 from gateway.metrics import Metrics
 from handlers.metrics import PrometheusMetrics
@@ -38,7 +38,7 @@ def dashboard_expressions() -> list[str]:
 
 def known_series() -> dict[str, set[str]]:
     """Every series of gateway and handlers, with its labels."""
-    metrics = Metrics(Connection(NatsSettings(), "a test").jetstream, Listeners())
+    metrics = Metrics(JetStream(Connection(NatsSettings(), "a test", "gateway")), Listeners())
     registry = prometheus_client.CollectorRegistry()
     client = SimpleNamespace(
         **{
@@ -71,7 +71,7 @@ def test_only_series_and_labels_that_there_are(expression: str) -> None:
 
 def test_series_of_every_failure_begin_at_nothing() -> None:
     """Prometheus sees no increase in a series that begins at 1: the first failure of a code would ring no alarm."""
-    metrics = Metrics(Connection(NatsSettings(), "a test").jetstream, Listeners())
+    metrics = Metrics(JetStream(Connection(NatsSettings(), "a test", "gateway")), Listeners())
     for code in ("lost", "cluster_unreachable", "forbidden"):
         labels = {"kind": "bootstrap", "status": "failed", "code": code}
         assert metrics.registry.get_sample_value(f"{PREFIX}jobs_ended_total", labels) == 0

@@ -1,0 +1,107 @@
+"""Requests to JetStream: publishing, and the server's own API, with every answer turned into its meaning."""
+
+from typing import Any
+
+import nats.errors
+import orjson
+from nats.aio.client import Client
+
+from contracts.link.errors import (
+    Conflict,
+    ManagementRefused,
+    NotProvisioned,
+    NotSent,
+    Refused,
+    TooLarge,
+    Unanswered,
+)
+
+REQUEST_SECONDS = 2.0
+MANAGE_SECONDS = 10.0  # a replicated stream first elects its leader
+_NO_MESSAGE = 10037
+_WRONG_LAST_SEQUENCE = 10071
+_TOO_LARGE = 10054
+_INSUFFICIENT = (10023, 10047)  # insufficient resources, store failed
+_MAXIMUM = 10077  # of messages, of bytes, and of messages per subject alike
+_NOT_FOUND = (10014, 10059)  # consumer, stream
+
+
+class NoMessage(Exception):
+    """The stream holds no such message. Not the stream: one that cannot be read says nothing of what it holds."""
+
+
+class Api:
+    """What one connection may ask. `seconds` is how long an answer may take where nothing else is said."""
+
+    def __init__(self, client: Client, seconds: float = REQUEST_SECONDS) -> None:
+        self._client = client
+        self._seconds = seconds
+
+    async def publish(self, subject: str, body: bytes, headers: dict[str, str], seconds: float | None = None) -> int:
+        """The sequence at which a stream has stored the message.
+
+        Raises Refused, TooLarge, Conflict, NotSent, Unanswered.
+        """
+        answer = await self._request(subject, body, headers, seconds or self._seconds)
+        error = answer.get("error")
+        if error is None:
+            return int(answer["seq"])
+        code, description = error.get("err_code"), error.get("description", "")
+        if code == _WRONG_LAST_SEQUENCE:
+            raise Conflict(subject)
+        if code == _TOO_LARGE:
+            raise TooLarge(subject)
+        if code == _MAXIMUM or code in _INSUFFICIENT:
+            raise Refused(description)
+        raise Unanswered(f"{subject}: {description}")
+
+    async def ask(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to an operation. Raises NoMessage, NotProvisioned, NotSent, Unanswered."""
+        answer = await self._operate(operation, request, self._seconds)
+        error = answer.get("error")
+        if error is None:
+            return answer
+        if error.get("err_code") == _NO_MESSAGE:
+            raise NoMessage
+        if error.get("err_code") in _NOT_FOUND:
+            raise NotProvisioned(f"{operation}: {error.get('description')}; run python -m gateway provision")
+        raise Unanswered(f"{operation}: {error.get('description')}")
+
+    async def manage(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Makes or changes a stream or consumer. Raises ManagementRefused, NotSent, Unanswered."""
+        answer = await self._operate(operation, request, MANAGE_SECONDS)
+        if error := answer.get("error"):
+            raise ManagementRefused(f"{operation}: {error.get('description')}")
+        return answer
+
+    async def find(self, operation: str) -> dict[str, Any] | None:
+        """The answer of an INFO operation; None where there is no such thing.
+
+        Raises ManagementRefused, NotSent, Unanswered.
+        """
+        answer = await self._operate(operation, {}, MANAGE_SECONDS)
+        error = answer.get("error")
+        if error is None:
+            return answer
+        if error.get("err_code") in _NOT_FOUND:
+            return None
+        raise ManagementRefused(f"{operation}: {error.get('description')}")
+
+    async def _operate(self, operation: str, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        return await self._request(f"$JS.API.{operation}", orjson.dumps(request), None, seconds)
+
+    async def _request(
+        self, subject: str, body: bytes, headers: dict[str, str] | None, seconds: float
+    ) -> dict[str, Any]:
+        if not self._client.is_connected:
+            raise NotSent("disconnected")
+        try:
+            message = await self._client.request(subject, body, timeout=seconds, headers=headers)
+            answer: dict[str, Any] = orjson.loads(message.data)
+            return answer
+        except nats.errors.MaxPayloadError:
+            raise TooLarge(subject) from None
+        except (nats.errors.NoRespondersError, nats.errors.OutboundBufferLimitError) as error:
+            raise NotSent(f"{subject}: {error!r}") from error
+        except (nats.errors.Error, TimeoutError, OSError, orjson.JSONDecodeError) as error:
+            raise Unanswered(f"{subject}: {error!r}") from error

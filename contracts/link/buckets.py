@@ -1,0 +1,55 @@
+"""KV buckets: read by the leader, written by compare-and-set."""
+
+from dataclasses import dataclass
+
+from contracts.link.api import Api
+from contracts.link.errors import BucketFull, Refused
+from contracts.link.messages import Message
+from contracts.link.streams import read_last
+
+# A full bucket takes only what is no larger than before, headers included: a revision that gains a digit would end the
+# lease of a job that runs. The server reads the zeros in front as a number.
+_REVISION_DIGITS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a bucket holds under a key. `value` is None where there is none; `revision` is then 0, or a tombstone's."""
+
+    value: bytes | None
+    revision: int
+
+
+class Bucket:
+    """One bucket."""
+
+    def __init__(self, api: Api, name: str) -> None:
+        self._api = api
+        self._stream = f"KV_{name}"
+        self._prefix = f"$KV.{name}."
+
+    async def read(self, key: str) -> Entry:
+        """Raises NotProvisioned, Unanswered."""
+        message = await self.read_message(key)
+        if message is None:
+            return Entry(None, 0)
+        return Entry(None if message.is_deletion else message.body, message.sequence)
+
+    async def read_message(self, key: str) -> Message | None:
+        """The key's last message, also one that marks its end. Raises NotProvisioned, Unanswered."""
+        return await read_last(self._api, self._stream, self._prefix + key)
+
+    async def write(self, key: str, value: bytes, *, last: int | None = None, ttl_seconds: float | None = None) -> int:
+        """Writes, if `last` is given only when it is still the key's revision (0: no value yet). Gives the new one.
+
+        Raises Conflict, BucketFull, TooLarge, NotSent, Unanswered.
+        """
+        headers = {}
+        if last is not None:
+            headers["Nats-Expected-Last-Subject-Sequence"] = f"{last:0{_REVISION_DIGITS}}"
+        if ttl_seconds is not None:
+            headers["Nats-TTL"] = f"{max(1, int(ttl_seconds))}s"
+        try:
+            return await self._api.publish(self._prefix + key, value, headers)
+        except Refused as error:
+            raise BucketFull(f"{key}: {error}") from error

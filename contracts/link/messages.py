@@ -1,0 +1,44 @@
+"""Stored messages, as the server's own API tells of them."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A stored message. `published_at` is RFC 3339 in UTC, by the server's clock."""
+
+    subject: str
+    body: bytes
+    headers: Mapping[str, str]
+    sequence: int
+    published_at: str
+
+    @property
+    def is_deletion(self) -> bool:
+        """Whether it marks the end of a key of a bucket."""
+        return "KV-Operation" in self.headers or "Nats-Marker-Reason" in self.headers
+
+
+def read_message(stored: dict[str, Any]) -> Message:
+    """The message in an answer of STREAM.MSG.GET."""
+    return Message(
+        stored["subject"],
+        base64.b64decode(stored.get("data", "")),
+        _read_headers(base64.b64decode(stored["hdrs"])) if "hdrs" in stored else {},
+        stored["seq"],
+        shorten_moment(stored["time"]),
+    )
+
+
+def shorten_moment(text: str) -> str:
+    """A moment of the server's, of which milliseconds are enough."""
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    return f"{seconds}.{fraction[:3]:0<3}Z"
+
+
+def _read_headers(block: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in block.decode("utf-8", "replace").split("\r\n")[1:])
+    return {name.strip(): value.strip() for name, separator, value in lines if separator}
