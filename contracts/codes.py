@@ -128,7 +128,7 @@ _ALL = (
     _permanent(
         "namespace_exists",
         "The namespace exists and is nobody's here",
-        "Choose another namespace, or set take_ownership to true to adopt it.",
+        "Submit a new job with another namespace, or with take_ownership set to true to adopt it.",
     ),
     _permanent(
         "forbidden", "The handler lacks a right in the cluster", "Grant it: python -m handlers --check names it."

@@ -61,13 +61,14 @@ export class JobView {
     const act = (name, text, does, look) => make("button", { type: "button", class: look, "data-name": name, onclick: does }, text);
     const hasFailed = job.status === "failed";
     const isBootstrap = job.kind === "bootstrap";
+    const mayRetry = hasFailed && isBootstrap && !FAULTS_OF_THE_REQUEST.has(job.reason);
     const build = () => make("div", { class: "acts" },
       !isFinished(job) && act("cancel", "Cancel", () => this.#acts.cancel(job), "danger"),
-      hasFailed && isBootstrap && act("retry", "Retry from the failed step", () => this.#acts.retry(job), "primary"),
-      hasFailed && isBootstrap && act("start", "Retry from the start", () => this.#acts.retryFromStart(job)),
-      isFinished(job) && isBootstrap && act("again", "Submit again…", () => this.#acts.again(job)),
+      mayRetry && act("retry", "Retry from the failed step", () => this.#acts.retry(job), "primary"),
+      mayRetry && act("start", "Retry from the start", () => this.#acts.retryFromStart(job)),
+      isFinished(job) && isBootstrap && act("again", "Submit again…", () => this.#acts.again(job), hasFailed && !mayRetry ? "primary" : undefined),
       job.username && act("look", "Look at the cluster", () => this.#acts.look(job)));
-    return { key: "actions", of: [job.job_id, job.status], make: build };
+    return { key: "actions", of: [job.job_id, job.status, job.reason], make: build };
   }
 }
 

@@ -110,6 +110,8 @@ class _Account:
         }
         try:
             await self.kubectl.create(manifest, [password])
+        except StepFailed as error:
+            raise await self._explain_unkept(error) from None
         except AlreadyExists:
             kept = await self._read_password()
             if kept is None:
@@ -117,6 +119,15 @@ class _Account:
                 raise StepFailed(Failure("conflict", reason, "Delete it: this service makes it.")) from None
             return kept
         return password
+
+    async def _explain_unkept(self, error: StepFailed) -> StepFailed:
+        """Nothing was made yet. A deployment's fault, and no race, where the Secrets' namespace is not there."""
+        name = self.secret.namespace
+        if error.failure.code != "conflict" or await find_namespace(self.kubectl, name) is not None:
+            return error
+        reason = f"The namespace {name} of EVEREST_CREDENTIALS_NAMESPACE is not there."
+        hint = f"Make it: kubectl create namespace {name}"
+        return StepFailed(Failure("credentials_namespace_missing", reason, hint), error.deciding)
 
     async def _read_password(self) -> Secret | None:
         found = await self.kubectl.get("secret", self.secret.name, self.secret.namespace)

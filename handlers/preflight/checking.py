@@ -200,5 +200,7 @@ async def _find_credentials_namespace(settings: HandlerSettings, kubectl: Kubect
     name = settings.everest_credentials_namespace
     if await kubectl.get("ns", name) is None:
         reason = f"The namespace {name} of EVEREST_CREDENTIALS_NAMESPACE is not there."
-        return [Finding.of(Failure("command_failed", reason, f"Make it: kubectl create namespace {name}"))]
+        return [
+            Finding.of(Failure("credentials_namespace_missing", reason, f"Make it: kubectl create namespace {name}"))
+        ]
     return [Finding(Verdict.FINE, f"credentials are kept in namespace {name}")]

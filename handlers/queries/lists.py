@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.codes import Nature
 from contracts.requests import Request, TenantQuery
 from handlers.bootstrap.namespace import SUBSCRIPTIONS, read_operators
 from handlers.bootstrap.ownership import MANAGED_SELECTOR
@@ -16,7 +17,7 @@ from handlers.tools.failures import explain
 from handlers.tools.kubectl import Kubectl, Object
 from handlers.tools.parsers import parse_accounts, parse_namespaces
 
-_LIST_FAILS = "`everestctl namespaces list` fails as a whole while an installation runs; this list is kubectl's."
+_LIST_FAILS = "`everestctl namespaces list` fails as a whole ({}); this list is kubectl's."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,21 @@ async def list_accounts(context: QueryContext) -> QueryAnswer:
 
 
 async def list_namespaces(context: QueryContext) -> QueryAnswer:
-    """`everestctl namespaces list`, or kubectl while an installation runs, which makes that fail. Raises StepFailed."""
+    """`everestctl namespaces list`, or kubectl where that fails, as it does while any installation runs.
+
+    Raises StepFailed.
+    """
     completed = await context.everestctl.list_namespaces()
     if completed.exit_code == 0:
         return QueryAnswer(parse_namespaces(read_whole(completed)), completed)
     failure = explain(completed)
-    if failure.code != "operation_in_progress":
-        raise StepFailed(failure, completed)
-    return QueryAnswer(await _list_by_kubectl(context.kubectl), completed, (_LIST_FAILS,))
+    if failure.nature is Nature.INFRASTRUCTURE:
+        raise StepFailed(failure, completed)  # kubectl would meet the same
+    try:
+        listed = await _list_by_kubectl(context.kubectl)
+    except StepFailed:
+        raise StepFailed(failure, completed) from None
+    return QueryAnswer(listed, completed, (_LIST_FAILS.format(failure.message),))
 
 
 async def read_tenant(context: QueryContext) -> QueryAnswer:

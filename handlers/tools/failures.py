@@ -40,12 +40,27 @@ TABLE = (
     Row(r"error loading config file.*permission denied", "kubeconfig_unreadable"),
     Row(r"could not read kubeconfig file|stat \S*: no such file", "kubeconfig_missing"),
     Row(r"localhost:8080", "kubeconfig_missing", "kubectl found no kubeconfig, or none with a current context."),
-    Row(r"no configuration has been provided|invalid configuration|error loading config file", "kubeconfig_invalid"),
     Row(
-        r"executable .* not found|getting credentials: exec",
+        r"(the (?P<provider>gcp|azure) auth plugin has been removed|no Auth Provider found for name)",
         "kubeconfig_invalid",
-        "It names an exec plugin that does not work in the handler: use a token or a certificate.",
+        "Its user has an auth-provider that nobody knows any more. Make it anew: gcloud container clusters "
+        "get-credentials CLUSTER, or kubelogin convert-kubeconfig.",
     ),
+    Row(
+        r"unable to read (client-cert|client-key|certificate-authority)|^error: open \S+: no such file",
+        "kubeconfig_invalid",
+        "It names files of another machine. Where it works, this prints one that carries them: "
+        "kubectl config view --flatten --minify --raw",
+    ),
+    Row(
+        r"executable .* not found|getting credentials:|exec plugin|exec authentication plugin",
+        "kubeconfig_invalid",
+        "Its exec plugin does not work in the handler. Where it works, give its user a token: kubectl config "
+        "set-credentials $(kubectl config view --minify -o jsonpath='{{.contexts[0].context.user}}') "
+        "--token=$(kubectl create token handler -n everest-bootstrap --duration=8760h)",
+    ),
+    Row(r"context was not found for|error in configuration", "kubeconfig_invalid"),
+    Row(r"no configuration has been provided|invalid configuration|error loading config file", "kubeconfig_invalid"),
     # The chart repository has connection errors of its own.
     Row(r"neither \$XDG_CACHE_HOME nor \$HOME", "chart_unavailable", "Set HOME or XDG_CACHE_HOME for the handler."),
     Row(

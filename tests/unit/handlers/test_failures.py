@@ -239,6 +239,45 @@ KNOWN = [
     ),
     ("error: stat /kube/config: no such file or directory\n", "kubeconfig_missing"),
     ("Unable to connect to the server: getting credentials: exec: executable aws not found\n", "kubeconfig_invalid"),
+    (
+        'error: The gcp auth plugin has been removed.\nPlease use the "gke-gcloud-auth-plugin" kubectl/client-go '
+        "credential plugin instead.\nSee https://cloud.google.com/blog for further details\n",
+        "kubeconfig_invalid",
+    ),
+    (
+        "❌ The azure auth plugin has been removed.\nPlease use the https://github.com/Azure/kubelogin kubectl/"
+        "client-go credential plugin instead.\n",
+        "kubeconfig_invalid",
+    ),
+    ('error: exec plugin: invalid apiVersion "client.authentication.k8s.io/v1alpha1"\n', "kubeconfig_invalid"),
+    (
+        "Unable to connect to the server: getting credentials: decoding stdout: couldn't get version/kind; json parse "
+        "error: json: cannot unmarshal string into Go value of type struct { APIVersion string }\n",
+        "kubeconfig_invalid",
+    ),
+    (
+        '❌ failed to get server groups: Get "https://h/api": getting credentials: exec plugin is configured to use '
+        "API version client.authentication.k8s.io/v1beta1, plugin returned version client.authentication.k8s.io/"
+        "v1alpha1\n",
+        "kubeconfig_invalid",
+    ),
+    (
+        "Unable to connect to the server: getting credentials: exec: executable aws failed with exit code 255\n",
+        "kubeconfig_invalid",
+    ),
+    ("error: interactiveMode must be specified for u to use exec authentication plugin\n", "kubeconfig_invalid"),
+    (
+        "error: unable to read certificate-authority /home/x/ca.crt for k due to open /home/x/ca.crt: no such file or "
+        "directory\n",
+        "kubeconfig_invalid",
+    ),
+    (
+        "Error in configuration: \n* unable to read client-cert /home/x/.minikube/client.crt for u due to open "
+        "/home/x/.minikube/client.crt: no such file or directory\n",
+        "kubeconfig_invalid",
+    ),
+    ("error: open /home/x/token: no such file or directory\n", "kubeconfig_invalid"),
+    ("Error in configuration: context was not found for specified context: d\n", "kubeconfig_invalid"),
     ("❌ failed to get server groups: Unauthorized\n", "cluster_unauthorized"),
     ("Unable to connect to the server: remote error: tls: expired certificate\n", "cluster_unauthorized"),
     ("error: EOF\n", "cluster_unauthorized"),
