@@ -133,7 +133,7 @@ async def test_the_default_request_makes_a_plain_namespace(everest: SimulatedEve
 async def test_a_request_with_an_operator_makes_a_managed_namespace(everest: SimulatedEverest, bench: Bench) -> None:
     made = await bench.onboard("postgres-1", username="postgres", operators=POSTGRESQL, resources={"disk_gb": 50})
     assert made.outcomes == ALL_NEW
-    assert [warning for warning in made.warnings if "RBAC" not in warning and "engine" not in warning] == []
+    assert [warning for warning in made.warnings if "RBAC" not in warning] == []
     await assert_onboarded(everest, "postgres", "postgres", PACKAGE)
 
 
@@ -285,6 +285,18 @@ async def test_the_namespace_of_the_credentials_is_nobodys(bench: Bench) -> None
     refused = await elsewhere.attempt("vault-1", username="burglar", namespace="vault", take_ownership=True)
     assert (refused.failed_step, refused.code) == ("add_namespace", "invalid_request")
     assert not any("create" in line for line in refused.ran)
+
+
+async def test_a_namespace_for_the_credentials_that_is_not_there_is_no_race(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """A deployment's fault: jobs wait, and nothing is made."""
+    made = await bench.having(EVEREST_CREDENTIALS_NAMESPACE="nowhere").attempt("nowhere-1", username="homeless")
+    assert (made.failed_step, made.code) == ("create_account", "credentials_namespace_missing")
+    assert made.failure.failure.nature is Nature.INFRASTRUCTURE
+    assert made.failure.failure.hint == "Make it: kubectl create namespace nowhere"
+    users = (await everest.run("everestctl", "accounts", "list", "--columns=user", "--no-headers"))[1].split()
+    assert "homeless" not in users
 
 
 # What an interrupted handler leaves.

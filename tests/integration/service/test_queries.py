@@ -113,6 +113,18 @@ async def test_namespaces_are_listed_also_while_an_installation_runs(house: Hous
         await house.wait_until_finished(job_id)
 
 
+async def test_namespaces_are_listed_whatever_makes_everestctl_fail(house: House, everest: Any) -> None:
+    name = new_username()
+    async with house.handler():
+        await house.run_job(username=name, operators={"postgresql": True})
+        await everest.set_faults(only="namespaces list", fail={"exit_code": 1, "stderr": "❌ something new\n"})
+        status, answer = await ask(house, "/namespaces/list")
+        await everest.set_faults()
+    assert status == 200, answer
+    assert "something new" in answer["warnings"][0]
+    assert name in [row["namespace"] for row in answer["data"]]
+
+
 async def test_a_tenant_is_described_and_compared(house: House, everest: Any) -> None:
     """What was changed by hand is named, with how to mend it; the same request again mends it."""
     name = new_username()
