@@ -4,12 +4,19 @@ from dataclasses import asdict
 from typing import Any
 
 from contracts.codes import CODES, Failure
+from contracts.kinds import resolve
 from contracts.names import is_query
 from contracts.records import JobRecord, Status, StepRecord
 
 
+def resolved_request(record: JobRecord) -> dict[str, Any]:
+    """What the job is asked to do, every default filled in: by its first claim, until then by this version."""
+    return record.inputs or resolve(record.kind, record.request)
+
+
 def job_document(record: JobRecord) -> dict[str, Any]:
     """The document of `GET /jobs/{id}` and of the status request over NATS."""
+    asked = resolved_request(record)
     document: dict[str, Any] = {
         "job_id": record.job_id,
         "kind": record.kind,
@@ -27,8 +34,8 @@ def job_document(record: JobRecord) -> dict[str, Any]:
         "error": failure_document(record.error),
         "steps": [_step_state(step) for step in record.steps],
         "warnings": list(record.warnings),
-        "username": (record.request or {}).get("username"),
-        "namespace": (record.request or {}).get("namespace"),
+        "username": asked.get("username"),
+        "namespace": asked.get("namespace"),
         "request_id": record.request_id,
         "status_url": f"/jobs/{record.job_id}",
         "result_url": f"/jobs/{record.job_id}/result",
@@ -46,7 +53,7 @@ def result_document(record: JobRecord) -> dict[str, Any]:
     """The document of `GET /jobs/{id}/result`, for a finished job."""
     document: dict[str, Any] = {
         "job_id": record.job_id,
-        "inputs": record.inputs or record.request or {},
+        "inputs": resolved_request(record),
         "steps": [step_document(step) for step in record.steps],
         "warnings": list(record.warnings),
         "overall_status": record.status.value,

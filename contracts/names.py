@@ -5,10 +5,12 @@ import re
 import uuid
 from dataclasses import dataclass
 
+from contracts.kinds import KINDS
+
 PREFIX = "everest.v1"
 
-JOB_KINDS = ("bootstrap",)
-QUERY_KINDS = ("accounts-list", "namespaces-list", "tenant")
+JOB_KINDS = tuple(kind.name for kind in KINDS.values() if not kind.is_query)
+QUERY_KINDS = tuple(kind.name for kind in KINDS.values() if kind.is_query)
 
 JOBS_STREAM = "EVEREST_JOBS"
 QUERIES_STREAM = "EVEREST_QUERIES"
@@ -47,13 +49,13 @@ def is_job_id(text: str) -> bool:
 
 
 def is_query(kind: str) -> bool:
-    """Whether jobs of this kind only read the cluster for a caller who waits."""
-    return kind in QUERY_KINDS
+    """Whether jobs of this kind only read the cluster for a caller who waits. A kind of a later version is a job's."""
+    return kind in KINDS and KINDS[kind].is_query
 
 
 def job_subject(kind: str, job_id: str) -> str:
     """The subject that a job of this kind is published to."""
-    return f"{PREFIX}.{'queries' if is_query(kind) else 'jobs'}.{kind}.{job_id}"
+    return f"{KINDS[kind].subject}.{job_id}"
 
 
 def stream_of(kind: str) -> str:

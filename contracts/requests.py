@@ -1,73 +1,256 @@
-"""The requests: what a caller may ask for, the rules it must keep, and one way to read it from JSON.
+"""The requests: what a caller may ask for, and the rules that it must keep.
 
-The models are plain dataclasses, so that a handler starts without pydantic; pydantic reads the same
-annotations where JSON Schemas and OpenAPI are made (`contracts.schemas`).
+Members that the caller gave stay known (`model_fields_set`): a message carries those and no others, so that a default
+which changes, or a member of a later version, never changes what was asked.
 """
 
 import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Self
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import orjson
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, core_schema
 
 MAX_BODY_BYTES = 64 * 1024
 
-# Everest's rule for account names (pkg/accounts/cli/utils.go), bounded so that a label value holds it.
+# Everest's rule for account names (pkg/accounts/cli/utils.go), bounded so that a label value holds it. Names that YAML
+# could read as something else (null, true, 123, 1e5) are held: Everest writes the Secret everest-accounts with yaml.v2
+# 2.4.0, which quotes every text that it would resolve to anything but a text (encode.go, stringv), and reads it so.
 USERNAME_PATTERN = r"^[A-Za-z0-9_]{3,63}$"
 # RFC 1035, and at most 53 characters: Everest names the Helm release after the namespace.
 NAMESPACE_PATTERN = r"^[a-z]([-a-z0-9]{0,51}[a-z0-9])?$"
 RESERVED_NAMESPACES = ("everest-system", "everest-monitoring", "everest-olm", "default")
-
-# The bounds keep every value a legal Kubernetes quantity; nobody's cluster is larger.
-CPU_CORES_BOUNDS = (0.1, 100_000)
-RAM_MB_BOUNDS = (64, 1_000_000_000)
-DISK_GB_BOUNDS = (1, 10_000_000)
 
 OPERATOR_NAMES = ("mongodb", "postgresql", "xtradb_cluster")
 
 # A field name that is repeated to the caller; anything else could be a value that slipped.
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 _MOST_UNKNOWN = 10
-# What the schema promises of numbers given as strings; the reader takes other spellings of them too.
-_CPU_CORES_TEXT = r"^(0\.[1-9][0-9]{0,2}|[1-9][0-9]{0,4}(\.[0-9]{1,3})?)$"
-_RAM_MB_TEXT = r"^(6[4-9]|[7-9][0-9]|[1-9][0-9]{2,8})$"
-_DISK_GB_TEXT = r"^[1-9][0-9]{0,6}$"
 _NUMBER_TEXT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
+
+AnyRequest = TypeVar("AnyRequest", bound="Request")
+
+
+class Request(BaseModel):
+    """Frozen, strict and closed: no member is coerced but where it says so, an unknown one is refused.
+
+    `first` are the members of version 0.1.0, with what its hash filled in where they were left out.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+
+    first: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The members that the caller gave: what is published."""
+        return self.model_dump(exclude_unset=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_null(cls, members: Any) -> Any:
+        """Null for an optional member is absence: some clients cannot leave one out."""
+        if not isinstance(members, dict):
+            return members
+        optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {name: value for name, value in members.items() if value is not None or name not in optional}
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Without null, which is taken and never asked for: generators make better types of what is left."""
+        schema = handler(core)
+        for member in handler.resolve_ref_schema(schema).get("properties", {}).values():
+            for part in member.pop("anyOf", ()):
+                member.update(part if part != {"type": "null"} else {})
+            if member.get("default", "") is None:
+                del member["default"]
+        return schema
 
 
 @dataclass(frozen=True, slots=True)
-class SchemaHint:
-    """Members of the JSON Schema of an annotated type; None takes one out. Absence is never written as null."""
+class Amount:
+    """A number between two bounds, given as a number or as a string of digits, and documented as a number."""
 
-    members: Mapping[str, Any]
+    low: float
+    high: float
+    whole: bool = True
 
-    def __get_pydantic_json_schema__(
-        self, core_schema: Any, handler: Callable[[Any], dict[str, Any]]
-    ) -> dict[str, Any]:
-        schema = handler(core_schema)
-        if "anyOf" in schema:
-            (only,) = (part for part in schema.pop("anyOf") if part != {"type": "null"})
-            schema |= only
-        schema |= self.members
-        return {name: value for name, value in schema.items() if value is not None}
+    def read(self, value: object) -> float:
+        """Raises ValueError with the rule that the value breaks."""
+        number = _to_number(value)
+        if number is None:
+            raise ValueError("must be a number, or a string of digits")
+        if self.whole and number != int(number):
+            raise ValueError("must be a whole number")
+        if not self.low <= number <= self.high:
+            raise ValueError(f"must be between {self.low} and {self.high}")
+        rounded = round(number, 3)
+        if not math.isclose(number, rounded, rel_tol=0, abs_tol=1e-9):
+            raise ValueError("must have at most three decimals")
+        return int(rounded) if rounded == int(rounded) else rounded
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: object) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: object, handler: object) -> dict[str, Any]:
+        return {"type": "integer" if self.whole else "number", "minimum": self.low, "maximum": self.high}
 
 
-def _hint(**members: Any) -> SchemaHint:
-    return SchemaHint(members)
+def _to_number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str) and _NUMBER_TEXT.fullmatch(value):
+        return float(value)
+    return None
 
 
-def _number_hint(bounds: tuple[float, float], kind: str, text_pattern: str, description: str) -> SchemaHint:
-    """A number, or the same as a string: both are accepted."""
-    low, high = bounds
-    number: dict[str, Any] = {"type": kind, "minimum": low, "maximum": high}
-    if kind == "number":
-        number["multipleOf"] = 0.001
-    text = {"type": "string", "pattern": text_pattern}
-    return SchemaHint({"type": None, "anyOf": [number, text], "description": description})
+def _refuse_admin(username: str) -> str:
+    if username == "admin":
+        raise ValueError("admin is Everest's own account")
+    return username
+
+
+def _refuse_reserved(namespace: str) -> str:
+    if namespace in RESERVED_NAMESPACES or namespace.startswith("kube-"):
+        raise ValueError("is reserved for Everest or Kubernetes")
+    return namespace
+
+
+Username = Annotated[str, Field(pattern=USERNAME_PATTERN, examples=["alice"]), AfterValidator(_refuse_admin)]
+Namespace = Annotated[str, Field(pattern=NAMESPACE_PATTERN), AfterValidator(_refuse_reserved)]
+
+
+class Operators(Request):
+    """Which database operators the namespace gets."""
+
+    mongodb: bool = False
+    postgresql: bool = False
+    xtradb_cluster: bool = False
+
+    first = dict.fromkeys(OPERATOR_NAMES, False)
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        return frozenset(name for name in OPERATOR_NAMES if getattr(self, name))
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Self:
+        return cls(**dict.fromkeys(names, True))
+
+
+class Resources(Request):
+    """What the namespace may use in all. The bounds keep every value a legal Kubernetes quantity."""
+
+    cpu_cores: Annotated[float, Amount(0.1, 100_000, whole=False)] = Field(
+        default=2, description="CPU cores, to a thousandth."
+    )
+    ram_mb: Annotated[int, Amount(64, 1_000_000_000)] = Field(default=2048, description="Memory in MiB.")
+    disk_gb: Annotated[int, Amount(1, 10_000_000)] = Field(default=20, description="Storage in GiB.")
+
+    first: ClassVar[Mapping[str, Any]] = {"cpu_cores": 2, "ram_mb": 2048, "disk_gb": 20}
+
+
+class BootstrapRequest(Request):
+    """Make a tenant: an Everest account, its namespace, its quota, its role."""
+
+    username: Username = Field(description="The Everest account: letters, digits and underscores; not `admin`.")
+    namespace: Namespace = Field(
+        default_factory=lambda given: given["username"],
+        validate_default=True,
+        description="RFC 1035, at most 53 characters, not `default`, `kube-…` or Everest's own. "
+        "Defaults to the username; give one where that is no legal namespace.",
+    )
+    operators: Operators | None = Field(
+        default=None, description="Absent: the handlers' EVEREST_DEFAULT_OPERATORS, else none."
+    )
+    take_ownership: bool = Field(default=False, description="Adopt a namespace that exists and is nobody's here.")
+    resources: Resources = Resources()
+
+    first = {
+        "username": None,
+        "namespace": None,
+        "operators": None,
+        "take_ownership": False,
+        "resources": None,
+    }
+
+    def with_operators(self, default: frozenset[str]) -> Self:
+        """The effective request: `default` is used only where the caller named no operators."""
+        return self if self.operators is not None else self.model_copy(update={"operators": Operators.of(default)})
+
+
+class AccountsListQuery(Request):
+    """List the Everest accounts."""
+
+
+class NamespacesListQuery(Request):
+    """List the namespaces that Everest knows."""
+
+
+class TenantQuery(Request):
+    """What the cluster holds for one tenant. `namespace` and `last` come from the tenant's last finished job."""
+
+    username: Username
+    namespace: Namespace | None = None
+    last: dict[str, Any] | None = None
+
+    first = {"username": None, "namespace": None, "last": None}
+
+
+def encode_request(request: Request) -> bytes:
+    """The message body of a request: the members that the caller gave."""
+    return orjson.dumps(request.given)
+
+
+def request_hash(kind: str, request: Request) -> str:
+    """Equal for equal requests: defaults filled, numbers coerced. Two kinds never share a hash.
+
+    By the rule of 0.1.0, which is frozen: what it wrote is compared with what is written today. A later member counts
+    only where it differs from its default, so that a new one changes no hash; then the hash begins with `2:`.
+    """
+    first, whole = (_digest(kind, _spell(request, later)) for later in (False, True))
+    return first if first == whole else f"2:{whole}"
+
+
+def _digest(kind: str, members: dict[str, Any]) -> str:
+    # Sorted on the outside alone: members of a part keep the order of their model, as 0.1.0 had them.
+    return hashlib.sha256(kind.encode() + b"\n" + orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _spell(request: Request, later: bool) -> dict[str, Any]:
+    """The members that count, as they are hashed."""
+    members = {}
+    for name, field in type(request).model_fields.items():
+        value = getattr(request, name)
+        if name not in request.first:
+            default = field.get_default(call_default_factory=True, validated_data=dict(request))
+            if not later or value == default:
+                continue
+        elif name not in request.model_fields_set and request.first[name] is not None:
+            value = request.first[name]
+        if isinstance(value, Request):
+            members[name] = orjson.Fragment(orjson.dumps(_spell(value, later)))
+        elif value is not None:
+            members[name] = value
+    return members
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,113 +273,18 @@ class InvalidRequest(ValueError):
         super().__init__("; ".join(f"{problem.field}: {problem.message}" for problem in self.problems))
 
 
-@dataclass(frozen=True, slots=True)
-class Operators:
-    """Which database operators the namespace gets."""
-
-    mongodb: bool = False
-    postgresql: bool = False
-    xtradb_cluster: bool = False
-
-    @property
-    def wanted(self) -> frozenset[str]:
-        return frozenset(name for name in OPERATOR_NAMES if getattr(self, name))
-
-    @classmethod
-    def of(cls, names: Iterable[str]) -> Self:
-        return cls(**dict.fromkeys(names, True))
+def parse_request(model: type[AnyRequest], body: bytes) -> AnyRequest:
+    """The request in a body. Raises NotJson, or InvalidRequest with every problem that was found."""
+    return validate_request(model, _parse(body))
 
 
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What the namespace may use in all."""
-
-    cpu_cores: Annotated[
-        float, _number_hint(CPU_CORES_BOUNDS, "number", _CPU_CORES_TEXT, "CPU cores, to a thousandth.")
-    ] = 2
-    ram_mb: Annotated[int, _number_hint(RAM_MB_BOUNDS, "integer", _RAM_MB_TEXT, "Memory in MiB.")] = 2048
-    disk_gb: Annotated[int, _number_hint(DISK_GB_BOUNDS, "integer", _DISK_GB_TEXT, "Storage in GiB.")] = 20
-
-
-@dataclass(frozen=True, slots=True)
-class BootstrapRequest:
-    """Make a tenant: an Everest account, its namespace, its quota, its role."""
-
-    username: Annotated[
-        str,
-        _hint(
-            pattern=USERNAME_PATTERN,
-            description="The Everest account: letters, digits and underscores; not admin.",
-            examples=["alice"],
-            **{"not": {"const": "admin"}},
-        ),
-    ]
-    namespace: Annotated[
-        str,
-        _hint(
-            pattern=NAMESPACE_PATTERN,
-            description="RFC 1035, at most 53 characters, not reserved. Defaults to the username, where that is legal.",
-            **{"not": {"anyOf": [{"enum": list(RESERVED_NAMESPACES)}, {"pattern": "^kube-"}]}},
-        ),
-    ] = ""
-    operators: Annotated[
-        Operators | None,
-        _hint(description="Absent: the handlers' EVEREST_DEFAULT_OPERATORS, else none."),
-    ] = None
-    take_ownership: Annotated[bool, _hint(description="Adopt a namespace that exists and is nobody's here.")] = False
-    resources: Resources = field(default_factory=Resources)
-
-    @property
-    def tenant(self) -> str:
-        """Jobs of one tenant never run side by side."""
-        return self.username
-
-    def with_operators(self, default: frozenset[str]) -> "BootstrapRequest":
-        """The effective request: `default` is used only where the caller named no operators."""
-        if self.operators is not None:
-            return self
-        return BootstrapRequest(
-            self.username, self.namespace, Operators.of(default), self.take_ownership, self.resources
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class AccountsListQuery:
-    """List the Everest accounts."""
-
-
-@dataclass(frozen=True, slots=True)
-class NamespacesListQuery:
-    """List the namespaces that Everest knows."""
-
-
-@dataclass(frozen=True, slots=True)
-class TenantQuery:
-    """What the cluster holds for one tenant. `namespace` and `last` come from the tenant's last finished job."""
-
-    username: Annotated[str, _hint(pattern=USERNAME_PATTERN)]
-    namespace: str = ""
-    last: dict[str, Any] | None = None
-
-
-Request = BootstrapRequest | AccountsListQuery | NamespacesListQuery | TenantQuery
-
-
-def read_request(kind: str, body: bytes) -> Request:
-    """The request in a body.
-
-    Raises NotJson, or InvalidRequest with every problem that was found. KeyError for an unknown kind.
-    """
-    read = _READERS[kind]
-    value = _parse(body)
-    if not isinstance(value, dict):
-        raise InvalidRequest([Problem("", "must be a JSON object")])
-    reader = _Reader(value)
-    request = read(reader)
-    reader.refuse_unknown()
-    if reader.problems:
-        raise InvalidRequest(reader.problems)
-    return request
+def validate_request(model: type[AnyRequest], members: object) -> AnyRequest:
+    """The request that the members make. Raises InvalidRequest with every problem that was found."""
+    try:
+        return model.model_validate(members)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+    raise InvalidRequest(_explain(model, isinstance(members, dict) and "namespace" in members, problems))
 
 
 def _parse(body: bytes) -> Any:
@@ -205,196 +293,76 @@ def _parse(body: bytes) -> Any:
     A number that no double holds is a field's fault and is named with the field, so it is read, as infinity.
     """
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        try:
-            value = json.loads(body.decode(), parse_constant=_refuse_constant)
-            orjson.dumps(value)  # what cannot be passed on, such as half a surrogate pair, was no JSON
-        except (ValueError, RecursionError, orjson.JSONEncodeError):
-            raise NotJson(f"line {error.lineno} column {error.colno}") from None
-        return value
+        value = json.loads(body.decode(), object_pairs_hook=_members, parse_constant=_refuse, parse_int=_to_int)
+        orjson.dumps(value)  # what cannot be passed on, such as half a surrogate pair, was no JSON
+    except NotJson:
+        raise
+    except json.JSONDecodeError as error:
+        raise NotJson(f"line {error.lineno} column {error.colno}") from None
+    except (ValueError, RecursionError):
+        raise NotJson("it is not UTF-8, nested too deep, or holds a value that JSON does not have") from None
+    return value
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises NotJson where a name stands twice: which of the two was meant?"""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotJson(f"a member stands twice{f': {twice}' if _FIELD_NAME.fullmatch(twice) else ''}")
+    return members
 
 
-def request_hash(kind: str, request: Request) -> str:
-    """Equal for equal requests: defaults filled, numbers coerced. Two kinds never share a hash."""
-    return hashlib.sha256(kind.encode() + b"\n" + encode_request(request, orjson.OPT_SORT_KEYS)).hexdigest()
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
-def encode_request(request: Request, option: int = 0) -> bytes:
-    """The message body of a request: absence, of `operators` or of a tenant's namespace, stays absence."""
-    value = {part.name: getattr(request, part.name) for part in fields(request)}
-    return orjson.dumps({name: part for name, part in value.items() if part not in (None, "")}, option=option)
+def _to_int(digits: str) -> float:
+    return int(digits) if len(digits) < 19 else float(digits)
 
 
-class _Reader:
-    """Takes the members of one JSON object, collecting what is wrong with them."""
-
-    def __init__(self, value: Mapping[str, Any], path: str = "", problems: list[Problem] | None = None) -> None:
-        self._value = value
-        self._path = path
-        self._known: set[str] = set()
-        self._nested: list[_Reader] = []
-        self.problems: list[Problem] = [] if problems is None else problems
-
-    def refuse(self, name: str, message: str) -> None:
-        self.problems.append(Problem(self._path + name, message))
-
-    def has(self, name: str) -> bool:
-        self._known.add(name)
-        return name in self._value
-
-    def text(self, name: str, pattern: str, rule: str, *, required: bool = False) -> str:
-        if not self.has(name):
-            if required:
-                self.refuse(name, "is required")
-            return ""
-        value = self._value[name]
-        if not isinstance(value, str):
-            self.refuse(name, "must be a string")
-        elif not re.fullmatch(pattern, value, re.ASCII) or value.endswith("\n"):
-            self.refuse(name, rule)
-        else:
-            return value
-        return ""
-
-    def flag(self, name: str) -> bool:
-        value = self._value[name] if self.has(name) else False
-        if not isinstance(value, bool):
-            self.refuse(name, "must be true or false")
-            return False
-        return value
-
-    def number(self, name: str, default: float, bounds: tuple[float, float], *, whole: bool) -> float:
-        if not self.has(name):
-            return default
-        value = _to_number(self._value[name])
-        low, high = bounds
-        if value is None:
-            self.refuse(name, "must be a number, or a string of digits")
-        elif whole and value != int(value):
-            self.refuse(name, "must be a whole number")
-        elif not low <= value <= high:
-            self.refuse(name, f"must be between {low} and {high}")
-        elif not math.isclose(value * 1000, round(value * 1000), rel_tol=0, abs_tol=1e-6):
-            self.refuse(name, "must have at most three decimals")
-        else:
-            return int(value) if value == int(value) else round(value, 3)
-        return default
-
-    def part(self, name: str) -> "_Reader | None":
-        if not self.has(name):
-            return None
-        value = self._value[name]
-        if not isinstance(value, dict):
-            self.refuse(name, "must be a JSON object")
-            return None
-        nested = _Reader(value, f"{self._path}{name}.", self.problems)
-        self._nested.append(nested)
-        return nested
-
-    def any_object(self, name: str) -> dict[str, Any] | None:
-        if not self.has(name):
-            return None
-        value = self._value[name]
-        if not isinstance(value, dict):
-            self.refuse(name, "must be a JSON object")
-            return None
-        return value
-
-    def refuse_unknown(self) -> None:
-        for nested in self._nested:
-            nested.refuse_unknown()
-        known = ", ".join(sorted(self._known)) or "none"
-        for name in [name for name in self._value if name not in self._known][:_MOST_UNKNOWN]:
-            self.refuse(name if _FIELD_NAME.fullmatch(name) else "", f"is no field of the request (known: {known})")
-
-
-def _to_number(value: object) -> float | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, str) and _NUMBER_TEXT.fullmatch(value):
-        return float(value)
-    return None
-
-
-_USERNAME_RULE = "must be 3 to 63 letters, digits or underscores"
-_NAMESPACE_RULE = (
-    "must be at most 53 lowercase letters, digits or '-', start with a letter and end with a letter or digit"
-)
-
-
-def _read_username(reader: _Reader) -> str:
-    username = reader.text("username", USERNAME_PATTERN, _USERNAME_RULE, required=True)
-    if username == "admin":
-        reader.refuse("username", "admin is Everest's own account")
-    return username
-
-
-def _read_namespace(reader: _Reader, username: str) -> str:
-    if not reader.has("namespace"):
-        if username and not is_namespace(username):
-            reader.refuse("namespace", f"give one: it defaults to the username, and a namespace {_NAMESPACE_RULE}")
-        elif is_reserved(username):
-            reader.refuse("namespace", "give one: it defaults to the username, and that name is reserved")
-        return username
-    namespace = reader.text("namespace", NAMESPACE_PATTERN, _NAMESPACE_RULE)
-    if is_reserved(namespace):
-        reader.refuse("namespace", "is reserved for Everest or Kubernetes")
-    return namespace
-
-
-def is_namespace(name: str) -> bool:
-    return re.fullmatch(NAMESPACE_PATTERN, name, re.ASCII) is not None and not name.endswith("\n")
-
-
-def is_reserved(namespace: str) -> bool:
-    return namespace in RESERVED_NAMESPACES or namespace.startswith("kube-")
-
-
-def _read_operators(reader: _Reader) -> Operators | None:
-    part = reader.part("operators")
-    return None if part is None else Operators(*(part.flag(name) for name in OPERATOR_NAMES))
-
-
-def _read_resources(reader: _Reader) -> Resources:
-    part = reader.part("resources")
-    if part is None:
-        return Resources()
-    return Resources(
-        cpu_cores=part.number("cpu_cores", 2, CPU_CORES_BOUNDS, whole=False),
-        ram_mb=int(part.number("ram_mb", 2048, RAM_MB_BOUNDS, whole=True)),
-        disk_gb=int(part.number("disk_gb", 20, DISK_GB_BOUNDS, whole=True)),
-    )
-
-
-def _read_bootstrap(reader: _Reader) -> BootstrapRequest:
-    username = _read_username(reader)
-    return BootstrapRequest(
-        username=username,
-        namespace=_read_namespace(reader, username),
-        operators=_read_operators(reader),
-        take_ownership=reader.flag("take_ownership"),
-        resources=_read_resources(reader),
-    )
-
-
-def _read_tenant(reader: _Reader) -> TenantQuery:
-    return TenantQuery(
-        username=reader.text("username", USERNAME_PATTERN, _USERNAME_RULE, required=True),
-        namespace=reader.text("namespace", NAMESPACE_PATTERN, _NAMESPACE_RULE) if reader.has("namespace") else "",
-        last=reader.any_object("last"),
-    )
-
-
-_READERS: dict[str, Callable[[_Reader], Request]] = {
-    "bootstrap": _read_bootstrap,
-    "accounts-list": lambda _: AccountsListQuery(),
-    "namespaces-list": lambda _: NamespacesListQuery(),
-    "tenant": _read_tenant,
+# The wording that callers know, for the errors that pydantic finds by itself.
+_WORDING = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
+    USERNAME_PATTERN: "must be 3 to 63 letters, digits or underscores",
+    NAMESPACE_PATTERN: "must be at most 53 lowercase letters, digits or '-', start with a letter and end with a letter "
+    "or digit",
 }
+_UNKNOWN = "extra_forbidden"
+
+
+def _explain(model: type[Request], names_namespace: bool, errors: list[ErrorDetails]) -> Iterator[Problem]:
+    unknown = [error for error in errors if error["type"] == _UNKNOWN]
+    for error in errors:
+        # What defaults to a member that is wrong has no problem of its own.
+        if error["type"] == "default_factory_not_called" or error in unknown[_MOST_UNKNOWN:]:
+            continue
+        *parents, name = [str(part) for part in error["loc"]] or [""]
+        message = _word(error)
+        if error["type"] == _UNKNOWN:
+            message = f"is no field of the request (known: {_known_members(model, parents)})"
+            name = name if _FIELD_NAME.fullmatch(name) else ""
+        elif name == "namespace" and not names_namespace:
+            what = "a namespace" if message.startswith("must") else "that name"
+            message = f"give one: it defaults to the username, and {what} {message}"
+        yield Problem(".".join((*parents, name)), message)
+
+
+def _word(error: ErrorDetails) -> str:
+    context = error.get("ctx", {})
+    if "error" in context:  # one of our own
+        return str(context["error"])
+    return _WORDING.get(context.get("pattern", error["type"]), "is not valid")
+
+
+def _known_members(model: type[Request], path: list[str]) -> str:
+    for name in path:
+        hint = model.model_fields[name].annotation
+        parts = (hint, *typing.get_args(hint))
+        model = next(part for part in parts if isinstance(part, type) and issubclass(part, Request))
+    return ", ".join(sorted(model.model_fields)) or "none"

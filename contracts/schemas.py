@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from contracts.codes import CODES
 from contracts.names import JOB_ID_PATTERN, JOB_KINDS, QUERY_KINDS
 from contracts.records import Outcome, Status
-from contracts.requests import NAMESPACE_PATTERN, RESERVED_NAMESPACES, BootstrapRequest
+from contracts.requests import BootstrapRequest
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -333,11 +333,7 @@ MODELS: dict[str, Any] = {
 def make_schema(name: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a model, its parts under `$defs`."""
     schema: dict[str, Any] = _tidy(TypeAdapter(MODELS[name]).json_schema())
-    if name != "bootstrap-request":
-        return schema
-    for part in (schema, *schema["$defs"].values()):
-        part["additionalProperties"] = False
-    return schema | _NAMESPACE_RULE
+    return schema
 
 
 def make_published_schemas() -> dict[str, dict[str, Any]]:
@@ -346,15 +342,6 @@ def make_published_schemas() -> dict[str, dict[str, Any]]:
         f"{name}.json": {"$schema": DIALECT, "title": name, **make_schema(name)}
         for name in ("bootstrap-request", "job", "result", "event", "problem")
     }
-
-
-# The namespace may be left out only where the username is a legal one.
-_NAMESPACE_RULE = {
-    "anyOf": [
-        {"required": ["namespace"]},
-        {"properties": {"username": {"pattern": NAMESPACE_PATTERN, "not": {"enum": list(RESERVED_NAMESPACES)}}}},
-    ]
-}
 
 
 def _tidy(part: Any) -> Any:

@@ -1,8 +1,5 @@
 """What each kind of job does: the plan that binds a request to its steps."""
 
-from dataclasses import asdict
-from typing import Any
-
 from contracts.records import JobRecord, Outcome
 from contracts.requests import BootstrapRequest, Operators, Request
 from handlers.bootstrap.steps import STEPS
@@ -23,7 +20,7 @@ def make_plan(settings: HandlerSettings, facts: ClusterFacts, record: JobRecord,
     else:
         effective = request.with_operators(Operators(**record.inputs["operators"]).wanted)
     steps = tuple(_plan_step(settings, facts, step, effective) for step in STEPS)
-    return Plan(asdict(effective), steps, lambda ended: summarize_bootstrap(ended, effective))
+    return Plan(effective.model_dump(), steps, lambda ended: summarize_bootstrap(ended, effective))
 
 
 def _plan_step(settings: HandlerSettings, facts: ClusterFacts, step: Step, request: BootstrapRequest) -> PlannedStep:
@@ -44,8 +41,7 @@ def _plan_query(settings: HandlerSettings, kind: str, request: Request) -> Plan:
         answer = await QUERIES[kind](QueryContext(request, run, settings))
         return StepResult(Outcome.UNCHANGED, answer.deciding, answer.warnings, data=answer.data)
 
-    inputs: dict[str, Any] = asdict(request)
-    return Plan(inputs, (PlannedStep(kind, ensure),), lambda _: f"Answered {kind}.")
+    return Plan(request.model_dump(exclude_none=True), (PlannedStep(kind, ensure),), lambda _: f"Answered {kind}.")
 
 
 def summarize_bootstrap(record: JobRecord, request: BootstrapRequest) -> str:

@@ -2,7 +2,8 @@
 
 from starlette.requests import ClientDisconnect, Request
 
-from contracts.requests import MAX_BODY_BYTES, InvalidRequest, NotJson, read_request
+from contracts.kinds import read_request
+from contracts.requests import MAX_BODY_BYTES, InvalidRequest, NotJson
 from contracts.requests import Request as JobRequest
 from gateway.http.problems import Problem, invalid_request
 

@@ -3,14 +3,13 @@
 import logging
 from collections.abc import Callable
 
-import orjson
-
 from contracts import names
 from contracts.cancels import CancelMark, encode_cancel
 from contracts.codes import Failure
+from contracts.kinds import repeat_request
 from contracts.protocol import Answer, Event, Write, look_up
 from contracts.records import JobRecord, Status
-from contracts.requests import InvalidRequest, NotJson, Request, read_request
+from contracts.requests import InvalidRequest, Request
 from gateway.jetstream import Conflict, JetStream, Refused, Unanswered
 from gateway.jobs.errors import JobBusy, JobError, JobFinished, JobNotFinished, JobNotFound, QueueFull
 from gateway.jobs.job_cache import Snapshot
@@ -128,8 +127,8 @@ def _repeatable_request(snapshot: Snapshot) -> Request:
     if names.is_query(record.kind):
         raise _finished(record, "A query is not retried; ask again.")
     try:
-        return read_request(record.kind, orjson.dumps(record.request))
-    except (NotJson, InvalidRequest, KeyError):
+        return repeat_request(record.kind, record.request)
+    except (InvalidRequest, KeyError):
         raise _finished(record, "The job's request is not valid, so it would fail again; submit a new job.") from None
 
 

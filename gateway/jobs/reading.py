@@ -2,11 +2,10 @@
 
 import asyncio
 
-import orjson
-
 from contracts import names
-from contracts.records import JobRecord, UnreadableRecord, decode_record, queued_record
-from contracts.requests import InvalidRequest, NotJson, encode_request, read_request, request_hash
+from contracts.kinds import read_request
+from contracts.records import JobRecord, decode_record, queued_record
+from contracts.requests import InvalidRequest, NotJson, request_hash
 from contracts.traces import read_traces
 from gateway.jetstream import JetStream, Message
 from gateway.jobs.job_cache import JobCache, Snapshot
@@ -64,10 +63,7 @@ class Reader:
 
 def record_snapshot(message: Message) -> Snapshot:
     """Raises UnreadableRecord."""
-    record = decode_record(message.body)
-    if not isinstance(record.status, str) or not isinstance(record.job_id, str):
-        raise UnreadableRecord("it has no status")
-    return Snapshot(record, message.sequence)
+    return Snapshot(decode_record(message.body), message.sequence)
 
 
 def message_record(job_id: str, message: Message) -> JobRecord:
@@ -75,10 +71,10 @@ def message_record(job_id: str, message: Message) -> JobRecord:
     kind = names.read_subject(message.subject).kind
     try:
         request = read_request(kind, message.body)
-        digest, inputs = request_hash(kind, request), orjson.loads(encode_request(request))
+        digest, given = request_hash(kind, request), request.given
     except (NotJson, InvalidRequest, KeyError):
         # It fails at its first delivery, with a record that says why.
-        digest, inputs = "", None
+        digest, given = "", None
     request_id, traceparent = read_traces(message.headers)
     return queued_record(
         job_id,
@@ -87,7 +83,7 @@ def message_record(job_id: str, message: Message) -> JobRecord:
         digest,
         message.published_at,
         message.published_at,
-        request=inputs,
+        request=given,
         request_id=request_id,
         traceparent=traceparent,
     )

@@ -10,13 +10,12 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-import orjson
-
 from contracts import names
 from contracts.codes import Failure
+from contracts.kinds import repeat_request
 from contracts.protocol import ACK_WAIT_PART, SILENT_LEASES
 from contracts.records import JobRecord, UnreadableRecord
-from contracts.requests import InvalidRequest, NotJson, Request, read_request
+from contracts.requests import InvalidRequest, Request
 from gateway.jetstream import Conflict, JetStream, Refused, TooLarge, Unanswered
 from gateway.jobs.errors import JobError
 from gateway.jobs.job_cache import Snapshot
@@ -169,8 +168,8 @@ def _repeatable_request(record: JobRecord) -> Request | None:
     if names.is_query(record.kind) or record.request is None:
         return None
     try:
-        return read_request(record.kind, orjson.dumps(record.request))
-    except (NotJson, InvalidRequest, KeyError):
+        return repeat_request(record.kind, record.request)
+    except (InvalidRequest, KeyError):
         return None
 
 

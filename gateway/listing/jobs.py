@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from contracts import names
-from contracts.documents import job_document
+from contracts.documents import job_document, resolved_request
 from contracts.records import JobRecord, UnreadableRecord
 from gateway.jetstream import JetStream, Message
 from gateway.jobs.reading import Reader, message_record, record_snapshot
@@ -34,14 +34,18 @@ class Filters:
     since: str | None = None
 
     def match(self, record: JobRecord) -> bool:
-        request = record.request or {}
         return (
             (record.kind == self.kind if self.kind else not names.is_query(record.kind))
             and self.status in (None, record.status.value)
             and self.caller in (None, record.caller)
-            and self.username in (None, request.get("username"))
-            and self.namespace in (None, request.get("namespace"))
+            and self._match_tenant(record)
         )
+
+    def _match_tenant(self, record: JobRecord) -> bool:
+        if self.username is None and self.namespace is None:
+            return True
+        asked = resolved_request(record)
+        return self.username in (None, asked.get("username")) and self.namespace in (None, asked.get("namespace"))
 
     @property
     def allow_queued(self) -> bool:

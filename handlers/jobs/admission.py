@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from contracts import names
 from contracts.codes import Failure
+from contracts.kinds import KINDS
 from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, Answer, Event, look_up
 from contracts.records import JobRecord, Status, encode_record
-from contracts.requests import BootstrapRequest
 from handlers.clock import utc_now
 from handlers.jetstream import BucketFull, Conflict, Unanswered
 from handlers.jobs.claim import OWN_FAULT, Claims
@@ -113,9 +113,10 @@ class Admission:
 
     async def _is_tenant_busy(self, incoming: Incoming, record: JobRecord, revision: int) -> bool:
         """Whether another live job works for the tenant; then this one waits. Raises BucketFull."""
-        if not isinstance(incoming.request, BootstrapRequest):
+        tenant = KINDS[record.kind].tenant_of(incoming.request)
+        if tenant is None:
             return False
-        holder = await self.tenants.take(incoming.request.tenant, incoming.job_id)
+        holder = await self.tenants.take(tenant, incoming.job_id)
         if holder is None:
             return False
         await self._note_waiting(record, revision)

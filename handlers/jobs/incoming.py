@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import orjson
-
 from contracts import names
 from contracts.codes import Failure
+from contracts.kinds import read_request
 from contracts.logs import bind
 from contracts.records import JobRecord, queued_record
-from contracts.requests import InvalidRequest, NotJson, Request, encode_request, read_request, request_hash
+from contracts.requests import InvalidRequest, NotJson, Request, request_hash
 from contracts.traces import read_traces
 from handlers.clock import utc_now
 
@@ -81,8 +80,7 @@ def read_incoming(delivery: Delivery, kind: str, job_id: str) -> Incoming:
     """Raises UnusableRequest, whatever it is that cannot be read: the message must end."""
     try:
         request = read_request(kind, delivery.body)
-        body = orjson.loads(encode_request(request))
-        record = first_record(delivery, kind, job_id, request_hash(kind, request), body)
+        record = first_record(delivery, kind, job_id, request_hash(kind, request), request.given)
     except Exception as error:
         raise UnusableRequest(_explain(error)) from error
     return Incoming(delivery, record, request)

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import orjson
-
-from contracts.requests import BootstrapRequest, InvalidRequest, NotJson, TenantQuery, read_request
+from contracts.requests import BootstrapRequest, InvalidRequest, TenantQuery, validate_request
 from handlers.bootstrap.access import render_policy
 from handlers.bootstrap.namespace import SUBSCRIPTIONS, newest_release, read_operators
 from handlers.bootstrap.ownership import Namespace, find_namespace
@@ -148,11 +146,9 @@ def _policy_text(policy: Object | None) -> str | None:
 def _read_last(last: dict[str, Any] | None) -> BootstrapRequest | None:
     """What the last finished job asked for; None where there was none that could be read."""
     try:
-        request = read_request("bootstrap", orjson.dumps((last or {}).get("inputs")))
-    except (NotJson, InvalidRequest):
+        return validate_request(BootstrapRequest, (last or {}).get("inputs"))
+    except InvalidRequest:
         return None
-    assert isinstance(request, BootstrapRequest), "its kind has no other"
-    return request
 
 
 def _compare(

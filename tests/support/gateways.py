@@ -17,8 +17,9 @@ import nats
 from nats.aio.client import Client
 
 from contracts import names
+from contracts.kinds import read_request
 from contracts.records import JobRecord, Outcome, Status, StepRecord, decode_record, encode_record, queued_record
-from contracts.requests import read_request, request_hash
+from contracts.requests import request_hash
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port
 
 KEY = "a-key-for-tests"

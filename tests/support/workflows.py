@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
+from contracts.kinds import read_request
 from contracts.records import JobRecord, Outcome, Status
-from contracts.requests import BootstrapRequest, read_request
+from contracts.requests import BootstrapRequest
 from handlers.bootstrap.steps import STEPS
 from handlers.commands.running import Command, Commands, Completed, child_environment
 from handlers.kinds import make_plan

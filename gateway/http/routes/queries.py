@@ -7,18 +7,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts import names
+from contracts.documents import resolved_request
 from contracts.records import JobRecord, UnreadableRecord
 from contracts.requests import (
     AccountsListQuery,
     InvalidRequest,
     NamespacesListQuery,
     TenantQuery,
-    read_request,
+    validate_request,
 )
 from contracts.requests import Request as JobRequest
 from gateway.http.answers import json_response
 from gateway.http.parameters import read_origin, read_parameters
-from gateway.http.problems import Problem, invalid_request
+from gateway.http.problems import invalid_request
 from gateway.jetstream import JetStream
 from gateway.jobs.queries import Queries
 from gateway.jobs.reading import Reader
@@ -65,8 +66,7 @@ class QueryRoutes:
 def tenant_query(username: str, last: JobRecord | None) -> TenantQuery:
     """What a handler compares with the cluster: where the tenant lives, and what its last finished job asked for."""
     if last is None:
-        return TenantQuery(username)
-    asked = last.inputs or last.request or {}
+        return TenantQuery(username=username)
     finished = {
         "job_id": last.job_id,
         "status": last.status.value,
@@ -74,17 +74,19 @@ def tenant_query(username: str, last: JobRecord | None) -> TenantQuery:
         "inputs": last.inputs,
         "rbac_applied": (step := last.step("apply_rbac_policy")) is not None and bool(step.rbac_applied),
     }
-    return TenantQuery(username, asked.get("namespace", ""), finished if last.is_finished and last.inputs else None)
+    return TenantQuery(
+        username=username,
+        namespace=resolved_request(last).get("namespace"),
+        last=finished if last.is_finished and last.inputs else None,
+    )
 
 
 def _check_username(username: str) -> None:
     """Raises Problem."""
     try:
-        read_request("tenant", orjson.dumps({"username": username}))
+        validate_request(TenantQuery, {"username": username})
     except InvalidRequest as error:
         raise invalid_request(error) from None
-    except (TypeError, orjson.JSONEncodeError):
-        raise Problem("bad_parameter", "The username is no text.") from None
 
 
 def _query_document(record: JobRecord) -> dict[str, Any]:

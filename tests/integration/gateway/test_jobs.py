@@ -29,7 +29,7 @@ async def test_a_submit_is_answered_at_once_with_where_to_look(gateway: Gateway)
 
 
 async def test_the_message_is_the_request_with_its_origin(gateway: Gateway, hand: Hand) -> None:
-    """Defaults and coercion are done; absent operators stay absent; the origin is in the headers."""
+    """Coercion is done; what the caller left out stays absent; the origin is in the headers."""
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     job_id = await gateway.submit(
         {"X-Request-Id": "req-7", "traceparent": traceparent}, resources={"cpu_cores": "1.5", "ram_mb": "4096"}
@@ -37,9 +37,7 @@ async def test_the_message_is_the_request_with_its_origin(gateway: Gateway, hand
     message = await hand.jetstream.get_last_msg(names.JOBS_STREAM, names.job_subject("bootstrap", job_id))
     assert json.loads(message.data or b"") == {
         "username": "alice",
-        "namespace": "alice",
-        "take_ownership": False,
-        "resources": {"cpu_cores": 1.5, "ram_mb": 4096, "disk_gb": 20},
+        "resources": {"cpu_cores": 1.5, "ram_mb": 4096},
     }
     headers = message.headers or {}
     assert (headers["Everest-Caller"], headers["X-Request-Id"], headers["traceparent"]) == (

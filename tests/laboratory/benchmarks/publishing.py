@@ -8,7 +8,8 @@ import time
 import uuid
 
 from contracts import names
-from contracts.requests import encode_request, read_request
+from contracts.kinds import read_request
+from contracts.requests import encode_request
 from tests.laboratory.benchmarks.wire import Wire, encode_message
 
 _HEADERS = f"NATS/1.0\r\n{names.HEADER_CALLER}: admin\r\n{names.HEADER_REQUEST_ID}: {uuid.uuid4().hex}\r\n\r\n".encode()

@@ -1,8 +1,9 @@
 """Records as handlers write them: of the size and shape that a real job has."""
 
 import uuid
-from dataclasses import asdict, replace
+from dataclasses import replace
 
+from contracts.kinds import read_request
 from contracts.records import (
     CommandRecord,
     CredentialsSecret,
@@ -11,7 +12,7 @@ from contracts.records import (
     StepRecord,
     queued_record,
 )
-from contracts.requests import BootstrapRequest, read_request, request_hash
+from contracts.requests import BootstrapRequest, request_hash
 from handlers.bootstrap.quota import render_manifest
 from tests.support.gateways import LATER, NOW
 
@@ -40,7 +41,7 @@ def running_record() -> JobRecord:
         request={"username": "alice", "operators": {"postgresql": True}},
         request_id=uuid.uuid4().hex,
     )
-    record = record.claimed(str(uuid.uuid4()), NOW).with_inputs(asdict(request), simulated=False)
+    record = record.claimed(str(uuid.uuid4()), NOW).with_inputs(request.model_dump(), simulated=False)
     record = record.started("create_account", NOW).finished(_step("create_account", Outcome.CREATED, _CREATE), LATER)
     record = record.with_credentials(CredentialsSecret("everest-system", f"bootstrap-{record.job_id}"))
     return replace(record.started("add_namespace", LATER), write=str(uuid.uuid4()))

@@ -11,8 +11,9 @@ import pytest
 
 from contracts.cancels import CancelMark, decode_cancel
 from contracts.documents import job_document, result_document
+from contracts.kinds import read_request
 from contracts.records import decode_record, encode_record
-from contracts.requests import read_request, request_hash
+from contracts.requests import request_hash
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden-0.1.0"
 RECORDS = sorted((GOLDEN / "records").glob("*.json"))

@@ -5,11 +5,11 @@ from typing import Any
 
 import jsonschema
 import orjson
-import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.kinds import read_request
 from contracts.requests import (
     BootstrapRequest,
     InvalidRequest,
@@ -17,11 +17,10 @@ from contracts.requests import (
     Operators,
     Resources,
     encode_request,
-    read_request,
     request_hash,
 )
 
-SCHEMA = pydantic.TypeAdapter(BootstrapRequest).json_schema()
+SCHEMA = BootstrapRequest.model_json_schema()
 
 
 def read(**members: Any) -> BootstrapRequest:
@@ -38,7 +37,12 @@ def fields_refused(**members: Any) -> set[str]:
 
 def test_defaults_are_filled_in() -> None:
     """Everything but the username is optional; absent operators stay absent, so that handlers may default them."""
-    assert read(username="alice") == BootstrapRequest("alice", "alice", None, False, Resources(2, 2048, 20))
+    assert read(username="alice") == BootstrapRequest(
+        username="alice",
+        namespace="alice",
+        take_ownership=False,
+        resources=Resources(cpu_cores=2, ram_mb=2048, disk_gb=20),
+    )
 
 
 def test_numbers_given_as_strings_are_the_same_request() -> None:
@@ -76,7 +80,7 @@ def test_default_operators_are_used_only_where_none_are_named() -> None:
         ({"username": "alice", "namespace": "everest-olm"}, "namespace"),
         ({"username": "alice", "namespace": "a" * 54}, "namespace"),
         ({"username": "alice", "namespace": "-a"}, "namespace"),
-        ({"username": "alice", "namespace": None}, "namespace"),
+        ({"username": "alice", "nonsense": None}, "nonsense"),
         ({"username": "alice", "take_ownership": "true"}, "take_ownership"),
         ({"username": "alice", "operators": []}, "operators"),
         ({"username": "alice", "operators": {"mysql": True}}, "operators.mysql"),
@@ -152,10 +156,113 @@ members = st.fixed_dictionaries(
 
 @given(members)
 def test_what_is_read_is_valid_by_the_published_schema(value: dict[str, Any]) -> None:
-    """The JSON Schema never refuses what we accept."""
+    """The JSON Schema never refuses what we publish, and that is the same request, with the same members given."""
     try:
         request = read(**value)
     except InvalidRequest:
         return
-    jsonschema.validate(value, SCHEMA)
-    assert read_request("bootstrap", encode_request(request)) == request
+    published = encode_request(request)
+    jsonschema.validate(orjson.loads(published), SCHEMA)
+    again = read_request("bootstrap", published)
+    assert (again, again.given) == (request, request.given)
+
+
+@pytest.mark.parametrize("name", ["null", "Null", "true", "Yes", "off", "123", "1_000", "1e5", "0x1f", "0o17", "NaN"])
+def test_names_that_yaml_could_take_for_something_else_are_names(name: str) -> None:
+    """Everest quotes them where it keeps its accounts."""
+    assert read(username=name, namespace="some").username == name
+
+
+def test_null_is_absence() -> None:
+    """For optional members, at every depth; a required one must be there."""
+    nulls = read(
+        username="alice",
+        namespace=None,
+        operators={"mongodb": None},
+        take_ownership=None,
+        resources={"ram_mb": None},
+    )
+    assert nulls.given == {"username": "alice", "operators": {}, "resources": {}}
+    assert fields_refused(username=None) == {"username"}
+    assert read(username="alice", operators=None).given == {"username": "alice"}
+
+
+def test_a_message_carries_only_what_the_caller_gave() -> None:
+    """A default that changes, or a new member, changes no message that waits."""
+    assert encode_request(read(username="alice")) == b'{"username":"alice"}'
+    given = {"username": "alice", "namespace": "alice", "take_ownership": False, "resources": {"ram_mb": 2048}}
+    assert orjson.loads(encode_request(read(**given))) == given
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({}, "is required"),
+        ({"username": 7}, "must be a string"),
+        ({"username": "al"}, "must be 3 to 63 letters, digits or underscores"),
+        ({"username": "admin"}, "admin is Everest's own account"),
+        (
+            {"username": "default"},
+            "give one: it defaults to the username, and that name is reserved for Everest",
+        ),
+        ({"username": "a_b"}, "give one: it defaults to the username, and a namespace must be at most 53 lowercase"),
+        ({"username": "alice", "namespace": "kube-x"}, "is reserved for Everest or Kubernetes"),
+        ({"username": "alice", "namespace": "A"}, "must be at most 53 lowercase letters, digits or '-', start with"),
+        ({"username": "alice", "take_ownership": 1}, "must be true or false"),
+        ({"username": "alice", "operators": [1]}, "must be a JSON object"),
+        ({"username": "alice", "resources": 1}, "must be a JSON object"),
+        ({"username": "alice", "resources": {"ram_mb": "x"}}, "must be a number, or a string of digits"),
+        ({"username": "alice", "resources": {"ram_mb": 64.5}}, "must be a whole number"),
+        ({"username": "alice", "resources": {"ram_mb": 1}}, "must be between 64 and 1000000000"),
+        ({"username": "alice", "resources": {"cpu_cores": 0.1234}}, "must have at most three decimals"),
+        ({"username": "alice", "resources": {"x": 1}}, "is no field of the request (known: cpu_cores, disk_gb, ram_mb"),
+        ({"username": "alice", "x": 1}, "is no field of the request (known: "),
+    ],
+)
+def test_the_wording_is_stable(members: dict[str, Any], message: str) -> None:
+    """Callers know it, and it is the same over REST and NATS."""
+    with pytest.raises(InvalidRequest) as caught:
+        read(**members)
+    (problem,) = caught.value.problems
+    assert problem.message.startswith(message)
+
+
+def test_a_member_that_stands_twice_is_refused() -> None:
+    """Which of the two was meant? The member is named, its value is not."""
+    with pytest.raises(NotJson, match="username") as caught:
+        read_request("bootstrap", b'{"username":"s3cret","username":"alice"}')
+    assert "s3cret" not in str(caught.value)
+
+
+class TomorrowsResources(Resources):
+    storage_class: str = "standard"
+
+
+class TomorrowsRequest(BootstrapRequest):
+    """A later version of the request: more members, and other defaults."""
+
+    take_ownership: bool = True
+    resources: Resources = TomorrowsResources()
+    role: str = "developer"
+
+
+@pytest.mark.parametrize("members", [{}, {"resources": {}}, {"operators": {"mongodb": True}, "take_ownership": False}])
+def test_a_later_version_changes_no_hash(members: dict[str, Any]) -> None:
+    """Unfinished jobs and idempotent repeats survive an upgrade, whatever the new defaults are."""
+    today = read(username="alice", **members)
+    for role in ({}, {"role": "developer"}):
+        tomorrow = TomorrowsRequest.model_validate({"username": "alice", **members, **role})
+        assert request_hash("bootstrap", tomorrow) == request_hash("bootstrap", today)
+
+
+def test_a_later_member_counts_where_it_differs() -> None:
+    """Then the hash says that 0.1.0 could not have made it."""
+    today = request_hash("bootstrap", read(username="alice"))
+    one, other = (
+        request_hash("bootstrap", TomorrowsRequest.model_validate({"username": "alice", "role": role}))
+        for role in ("owner", "viewer")
+    )
+    assert len({today, one, other}) == 3
+    assert one.startswith("2:")
+    nested = TomorrowsRequest(username="alice", resources=TomorrowsResources(storage_class="fast"))
+    assert request_hash("bootstrap", nested).startswith("2:")

@@ -4,7 +4,8 @@ import orjson
 import pytest
 
 from contracts.codes import CODES, Failure, Nature
-from contracts.requests import InvalidRequest, read_request
+from contracts.kinds import read_request
+from contracts.requests import InvalidRequest
 from gateway.http.problems import Problem, failed_query, invalid_request, problem_document
 
 

@@ -7,7 +7,7 @@ on NATS. What must be true in the end is the promise: an accepted job ends, ends
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 from typing import Any
 
@@ -16,9 +16,10 @@ import pytest
 from contracts import names
 from contracts.cancels import CancelMark, encode_cancel
 from contracts.codes import Failure
+from contracts.kinds import read_request
 from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, TABLE, Answer, Event, State, Write, look_up, state_of
 from contracts.records import VERSION, JobRecord, Outcome, Status, encode_record, queued_record
-from contracts.requests import Request, read_request, request_hash
+from contracts.requests import Request, request_hash
 from handlers.clock import monotonic, utc_now
 from handlers.commands.running import Command
 from handlers.jobs.consumer import open_consumer
@@ -157,7 +158,7 @@ class Post:
 
     def _plan(self, record: JobRecord, request: Request) -> Plan:
         steps = tuple(PlannedStep(name, self._ensure(name)) for name in STEPS)
-        return Plan(asdict(request), steps, lambda _: "done")
+        return Plan(request.model_dump(), steps, lambda _: "done")
 
     def _ensure(self, name: str) -> Callable[[JobRecord, RunCommand], Awaitable[StepResult]]:
         async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
