@@ -4,8 +4,6 @@ import json
 import shlex
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from contracts.codes import CODES, Failure
 from handlers.commands.processes import find_executable
@@ -17,7 +15,9 @@ from handlers.commands.running import (
     ExecutableUnusable,
     child_environment,
 )
+from handlers.preflight.findings import Finding, Verdict
 from handlers.preflight.rights import Right, needed_rights
+from handlers.preflight.scratch import check_scratch
 from handlers.rbac.policy import InvalidPolicy, check_rules, parse_rules
 from handlers.results import RunCommand, StepFailed
 from handlers.settings import Environment, HandlerSettings
@@ -30,38 +30,28 @@ from handlers.tools.versions import ClusterFacts
 _ACCESS_REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
 
 
-class Verdict(StrEnum):
-    FINE = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. A problem means that jobs cannot succeed."""
-
-    verdict: Verdict
-    message: str
-    hint: str = ""
-
-    @classmethod
-    def of(cls, failure: Failure) -> "Finding":
-        return cls(Verdict.PROBLEM, f"{failure.code}: {failure.message}", failure.hint)
-
-    def __str__(self) -> str:
-        hint = f"\n{'':9}hint: {self.hint}" if self.hint else ""
-        return f"{self.verdict:8} {self.message}{hint}"
-
-
 async def check(environment: Environment) -> int:
     """Prints each finding as it is made. Gives the exit code: 1 when there is a problem."""
     has_problem = False
     variables = child_environment(environment.variables)
     async with Commands(variables) as commands:
-        async for finding in find(environment.settings, variables, make_runner(commands)):
+        run = make_runner(commands)
+        async for finding in find(environment.settings, variables, run):
             print(finding, flush=True)
             has_problem |= finding.verdict is Verdict.PROBLEM
+        if not has_problem:
+            await _check_outside(environment.settings, variables, run)
     return 1 if has_problem else 0
+
+
+async def _check_outside(settings: HandlerSettings, variables: Mapping[str, str], run: RunCommand) -> None:
+    from handlers.preflight.outside import find_outside  # an HTTP client, which no handler at work needs
+
+    try:
+        versions = await ClusterFacts().read_versions(Everestctl(run, settings.subprocess_timeout))
+    except StepFailed:
+        return  # it was there a moment ago
+    print(*await find_outside(versions, variables), sep="\n", flush=True)
 
 
 async def find_problem(environment: Environment, commands: Commands) -> str | None:
@@ -114,6 +104,8 @@ def _find_missing(settings: HandlerSettings, variables: Mapping[str, str]) -> It
         yield Finding.of(failure)
     else:
         yield Finding(Verdict.FINE, f"the kubeconfig is {find_kubeconfig(settings.kubeconfig)}")
+    if failure := check_scratch():
+        yield Finding.of(failure)
     yield _find_apply_command(settings.everest_rbac_apply_cmd, variables)
 
 
@@ -125,9 +117,11 @@ def _find_apply_command(template: str | None, variables: Mapping[str, str]) -> F
         program, *_ = shlex.split(template)
         return Finding(Verdict.FINE, f"EVEREST_RBAC_APPLY_CMD runs {find_executable(program, variables)}")
     except ValueError as error:
-        return Finding.of(Failure("rbac_command_failed", f"EVEREST_RBAC_APPLY_CMD cannot be split: {error}."))
+        reason = f"EVEREST_RBAC_APPLY_CMD cannot be split: {error}."
+        return Finding.of(Failure("rbac_command_failed", reason, "Quote it as for a shell."))
     except (ExecutableMissing, ExecutableUnusable) as error:
-        return Finding.of(Failure("rbac_command_failed", f"EVEREST_RBAC_APPLY_CMD: {error}"))
+        reason = f"EVEREST_RBAC_APPLY_CMD: {error}"
+        return Finding.of(Failure("rbac_command_failed", reason, "Set it to a command that the handler can run."))
 
 
 async def _find_in_cluster(
@@ -153,7 +147,7 @@ async def _find_in_cluster(
 async def _find_versions(everestctl: Everestctl) -> list[Finding]:
     versions = await ClusterFacts().read_versions(everestctl)
     if failure := find_missing_charts(versions):
-        return [Finding(Verdict.WARNING, f"{failure.code}: {failure.message}", failure.hint)]
+        return [Finding.of(failure, Verdict.WARNING)]
     if difference := find_difference(versions):
         return [Finding(Verdict.WARNING, difference)]
     return [Finding(Verdict.FINE, f"everestctl is {versions.client}, Everest is {versions.server}")]
@@ -173,8 +167,8 @@ async def _find_rights(settings: HandlerSettings, kubectl: Kubectl) -> list[Find
 
 def _describe_missing(right: Right) -> Finding:
     hint = f"Grant it: {right}, as in handlers/k8s. {right.why}".strip()
-    found = Finding.of(Failure("forbidden", f"this handler may not {right}", hint))
-    return replace(found, verdict=Verdict.WARNING) if right.is_optional else found
+    verdict = Verdict.WARNING if right.is_optional else Verdict.PROBLEM
+    return Finding.of(Failure("forbidden", f"this handler may not {right}", hint), verdict)
 
 
 def _key(attributes: Mapping[str, str]) -> str:
