@@ -60,6 +60,19 @@ _ALL = (
     ),
     _http("unsupported_media_type", 415, "The body has another content type", "Send Content-Type: application/json."),
     _http("body_too_large", 413, "The body is too large", "A request has at most 64 KB."),
+    _http(
+        "headers_too_large",
+        431,
+        "The header section is too large",
+        "A request's line and headers have at most 32 KB.",
+    ),
+    _http(
+        "too_many_connections",
+        503,
+        "The gateway has as many connections as it may",
+        "Try again after Retry-After seconds; close connections that are not needed.",
+        retryable=True,
+    ),
     _http("validation_failed", 422, "The request is not valid", "Mend the named fields and send it again."),
     _http(
         "idempotency_conflict",

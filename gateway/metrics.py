@@ -6,6 +6,7 @@ no port of their own. Every gateway sees every end: dashboards take the maximum 
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from prometheus_client import (
@@ -70,6 +71,9 @@ class Metrics:
         )
         for finding in FINDINGS:
             self._findings.labels(finding)
+        self._closed = Counter(
+            f"{_PREFIX}_http_connections_closed", "Connections that the gateway closed", ["reason"], registry=registry
+        )
         self._make_gauges(listeners)
 
     def _make_gauges(self, listeners: Listeners) -> None:
@@ -86,6 +90,8 @@ class Metrics:
         gauge("nats_reconnections", "Reconnections since the start").set_function(
             lambda: self._jetstream.history.reconnections
         )
+        self._connections = gauge("http_connections", "Open connections of callers")
+        self._most_connections = gauge("http_connections_limit", "Connections beyond which only the reserve is left")
         gauge("waiters", "Callers who wait for a job").set_function(listeners.count)
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -97,6 +103,14 @@ class Metrics:
 
     def count_wrong_key(self) -> None:
         self._wrong_keys.inc()
+
+    def count_closed_connection(self, reason: str) -> None:
+        self._closed.labels(reason).inc()
+
+    def watch_connections(self, count_open: Callable[[], int], most: int) -> None:
+        """`most` are served before the reserve is touched."""
+        self._connections.set_function(count_open)
+        self._most_connections.set(most)
 
     def count_finding(self, finding: str) -> None:
         self._findings.labels(finding).inc()

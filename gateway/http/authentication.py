@@ -12,12 +12,14 @@ from gateway.keys import Keys
 
 logger = logging.getLogger(__name__)
 
-PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
+HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+PUBLIC_PATHS = HEALTH_PATHS | {"/", "/openapi.json", "/docs"}
 PUBLIC_PREFIXES = ("/docs/", "/pages/")
 
 WRONG_KEY_SECONDS = 0.25
 # Beyond this many at a time the answer comes at once: whoever guesses must not fill the memory with sleepers.
 _MAX_SLOWED = 1000
+_MOST_PAGES = 64
 
 
 class Authentication:
@@ -28,11 +30,16 @@ class Authentication:
         self._keys = keys
         self._count_wrong_key = count_wrong_key
         self._slowed = 0
+        self._pages = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] != "http" or path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES):
+        if scope["type"] != "http" or path in HEALTH_PATHS:
             await self._app(scope, receive, send)
+            return
+        is_extra = "is_extra" in scope["state"]
+        if path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES):
+            await self._show_page(scope, receive, send, is_extra=is_extra)
             return
         given = find_header(scope, b"x-admin-key")
         caller = self._keys.find_caller(given) if given else None
@@ -41,15 +48,27 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         if given:
-            await self._slow_down()
+            await self._slow_down(at_once=is_extra)
         detail = "The key in X-Admin-Key is not valid." if given else "The header X-Admin-Key is missing."
         problem = Problem("unauthorized", detail, headers={"WWW-Authenticate": "X-Admin-Key"})
         await problem_response(problem)(scope, receive, send)
 
-    async def _slow_down(self) -> None:
+    async def _show_page(self, scope: Scope, receive: Receive, send: Send, *, is_extra: bool) -> None:
+        """Pages are files that are held open while they are sent: strangers get so many at a time."""
+        if is_extra or self._pages >= _MOST_PAGES:
+            problem = Problem("too_many_connections", headers={"Retry-After": "5"})
+            await problem_response(problem)(scope, receive, send)
+            return
+        self._pages += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._pages -= 1
+
+    async def _slow_down(self, *, at_once: bool) -> None:
         self._count_wrong_key()
         logger.warning("key.wrong", extra={"slowed": self._slowed})
-        if self._slowed >= _MAX_SLOWED:
+        if at_once or self._slowed >= _MAX_SLOWED:
             return
         self._slowed += 1
         try:

@@ -1,11 +1,15 @@
 """Request bodies: counted while they arrive, so that a large one is refused before it is held."""
 
+import asyncio
+
 from starlette.requests import ClientDisconnect, Request
 
 from contracts.kinds import read_request
 from contracts.requests import MAX_BODY_BYTES, InvalidRequest, NotJson
 from contracts.requests import Request as JobRequest
 from gateway.http.problems import Problem, invalid_request
+
+BODY_SECONDS = 30
 
 
 async def read_job_request(request: Request, kind: str) -> JobRequest:
@@ -27,12 +31,15 @@ async def read_body(request: Request) -> bytes:
         raise _too_large()
     body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise _too_large()
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise _too_large()
     except ClientDisconnect:
         raise Problem("not_json", "The body ended early.") from None
+    except TimeoutError:
+        raise Problem("not_json", f"The body did not come within {BODY_SECONDS} seconds.") from None
     return bytes(body)
 
 

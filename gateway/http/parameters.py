@@ -46,7 +46,9 @@ def refuse_parameter(name: str, rule: str) -> Problem:
 
 
 def read_wait(request: Request, parameters: dict[str, str]) -> Wait:
-    """The wait that the request asks for; over a minute is cut to a minute. Raises Problem."""
+    """The wait that the request asks for, cut to a minute, and in a crowd to nothing. Raises Problem."""
+    if is_crowded(request):
+        return Wait()
     if "wait" in parameters:
         return Wait(_read_seconds(parameters["wait"]))
     for preference in ",".join(request.headers.getlist("prefer")).split(","):
@@ -55,6 +57,11 @@ def read_wait(request: Request, parameters: dict[str, str]) -> Wait:
             seconds = _read_seconds(value.strip().strip('"'))
             return Wait(seconds, (("Preference-Applied", f"wait={seconds}"),))
     return Wait()
+
+
+def is_crowded(request: Request) -> bool:
+    """Whether the request came over a connection of the reserve, which nobody may hold for long."""
+    return "is_extra" in request.scope["state"]
 
 
 def _read_seconds(text: str) -> int:

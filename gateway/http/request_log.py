@@ -31,7 +31,7 @@ class Access:
             return
         started_at = time.perf_counter()
         request_id = _read_request_id(scope)
-        scope["state"] = {"request_id": request_id}
+        scope["state"]["request_id"] = request_id
         bind(request_id=request_id)
         status = 0
 

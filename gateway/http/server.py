@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Generator
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp
 from contracts.logs import moment
 from contracts.settings import InvalidSettings
 from gateway.http.app import Parts, make_app
+from gateway.http.connections import CallerConnection, FrontDoor, find_limits
 from gateway.http.problems import describe
 from gateway.http.routes.health import Health
 from gateway.http.routes.interventions import InterventionRoutes
@@ -109,7 +111,10 @@ class _Gateway:
         )
         self._responder = StatusResponder(jetstream, reader, describe)
         jobs = JobRoutes(submission, waiting)
+        door = FrontDoor(find_limits(), metrics.count_closed_connection)
+        metrics.watch_connections(door.count_open, door.limits.most)
         self._server = _Server(
+            door,
             make_app(
                 Parts(
                     jobs=jobs,
@@ -126,7 +131,7 @@ class _Gateway:
                     access_log=access_log,
                     rate_limit=settings.rate_limit,
                 )
-            )
+            ),
         )
         self._has_failed = False
 
@@ -187,11 +192,11 @@ class _Gateway:
 class _Server(uvicorn.Server):
     """Signals are handled by the gateway: uvicorn would raise them again at the end, and the exit code with them."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, door: FrontDoor, app: ASGIApp) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=partial(CallerConnection, door),  # type: ignore[arg-type]  # made by calling it, as a class is
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -64,14 +64,15 @@ class Gateway:
 
 @asynccontextmanager
 async def running_gateway(
-    nats_url: str, folder: Path, *, ready: bool = True, **variables: str
+    nats_url: str, folder: Path, *, ready: bool = True, most_files: int | None = None, **variables: str
 ) -> AsyncIterator[Gateway]:
-    """A gateway that answers, and is ready and watches unless said otherwise."""
+    """A gateway that answers, and is ready and watches unless said otherwise. `most_files` it may have open."""
     port = free_port()
     log = folder / f"gateway-{port}.log"
     settings = {"NATS_URL": nats_url, "PORT": str(port), "HOST": LOOPBACK, "ADMIN_API_KEY": KEY, "QUERY_TIMEOUT": "20"}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
+            *([] if most_files is None else ["sh", "-c", f'ulimit -n {most_files}; exec "$0" "$@"']),
             sys.executable,
             "-m",
             "gateway",

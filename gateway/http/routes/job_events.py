@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from contracts.documents import event_document, job_document
 from contracts.records import UnreadableRecord
-from gateway.http.parameters import Wait, read_job_id, read_parameters
+from gateway.http.parameters import Wait, is_crowded, read_job_id, read_parameters
+from gateway.http.problems import Problem
 from gateway.http.routes.jobs import JobRoutes
 from gateway.jetstream import Unanswered
 from gateway.jobs.job_cache import Snapshot
@@ -32,6 +33,8 @@ class EventRoutes:
     async def follow(self, request: Request) -> Response:
         """One event per transition, its id the record's revision; ends after the last one."""
         read_parameters(request)
+        if is_crowded(request):
+            raise Problem("too_many_connections", headers={"Retry-After": "5"})
         snapshot = await self._jobs.find_job(read_job_id(request), Wait())
         seen = _read_last_event_id(request)
         if snapshot.record.is_finished and seen == snapshot.revision:
