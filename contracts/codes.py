@@ -281,6 +281,11 @@ _ALL = (
 CODES: dict[str, Code] = {code.name: code for code in _ALL}
 
 
+def find_code(name: str) -> Code:
+    """The row of a code. One of a later version, in a record that it wrote, is shown as it is."""
+    return CODES.get(name) or Code(name, Nature.PERMANENT, "A failure of a later version", "See the message.")
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What went wrong in a step or with a job: a code of this table and what happened this time."""
@@ -291,12 +296,12 @@ class Failure:
 
     def __post_init__(self) -> None:
         if not self.hint:
-            object.__setattr__(self, "hint", CODES[self.code].hint)
+            object.__setattr__(self, "hint", find_code(self.code).hint)
 
     @property
     def nature(self) -> Nature:
-        return CODES[self.code].nature
+        return find_code(self.code).nature
 
     @property
     def retryable(self) -> bool:
-        return CODES[self.code].retryable
+        return find_code(self.code).retryable

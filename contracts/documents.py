@@ -90,7 +90,7 @@ def step_document(step: StepRecord) -> dict[str, Any]:
         "exit_code": step.exit_code,
         "stdout": step.stdout,
         "stderr": step.stderr,
-        "outcome": step.outcome.value if step.outcome else None,
+        "outcome": step.outcome,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
         "commands": [asdict(command) for command in step.commands],
@@ -114,7 +114,7 @@ def event_document(record: JobRecord, revision: int) -> dict[str, Any]:
         "status": record.status.value,
         "attempt": record.attempt,
         "step": step.name if step else None,
-        "outcome": step.outcome.value if step and step.outcome else None,
+        "outcome": step.outcome if step else None,
         "reason": record.reason,
         "retry_at": record.retry_at,
         "summary": record.summary or summarize(record),
@@ -151,7 +151,7 @@ def summarize(record: JobRecord) -> str:
 def _step_state(step: StepRecord) -> dict[str, Any]:
     return {
         "name": step.name,
-        "outcome": step.outcome.value if step.outcome else None,
+        "outcome": step.outcome,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
         "error": failure_document(step.error),

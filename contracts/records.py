@@ -1,17 +1,17 @@
 """The job record: what the bucket holds for each job, and the only ways in which it may change.
 
 A record is a value. A transition gives a new one and refuses, with IllegalTransition, what the state table
-(`contracts.protocol`) does not allow. Moments are RFC 3339 texts in UTC, given by the caller.
+(`contracts.protocol`) does not allow, and with LaterRecord any change of what a later version wrote. Moments are
+RFC 3339 texts in UTC, given by the caller.
 """
 
-import types
-import typing
-from dataclasses import dataclass, fields, is_dataclass, replace
+import re
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from pydantic import Field, TypeAdapter, ValidationError
 
 from contracts.codes import Failure
 
@@ -45,6 +45,10 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
+# One of a later version is shown as it is.
+AnyOutcome = Annotated[Outcome | str, Field(union_mode="left_to_right")]
+
+
 class IllegalTransition(Exception):
     """The record's state does not allow this change."""
 
@@ -67,7 +71,7 @@ class StepRecord:
     name: str
     started_at: str
     finished_at: str | None = None
-    outcome: Outcome | None = None
+    outcome: AnyOutcome | None = None
     command: str | None = None
     exit_code: int | None = None
     stdout: str = ""
@@ -147,6 +151,11 @@ class JobRecord:
     version: int = VERSION
 
     # What a state is.
+
+    @property
+    def is_later(self) -> bool:
+        """Written by a later version: it may be shown, and no transition is ours to make."""
+        return self.version > VERSION
 
     @property
     def is_finished(self) -> bool:
@@ -293,6 +302,8 @@ class JobRecord:
         return self._changed(now, owner=None)
 
     def _expect(self, *allowed: Status) -> None:
+        if self.is_later:
+            raise LaterRecord(f"{self.job_id} has version {self.version}, and this is {VERSION}")
         if self.status not in allowed:
             raise IllegalTransition(f"{self.job_id} is {self.status}, not {' or '.join(allowed)}")
 
@@ -341,57 +352,55 @@ class UnreadableRecord(ValueError):
     """The bytes in the bucket are no job record."""
 
 
+class LaterRecord(UnreadableRecord):
+    """A later version wrote the record: whatever of it can be read, this version must not write over it."""
+
+
+_ADAPTER = TypeAdapter(JobRecord)
+
+
 def encode_record(record: JobRecord) -> bytes:
     return orjson.dumps(record)
 
 
 def decode_record(body: bytes) -> JobRecord:
-    """The record in the bytes; members of later versions are left out. Raises UnreadableRecord."""
+    """The record in the bytes; members of later versions are left out.
+
+    Raises UnreadableRecord; LaterRecord where a later version wrote what this one cannot read. What it can read is a
+    record that `is_later`.
+    """
     try:
-        record: JobRecord = _build(JobRecord, orjson.loads(body))
-    except (orjson.JSONDecodeError, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UnreadableRecord(str(error)) from None
-    return record
+        return _ADAPTER.validate_json(body, strict=True)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        reason = f"{'.'.join(map(str, problem['loc'])) or 'it'}: {problem['type']}"
+    raise (LaterRecord if _read_version(body) > VERSION else UnreadableRecord)(reason)
 
 
-@cache
-def _field_types(model: type) -> dict[str, tuple[Any, bool]]:
-    """For each field the dataclass or enum inside its annotation, and whether it is a tuple of them."""
-    hints = typing.get_type_hints(model)
-    return {part.name: _inner_type(hints[part.name]) for part in fields(model)}
+def _read_version(body: bytes) -> int:
+    try:
+        version = orjson.loads(body)["version"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return 0
+    return version if isinstance(version, int) else 0
 
 
-def _inner_type(hint: Any) -> tuple[Any, bool]:
-    if isinstance(hint, types.UnionType):
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    if typing.get_origin(hint) is tuple:
-        return typing.get_args(hint)[0], True
-    return hint, False
-
-
-def _build(model: Any, value: Any) -> Any:
-    known = _field_types(model)
-    return model(**{name: _convert(*known[name], part) for name, part in value.items() if name in known})
-
-
-def _convert(inner: Any, many: bool, value: Any) -> Any:
-    if value is None:
-        return None
-    if many:
-        return tuple(_convert(inner, False, part) for part in value)
-    if is_dataclass(inner):
-        return _build(inner, value)
-    if isinstance(inner, type) and issubclass(inner, StrEnum):
-        return inner(value)
-    return tuple(value) if typing.get_origin(inner) is tuple else value
+# What a cut leaves in the middle of a text: here, and where an output is first shown (`handlers.commands.outputs`).
+_NOTE = re.compile(r"\n… ([0-9,]+) characters cut[^\n]* …\n")
 
 
 def _cut(text: str, limit: int) -> str:
+    """Head and tail. The note between them counts all that is missing, also what earlier cuts took."""
     if len(text) <= limit:
         return text
-    note = f"\n… {len(text) - limit:,} characters cut to fit the record …\n"
-    half = limit // 2
-    return text[:half] + note + text[len(text) - half :]
+    start, end = limit // 2, len(text) - limit // 2
+    missing = 0
+    for earlier in _NOTE.finditer(text):
+        if earlier.end() > start and earlier.start() < end:
+            start, end = min(start, earlier.start()), max(end, earlier.end())
+            missing += int(earlier[1].replace(",", "")) - len(earlier[0])
+    missing += end - start
+    return f"{text[:start]}\n… {missing:,} characters cut to fit the record …\n{text[end:]}"
 
 
 def fit(record: JobRecord, limit_bytes: int = MAX_RECORD_BYTES) -> JobRecord:
@@ -403,20 +412,24 @@ def fit(record: JobRecord, limit_bytes: int = MAX_RECORD_BYTES) -> JobRecord:
     bare = replace(record, data=None)
     while len(encode_record(bare)) > limit_bytes and allowance >= 16:
         allowance //= 2
-        bare = replace(
-            bare,
-            steps=tuple(_shortened(step, allowance) for step in bare.steps),
-            warnings=tuple(_cut(warning, max(allowance, 256)) for warning in bare.warnings),
-            error=_shortened_failure(bare.error, allowance),
-            summary=_cut(bare.summary, max(allowance, 512)),
-            history=tuple(replace(past, error=_shortened_failure(past.error, allowance)) for past in bare.history),
-        )
+        bare = _shortened_record(bare, allowance)
     return replace(bare, data=record.data)
 
 
 def without_outputs(record: JobRecord) -> JobRecord:
     """The smallest honest form, for a bucket that is full."""
     return fit(replace(record, data=None), 0)
+
+
+def _shortened_record(record: JobRecord, allowance: int) -> JobRecord:
+    return replace(
+        record,
+        steps=tuple(_shortened(step, allowance) for step in record.steps),
+        warnings=tuple(_cut(warning, max(allowance, 256)) for warning in record.warnings),
+        error=_shortened_failure(record.error, allowance),
+        summary=_cut(record.summary, max(allowance, 512)),
+        history=tuple(replace(past, error=_shortened_failure(past.error, allowance)) for past in record.history),
+    )
 
 
 def _shortened(step: StepRecord, allowance: int) -> StepRecord:

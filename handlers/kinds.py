@@ -64,6 +64,6 @@ def _describe_proof(record: JobRecord) -> str:
     return "; databases can be created" if proof.usable else "; no database can be created yet"
 
 
-def _outcome(record: JobRecord, name: str) -> Outcome | None:
+def _outcome(record: JobRecord, name: str) -> str | None:
     step = record.step(name)
     return step.outcome if step else None

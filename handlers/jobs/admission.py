@@ -11,13 +11,13 @@ from contracts import names
 from contracts.codes import Failure
 from contracts.kinds import KINDS
 from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, Answer, Event, look_up
-from contracts.records import JobRecord, Status, encode_record
+from contracts.records import JobRecord, LaterRecord, Status, encode_record
 from handlers.clock import utc_now
 from handlers.jetstream import BucketFull, Conflict, Unanswered
 from handlers.jobs.claim import OWN_FAULT, Claims
 from handlers.jobs.incoming import Delivery, Incoming, UnusableRequest, bind_delivery, read_incoming
 from handlers.jobs.lease import LeaseLost
-from handlers.jobs.records import LaterRecord, Records
+from handlers.jobs.records import Records
 from handlers.jobs.refusal import Refusal
 from handlers.jobs.slots import Slots
 from handlers.jobs.tenant_lock import Tenants

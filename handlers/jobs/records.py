@@ -1,22 +1,13 @@
 """The records as a handler reads and writes them while no lease of its own covers them."""
 
 import logging
-from contextlib import suppress
 
-import orjson
-
-from contracts import names
-from contracts.records import VERSION, JobRecord, UnreadableRecord, decode_record, encode_record, fit
+from contracts.kinds import KINDS
+from contracts.records import JobRecord, LaterRecord, UnreadableRecord, decode_record, encode_record, fit
 from handlers.jetstream import BucketFull, Conflict, Unanswered
 from handlers.jobs.workshop import Workshop
 
 logger = logging.getLogger(__name__)
-
-QUERY_RETENTION_SECONDS = 600
-
-
-class LaterRecord(Exception):
-    """A newer handler wrote the record: it is neither absent nor ours to write."""
 
 
 class Records:
@@ -33,12 +24,16 @@ class Records:
         entry = await self._shop.jetstream.jobs.read(job_id)
         if entry.value is None:
             return None, entry.revision
-        _check_version(job_id, entry.value)
         try:
-            return decode_record(entry.value), entry.revision
+            record = decode_record(entry.value)
+        except LaterRecord:
+            raise
         except UnreadableRecord as error:
             logger.error("record.unreadable", extra={"revision": entry.revision, "error": str(error)})
             return None, entry.revision
+        if record.is_later:
+            raise LaterRecord(f"the record of {job_id} has version {record.version}")
+        return record, entry.revision
 
     async def end(self, record: JobRecord, revision: int) -> None:
         """Writes an end that no owner writes, and tells of it. Raises Conflict, BucketFull, Unanswered."""
@@ -56,12 +51,5 @@ class Records:
 
     def retention_seconds(self, kind: str) -> float:
         """How long the record of an ended job is kept."""
-        return QUERY_RETENTION_SECONDS if names.is_query(kind) else self._shop.settings.job_retention
-
-
-def _check_version(job_id: str, body: bytes) -> None:
-    """Raises LaterRecord, also for what this version cannot read."""
-    with suppress(orjson.JSONDecodeError, AttributeError, TypeError):
-        version = orjson.loads(body).get("version", VERSION)
-        if version > VERSION:
-            raise LaterRecord(f"the record of {job_id} has version {version}; this handler knows {VERSION}")
+        known = KINDS.get(kind)
+        return (known and known.retention_seconds) or self._shop.settings.job_retention

@@ -1,7 +1,7 @@
 """One tenant, one job at a time: which job works for a user, decided by compare-and-set."""
 
 from contracts import names
-from contracts.records import UnreadableRecord, decode_record
+from contracts.records import LaterRecord, UnreadableRecord, decode_record
 from handlers.jetstream import Conflict
 from handlers.jobs.workshop import Store
 
@@ -42,5 +42,7 @@ class Tenants:
             return None
         try:
             return not decode_record(entry.value).is_finished
+        except LaterRecord:
+            return True  # as long as this version cannot tell
         except UnreadableRecord:
             return None  # what the stream says counts

@@ -1,7 +1,18 @@
-"""Records as handlers write them: of the size and shape that a real job has."""
+"""Records as handlers write them: of the size and shape that a real job has.
 
+`python -m tests.laboratory.benchmarks.records` prints how fast they are read, against a plain pydantic model of the
+same shape.
+"""
+
+import timeit
+import typing
 import uuid
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass, replace
+from functools import partial
+from typing import Any, Union
+
+from pydantic import BaseModel, create_model
 
 from contracts.kinds import read_request
 from contracts.records import (
@@ -10,6 +21,8 @@ from contracts.records import (
     JobRecord,
     Outcome,
     StepRecord,
+    decode_record,
+    encode_record,
     queued_record,
 )
 from contracts.requests import BootstrapRequest, request_hash
@@ -72,3 +85,34 @@ def finished_record() -> JobRecord:
 def _step(name: str, outcome: Outcome, command: str) -> StepRecord:
     commands = (CommandRecord(_LOOK, 0), CommandRecord(command, 0), CommandRecord(_LOOK, 0))
     return StepRecord(name, NOW, LATER, outcome, command, 0, commands=commands)
+
+
+def plain_model(shape: Any) -> Any:
+    """A pydantic model with the members of a dataclass, and of those in it."""
+    hints = typing.get_type_hints(shape)
+    members = {
+        part.name: (_plain_hint(hints[part.name]), ... if part.default is MISSING else part.default)
+        for part in fields(shape)
+    }
+    return create_model(shape.__name__, **members)  # type: ignore[call-overload]  # the members are not known here
+
+
+def _plain_hint(hint: Any) -> Any:
+    if is_dataclass(hint):
+        return plain_model(hint)
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        return tuple[tuple(map(_plain_hint, parts))]
+    return Union[tuple(map(_plain_hint, parts))] if parts and type(None) in parts else hint  # noqa: UP007 - not literal
+
+
+def _microseconds(read: Callable[[], object]) -> float:
+    return min(timeit.repeat(read, number=1000, repeat=9)) * 1000
+
+
+if __name__ == "__main__":
+    plain: type[BaseModel] = plain_model(JobRecord)
+    for record in (running_record(), finished_record()):
+        body = encode_record(record)
+        ours, theirs = (_microseconds(partial(read, body)) for read in (decode_record, plain.model_validate_json))
+        print(f"{len(body):,} bytes: {ours:.1f} µs, plain model {theirs:.1f} µs: {theirs / ours:.2f} of its speed")

@@ -1,9 +1,11 @@
 """The record: its transitions, its encoding, and that it always fits."""
 
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 
+import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.codes import CODES, Failure
@@ -14,6 +16,7 @@ from contracts.records import (
     CredentialsSecret,
     IllegalTransition,
     JobRecord,
+    LaterRecord,
     Outcome,
     Status,
     StepRecord,
@@ -60,6 +63,56 @@ def test_foreign_bytes_are_unreadable(body: bytes) -> None:
     """A PubAck that somebody directed into the bucket is no record."""
     with pytest.raises(UnreadableRecord):
         decode_record(body)
+
+
+@pytest.mark.parametrize("name", [part.name for part in fields(JobRecord) if part.name not in ("data", "version")])
+def test_a_member_of_another_type_is_unreadable(name: str) -> None:
+    """A typed value or none: whoever reads it never meets a number where a text is promised."""
+    members = orjson.loads(encode_record(ended()))
+    with pytest.raises(UnreadableRecord, match=name) as caught:
+        decode_record(orjson.dumps({**members, name: [[]]}))
+    assert not isinstance(caught.value, LaterRecord)
+
+
+def test_what_a_later_version_knows_is_shown_as_it_is() -> None:
+    """Codes, outcomes and members, also inside of steps; they break no document."""
+    members = orjson.loads(encode_record(ended()))
+    members["reason"] = members["error"]["code"] = "from_tomorrow"
+    members["error"]["hint"] = ""
+    members["steps"][0] |= {"outcome": "planned", "diff": ["+1"]}
+    members["history"] = [{"attempt": 1, "finished_at": None, "reason": "x", "error": None, "losses": 0, "by": "bob"}]
+    record = decode_record(orjson.dumps(members))
+    job, result = job_document(record), result_document(record)
+    assert (job["reason"], job["steps"][0]["outcome"], result["steps"][0]["outcome"]) == (
+        "from_tomorrow",
+        "planned",
+        "planned",
+    )
+    assert (job["error"]["code"], job["error"]["retryable"]) == ("from_tomorrow", False)
+    assert job["error"]["hint"]
+    assert record.has_finished("create_account")
+    assert not record.is_later
+
+
+def test_a_record_of_a_later_version_is_shown_and_never_changed() -> None:
+    """Readable, not writable: every transition refuses."""
+    for record in (replace(queued(), version=2), replace(queued().claimed("o", "t"), version=2)):
+        later = decode_record(encode_record(record))
+        assert later.is_later
+        assert job_document(later)["status"] == record.status
+        for change in (
+            lambda later=later: later.claimed("o", "t", lost=True),
+            lambda later=later: later.failed(Failure("lost", "m"), "t"),
+            lambda later=later: later.requeued("t"),
+        ):
+            with pytest.raises(LaterRecord):
+                change()
+
+
+def test_what_only_a_later_version_can_read_is_neither_ours_nor_nobodys() -> None:
+    """Its bytes must not be taken for rubbish, which may be written over."""
+    with pytest.raises(LaterRecord):
+        decode_record(orjson.dumps({**orjson.loads(encode_record(queued())), "version": 2, "steps": {}}))
 
 
 def test_an_end_is_an_end() -> None:
@@ -111,6 +164,7 @@ def test_retry_keeps_what_succeeded_and_the_history() -> None:
     assert kept.history[0].steps == (("create_account", "created"), ("add_namespace", "failed"))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400_000), st.sampled_from(["x", "é", "\n", "😀", "\\"]), st.integers(0, 300))
 def test_a_record_always_fits(length: int, letter: str, commands: int) -> None:
     """Whatever the commands said, and however it is escaped."""
@@ -128,7 +182,22 @@ def test_a_record_always_fits(length: int, letter: str, commands: int) -> None:
     assert len(encode_record(without_outputs(record))) <= 16 * 1024
 
 
+@given(st.integers(20_000, 400_000), st.lists(st.integers(0, 200_000), max_size=3))
+@settings(deadline=None)
+def test_a_cut_says_how_much_is_missing(length: int, limits: list[int]) -> None:
+    """However often it was cut, and where the output had been cut before it came to the record."""
+    shown = f"{'a' * 5000}\n… 1,000 characters cut …\n{'b' * length}"
+    record = replace(queued().claimed("o", "t"), steps=(StepRecord("s", "t", stdout=shown),))
+    for limit in limits:
+        record = fit(record, limit)
+    notes = re.compile(r"\n… ([0-9,]+) characters cut[^\n]*…\n")
+    stdout = record.steps[0].stdout
+    missing = sum(int(note.replace(",", "")) for note in notes.findall(stdout))
+    assert missing + len(notes.sub("", stdout)) == 5000 + 1000 + length
+
+
 @given(st.sampled_from(["x", "\x01", "ü"]), st.integers(0, 300_000))
+@settings(deadline=None)
 def test_a_record_fits_whatever_failed_however_often(letter: str, length: int) -> None:
     """The message of a failure is the job's summary too, and each reopened run keeps its own."""
     record = queued()
