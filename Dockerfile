@@ -58,11 +58,15 @@ COPY handlers/image/download.py /
 # Set by BuildKit; the classic builder builds for the machine it runs on.
 ARG TARGETARCH
 # Empty means the value below: Compose's first version hands on what is unset as empty.
-# The version: within one minor of the cluster's. The sum is not checked when empty: one, or amd64:… arm64:…
+# The version: within one minor of the cluster's. Its sum, where it is none of those below: one, or amd64:… arm64:…
 ARG KUBECTL_VERSION
 ARG KUBECTL_URL
 ARG KUBECTL_SHA256
-RUN python /download.py /usr/local/bin/kubectl --arch "$TARGETARCH" --sha256 "$KUBECTL_SHA256" \
+# As dl.k8s.io publishes them.
+ARG KUBECTL_KNOWN="\
+1.34.2:amd64:9591f3d75e1581f3f7392e6ad119aab2f28ae7d6c6e083dc5d22469667f27253 \
+1.34.2:arm64:95df604e914941f3172a93fa8feeb1a1a50f4011dfbe0c01e01b660afc8f9b85"
+RUN python /download.py /usr/local/bin/kubectl --arch "$TARGETARCH" --sha256 "$KUBECTL_SHA256" --known "$KUBECTL_KNOWN" \
       --version "${KUBECTL_VERSION:-1.34.2}" \
       --url "${KUBECTL_URL:-https://dl.k8s.io/release/v@VERSION@/bin/linux/@ARCH@/kubectl}" \
  && kubectl version --client
@@ -106,12 +110,26 @@ CMD ["python", "-m", "tests.demo"]
 FROM python:3.11-slim AS everestctl
 COPY handlers/image/download.py /
 ARG TARGETARCH
-# The version: of the same minor as the Everest server's. https://docs.percona.com/everest/ says what each one holds.
+# The version: the Everest server's. Another 1.x works too, but installs operators only on its side of 1.14.
 ARG EVERESTCTL_VERSION
 ARG EVERESTCTL_URL
 ARG EVERESTCTL_SHA256
-RUN python /download.py /usr/local/bin/everestctl --arch "$TARGETARCH" --sha256 "$EVERESTCTL_SHA256" \
-      --version "${EVERESTCTL_VERSION:-1.10.0}" \
+# Releases come without sums; these are those of the project's Homebrew tap. Of any other the build prints the sum.
+ARG EVERESTCTL_KNOWN="\
+1.12.0:amd64:83926c0e09cce17f3dfcdf93458f268d22a7d67a39ec6e2d52f382a6dd1699bc \
+1.12.0:arm64:a42ec0b72b014c4daf5d9ab77c97f36090730b92cd3c922bcf98acc3c4345c9d \
+1.13.0:amd64:edd42d88711ba7e66f763f02d72e34b9f765e9253fcf4e4a7ccb85449734a96c \
+1.13.0:arm64:573bbd6f5394ef96be684c5bd3081481b2e47b91e9551cf545bc333df6986253 \
+1.14.0:amd64:322d4d3b8bd7953dcd3d34cfa74010c3b049cc6a9f19e7319fbe39be8afedb4e \
+1.14.0:arm64:0255b5c792072f5189d066b96797f4023110b2547785a7025882f1fa5df2500a \
+1.15.0:amd64:de6b99abcf4f8234d2449645a09dc6e9ddea32ca938b2e7fcb15958847c9d127 \
+1.15.0:arm64:d611101365e0ac49f040f60c300de960471a6c5a977db363c8c76e3360001595 \
+1.15.1:amd64:3ef3d433dded91c8693a63468bf250afdd53d86366ad8b74b5996b72c0b91097 \
+1.15.1:arm64:72d0dc865964a9729604eafdb43bc2da14f689979940f108f6536893200ae7fd \
+1.15.2:amd64:6ed4f641c5230416e924666b3fe439b2b8b349c1d0cc6a61d00cf10f0e841b42 \
+1.15.2:arm64:42314fe315b73b83e1537f0b0eaa39d657758990051442f2fec196afd94fc9d8"
+RUN python /download.py /usr/local/bin/everestctl --arch "$TARGETARCH" --sha256 "$EVERESTCTL_SHA256" --known "$EVERESTCTL_KNOWN" \
+      --version "${EVERESTCTL_VERSION:-1.16.2}" \
       --url "${EVERESTCTL_URL:-https://github.com/openeverest/openeverest/releases/download/v@VERSION@/everestctl-linux-@ARCH@}" \
  && everestctl version --client-only
 

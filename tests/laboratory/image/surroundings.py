@@ -53,7 +53,9 @@ class Surroundings:
             # Plugins and credentials stay where they are.
             "DOCKER_CONFIG": os.environ.get("DOCKER_CONFIG") or str(Path.home() / ".docker"),
             "KUBECTL_URL": f"{self.downloads}/kubectl",
+            "KUBECTL_SHA256": "any",  # what is served there is no release
             "EVERESTCTL_URL": f"{self.downloads}/everestctl",
+            "EVERESTCTL_SHA256": "any",
             "COMPOSE_PROJECT_NAME": "everest-image-proof",
         }
 
@@ -61,7 +63,7 @@ class Surroundings:
     def build_arguments(self) -> list[str]:
         return [
             word
-            for name in ("KUBECTL_URL", "EVERESTCTL_URL")
+            for name in ("KUBECTL_URL", "KUBECTL_SHA256", "EVERESTCTL_URL", "EVERESTCTL_SHA256")
             for word in ("--build-arg", f"{name}={self.variables[name]}")
         ]
 

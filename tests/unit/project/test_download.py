@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from handlers.image.download import Refused, choose_sum, download
+from handlers.image.download import Refused, choose_sum, download, find_known
 
 PROGRAM = b"#!/bin/sh\n" * 1000
+DOCKERFILE = Path(__file__).resolve().parents[3] / "Dockerfile"
 SUM = hashlib.sha256(PROGRAM).hexdigest()
 
 
@@ -87,7 +89,8 @@ def test_another_sum_leaves_nothing(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sums", "chosen"), [("", None), (SUM, SUM), (SUM.upper(), SUM), (f"arm64:{'1' * 64},amd64:{SUM}", SUM)]
+    ("sums", "chosen"),
+    [("", None), ("any", None), (SUM, SUM), (SUM.upper(), SUM), (f"arm64:{'1' * 64},amd64:{SUM}", SUM)],
 )
 def test_the_sum_of_the_architecture_counts(sums: str, chosen: str | None) -> None:
     assert choose_sum(sums, "amd64") == chosen
@@ -96,3 +99,22 @@ def test_the_sum_of_the_architecture_counts(sums: str, chosen: str | None) -> No
 def test_sums_for_other_architectures_only_are_refused() -> None:
     with pytest.raises(Refused, match="no SHA-256 is given for amd64"):
         choose_sum(f"arm64:{SUM}", "amd64")
+
+
+def test_a_known_version_is_checked_without_being_asked(tmp_path: Path) -> None:
+    """Each program's sums stand in the Dockerfile, by version and architecture; the default kubectl's are there."""
+    known = f"1.15.2:amd64:{SUM} 1.15.2:arm64:{'1' * 64} 1.15.1:amd64:{'2' * 64}"
+    assert find_known(known, "1.15.2") == f"amd64:{SUM} arm64:{'1' * 64}"
+    assert find_known(known, "1.16.2") == ""
+    assert choose_sum(find_known(known, "1.15.2"), "amd64") == SUM
+    dockerfile = DOCKERFILE.read_text()
+    for program in ("KUBECTL", "EVERESTCTL"):
+        held = re.search(rf'^ARG {program}_KNOWN="([^"]+)"', dockerfile, re.MULTILINE)
+        assert held is not None
+        words = held[1].replace("\\\n", " ").split()
+        assert all(re.fullmatch(r"1\.\d+\.\d+:(amd64|arm64):[0-9a-f]{64}", word) for word in words)
+        assert len({word.rpartition(":")[2] for word in words}) == len(words)
+    default = re.search(r"KUBECTL_VERSION:-([0-9.]+)", dockerfile)
+    assert default is not None
+    assert f"\n{default[1]}:amd64:" in dockerfile
+    assert f"\n{default[1]}:arm64:" in dockerfile
