@@ -312,7 +312,13 @@ class JobRecord:
 
     def _ended(self, status: Status, now: str, **changes: Any) -> "JobRecord":
         return self._changed(
-            now, status=status, finished_at=now, owner=None, retry_at=None, retry_delay_seconds=None, **changes
+            now,
+            status=status,
+            finished_at=max(now, self.started_at or now),
+            owner=None,
+            retry_at=None,
+            retry_delay_seconds=None,
+            **changes,
         )
 
     def _steps_with(self, step: StepRecord) -> tuple[StepRecord, ...]:

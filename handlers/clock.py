@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import datetime
 
 from contracts.logs import moment
 
@@ -17,3 +18,8 @@ def utc_now() -> str:
 
 def utc_in(seconds: float) -> str:
     return moment(time.time() + seconds)
+
+
+def utc_after(begun_at: str, seconds: float) -> str:
+    """The moment so long after another."""
+    return moment(datetime.fromisoformat(begun_at).timestamp() + seconds)

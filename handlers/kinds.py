@@ -29,7 +29,7 @@ def _plan_step(settings: HandlerSettings, facts: ClusterFacts, step: Step, reque
             raise StepFailed(failure)
         return await step.ensure(StepContext(record, request, run, settings, facts))
 
-    return PlannedStep(step.name, ensure, step.can_be_cut)
+    return PlannedStep(step.name, ensure)
 
 
 def _plan_query(settings: HandlerSettings, kind: str, request: Request) -> Plan:

@@ -23,8 +23,7 @@ class StepContext:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`can_be_cut`: whether a stopping handler may end it at once. A Helm installation is given its grace."""
+    """One part of a workflow. A stopping handler cuts it while it looks, and gives it its grace once it changes."""
 
     name: str
     ensure: Callable[[StepContext], Awaitable[StepResult]]
-    can_be_cut: bool = True

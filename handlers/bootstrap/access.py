@@ -40,7 +40,8 @@ async def ensure_access(context: StepContext) -> StepResult:
         return StepResult(Outcome.SKIPPED, None, (_UNSET,), rbac_applied=False)
     with _private_file(render_policy(context.request)) as path:
         argv = _resolve(template, path)
-        completed = await context.run(Command(argv, time_limit_seconds=context.settings.subprocess_timeout))
+        limit_seconds = context.settings.subprocess_timeout
+        completed = await context.run(Command(argv, time_limit_seconds=limit_seconds, changes=True))
     if completed.exit_code != 0:
         raise StepFailed(_explain(completed), completed)
     enforced = _read_enforced(completed)

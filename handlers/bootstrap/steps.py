@@ -9,7 +9,7 @@ from handlers.workflow import Step
 
 STEPS = (
     Step("create_account", ensure_account),
-    Step("add_namespace", ensure_namespace, can_be_cut=False),  # a Helm installation is finished, not interrupted
+    Step("add_namespace", ensure_namespace),
     Step("apply_resource_quota", ensure_quota),  # after the operators: their installer must not be held to it
     Step("apply_rbac_policy", ensure_access),
     Step("verify_tenant", verify_tenant),

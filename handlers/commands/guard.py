@@ -18,10 +18,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 
-from handlers.commands.processes import spawn
-
-# Marks each command and all that it starts, so that what escapes from its session is still known as its own.
-MARK = "EVEREST_BOOTSTRAP_COMMAND"
+from handlers.commands.processes import spawn_bound
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LEASES_REMEMBERED = 4096
@@ -105,7 +102,6 @@ class _Guard:
         self._outbox = b""
         self._descriptors: deque[int] = deque()
         self._environment: dict[str, str] = {}
-        self._token = ""
         self._leases = Leases()
         self._running: dict[int, _Command] = {}
         self._ending: list[_Command] = []
@@ -197,8 +193,8 @@ class _Guard:
             case {"end": str(lease)}:
                 self._leases.end(lease)
                 self._kill_lease(lease)
-            case {"environment": dict(environment), "token": str(token)}:
-                self._environment, self._token = environment, token
+            case {"environment": dict(environment)}:
+                self._environment = environment
             case _:
                 raise ValueError(f"not an order: {sorted(order)}")
 
@@ -218,9 +214,8 @@ class _Guard:
             if lease is not None and not self._leases.is_held(lease, time.monotonic()):
                 self._tell({"refused": number, "lease": lease})
                 return
-            environment = {**self._environment, MARK: f"{self._token}.{number}"}
             stdout, stderr, *stdin = pipes
-            pid = spawn(path, argv, environment, stdin=stdin[0] if stdin else None, stdout=stdout, stderr=stderr)
+            pid = spawn_bound(path, argv, self._environment, stdin[0] if stdin else None, stdout, stderr)
         except OSError as error:
             self._tell({"refused": number, "errno": error.errno})
         else:
@@ -239,15 +234,11 @@ class _Guard:
                 self._ending.append(command)
 
     def _report(self) -> None:
-        """Tells of the commands of which nothing is left. What one left behind is killed first: daemons included."""
-        if not self._ending:
-            return
-        left = self._kill_left_behind()
+        """Tells of the commands of which nothing is left. What one left behind in its session is killed first."""
         oldest = time.monotonic() - _UNKILLABLE_SECONDS
         still_ending = []
         for command in self._ending:
-            may_be_left = command.number in left or None in left or _group_exists(command.pid)
-            if may_be_left and command.ended_at > oldest:
+            if kill_session(command.pid) and command.ended_at > oldest:
                 still_ending.append(command)
                 continue
             # One that ended by itself before the signal came was not killed.
@@ -255,31 +246,14 @@ class _Guard:
             self._tell({"ended": command.number, "status": command.status, "cause": cause})
         self._ending = still_ending
 
-    def _kill_left_behind(self) -> set[int | None]:
-        """Kills those of our children that belong to no running command, and gives the numbers of their commands.
-
-        They are orphans that came to us as their subreaper. Killing one may orphan its own children, which come next.
-        None stands for one that does not tell where it is from, as in the middle of an exec.
-        """
-        numbers = {command.number for command in self._running.values()}
-        found: set[int | None] = set()
-        for pid in _children():
-            if pid in self._running:
-                continue
-            number = _number_of(pid, self._token)
-            if number in numbers or _session_of(pid) in self._running:
-                continue  # a daemon that its command still works with
-            _kill_with_group(pid)
-            found.add(number)
-        return found
-
     def _end_all(self) -> None:
         for command in self._running.values():
             _kill(command, "order")
         until = time.monotonic() + _UNKILLABLE_SECONDS
         while time.monotonic() < until:
             self._reap()
-            if not self._running and not self._kill_left_behind() and not _children():
+            self._report()
+            if not self._running and not self._ending:
                 return
             select.select([self._bell], [], [], _POLL_SECONDS)
 
@@ -298,13 +272,8 @@ class _Guard:
         return True
 
 
-def marked_processes(token: str) -> list[int]:
-    """The pids of all commands of one guard, and of what they started, wherever it is now. Empty without a /proc."""
-    return [int(name) for name in _list_processes() if _mark_of(int(name)).startswith(f"{token}.")]
-
-
 def _adopt_orphans() -> None:
-    """What escapes from a command's session comes to us when its parents are dead. Linux only."""
+    """What outlives its parents comes to us, to be reaped: a container's first process may not do it. Linux only."""
     with contextlib.suppress(ImportError, OSError, AttributeError):
         import ctypes
 
@@ -322,33 +291,39 @@ def _ring_on_child_death() -> socket.socket:
 
 
 def _dead_children() -> Iterator[tuple[int, int]]:
-    """Each dead child's pid and status. Its group is killed while the pid, still a zombie's, can be nobody else's."""
+    """Each dead child's pid and status. Its session is killed while the pid, still a zombie's, can be nobody else's."""
     with contextlib.suppress(ChildProcessError):
         if not hasattr(os, "waitid"):  # macOS before Python 3.13
             while (dead := os.waitpid(-1, os.WNOHANG))[0]:
-                _kill_group(dead[0])
+                kill_session(dead[0])
                 yield dead
             return
         while dead_child := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            _kill_group(dead_child.si_pid)
+            kill_session(dead_child.si_pid)
             yield os.waitpid(dead_child.si_pid, 0)
 
 
 def _kill(command: _Command, cause: str) -> None:
     command.cause = command.cause or cause
-    _kill_group(command.pid)
+    kill_session(command.pid)
 
 
-def _kill_group(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
+def kill_session(leader: int) -> bool:
+    """Kills all of a command, also what made a process group of its own as `timeout` does. Whether there was any."""
+    members = _members_of(leader)
+    for pid in members:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return bool(members)
 
 
-def _kill_with_group(pid: int) -> None:
-    """`pid` is a child of ours that we have not waited for, so it cannot be another's."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)
-    _kill_group(pid)
+def _members_of(session: int) -> list[int]:
+    """The pids in a session. Where there is no /proc, the leader's group stands for it, named by a negative number."""
+    try:
+        everyone = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except FileNotFoundError:
+        return [-session] if _group_exists(session) else []
+    return [pid for pid in everyone if _session_of(pid) == session]
 
 
 def _group_exists(group: int) -> bool:
@@ -366,58 +341,3 @@ def _session_of(pid: int) -> int | None:
         return os.getsid(pid)
     except (ProcessLookupError, PermissionError):
         return None
-
-
-def _number_of(pid: int, token: str) -> int | None:
-    """The number of the command that this process comes from, as its environment tells."""
-    owner, _, number = _mark_of(pid).partition(".")
-    return int(number) if owner == token and number.isdigit() else None
-
-
-def _mark_of(pid: int) -> str:
-    """Empty when the process is gone, another user's, or has cleared its environment."""
-    environment = b"\0" + _read(f"/proc/{pid}/environ")
-    _, _, found = environment.partition(b"\0" + MARK.encode() + b"=")
-    return found.partition(b"\0")[0].decode("ascii", "replace")
-
-
-def _children() -> list[int]:
-    """The pids of this process' children: our commands, and the orphans that came to us."""
-    me = os.getpid()
-    try:
-        return [int(pid) for pid in _read(f"/proc/self/task/{me}/children", missing_ok=False).split()]
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return [int(pid) for pid in _list_processes() if _parent_of(pid) == me]
-
-
-def _list_processes() -> list[str]:
-    try:
-        return [name for name in os.listdir("/proc") if name.isdigit()]
-    except FileNotFoundError:
-        return []
-
-
-def _parent_of(pid: str) -> int:
-    """0 when the process is gone. The command's name, in parentheses, may hold anything."""
-    fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return int(fields[1]) if fields else 0
-
-
-def _read(path: str, *, missing_ok: bool = True) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        if missing_ok:
-            return b""
-        raise
-    except OSError:
-        return b""
-    try:
-        content = b""
-        while part := os.read(descriptor, _READ_BYTES):
-            content += part
-        return content
-    except OSError:  # ended meanwhile
-        return content
-    finally:
-        os.close(descriptor)

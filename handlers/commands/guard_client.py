@@ -11,10 +11,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from errno import EACCES, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETOOMANYREFS
-from uuid import uuid4
 
 from handlers.clock import monotonic
-from handlers.commands.guard import Leases, marked_processes
+from handlers.commands.guard import Leases, kill_session
 from handlers.commands.processes import start_guard, unstartable
 
 logger = logging.getLogger(__name__)
@@ -24,8 +23,6 @@ _READ_BYTES = 65536
 # lease of 60 s. Twice as long after a time limit: a handler that was frozen itself must hear of the end first.
 _ANSWER_SECONDS = 5
 _SEND_AGAIN_SECONDS = 0.02
-_SWEEPS = 50  # more are needed only when processes multiply faster than they are killed
-_SECOND_LOOK_SECONDS = 0.2  # a command that was between fork and exec did not carry its mark yet
 _PROGRAM_FAULTS = (ENOENT, ENOTDIR, EACCES, ENOEXEC, EPERM)
 
 
@@ -78,7 +75,6 @@ class GuardClient:
         self._numbers = 0
         self._link: socket.socket | None = None
         self._pid = 0
-        self._token = ""
         self._outbox: deque[_Order] = deque()
         self._inbox = b""
         self._gone = asyncio.Event()
@@ -96,11 +92,10 @@ class GuardClient:
         except OSError as error:
             raise Interrupted(f"the guard could not be started: {error.strerror}") from error
         self._link.setblocking(False)
-        self._token = uuid4().hex
         self._inbox = b""
         self._gone.clear()
         asyncio.get_running_loop().add_reader(self._link, self._hear)
-        self._order({"environment": self._environment, "token": self._token})
+        self._order({"environment": self._environment})
         for lease, until in self._leases.held(monotonic()).items():
             self._order({"renew": lease, "until": until})
 
@@ -260,23 +255,10 @@ class GuardClient:
             self._resolve(number, Interrupted("the command was killed because its guard had died"))
 
     def _kill_orphans(self) -> None:
-        """The groups that the guard told of, and all that carries its mark: also what it had no time to tell of."""
+        """The leaders died with the guard, those too that it had no time to tell of; here goes what they left."""
         for running in self._running.values():
             if running.pid:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(running.pid, signal.SIGKILL)
-        _kill_marked(self._token)
-        asyncio.get_running_loop().call_later(_SECOND_LOOK_SECONDS, _kill_marked, self._token)
-
-
-def _kill_marked(token: str) -> None:
-    for _ in range(_SWEEPS):
-        orphans = marked_processes(token)
-        for pid in orphans:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        if not orphans:
-            return
+                kill_session(running.pid)
 
 
 def _encode(order: Mapping[str, object]) -> bytes:

@@ -13,11 +13,14 @@ from errno import ENOENT, ENOTDIR
 TYPE_CHECKING = False  # as in `typing`, whose import would make the guard larger
 if TYPE_CHECKING:
     import subprocess
+    from typing import NoReturn
 
 _SOURCE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # `-I` leaves the source root out of sys.path. It goes to the end, where nothing of it can shadow the standard library.
 _GUARD_PROGRAM = "import sys; sys.path.append(sys.argv[1]); from handlers.commands.guard import main; main()"
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # Python ignores the first two and the guard the others; a program that is started expects the defaults.
 _SIGNALS_TO_RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -80,6 +83,59 @@ def spawn(
     return os.posix_spawn(
         path, argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_SIGNALS_TO_RESET
     )
+
+
+def spawn_bound(
+    path: str, argv: list[str], environment: Mapping[str, str], stdin: int | None, stdout: int, stderr: int
+) -> int:
+    """The same, for a program that the kernel kills when the caller dies (Linux only). Raises OSError.
+
+    A fork, for nothing else lets the child ask for that: cheap from the guard, which is small and has one thread.
+    """
+    failed, failing = os.pipe()
+    parent, pid = os.getpid(), os.fork()
+    if pid == 0:
+        _become(path, argv, environment, (stdin, stdout, stderr), parent, failing)
+    os.close(failing)
+    try:
+        reason = os.read(failed, 16)  # until exec has closed the other end
+    finally:
+        os.close(failed)
+    if reason:
+        os.waitpid(pid, 0)
+        raise OSError(int(reason), os.strerror(int(reason)))
+    return pid
+
+
+def _become(
+    path: str,
+    argv: list[str],
+    environment: Mapping[str, str],
+    streams: tuple[int | None, int, int],
+    parent: int,
+    failing: int,
+) -> "NoReturn":
+    try:
+        os.setsid()
+        for number in _SIGNALS_TO_RESET:
+            signal.signal(number, signal.SIG_DFL)
+        _die_with(parent)
+        for target, source in enumerate(streams):
+            os.dup2(os.open(os.devnull, os.O_RDWR) if source is None else source, target)
+        os.execve(path, argv, environment)
+    except OSError as error:
+        os.write(failing, str(error.errno).encode())
+    finally:
+        os._exit(127)
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(127)  # it died before it could be asked for
 
 
 def start_guard(environment: Mapping[str, str]) -> tuple[socket.socket, int]:

@@ -43,13 +43,15 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
 class Command:
     """One invocation of a program, never through a shell. Without `stdin` it reads /dev/null.
 
-    `secrets` are those in its stdin; the ones in its argv are known.
+    `secrets` are those in its stdin; the ones in its argv are known. `changes`: it changes the cluster, so a handler
+    that is to stop gives its step the grace; what only looks is cut.
     """
 
     argv: tuple[str | Secret, ...]
     stdin: bytes | None = field(default=None, repr=False)
     time_limit_seconds: float = 60
     secrets: tuple[Secret, ...] = ()
+    changes: bool = False
 
     @property
     def shown(self) -> str:

@@ -11,7 +11,7 @@ from contracts.codes import CODES, Failure, Nature
 from contracts.names import is_query
 from contracts.protocol import RENEWAL_PART
 from contracts.records import CommandRecord, JobRecord, Outcome, StepRecord
-from handlers.clock import monotonic, utc_in, utc_now
+from handlers.clock import monotonic, utc_after, utc_in, utc_now
 from handlers.commands.outputs import show
 from handlers.commands.running import (
     Command,
@@ -50,6 +50,7 @@ class Execution:
     lease: Lease
     plan: Plan
     _data: Any = field(default=None)
+    _is_changing: bool = field(default=False)  # whether the step has begun to change the cluster
 
     async def run(self) -> JobRecord:
         """Runs the steps that no earlier attempt has finished. Gives the finished record, not yet saved.
@@ -93,10 +94,11 @@ class Execution:
 
     async def _ensure(self, step: PlannedStep, record: JobRecord, commands: list[CommandRecord]) -> StepResult:
         """Raises StepFailed, Stopped, LeaseLost. Whatever ends it early has ended its command too."""
+        self._is_changing = False
         work = asyncio.create_task(step.ensure(record, self._runner(commands)))
         try:
             await self._first_of(work, self.shop.stopping, self.lease.lost)
-            if not work.done() and not self.lease.lost.is_set() and not step.can_be_cut:
+            if not work.done() and not self.lease.lost.is_set() and self._is_changing:
                 logger.info("step.grace", extra={"step": step.name, "seconds": self.shop.settings.shutdown_grace})
                 await self._first_of(work, self.lease.lost, timeout=self.shop.settings.shutdown_grace)
         finally:
@@ -112,6 +114,7 @@ class Execution:
 
         async def run(command: Command) -> Completed:
             self.lease.check()
+            self._is_changing |= command.changes
             try:
                 completed = await self.shop.commands.run(command, lease=self.lease.owner)
             except (ExecutableMissing, ExecutableUnusable) as error:
@@ -133,7 +136,7 @@ class Execution:
     ) -> JobRecord:
         self._tell("step.finished", step.name, str(result.outcome), seconds)
         finished = replace(
-            self._step_record(step.name, record, result.deciding, commands),
+            self._step_record(step.name, record, result.deciding, commands, seconds),
             outcome=result.outcome,
             manifest_preview=result.manifest_preview,
             rbac_applied=result.rbac_applied,
@@ -151,7 +154,9 @@ class Execution:
         failure = error.failure
         self._tell("step.failed", step.name, failure.code, seconds, error=failure.message)
         failed = replace(
-            self._step_record(step.name, record, error.deciding, commands), outcome=Outcome.FAILED, error=failure
+            self._step_record(step.name, record, error.deciding, commands, seconds),
+            outcome=Outcome.FAILED,
+            error=failure,
         )
         delay_seconds = self._delay(record, failure, seconds)
         if delay_seconds is None:
@@ -187,14 +192,16 @@ class Execution:
         return min(delay, self.shop.lease_seconds * _LONGEST_DELAY_PART) * random.uniform(0.8, 1)
 
     def _step_record(
-        self, name: str, record: JobRecord, deciding: Completed | None, commands: list[CommandRecord]
+        self, name: str, record: JobRecord, deciding: Completed | None, commands: list[CommandRecord], seconds: float
     ) -> StepRecord:
+        """It took what the monotonic clock says, wherever the wall clock has gone meanwhile."""
         started = record.step(name)
+        started_at = started.started_at if started else utc_now()
         limit = self.shop.settings.max_output_chars
         return StepRecord(
             name,
-            started.started_at if started else utc_now(),
-            finished_at=utc_now(),
+            started_at,
+            finished_at=utc_after(started_at, seconds),
             command=deciding.command if deciding else None,
             exit_code=deciding.exit_code if deciding else None,
             stdout=show(deciding.stdout, limit, deciding.secrets) if deciding else "",

@@ -11,11 +11,10 @@ from handlers.results import RunCommand, StepResult
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step bound to its request. `can_be_cut`: whether a stopping handler may end it at once."""
+    """A step bound to its request."""
 
     name: str
     ensure: Callable[[JobRecord, RunCommand], Coroutine[Any, Any, StepResult]]
-    can_be_cut: bool = True
 
 
 @dataclass(frozen=True, slots=True)

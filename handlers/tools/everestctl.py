@@ -67,7 +67,8 @@ class Everestctl:
 
     async def create_account(self, username: str, password: Secret) -> Completed:
         """The password can be given in no other way than as an argument. The caller judges what came of it."""
-        return await self._try("accounts", "create", "-u", username, "-p", password)
+        argv = ("everestctl", "accounts", "create", "-u", username, "-p", password)
+        return await self._run(Command(argv, time_limit_seconds=self._time_limit_seconds, changes=True))
 
     async def can(self, subject: str, action: str, resource: str, name: str) -> bool:
         """What the stored policy allows; always true while Everest enforces none. Raises StepFailed."""
@@ -89,9 +90,8 @@ class Everestctl:
     ) -> Completed:
         # All three, always: one that is not named would be installed.
         flags = [f"--operator.{key.replace('_', '-')}={str(key in operators).lower()}" for key in OPERATOR_NAMES]
-        return await self._run(
-            Command(("everestctl", "namespaces", verb, name, *flags, *more), time_limit_seconds=time_limit_seconds)
-        )
+        argv = ("everestctl", "namespaces", verb, name, *flags, *more)
+        return await self._run(Command(argv, time_limit_seconds=time_limit_seconds, changes=True))
 
     async def _try(self, *arguments: str | Secret) -> Completed:
         return await self._run(Command(("everestctl", *arguments), time_limit_seconds=self._time_limit_seconds))

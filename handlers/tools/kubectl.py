@@ -54,7 +54,8 @@ class Kubectl:
 
     async def create(self, manifest: Object, secrets: Sequence[Secret] = ()) -> Completed:
         """From stdin. Never `apply`, which copies what it applies into an annotation. Raises AlreadyExists."""
-        completed = await self._try("create", "-f", "-", stdin=json.dumps(manifest).encode(), secrets=secrets)
+        body = json.dumps(manifest).encode()
+        completed = await self._change("create", "-f", "-", stdin=body, secrets=secrets)
         if completed.exit_code != 0 and b"AlreadyExists" in completed.stderr:
             raise AlreadyExists
         return _succeeded(completed)
@@ -69,12 +70,12 @@ class Kubectl:
         return _read_documents(_succeeded(await self._review(bundle)))
 
     async def apply(self, namespace: str, manifest: str) -> Completed:
-        return _succeeded(await self._try("apply", "-n", namespace, "-f", "-", stdin=manifest.encode()))
+        return _succeeded(await self._change("apply", "-n", namespace, "-f", "-", stdin=manifest.encode()))
 
     async def annotate_namespace(self, name: str, annotations: dict[str, str], resource_version: str) -> Completed:
         """Only while the namespace is what it was when it was read. Raises Changed."""
         pairs = [f"{key}={value}" for key, value in annotations.items()]
-        completed = await self._try(
+        completed = await self._change(
             "annotate", "namespace", name, *pairs, f"--resource-version={resource_version}", "--overwrite"
         )
         if completed.exit_code != 0 and b"the object has been modified" in completed.stderr:
@@ -83,7 +84,7 @@ class Kubectl:
 
     async def bind_role(self, namespace: str, name: str, cluster_role: str, user: str) -> None:
         """Leaves a binding that is there as it is. A service account is bound by the name of its user."""
-        completed = await self._try(
+        completed = await self._change(
             "create", "rolebinding", name, "-n", namespace, f"--clusterrole={cluster_role}", f"--user={user}"
         )
         if completed.exit_code != 0 and b"already exists" not in completed.stderr:
@@ -91,7 +92,7 @@ class Kubectl:
 
     async def delete(self, kind: str, name: str, namespace: str) -> None:
         """Without waiting. Nothing there is fine."""
-        await self._must("delete", kind, name, "-n", namespace, "--wait=false", "--ignore-not-found")
+        _succeeded(await self._change("delete", kind, name, "-n", namespace, "--wait=false", "--ignore-not-found"))
 
     async def _review(self, manifest: Object) -> Completed:
         """Without validation: for a review kubectl would want to list the cluster's CRDs, which nobody here may."""
@@ -101,9 +102,12 @@ class Kubectl:
     async def _must(self, *arguments: str) -> Completed:
         return _succeeded(await self._try(*arguments))
 
-    async def _try(self, *arguments: str, stdin: bytes | None = None, secrets: Sequence[Secret] = ()) -> Completed:
-        command = Command(("kubectl", *arguments), stdin, self._time_limit_seconds, tuple(secrets))
-        return await self._run(command)
+    async def _try(self, *arguments: str, stdin: bytes | None = None) -> Completed:
+        return await self._run(Command(("kubectl", *arguments), stdin, self._time_limit_seconds))
+
+    async def _change(self, *arguments: str, stdin: bytes | None = None, secrets: Sequence[Secret] = ()) -> Completed:
+        argv, limit_seconds = ("kubectl", *arguments), self._time_limit_seconds
+        return await self._run(Command(argv, stdin, limit_seconds, tuple(secrets), changes=True))
 
 
 def _succeeded(completed: Completed) -> Completed:

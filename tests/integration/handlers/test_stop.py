@@ -1,5 +1,6 @@
 """SIGTERM on a handler: what it works on is finished within the grace or handed back at once, and costs nothing."""
 
+import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -9,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.handlers import Handler, House, open_house, start_handler
-from tests.support.servers import NatsServer, free_port
+from tests.support.servers import LIMIT_SECONDS, NatsServer, free_port
 
 GRACE_SECONDS = 6
 
@@ -29,10 +30,10 @@ async def stop_in(house: House, step: tuple[str, str], grace: float = GRACE_SECO
     return job_id, handler
 
 
-async def test_a_step_that_may_be_cut_is_handed_back_at_once(house: House) -> None:
+async def test_a_look_is_cut_and_the_job_handed_back_at_once(house: House) -> None:
     """The next handler need not wait for a lease to pass, and the attempt is not charged."""
-    await house.everest.set_faults(only="accounts create", slow_seconds=60)
-    job_id, handler = await stop_in(house, ("accounts", "create"))
+    await house.everest.set_faults(only="accounts list", slow_seconds=60)
+    job_id, handler = await stop_in(house, ("accounts", "list"), grace=1000)
     assert await handler.wait() == 0
     await handler.wait_for_event("job.handed_back")
     job = await house.job(job_id)
@@ -45,6 +46,36 @@ async def test_a_step_that_may_be_cut_is_handed_back_at_once(house: House) -> No
     assert not claim["lost"]
     job = await house.job(job_id)
     assert (job["attempt"], job["losses"]) == (1, 0)
+
+
+async def test_the_making_of_an_account_that_ends_within_the_grace_is_not_cut(house: House) -> None:
+    await house.everest.set_faults(only="accounts create", slow_seconds=2)
+    job_id, handler = await stop_in(house, ("accounts", "create"))
+    assert await handler.wait() == 0
+    await house.everest.set_faults()
+    async with house.handler():
+        result = await house.wait_until_finished(job_id)
+    assert result["overall_status"] == "succeeded", result
+    assert result["steps"][0]["outcome"] == "created"
+    assert len(await house.runs_of("accounts", "create")) == 1
+
+
+async def test_an_rbac_command_that_ends_within_the_grace_is_not_cut(house: House) -> None:
+    """Half a policy that somebody's script wrote would be nobody's to mend."""
+    begun, ended = house.folder / "begun", house.folder / "ended"
+    script = house.folder / "apply"
+    script.write_text(f"#!/bin/sh\ntouch {begun}; sleep 2; touch {ended}\n")
+    script.chmod(0o755)
+    handler = await start_handler(
+        house.server.url, house.everest, house.folder, EVEREST_RBAC_APPLY_CMD=str(script), SHUTDOWN_GRACE="60"
+    )
+    await house.gateway.submit(username="alice")
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while not begun.exists():
+            await house.runs_of()
+    handler.send_signal(signal.SIGTERM)
+    assert await handler.wait() == 0
+    assert ended.exists()
 
 
 @pytest.mark.slow
