@@ -18,6 +18,7 @@ DEFAULT = "1.10.0"
 OLD_REPOSITORY = "https://percona.github.io/percona-helm-charts/"
 NEW_REPOSITORY = "https://openeverest.github.io/helm-charts/"
 
+_NEWEST = (1, 99)
 _NOT_INSTALLED = "everest is not installed in the cluster"
 _COMMITS = {
     "1.10.0": "4f731536bde9126689f29628bd872e4fbdc5228f",
@@ -31,7 +32,7 @@ class Version:
     def __init__(self, text: str) -> None:
         self.text = text.removeprefix("v")
         major, minor, *_ = [int(part) if part.isdigit() else 0 for part in f"{self.text}.0".split(".")]
-        self.minor = (major, minor)
+        self.minor = (major, minor) if major else _NEWEST  # 0.0.0 is a development build
 
     @property
     def is_preview(self) -> bool:

@@ -109,7 +109,11 @@ class Api:
             case "GET":
                 return 200, self._list(kind, namespace, query)
             case "POST" if kind.kind in _REVIEWS:
-                return 201, {**body, "status": _REVIEWS[kind.kind](self._cluster.store, user, body.get("spec") or {})}
+                return 201, {
+                    "metadata": {},
+                    **body,
+                    "status": _REVIEWS[kind.kind](self._cluster.store, user, body.get("spec") or {}),
+                }
             case "POST":
                 name = body.get("metadata", {}).get("name", "")
                 if why := find_escalation(self._cluster.store, user, kind, namespace, body):
@@ -149,7 +153,10 @@ class Api:
         self._authorize(Access("watch", place.resource, place.namespace, place.name), user)
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
         leaving = asyncio.ensure_future(_await_disconnect(receive))
-        events = watch(lambda: self._find(place.resource, place.namespace, query), query.get("resourceVersion", ""))
+        since, bookmark = query.get("resourceVersion", ""), None
+        if query.get("sendInitialEvents") == "true":
+            since, bookmark = "", self._end_of_initial_events(place.resource)
+        events = watch(lambda: self._find(place.resource, place.namespace, query), since, bookmark)
         ends_at = asyncio.get_running_loop().time() + float(query.get("timeoutSeconds", 3600))
         async for event in events:
             if leaving.done() or asyncio.get_running_loop().time() >= ends_at:
@@ -159,6 +166,11 @@ class Api:
                 await send({"type": "http.response.body", "body": line, "more_body": True})
         leaving.cancel()
         await send({"type": "http.response.body", "body": b""})
+
+    def _end_of_initial_events(self, kind: Resource) -> Object:
+        annotations = {"k8s.io/initial-events-end": "true"}
+        metadata = {"resourceVersion": self._cluster.store.revision, "annotations": annotations}
+        return {"type": "BOOKMARK", "object": {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}}
 
     async def _hold_command(self, receive: Receive, send: Send) -> None:
         """An everestctl says that it runs and hears what is to go wrong; its connection lasts as long as it does."""

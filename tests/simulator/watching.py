@@ -8,8 +8,11 @@ from tests.simulator.store import Object
 _PAUSE_SECONDS = 0.05
 
 
-async def watch(find: Callable[[], list[Object]], since: str) -> AsyncIterator[Object | None]:
-    """Events as the API words them, None for each look that shows nothing new. `since` is a revision, or empty."""
+async def watch(find: Callable[[], list[Object]], since: str, first: Object | None) -> AsyncIterator[Object | None]:
+    """Events as the API words them, None for each look that shows nothing new. `since` is a revision, or empty.
+
+    `first` is said once, behind what is there at the beginning.
+    """
     known = {_identity(value): value for value in find() if since.isdigit() and _revision(value) <= int(since)}
     while True:
         found = {_identity(value): value for value in find()}
@@ -21,7 +24,8 @@ async def watch(find: Callable[[], list[Object]], since: str) -> AsyncIterator[O
         for identity in known.keys() - found.keys():
             yield {"type": "DELETED", "object": known[identity]}
         known = found
-        yield None
+        yield first
+        first = None
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
