@@ -1,14 +1,19 @@
-"""Settings read from an environment-like mapping into a frozen dataclass, without touching the environment itself.
+"""Settings: what gateway and handlers take from the environment alike, and how a wrong value is told.
 
-A field `retry_for: float = 3600` is read from `RETRY_FOR`. Types: str, int, float, bool and their optional forms.
+Each member is the environment variable of its name in capitals; an empty one counts as unset. `read_settings` is
+called by the modules of that name in gateway and handlers alone, from their `__main__`.
 """
 
-import typing
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-Settings = TypeVar("Settings")
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Retention = Annotated[float, Field(ge=1)]  # seconds; NATS takes no shorter time to live
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
 
 
 class InvalidSettings(ValueError):
@@ -19,65 +24,31 @@ class InvalidSettings(ValueError):
         super().__init__("; ".join(problems))
 
 
-def read_settings(model: type[Settings], environ: Mapping[str, str]) -> Settings:
-    """The model filled from the mapping; an empty text counts as unset. Raises InvalidSettings with every problem."""
-    hints = typing.get_type_hints(model)
-    values: dict[str, Any] = {}
-    problems: list[str] = []
-    for part in fields(model):  # type: ignore[arg-type]  # every model is a dataclass
-        name = part.name.upper()
-        text = environ.get(name, "").strip()
-        if not text:
-            if part.default is MISSING and part.default_factory is MISSING:
-                problems.append(f"{name} is required")
-            continue
-        kind, convert = _CONVERTERS[_plain_type(hints[part.name])]
-        try:
-            values[part.name] = convert(text)
-        except ValueError:
-            problems.append(f"{name} must be {kind}")
-    if problems:
-        raise InvalidSettings(problems)
-    return model(**values)
+class Settings(BaseSettings):
+    """Frozen; values are finite; texts are stripped. Read from the environment and from no file beside it."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, str_strip_whitespace=True, allow_inf_nan=False
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings
 
 
-def _plain_type(hint: Any) -> Any:
-    return next((part for part in typing.get_args(hint) if part is not type(None)), hint)
-
-
-def _to_flag(text: str) -> bool:
-    if text.lower() in ("1", "true", "yes", "on"):
-        return True
-    if text.lower() in ("0", "false", "no", "off"):
-        return False
-    raise ValueError
-
-
-def _to_positive(convert: Callable[[str], float]) -> Callable[[str], float]:
-    def to_positive(text: str) -> float:
-        number = convert(text)
-        if not 0 <= number < float("inf"):
-            raise ValueError
-        return number
-
-    return to_positive
-
-
-_CONVERTERS: dict[Any, tuple[str, Callable[[str], Any]]] = {
-    str: ("a text", str),
-    int: ("a whole number, not negative", _to_positive(int)),
-    float: ("a number, not negative", _to_positive(float)),
-    bool: ("true or false", _to_flag),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class NatsSettings:
-    """How gateway and handlers reach NATS. Set `inbox_prefix` where accounts limit what may be subscribed."""
+class NatsSettings(Settings):
+    """How gateway and handlers reach NATS."""
 
     nats_url: str = "nats://127.0.0.1:4222"  # several, separated by commas
     nats_user: str | None = None
-    nats_password: str | None = None
+    nats_password: str | None = Field(default=None, repr=False)
     nats_password_file: str | None = None
     nats_creds_file: str | None = None
     nats_nkey_file: str | None = None
@@ -88,3 +59,37 @@ class NatsSettings:
     @property
     def servers(self) -> list[str]:
         return [url.strip() for url in self.nats_url.split(",") if url.strip()]
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def read_settings(model: type[AnySettings]) -> AnySettings:
+    """The settings in the environment. Raises InvalidSettings with a line for each that cannot be used."""
+    try:
+        return model()
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+    raise InvalidSettings([_explain(problem) for problem in problems])
+
+
+_WORDING = {
+    "missing": "is required",
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+}
+
+
+def _explain(problem: ErrorDetails) -> str:
+    """One line, which begins with the setting's name; a rule of several names them itself."""
+    name = "".join(str(part).upper() for part in problem["loc"])
+    context = problem.get("ctx", {})
+    if "error" in context:
+        return f"{name} {context['error']}".strip()
+    return f"{name} {_WORDING.get(problem['type'], 'is not valid').format(**context)}"

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from contracts.names import ADMIN_CALLER
+from contracts.names import ADMIN_CALLER, DIRECT_CALLER
 from contracts.settings import InvalidSettings
 
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_TAKEN = (ADMIN_CALLER, DIRECT_CALLER)  # callers who are somebody else
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 
 
@@ -109,8 +110,8 @@ def _read_line(text: str) -> Key:
     """`name:sha256-hex[:YYYY-MM-DD]`. Raises ValueError, which never holds the line."""
     name, _, rest = text.partition(":")
     digest, _, expiry = rest.partition(":")
-    if not _NAME.fullmatch(name) or name == ADMIN_CALLER:
-        raise ValueError(f"the name must be 1 to 64 letters, digits, '-' or '_', and not {ADMIN_CALLER}")
+    if not _NAME.fullmatch(name) or name in _TAKEN:
+        raise ValueError(f"the name must be 1 to 64 letters, digits, '-' or '_', and not {' or '.join(_TAKEN)}")
     if not _DIGEST.fullmatch(digest):
         raise ValueError("the second part must be the key's SHA-256 in 64 hex digits")
     try:

@@ -1,29 +1,40 @@
-"""The gateway's settings. `read_environment` is the only place where the gateway reads the environment."""
+"""The gateway's settings. The environment is read here alone, called from `__main__`."""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from contracts.settings import InvalidSettings, NatsSettings, read_settings
+from pydantic import Field
+
+from contracts.settings import (
+    InvalidSettings,
+    LogLevel,
+    NatsSettings,
+    Port,
+    Retention,
+    Seconds,
+    Settings,
+    read_settings,
+)
 
 WELL_KNOWN_KEY = "changeme"
 
 
-@dataclass(frozen=True, slots=True)
-class GatewaySettings:
-    """Seconds where not said otherwise. Every field is the environment variable of the same name."""
+class GatewaySettings(Settings):
+    """Seconds where not said otherwise. Every member is the environment variable of the same name."""
 
-    admin_api_key: str | None = None
+    admin_api_key: str | None = Field(default=None, repr=False)
     admin_api_key_file: str | None = None
     admin_api_keys_file: str | None = None  # named keys, one a line: name:sha256-hex[:expiry-date]
     host: str = "0.0.0.0"  # the address to listen on
-    port: int = 8080
-    query_timeout: float = 60
-    job_retention: float = 2_592_000  # 30 days; kept by the records of jobs that the gateway ends (a cancel)
+    port: Port = 8080
+    query_timeout: Seconds = 60
+    job_retention: Retention = 2_592_000  # 30 days; kept by the records of jobs that the gateway ends (a cancel)
     rate_limit: str | None = None  # per key, as "600/minute"; off when unset
     gateway_nonce: str | None = None  # answered by /healthz, so that who started it knows that it is the one
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +50,10 @@ class Environment:
         return Path(self.settings.admin_api_keys_file) if self.settings.admin_api_keys_file else None
 
 
-def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
-    """Reads `os.environ` where no variables are given. Raises InvalidSettings."""
-    variables = dict(os.environ) if variables is None else variables
-    settings = read_settings(GatewaySettings, variables)
-    problems = _check(settings)
-    if problems:
-        raise InvalidSettings(problems)
-    return Environment(settings, read_settings(NatsSettings, variables), _read_admin_key(settings))
-
-
-def _check(settings: GatewaySettings) -> list[str]:
-    problems = []
-    if settings.port > 65535:
-        problems.append("PORT must be at most 65535")
-    if settings.query_timeout <= 0:
-        problems.append("QUERY_TIMEOUT must be above 0")
-    if settings.job_retention < 1:
-        problems.append("JOB_RETENTION must be at least 1")
-    if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        problems.append("LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
-    return problems
+def read_environment() -> Environment:
+    """Raises InvalidSettings."""
+    settings = read_settings(GatewaySettings)
+    return Environment(settings, read_nats_environment(), _read_admin_key(settings))
 
 
 def _read_admin_key(settings: GatewaySettings) -> str:
@@ -74,23 +68,21 @@ def _read_admin_key(settings: GatewaySettings) -> str:
     return key
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisionSettings:
+class ProvisionSettings(Settings):
     """`lease_seconds`: how long a handler may be silent; the handlers take it from the consumer."""
 
-    nats_replicas: int = 1
-    lease_seconds: float = 60
+    nats_replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    lease_seconds: Annotated[float, Field(ge=1)] = 60
 
 
-@dataclass(frozen=True, slots=True)
-class StandaloneSettings:
+class StandaloneSettings(Settings):
     """Where the embedded NATS server listens and stores, and where the gateway will listen."""
 
     data_dir: str = "./.data"
-    nats_port: int = 4222
+    nats_port: Port = 4222
     host: str = "127.0.0.1"  # one machine's own; images say 0.0.0.0
-    port: int = 8080
-    shutdown_grace: float = 30
+    port: Port = 8080
+    shutdown_grace: Annotated[float, Field(ge=0)] = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +95,16 @@ class StandaloneEnvironment:
 
 def read_nats_environment() -> NatsSettings:
     """Raises InvalidSettings."""
-    return read_settings(NatsSettings, os.environ)
+    return read_settings(NatsSettings)
 
 
 def read_provision_environment(replicas: int | None) -> tuple[NatsSettings, ProvisionSettings]:
     """`replicas` overrules NATS_REPLICAS. Raises InvalidSettings."""
-    settings = read_settings(ProvisionSettings, os.environ)
-    if settings.lease_seconds < 1:
-        raise InvalidSettings(["LEASE_SECONDS must be at least 1"])
-    return read_nats_environment(), replace(settings, nats_replicas=replicas or settings.nats_replicas)
+    settings = read_settings(ProvisionSettings)
+    return read_nats_environment(), settings.model_copy(update={"nats_replicas": replicas or settings.nats_replicas})
 
 
 def read_standalone_environment() -> StandaloneEnvironment:
     """Raises InvalidSettings: what its children would refuse is refused before anything starts."""
     read_environment()
-    return StandaloneEnvironment(read_settings(StandaloneSettings, os.environ), dict(os.environ))
+    return StandaloneEnvironment(read_settings(StandaloneSettings), dict(os.environ))

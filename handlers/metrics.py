@@ -2,6 +2,8 @@
 
 from typing import Any, Protocol
 
+from contracts.settings import InvalidSettings
+
 
 class Metrics(Protocol):
     def count_job(self, kind: str, status: str, code: str) -> None: ...
@@ -70,11 +72,14 @@ class PrometheusMetrics:
 
 
 def open_metrics(port: int | None) -> Metrics:
-    """Serves /metrics on the port, or counts nothing where there is none."""
+    """Serves /metrics on the port, or counts nothing where there is none. Raises InvalidSettings."""
     if port is None:
         return NoMetrics()
     import prometheus_client
 
     metrics = PrometheusMetrics(prometheus_client)
-    prometheus_client.start_http_server(port)
+    try:
+        prometheus_client.start_http_server(port)
+    except OSError as error:
+        raise InvalidSettings([f"METRICS_PORT {port} cannot be listened on: {error.strerror}"]) from None
     return metrics

@@ -17,8 +17,8 @@ from handlers.commands.running import Command, Commands, Completed, child_enviro
 from handlers.kinds import make_plan
 from handlers.preflight.checking import make_runner
 from handlers.results import RunCommand, StepFailed, StepResult
-from handlers.settings import read_environment
 from handlers.tools.versions import ClusterFacts
+from tests.support.environments import handler_settings
 
 RBAC_IMPORT = f"{sys.executable} -m handlers.rbac_import"  # everest-rbac-import, where nothing was installed
 MOST_ATTEMPTS = 5  # as MAX_ATTEMPTS
@@ -80,7 +80,7 @@ class Bench:
         self, job_id: str, *, done: Attempt | None = None, intercept: Intercept = lambda run: run, **request: Any
     ) -> Attempt:
         """Runs the steps that `done` has not finished. What `intercept` makes of running a command is what runs."""
-        settings = read_environment({**self.variables, **self.settings}).settings
+        settings = handler_settings({**self.variables, **self.settings})
         wanted = read_request("bootstrap", orjson.dumps(request))
         assert isinstance(wanted, BootstrapRequest)
         moment = "2026-01-01T00:00:00Z"

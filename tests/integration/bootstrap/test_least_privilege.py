@@ -12,9 +12,9 @@ import yaml
 from contracts.records import Outcome
 from handlers.preflight.checking import Verdict, find, make_runner
 from handlers.preflight.rights import Right, needed_rights
-from handlers.settings import read_environment
 from tests.simulator import SimulatedEverest
 from tests.support.clusters import open_cluster
+from tests.support.environments import handler_settings
 from tests.support.roles import FLAT, NARROW, USER, VARIANTS, Rights
 from tests.support.workflows import Bench, open_bench
 
@@ -78,7 +78,7 @@ async def assert_nothing_else_is_held(everest: SimulatedEverest, rights: Rights)
 
 async def find_problems(bench: Bench) -> list[str]:
     """What `python -m handlers --check` complains of."""
-    settings = read_environment({**bench.variables, **bench.settings}).settings
+    settings = handler_settings({**bench.variables, **bench.settings})
     found = [one async for one in find(settings, bench.variables, make_runner(bench.commands))]
     return [finding.message for finding in found if finding.verdict is Verdict.PROBLEM]
 

@@ -138,7 +138,7 @@ async def test_what_waits_and_what_runs_is_the_lag(variant: str, tmp_path: Path)
             for number in range(3):
                 await gateway.submit(username=f"user{number}")
             await wait_for_lag(servers, jobs, 3)
-            settings = NatsSettings(servers[0].url, nats_user="handler", nats_password=PASSWORDS["handler"])
+            settings = NatsSettings(nats_url=servers[0].url, nats_user="handler", nats_password=PASSWORDS["handler"])
             handler = await connect(settings, "a test", lambda: None)
             source = handler.source(jobs["stream"], jobs["consumer"])
             assert await source.bind() == LEASE_SECONDS * ACK_WAIT_PART

@@ -30,7 +30,16 @@ def test_a_key_is_good_up_to_its_last_day(tmp_path: Path, expiry: str, caller: s
 
 
 @pytest.mark.parametrize(
-    "line", ["nonsense", "a:b", "name:" + "0" * 63, "admin:" + "0" * 64, "na me:" + "0" * 64, "n:" + "0" * 64 + ":soon"]
+    "line",
+    [
+        "nonsense",
+        "a:b",
+        "name:" + "0" * 63,
+        "admin:" + "0" * 64,
+        "nats:" + "0" * 64,
+        "na me:" + "0" * 64,
+        "n:" + "0" * 64 + ":soon",
+    ],
 )
 def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
     """Never by its text, which may be a key."""

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -18,8 +18,9 @@ from gateway.settings import GatewaySettings, ProvisionSettings
 from handlers.bootstrap.ownership import OWNER, Namespace, check_owner
 from handlers.preflight.rights import Right, needed_rights
 from handlers.results import StepFailed
-from handlers.settings import HandlerSettings, read_environment
+from handlers.settings import HandlerSettings
 from handlers.tools.kubeconfig import check_kubeconfig
+from tests.support.environments import environment, handler_settings
 from tests.support.manifests import BASES, EVERY, OVERLAYS, Object, Workload, find, mebibytes, render, workloads
 from tests.support.servers import ROOT
 
@@ -85,11 +86,12 @@ def test_all_that_is_written_to_is_a_volume(folder: str, workload: Workload) -> 
 def test_settings_are_known_and_legal(folder: str, workload: Workload) -> None:
     """A mistyped name would be ignored in silence; a value that cannot be read would end the pod."""
     models = SETTINGS[workload.name]
-    known = {part.name.upper() for model in models for part in fields(model)}
+    known = {name.upper() for model in models for name in model.model_fields}
     variables = {name: value for name, value in workload.variables.items() if value is not None}
     assert set(variables) - known <= (OF_TOOLS if workload.name == "handler" else set())
-    for model in models:
-        read_settings(model, variables)
+    with environment(variables):
+        for model in models:
+            read_settings(model)
 
 
 def test_every_secret_is_handed_to_who_needs_it() -> None:
@@ -151,7 +153,7 @@ def test_the_gateway_stays_available() -> None:
     probes = {name: gateway.container[f"{name}Probe"]["httpGet"]["path"] for name in ("liveness", "readiness")}
     assert probes == {"liveness": "/healthz", "readiness": "/readyz"}
     (port,) = gateway.container["ports"]
-    assert port["containerPort"] == GatewaySettings().port
+    assert port["containerPort"] == GatewaySettings.model_fields["port"].default
 
 
 @pytest.mark.parametrize("folder", BASES)
@@ -174,7 +176,7 @@ def _selects(selector: Object, labels: dict[str, str]) -> bool:
 @pytest.mark.parametrize(("folder", "workload"), HANDLERS, ids=HANDLER_IDS)
 def test_handlers_end_in_time_and_fit(folder: str, workload: Workload) -> None:
     """An installation is finished before the pod is killed; the memory goes with the concurrency."""
-    settings = read_environment({name: value for name, value in workload.variables.items() if value}).settings
+    settings = handler_settings({name: value for name, value in workload.variables.items() if value})
     assert workload.pod["terminationGracePeriodSeconds"] >= settings.shutdown_grace + 30
     assert settings.shutdown_grace == 900
     resources = workload.container["resources"]
