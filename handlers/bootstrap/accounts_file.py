@@ -1,30 +1,22 @@
 """Everest's account store: the `users.yaml` in the Secret everest-accounts, and the proof of a password.
 
 Everest writes it with yaml.v2 (pkg/kubernetes/accounts.go): a map of users, the hash as `!!binary` base64, or as plain
-text where its 32 bytes happen to be valid UTF-8. Read without a YAML library, which would cost the handler's start.
+text where its 32 bytes happen to be valid UTF-8. Names are compared as they are written, so that one that looks like
+another type (`null`, `123`) is a name too.
 """
 
 import base64
 import binascii
 import hashlib
 import hmac
-import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import yaml
 
 _ROUNDS = 4096
 _KEY_BYTES = 32
-_ESCAPES = {
-    "0": "\0",
-    "a": "\a",
-    "b": "\b",
-    "t": "\t",
-    "n": "\n",
-    "v": "\v",
-    "f": "\f",
-    "r": "\r",
-    "e": "\x1b",
-    "N": "\x85",
-}
-_ESCAPES |= {"_": "\xa0", "L": "\u2028", "P": "\u2029"}
+_BINARY = "tag:yaml.org,2002:binary"
 
 
 class UnreadableAccounts(ValueError):
@@ -45,37 +37,36 @@ def proves(users: str, salt: str, username: str, password: str) -> bool:
 
 def read_hash(users: str, username: str) -> bytes | None:
     """The stored hash; None where there is no such account. Raises UnreadableAccounts."""
-    block = _find_block(users, username)
-    if block is None:
+    accounts = _read_mapping(_compose(users), "the store")
+    if username not in accounts:
         return None
-    match = re.search(r"^( +)passwordHash:(.*(?:\n\1 .*)*)$", block, re.MULTILINE)  # and lines that continue it
-    if match is None:
+    stored = _read_mapping(accounts[username], "the account").get("passwordHash")
+    if stored is None or not isinstance(stored.value, str):
         raise UnreadableAccounts("it has no passwordHash")
-    return _read_scalar(" ".join(line.strip() for line in match[2].split("\n")).strip())
-
-
-def _find_block(users: str, username: str) -> str | None:
-    name = re.escape(username)
-    match = re.search(rf"^(?:{name}|\"{name}\"|'{name}'):[ \t]*\n((?:(?: .*)?\n)*(?: .*)?)", users, re.MULTILINE)
-    return match[1] if match else None
-
-
-def _read_scalar(text: str) -> bytes:
+    if stored.tag != _BINARY:
+        return stored.value.encode()
     try:
-        if text.startswith("!!binary"):
-            value = text.removeprefix("!!binary").strip().strip("\"'").lstrip("|-").replace(" ", "")
-            return base64.b64decode(value, validate=True)
-        if text.startswith('"'):
-            return re.sub(r"\\(x..|u....|U........|.)", _unescape, text[1:-1]).encode()
-    except (binascii.Error, ValueError) as error:
+        return base64.b64decode("".join(stored.value.split()), validate=True)
+    except binascii.Error as error:
         raise UnreadableAccounts(f"its passwordHash is broken: {error}") from None
-    if text.startswith("'"):
-        return text[1:-1].replace("''", "'").encode()
-    if text[:1] in ("|", ">", "&", "*", ""):
-        raise UnreadableAccounts("its passwordHash has a form that Everest does not write")
-    return text.encode()
 
 
-def _unescape(match: re.Match[str]) -> str:
-    code = match[1]
-    return chr(int(code[1:], 16)) if code[0] in "xuU" and len(code) > 1 else _ESCAPES.get(code, code)
+def _compose(users: str) -> "yaml.Node | None":
+    """As nodes, which know their place in the text and how each value was written."""
+    import yaml  # only where a password is to be proved: it costs a start
+
+    try:
+        return yaml.compose(users, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise UnreadableAccounts("the store is no YAML") from None
+
+
+def _read_mapping(node: "yaml.Node | None", what: str) -> "dict[str, yaml.Node]":
+    """Its values by the text of their keys. Nothing at all is an empty mapping."""
+    from yaml.nodes import MappingNode
+
+    if node is None:
+        return {}
+    if not isinstance(node, MappingNode):
+        raise UnreadableAccounts(f"{what} is no mapping")
+    return {key.value: value for key, value in node.value if isinstance(key.value, str)}

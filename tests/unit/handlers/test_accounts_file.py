@@ -1,0 +1,93 @@
+"""Everest's account store is read in every form in which Everest, or a person, may have written it."""
+
+import base64
+import hashlib
+import json
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handlers.bootstrap.accounts_file import UnreadableAccounts, proves, read_hash
+
+SALT = "0b1a2c3d-uid-of-everest-system"
+HASH = bytes(range(200, 232))
+ENCODED = base64.b64encode(HASH).decode()
+ALICE = """\
+admin:
+  enabled: true
+  capabilities:
+  - login
+  passwordMtime: "2025-11-21T20:49:00Z"
+  passwordHash: initialadminpassword
+alice:
+  passwordHash: {}
+  enabled: true
+"""
+
+
+def hash_of(password: str) -> bytes:
+    return hashlib.pbkdf2_hmac("sha256", password.encode(), SALT.encode(), 4096, 32)
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        (f"!!binary {ENCODED}", HASH),
+        (f"!!binary |\n    {ENCODED[:20]}\n    {ENCODED[20:]}", HASH),
+        (f'!!binary "{ENCODED}"', HASH),
+        ("plain text", b"plain text"),
+        ("'it''s # here: quoted'", b"it's # here: quoted"),
+        ('"tab\\t\\x07 \\u00e9 \\\\"', "tab\t\x07 é \\".encode()),
+        ("12345678", b"12345678"),
+    ],
+)
+def test_a_hash_is_read_however_it_is_written(written: str, stored: bytes) -> None:
+    assert read_hash(ALICE.format(written), "alice") == stored
+    assert read_hash(ALICE.format(written), "admin") == b"initialadminpassword"
+
+
+def test_a_password_is_proved_by_its_hash_alone() -> None:
+    users = ALICE.format(f"!!binary {base64.b64encode(hash_of('Secret_pw123')).decode()}")
+    assert proves(users, SALT, "alice", "Secret_pw123")
+    assert not proves(users, SALT, "alice", "Secret_pw124")
+    assert not proves(users, "another", "alice", "Secret_pw123")
+    assert not proves(users, SALT, "bob", "Secret_pw123")
+
+
+@pytest.mark.parametrize("users", ["", "{}", "# nothing\n"])
+def test_an_empty_store_holds_nobody(users: str) -> None:
+    assert read_hash(users, "alice") is None
+
+
+@pytest.mark.parametrize(
+    ("users", "words"),
+    [
+        ("- alice\n", "the store is no mapping"),
+        ("alice: yes\n", "the account is no mapping"),
+        ("alice: {enabled: true}\n", "it has no passwordHash"),
+        ("alice: {passwordHash: [1]}\n", "it has no passwordHash"),
+        ("alice: {passwordHash: !!binary 'no*base64'}\n", "its passwordHash is broken"),
+        ("alice: {", "the store is no YAML"),
+        ("a: &a [*a]\nb: \0\n", "the store is no YAML"),
+    ],
+)
+def test_not_knowing_is_not_the_same_as_no(users: str, words: str) -> None:
+    with pytest.raises(UnreadableAccounts, match=words):
+        proves(users, SALT, "alice", "Secret_pw123")
+
+
+@pytest.mark.parametrize("name", ["null", "true", "123", "0x1F", "yes", "1e3"])
+def test_a_name_that_looks_like_another_type_is_a_name(name: str) -> None:
+    """Quoted, as Everest writes it, and as it would be without."""
+    for key in (name, json.dumps(name)):
+        assert read_hash(f"{key}:\n  passwordHash: abc\n", name) == b"abc"
+
+
+@given(st.dictionaries(st.from_regex(r"[A-Za-z0-9_]{3,20}", fullmatch=True), st.binary(min_size=32, max_size=32)))
+def test_every_store_that_a_yaml_library_writes_is_read(accounts: dict[str, bytes]) -> None:
+    users = yaml.safe_dump({name: {"enabled": True, "passwordHash": stored} for name, stored in accounts.items()})
+    for name, stored in accounts.items():
+        assert read_hash(users, name) == stored
+    assert read_hash(users, "nobody-here") is None
