@@ -8,6 +8,7 @@ RFC 3339 texts in UTC, given by the caller.
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any
 
 import orjson
@@ -362,9 +363,6 @@ class LaterRecord(UnreadableRecord):
     """A later version wrote the record: whatever of it can be read, this version must not write over it."""
 
 
-_ADAPTER = TypeAdapter(JobRecord)
-
-
 def encode_record(record: JobRecord) -> bytes:
     return orjson.dumps(record)
 
@@ -376,11 +374,17 @@ def decode_record(body: bytes) -> JobRecord:
     record that `is_later`.
     """
     try:
-        return _ADAPTER.validate_json(body, strict=True)
+        return _adapter().validate_json(body, strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, problem['loc'])) or 'it'}: {problem['type']}"
     raise (LaterRecord if _read_version(body) > VERSION else UnreadableRecord)(reason)
+
+
+@cache
+def _adapter() -> TypeAdapter[JobRecord]:
+    """Made once, with the first record that is read: a handler's first job has none yet."""
+    return TypeAdapter(JobRecord)
 
 
 def _read_version(body: bytes) -> int:

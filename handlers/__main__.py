@@ -4,14 +4,18 @@ import argparse
 import asyncio
 import gc
 import sys
+from typing import TYPE_CHECKING
 
-from contracts.settings import InvalidSettings
-from handlers.commands.running import Commands, child_environment
-from handlers.settings import Environment, read_environment
+if TYPE_CHECKING:
+    from handlers.settings import Environment
 
 
 def main() -> int:
     arguments = _read_arguments()
+    gc.disable()  # while the rest is loaded, most of which stays: collections meanwhile would find nothing
+    from contracts.settings import InvalidSettings
+    from handlers.settings import read_environment
+
     try:
         return asyncio.run(_run(arguments, read_environment()))
     except InvalidSettings as error:
@@ -19,14 +23,14 @@ def main() -> int:
         return 2
 
 
-async def _run(arguments: argparse.Namespace, environment: Environment) -> int:
+async def _run(arguments: argparse.Namespace, environment: "Environment") -> int:
     if arguments.check:
         from handlers.preflight.checking import check  # a running handler starts faster without it
 
         return await check(environment)
-    # The guard starts while the rest is loaded, most of which stays: collections meanwhile would find nothing.
-    async with Commands(child_environment(environment.variables)) as commands:
-        gc.disable()
+    from handlers.commands.running import Commands, child_environment
+
+    async with Commands(child_environment(environment.variables)) as commands:  # its guard starts meanwhile
         from handlers.service import serve
 
         gc.freeze()
