@@ -13,9 +13,9 @@ from contracts.records import Outcome
 from handlers.preflight.checking import Verdict, find, make_runner
 from handlers.preflight.rights import Right, needed_rights
 from tests.simulator import SimulatedEverest
-from tests.support.clusters import open_cluster
+from tests.support.clusters import IS_REAL, open_cluster
 from tests.support.environments import handler_settings
-from tests.support.roles import FLAT, NARROW, USER, VARIANTS, Rights
+from tests.support.roles import ADMISSION, FLAT, NARROW, USER, VARIANTS, Rights
 from tests.support.workflows import Bench, open_bench
 
 ALL_NEW = [Outcome.CREATED, Outcome.CREATED, Outcome.APPLIED, Outcome.APPLIED, Outcome.UNVERIFIED]
@@ -27,6 +27,8 @@ async def as_handler(folder: Path, rights: Rights) -> AsyncIterator[tuple[Simula
     async with open_cluster(folder, roles=rights.manifests, user=USER, job_seconds=0.1) as everest:
         handler = dict(everest.variables)
         everest.kubeconfig = everest.admin_kubeconfig
+        if rights is NARROW and IS_REAL:
+            await do(everest, "kubectl", "apply", "-f", str(ADMISSION))
         async with open_bench(handler, **rights.settings) as bench:
             yield everest, bench
 
@@ -76,6 +78,34 @@ async def assert_nothing_else_is_held(everest: SimulatedEverest, rights: Rights)
         assert code == 1, "no Secrets where it has not bound itself"
 
 
+def binding(namespace: str, name: str, role: str, user: str) -> str:
+    subject = {"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}
+    reference = {"kind": "ClusterRole", "name": role, "apiGroup": "rbac.authorization.k8s.io"}
+    identity = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding"}
+    metadata = {"name": name, "namespace": namespace}
+    return json.dumps({**identity, "metadata": metadata, "roleRef": reference, "subjects": [subject]})
+
+
+@pytest.mark.skipif(not IS_REAL, reason="the simulated API obeys no admission policy: see make test-cluster")
+async def test_whoever_takes_the_handlers_token_can_bind_the_tenant_role_to_nobody_else(tmp_path: Path) -> None:
+    """And to itself only where it has a claim, which it cannot have on the cluster's own namespaces."""
+    async with as_handler(tmp_path, NARROW) as (everest, bench):
+        assert (await bench.onboard("alice-1", username="alice", operators={"postgresql": True})).failure is None
+        await do(everest, "kubectl", "create", "namespace", "somebodys")
+        handler = {"KUBECONFIG": str(everest.kubeconfig.parent / "kubeconfig")}
+        tenant = NARROW.settings["EVEREST_TENANT_ROLE"]
+        refused = {
+            "to nobody but itself": binding("alice", "thief-1", tenant, "mallory"),
+            "only in namespaces that it has claimed": binding("somebodys", "thief-2", tenant, USER),
+        }
+        for words, manifest in refused.items():
+            code, _, stderr = await everest.run("kubectl", "create", "-f", "-", stdin=manifest, **handler)
+            assert (code, words in stderr) == (1, True), stderr
+        claim = ("kubectl", "annotate", "namespace", "kube-system", "everest-bootstrap/owner=thief")
+        code, _, stderr = await everest.run(*claim, **handler)
+        assert (code, "touches no namespace of the cluster's" in stderr) == (1, True), stderr
+
+
 async def find_problems(bench: Bench) -> list[str]:
     """What `python -m handlers --check` complains of."""
     settings = handler_settings({**bench.variables, **bench.settings})
@@ -95,7 +125,9 @@ async def test_the_preflight_names_each_right_that_is_missing(tmp_path: Path) ->
     async with as_handler(tmp_path, FLAT) as (everest, bench):
         role = json.loads(await do(everest, "kubectl", "get", "clusterrole", "everest-bootstrap-handler", "-o", "json"))
         del role["metadata"]["resourceVersion"]
-        for right in [right for right in needed_rights("everest-system", None) if not right.namespace]:
+        for right in [
+            right for right in needed_rights("everest-system", None) if not right.namespace and not right.is_optional
+        ]:
             lesser = {**role, "rules": [*without(role["rules"], right)]}
             await do(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(lesser))
             problems = await find_problems(bench)
