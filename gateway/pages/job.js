@@ -132,11 +132,12 @@ function stepDetails(step) {
   const block = (title, text) => text && [make("p", { class: "quiet" }, title), make("pre", {}, text)];
   const lookUps = step.commands.map((command) => `${command.exit_code === null ? "–" : command.exit_code}  ${command.command}`).join("\n");
   const body = [
-    step.command ? block(`Deciding command, exit code ${step.exit_code}`, step.command) : make("p", { class: "quiet" }, "Nothing had to be done."),
+    step.command ? block(`Deciding command, exit code ${step.exit_code}`, step.command) : make("p", { class: "quiet" }, "It changed nothing."),
     block("Output", step.stdout),
     block("Errors", step.stderr),
     block("Manifest", step.manifest_preview),
     step.rbac_enforced === false && make("p", { class: "note" }, "RBAC is not enabled in this Everest: it grants everybody everything."),
+    step.usable === false && make("p", { class: "note" }, "The tenant cannot create a database yet: the warnings say why."),
     block("All commands of the step, with their exit codes", lookUps),
   ];
   return make("details", { "data-name": `step ${step.name}` }, make("summary", {}, "Commands and output"), ...body);

@@ -70,7 +70,27 @@ def reopened() -> JobRecord:
     return running().failed(Failure("forbidden", "no"), NOW).reopened(NOW, from_start=False)
 
 
-RECORDS = {"queued": queued(), "running": running(), "done": running().succeeded("Done.", NOW), "reopened": reopened()}
+def proved(usable: bool | None) -> JobRecord:
+    outcome = Outcome.VERIFIED if usable else Outcome.UNVERIFIED
+    step = StepRecord("verify_tenant", NOW, NOW, outcome, usable=usable)
+    return running().started("verify_tenant", NOW).finished(step, NOW).succeeded("Done.", NOW)
+
+
+RECORDS = {
+    "queued": queued(),
+    "running": running(),
+    "done": running().succeeded("Done.", NOW),
+    "reopened": reopened(),
+    "proved": proved(True),
+    "unseen": proved(None),
+}
+
+
+@pytest.mark.parametrize("usable", [True, False, None])
+def test_the_result_says_whether_the_tenant_is_usable(usable: bool | None) -> None:
+    """Null is an answer too; a job that has proved nothing, as those of 0.1.0, says nothing."""
+    assert result_document(proved(usable))["usable"] is usable
+    assert "usable" not in result_document(RECORDS["done"])
 
 
 @pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
