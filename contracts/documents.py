@@ -1,12 +1,182 @@
-"""What callers read: the documents of a job, made from its record, the same over REST and NATS."""
+"""What callers read: the documents of a job, made from its record, the same over REST and NATS.
 
-from dataclasses import asdict
-from typing import Any
+Each function gives the model beside it, and JSON Schemas are made of these models (`contracts.schemas`): a document and
+its description cannot differ.
+"""
 
-from contracts.codes import CODES, Failure
-from contracts.kinds import resolve
-from contracts.names import is_query
-from contracts.records import JobRecord, Status, StepRecord
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from contracts import codes, records
+from contracts.codes import CODES
+from contracts.kinds import KINDS, resolve
+from contracts.names import JOB_ID_PATTERN, is_query
+from contracts.records import JobRecord, Outcome, Status, StepRecord
+
+Moment = Annotated[
+    str,
+    Field(
+        description="RFC 3339, in UTC.",
+        examples=["2026-01-31T12:00:00.000Z"],
+        json_schema_extra={"format": "date-time"},
+    ),
+]
+JobId = Annotated[str, Field(pattern=JOB_ID_PATTERN, description="One token, or two: `<caller>.<id>`.")]
+Kind = Annotated[str, Field(json_schema_extra={"enum": list(KINDS)})]
+StatusName = Annotated[
+    str,
+    Field(json_schema_extra={"enum": list(Status)}, description="Poll until succeeded or failed."),
+]
+# Open: a client must live with what a later version adds.
+OutcomeName = Annotated[str, Field(examples=list(Outcome), description="Later versions may know more.")]
+CodeName = Annotated[
+    str, Field(examples=list(CODES), description="Stable; listed at /docs/errors. Later versions may know more.")
+]
+
+
+class Failure(TypedDict):
+    """What went wrong, and what to do about it."""
+
+    code: CodeName
+    message: str
+    hint: str
+    retryable: bool
+
+
+class Command(TypedDict):
+    """One command that a step ran, look-ups included. Secrets show as `********`."""
+
+    command: str
+    exit_code: int | None
+
+
+class StepState(TypedDict):
+    """How far a step is. `outcome` is null while it runs."""
+
+    name: str
+    outcome: OutcomeName | None
+    started_at: Moment
+    finished_at: Moment | None
+    error: Failure | None
+
+
+class Step(TypedDict):
+    """A step and what its commands said; `command` to `stderr` are those of its deciding command."""
+
+    name: str
+    command: str | None
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    outcome: OutcomeName | None
+    started_at: Moment
+    finished_at: Moment | None
+    commands: list[Command]
+    manifest_preview: NotRequired[str]
+    rbac_applied: NotRequired[bool]
+    rbac_enforced: NotRequired[bool]
+    usable: NotRequired[bool]
+    error: NotRequired[Failure]
+
+
+class PastStep(TypedDict):
+    name: str
+    outcome: str
+
+
+class PastRun(TypedDict):
+    """A run that failed and was reopened by a person."""
+
+    attempt: int
+    finished_at: Moment | None
+    reason: CodeName | None
+    error: Failure | None
+    losses: int
+    steps: list[PastStep]
+
+
+class Job(TypedDict):
+    """The document of a job: `GET /jobs/{job_id}`, and the answer of the status request over NATS."""
+
+    job_id: JobId
+    kind: Kind
+    status: StatusName
+    caller: Annotated[str, Field(description="Who asked: a key's name, or the publisher that the server proves.")]
+    created_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None
+    changed_at: Moment
+    summary: str
+    attempt: Annotated[int, Field(description="Real attempts so far.")]
+    losses: Annotated[int, Field(description="Handlers that died or were cut off while they ran it.")]
+    reason: Annotated[CodeName | None, Field(description="Why it failed, or why it waits.")]
+    retry_at: Annotated[Moment | None, Field(description="When the next try begins, while it waits for one.")]
+    error: Failure | None
+    steps: list[StepState]
+    warnings: list[str]
+    username: str | None
+    namespace: str | None
+    request_id: str | None
+    status_url: str
+    result_url: str
+    traceparent: NotRequired[
+        Annotated[str, Field(description="The W3C trace context of the submit, where it had one.")]
+    ]
+    history: NotRequired[list[PastRun]]
+    simulated: NotRequired[Annotated[Literal[True], Field(description="No real Everest was touched.")]]
+
+
+class CredentialsSecret(TypedDict):
+    """The Kubernetes Secret that holds the created account's password."""
+
+    namespace: str
+    name: str
+    read_with: str
+
+
+class Result(TypedDict):
+    """The document of `GET /jobs/{job_id}/result`, of succeeded and failed jobs alike."""
+
+    job_id: JobId
+    inputs: Annotated[dict[str, Any], Field(description="The request with every default filled in.")]
+    steps: list[Step]
+    warnings: list[str]
+    overall_status: Annotated[str, Field(json_schema_extra={"enum": ["succeeded", "failed"]})]
+    summary: str
+    reason: CodeName | None
+    error: Failure | None
+    attempt: int
+    started_at: Moment | None
+    finished_at: Moment | None
+    credentials_secret: NotRequired[CredentialsSecret]
+    rbac_applied: NotRequired[bool]
+    usable: NotRequired[
+        Annotated[
+            bool | None,
+            Field(description="Whether the tenant was seen to be able to create a database. Null: nothing to prove."),
+        ]
+    ]
+    data: NotRequired[Any]
+    history: NotRequired[list[PastRun]]
+    simulated: NotRequired[Literal[True]]
+
+
+class Event(TypedDict):
+    """One transition of a job. `revision` orders the events of a job; who missed one reads the job."""
+
+    job_id: JobId
+    kind: Kind
+    revision: int
+    status: StatusName
+    attempt: int
+    step: str | None
+    outcome: OutcomeName | None
+    reason: CodeName | None
+    retry_at: Moment | None
+    summary: str
+    changed_at: Moment
 
 
 def resolved_request(record: JobRecord) -> dict[str, Any]:
@@ -14,10 +184,10 @@ def resolved_request(record: JobRecord) -> dict[str, Any]:
     return record.inputs or resolve(record.kind, record.request)
 
 
-def job_document(record: JobRecord) -> dict[str, Any]:
+def job_document(record: JobRecord) -> Job:
     """The document of `GET /jobs/{id}` and of the status request over NATS."""
     asked = resolved_request(record)
-    document: dict[str, Any] = {
+    document: Job = {
         "job_id": record.job_id,
         "kind": record.kind,
         "status": record.status.value,
@@ -31,7 +201,7 @@ def job_document(record: JobRecord) -> dict[str, Any]:
         "losses": record.losses,
         "reason": record.reason,
         "retry_at": record.retry_at,
-        "error": failure_document(record.error),
+        "error": _failure(record.error),
         "steps": [_step_state(step) for step in record.steps],
         "warnings": list(record.warnings),
         "username": asked.get("username"),
@@ -49,24 +219,28 @@ def job_document(record: JobRecord) -> dict[str, Any]:
     return document
 
 
-def result_document(record: JobRecord) -> dict[str, Any]:
+def result_document(record: JobRecord) -> Result:
     """The document of `GET /jobs/{id}/result`, for a finished job."""
-    document: dict[str, Any] = {
+    document: Result = {
         "job_id": record.job_id,
         "inputs": resolved_request(record),
-        "steps": [step_document(step) for step in record.steps],
+        "steps": [_step(step) for step in record.steps],
         "warnings": list(record.warnings),
         "overall_status": record.status.value,
         "summary": record.summary or summarize(record),
         "reason": record.reason,
-        "error": failure_document(record.error),
+        "error": _failure(record.error),
         "attempt": record.attempt,
         "started_at": record.started_at,
         "finished_at": record.finished_at,
     }
     secret = record.credentials_secret
     if secret:
-        document["credentials_secret"] = {**asdict(secret), "read_with": secret.read_command}
+        document["credentials_secret"] = {
+            "namespace": secret.namespace,
+            "name": secret.name,
+            "read_with": secret.read_command,
+        }
     rbac = record.step("apply_rbac_policy")
     if rbac and rbac.rbac_applied is not None:
         document["rbac_applied"] = rbac.rbac_applied
@@ -82,9 +256,9 @@ def result_document(record: JobRecord) -> dict[str, Any]:
     return document
 
 
-def step_document(step: StepRecord) -> dict[str, Any]:
+def _step(step: StepRecord) -> Step:
     """A step with what its commands said."""
-    document: dict[str, Any] = {
+    document: Step = {
         "name": step.name,
         "command": step.command,
         "exit_code": step.exit_code,
@@ -93,18 +267,18 @@ def step_document(step: StepRecord) -> dict[str, Any]:
         "outcome": step.outcome,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
-        "commands": [asdict(command) for command in step.commands],
+        "commands": [{"command": ran.command, "exit_code": ran.exit_code} for ran in step.commands],
     }
     for name in ("manifest_preview", "rbac_applied", "rbac_enforced", "usable"):
         value = getattr(step, name)
         if value is not None:
             document[name] = value
-    if step.error:
-        document["error"] = failure_document(step.error)
+    if error := _failure(step.error):
+        document["error"] = error
     return document
 
 
-def event_document(record: JobRecord, revision: int) -> dict[str, Any]:
+def event_document(record: JobRecord, revision: int) -> Event:
     """The small message that tells of one transition; `revision` orders the events of a job."""
     step = record.steps[-1] if record.steps else None
     return {
@@ -122,7 +296,7 @@ def event_document(record: JobRecord, revision: int) -> dict[str, Any]:
     }
 
 
-def failure_document(failure: Failure | None) -> dict[str, Any] | None:
+def _failure(failure: codes.Failure | None) -> Failure | None:
     if failure is None:
         return None
     return {
@@ -148,22 +322,22 @@ def summarize(record: JobRecord) -> str:
     return f"Job {record.status.value}."
 
 
-def _step_state(step: StepRecord) -> dict[str, Any]:
+def _step_state(step: StepRecord) -> StepState:
     return {
         "name": step.name,
         "outcome": step.outcome,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
-        "error": failure_document(step.error),
+        "error": _failure(step.error),
     }
 
 
-def _past_run(run: Any) -> dict[str, Any]:
+def _past_run(run: records.PastRun) -> PastRun:
     return {
         "attempt": run.attempt,
         "finished_at": run.finished_at,
         "reason": run.reason,
-        "error": failure_document(run.error),
+        "error": _failure(run.error),
         "losses": run.losses,
         "steps": [{"name": name, "outcome": outcome} for name, outcome in run.steps],
     }

@@ -8,11 +8,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import orjson
 
-from contracts.documents import job_document, result_document
+from contracts.documents import Job, Result, job_document, result_document
 from contracts.records import JobRecord
 
 ENTRY_SECONDS = 60
@@ -24,7 +23,7 @@ class Document:
 
     __slots__ = ("body", "etag")
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: Job | Result) -> None:
         self.body = orjson.dumps(document)
         self.etag = f'"{hashlib.blake2b(self.body, digest_size=12).hexdigest()}"'
 

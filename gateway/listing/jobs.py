@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
 
 from contracts import names
-from contracts.documents import job_document, resolved_request
+from contracts.documents import Job, job_document, resolved_request
 from contracts.records import JobRecord, UnreadableRecord
 from gateway.jetstream import JetStream, Message
 from gateway.jobs.reading import Reader, message_record, record_snapshot
@@ -54,7 +53,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    jobs: list[dict[str, Any]]
+    jobs: list[Job]
     next_cursor: Cursor | None
 
 

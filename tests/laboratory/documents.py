@@ -12,7 +12,7 @@ import yaml
 from pydantic import TypeAdapter
 
 import contracts
-from contracts import schemas
+from contracts import documents, schemas
 from contracts.codes import CODES, Code, Nature
 from gateway.http.problems import MEDIA_TYPE
 from tests.laboratory import states
@@ -20,7 +20,7 @@ from tests.support.servers import ROOT
 
 _OPENAPI = ROOT / "gateway" / "openapi"
 _HEADERS = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}
-_NAMED = {"JobId": schemas.JobId, "Kind": schemas.Kind, "Status": schemas.StatusName}
+_NAMED = {"JobId": documents.JobId, "Kind": documents.Kind, "Status": documents.StatusName}
 
 
 def make_openapi() -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A job, live: GET /jobs/{job_id}/events as server-sent events."""
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
 
 import orjson
 from sse_starlette.event import ServerSentEvent
@@ -51,7 +50,8 @@ class EventRoutes:
         with self._listeners.listen(first.record.job_id) as listener:
             snapshot = await self._look(first)
             while True:
-                transition = [event_document(snapshot.record, 0)[name] for name in _TRANSITION]
+                event: Mapping[str, object] = event_document(snapshot.record, 0)
+                transition = [event[name] for name in _TRANSITION]
                 if transition != told and not (told is None and seen == snapshot.revision):
                     yield _event(snapshot)
                 told = transition
@@ -76,7 +76,7 @@ class EventRoutes:
 
 
 def _event(snapshot: Snapshot) -> ServerSentEvent:
-    document: dict[str, Any] = job_document(snapshot.record) | event_document(snapshot.record, snapshot.revision)
+    document = {**job_document(snapshot.record), **event_document(snapshot.record, snapshot.revision)}
     return ServerSentEvent(data=orjson.dumps(document).decode(), id=str(snapshot.revision))
 
 

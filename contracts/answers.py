@@ -1,0 +1,148 @@
+"""What callers read beside the documents of a job: the answers of queries, problems, and where to look for a job."""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from contracts.documents import CodeName, JobId, Moment, StatusName
+
+
+class Account(TypedDict):
+    """An Everest account."""
+
+    user: str
+    capabilities: list[str]
+    enabled: bool
+
+
+class InstalledOperator(TypedDict):
+    name: str
+    version: str
+
+
+class ListedNamespace(TypedDict):
+    """A namespace that Everest knows. Its operators have everestctl's names: `pxc`, `psmdb`, `postgresql`."""
+
+    namespace: str
+    managed: bool
+    operators: list[InstalledOperator]
+
+
+class TenantOperator(TypedDict):
+    """An operator of a namespace, named as in a request; `version` is null while it is not installed."""
+
+    name: str
+    installed: bool
+    version: str | None
+
+
+class TenantNamespace(TypedDict):
+    """`owner` and `job` tell who claimed it here; `release` is the state of Everest's Helm release."""
+
+    name: str
+    owner: str | None
+    job: str | None
+    managed: bool
+    terminating: bool
+    release: str | None
+    operators: list[TenantOperator]
+
+
+class Quota(TypedDict):
+    """Kubernetes quantities by resource, such as `requests.cpu`."""
+
+    hard: dict[str, str]
+    used: dict[str, str]
+
+
+class Limits(TypedDict):
+    """The LimitRange's limits, as Kubernetes has them."""
+
+    limits: list[dict[str, Any]]
+
+
+class Access(TypedDict):
+    """The RBAC policy's lines about the user. While it is not enforced Everest grants everybody everything."""
+
+    enforced: bool
+    lines: list[str]
+    invalid: NotRequired[Annotated[str, Field(description="Why the stored policy cannot be read.")]]
+
+
+class Difference(TypedDict):
+    """Between the cluster and what the tenant's last finished job made."""
+
+    what: Annotated[str, Field(description="The part: account, namespace, owner, operators, release, quota, …")]
+    message: str
+    mend: Annotated[str, Field(description="What to do about it.")]
+
+
+class LastJob(TypedDict):
+    job_id: JobId
+    status: StatusName
+    finished_at: Moment | None
+
+
+class Tenant(TypedDict):
+    """What the cluster holds for a tenant, null where it holds nothing."""
+
+    username: str
+    account: Account | dict[str, Any] | None
+    namespace: TenantNamespace | None
+    other_namespaces: Annotated[list[str], Field(description="Further ones that were claimed for the user.")]
+    quota: Quota | None
+    limit_range: Limits | None
+    rbac: Access | None
+    last_job: Annotated[LastJob | None, Field(description="What the differences are to; null when none is kept.")]
+    differences: list[Difference]
+
+
+class AccountsAnswer(TypedDict):
+    """JSON that everestctl prints is passed on as it is, a table of other columns as objects of texts."""
+
+    data: list[Account] | Any
+    warnings: NotRequired[list[str]]
+    simulated: NotRequired[Literal[True]]
+
+
+class NamespacesAnswer(TypedDict):
+    """As for accounts. A warning tells when the list is kubectl's, because everestctl's fails while it installs."""
+
+    data: list[ListedNamespace] | Any
+    warnings: NotRequired[list[str]]
+    simulated: NotRequired[Literal[True]]
+
+
+class TenantAnswer(TypedDict):
+    data: Tenant
+    warnings: NotRequired[list[str]]
+    simulated: NotRequired[Literal[True]]
+
+
+class FieldProblem(TypedDict):
+    """`field` is empty for the body as a whole."""
+
+    field: str
+    message: str
+
+
+class Problem(TypedDict):
+    """An error (RFC 9457). `type` leads to the code's documentation; other members depend on the code."""
+
+    type: str
+    title: str
+    status: int
+    code: CodeName
+    error: Annotated[str, Field(description="The title again, for clients that look for this member.")]
+    detail: str
+    hint: str
+    retryable: bool
+    fields: NotRequired[list[FieldProblem]]
+
+
+class Accepted(TypedDict):
+    """Where to look for a job."""
+
+    job_id: JobId
+    status_url: str
