@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from tests.everestctl import yaml_text
 from tests.everestctl.version import Version
 from tests.simulator import protobuf, resources
 from tests.simulator.cluster import Cluster
@@ -88,7 +89,10 @@ class Api:
             return
         body = await _read_body(receive) if method in ("POST", "PUT", "PATCH", "DELETE") else b""
         try:
-            code, answer = self._serve(method, place, user, query, _read_object(body))
+            value = _read_object(body)
+            if method == "PATCH" and _content_type(scope).startswith("application/apply-patch"):
+                method = "PATCH" if self._exists(place) else "POST"
+            code, answer = self._serve(method, place, user, query, value)
         except Refusal as refusal:
             self._note(method, user, path, refusal.code)
             raise
@@ -129,6 +133,9 @@ class Api:
                 self._cluster.delete_all(kind, namespace, query.get("labelSelector", ""), is_dry)
                 return 200, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
         raise forbidden(kind, name, f"{method} is not simulated")
+
+    def _exists(self, place: "Place") -> bool:
+        return self._cluster.store.find(place.resource, place.namespace, place.name) is not None
 
     def _authorize(self, access: Access, user: str) -> None:
         if not is_allowed(self._cluster.store, user, access):
@@ -205,6 +212,10 @@ class Place:
 
     def __init__(self, resource: Resource, namespace: str, name: str) -> None:
         self.resource, self.namespace, self.name = resource, namespace, name
+
+
+def _content_type(scope: dict[str, Any]) -> str:
+    return str(dict(scope["headers"]).get(b"content-type", b"").decode())
 
 
 def _split_user(path: str) -> tuple[str, str]:
@@ -296,11 +307,24 @@ def _discover(path: str) -> Object | None:
 def _read_object(body: bytes) -> Any:
     """An object, or the list of a JSON patch."""
     if not body.startswith(protobuf.MAGIC):
-        return json.loads(body) if body else {}
+        try:
+            return json.loads(body) if body.strip() else {}
+        except ValueError:
+            return _read_yaml(body)
     decoded = protobuf.decode(body)
     if decoded is None:
         raise Refusal(415, "UnsupportedMediaType", "the body of the request was in an unknown format")
     return decoded
+
+
+def _read_yaml(body: bytes) -> Any:
+    try:
+        value = yaml_text.read(body.decode())
+    except ValueError as error:
+        raise Refusal(400, "BadRequest", f"the body of the request is neither JSON nor YAML: {error}") from None
+    if not isinstance(value, dict):
+        raise Refusal(400, "BadRequest", "the body of the request holds no object")
+    return value
 
 
 async def _await_disconnect(receive: Receive) -> None:

@@ -71,6 +71,7 @@ BY_QUALIFIED = {resource.qualified: resource for resource in RESOURCES}
 BY_KIND = {(resource.api_version, resource.kind): resource for resource in RESOURCES}
 
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+_ALL = ("pods", "services", "deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs")
 _ONLY_ASKED = ("authorization.k8s.io", "authentication.k8s.io")
 
 
@@ -108,6 +109,7 @@ def resource_list(group: str, version: str) -> dict[str, Any]:
                 "kind": resource.kind,
                 "verbs": ["create"] if group in _ONLY_ASKED else _VERBS,
                 "shortNames": list(resource.short_names),
+                "categories": ["all"] if resource.plural in _ALL else [],
             }
             for resource in RESOURCES
             if (resource.group, resource.version) == (group, version)
