@@ -89,6 +89,14 @@ class Context:
         """Widens a gap in which the real one loses races: between look and act, or the last read and the write."""
         if self.faults.get(gap):
             time.sleep(self.faults[gap])
+        if self.faults.get("holds") == gap.removesuffix("_seconds"):
+            self._wait_to_be_let_go(self.faults["holds"])
+
+    def _wait_to_be_let_go(self, gap: str) -> None:
+        """The simulated API answers once the fault is taken back."""
+        connection = self._connect().open("POST", "/simulator/gap", {"pid": os.getpid(), "gap": gap})
+        while connection.recv(65536):
+            pass
 
 
 def _read_first_line(connection: socket.socket) -> bytes | None:

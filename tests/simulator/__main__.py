@@ -15,10 +15,11 @@ import uvicorn
 
 from tests.everestctl.version import Version
 from tests.simulator.api import Api
+from tests.simulator.apiserver.store import Store, resource_of
 from tests.simulator.cluster import Cluster
+from tests.simulator.control import Control
 from tests.simulator.effects import Effects
 from tests.simulator.kubeconfigs import write_kubeconfig
-from tests.simulator.store import Store, resource_of
 
 LOOPBACK = "127.0.0.1"
 
@@ -55,22 +56,24 @@ async def serve(options: argparse.Namespace) -> None:
     )
     cluster.resume()
     apply_manifests(cluster, options.roles)
-    api = Api(cluster, Effects())
+    effects = Effects()
+    control = Control(cluster, effects)
+    api = Api(cluster, effects, control)
     listener = socket.create_server((options.host, options.port), backlog=1024)
-    control = socket.create_server((LOOPBACK, options.control_port))
+    control_listener = socket.create_server((LOOPBACK, options.control_port))
     port = listener.getsockname()[1]
     address = f"http://{options.known_as or options.host}:{port}" + (f"/as/{options.user}" if options.user else "")
     options.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
     write_kubeconfig(options.kubeconfig, address)
-    servers = [_Server(api, listener), _Server(api.control, control)]
-    api.set_reachable = servers[0].set_reachable
+    servers = [_Server(api, listener), _Server(control, control_listener)]
+    control.set_reachable = servers[0].set_reachable
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_all, servers)
     facts = {
         "server": address,
         "kubeconfig": str(options.kubeconfig.resolve()),
-        "control": f"http://{LOOPBACK}:{control.getsockname()[1]}",
+        "control": f"http://{LOOPBACK}:{control_listener.getsockname()[1]}",
         "path": str(Path(__file__).parent / "bin"),
     }
     print(json.dumps(facts), flush=True)

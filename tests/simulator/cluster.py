@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.everestctl.version import SYSTEM, Version
-from tests.simulator.admission import admit, check_denials, check_object_quotas
+from tests.simulator.apiserver.admission import admit, check_denials, check_object_quotas
+from tests.simulator.apiserver.patches import apply_operations, merge
+from tests.simulator.apiserver.resources import Resource
+from tests.simulator.apiserver.store import MODIFIED, Object, Refusal, Store
 from tests.simulator.controllers import Controllers
 from tests.simulator.installation import DEPLOYMENTS, NAMESPACES, SERVER, install, new_namespace, server_image
-from tests.simulator.patches import apply_operations, merge
-from tests.simulator.resources import Resource
-from tests.simulator.store import MODIFIED, Object, Refusal, Store
 
 
 class Cluster:

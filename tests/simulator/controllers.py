@@ -11,9 +11,9 @@ from tests.everestctl.namespaces.names import MANAGED
 from tests.everestctl.namespaces.operators import OPERATORS, Operator
 from tests.everestctl.rbac.policy import check_policy, read_policy
 from tests.everestctl.version import SYSTEM
+from tests.simulator.apiserver.resources import Resource, resource
+from tests.simulator.apiserver.store import Object, Refusal
 from tests.simulator.installation import CONFIGMAPS, DEPLOYMENTS, NAMESPACES, SERVER
-from tests.simulator.resources import Resource, resource
-from tests.simulator.store import Object, Refusal
 
 if TYPE_CHECKING:
     from tests.simulator.cluster import Cluster

@@ -13,6 +13,7 @@ class Run:
     pid: int
     started_at: float = field(default_factory=time.monotonic)
     ended_at: float | None = None
+    held_in: str | None = None  # the gap that the fault `holds` keeps it in
 
     @property
     def tenant(self) -> str | None:
@@ -34,6 +35,10 @@ class Effects:
         run = Run(argv, pid)
         self.runs.append(run)
         return run
+
+    def find(self, pid: int) -> Run:
+        """The latest of that process."""
+        return next(run for run in reversed(self.runs) if run.pid == pid)
 
     def note_write(self, user: str, method: str, path: str, code: int) -> None:
         self.writes.append({"at": time.monotonic(), "user": user, "method": method, "path": path, "code": code})

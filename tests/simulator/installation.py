@@ -5,8 +5,8 @@ import base64
 from tests.everestctl.accounts import render_users
 from tests.everestctl.output import now
 from tests.everestctl.version import SYSTEM, Version
-from tests.simulator.resources import RESOURCES, Resource, resource
-from tests.simulator.store import Object, Store
+from tests.simulator.apiserver.resources import RESOURCES, Resource, resource
+from tests.simulator.apiserver.store import Object, Store
 
 NAMESPACES, SECRETS, CONFIGMAPS = resource("namespaces"), resource("secrets"), resource("configmaps")
 DEPLOYMENTS = resource("deployments", "apps")

@@ -68,12 +68,11 @@ async def test_a_race_loses_a_write_as_it_does_in_earnest(everest: SimulatedEver
 async def test_a_delete_undoes_a_create_that_it_overlaps(everest: SimulatedEverest) -> None:
     """Everest's own bug, which is why an account that was created is looked for."""
     await everest.run(*CREATE, "leaver")
-    await everest.set_faults(only="accounts delete", race_seconds=3)
+    await everest.set_faults(only="accounts delete", holds="race")
     delete = asyncio.create_task(everest.run("everestctl", "accounts", "delete", "-u", "leaver"))
-    while not any(run["argv"][:2] == ["accounts", "delete"] for run in (await everest.effects())["runs"]):  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
-    await asyncio.sleep(0.6)  # it has read what it will write back
+    await everest.wait_until_held("accounts", "delete")  # it has read what it will write back
     assert (await everest.run(*CREATE, "comer"))[0] == 0
+    await everest.set_faults()
     assert (await delete)[0] == 0
     assert "comer" not in (await everest.run(*LIST))[1]
 

@@ -189,37 +189,28 @@ async def test_accounts_written_by_hand_are_read_by_yamls_rules(everest: Simulat
     await write_users(everest, kept)
 
 
-async def wait_for_run(everest: SimulatedEverest, *words: str) -> None:
-    while not any(  # noqa: ASYNC110
-        run["argv"][: len(words)] == list(words) and run["ended_at"] is None
-        for run in (await everest.effects())["runs"]
-    ):
-        await asyncio.sleep(0.02)
-
-
 async def test_a_password_that_was_set_comes_back_beside_a_delete(everest: SimulatedEverest) -> None:
     """Everest's own bug: a delete writes the map that it read first, and both say that all is well."""
     for name in ("lf_setter", "lf_leaver"):
         await everest.run("everestctl", "accounts", "create", "-u", name, "-p", "First-pw_123456")
     before = (await read_users(everest)).partition("lf_setter:")[2]
-    await everest.set_faults(only="accounts delete", race_seconds=4)
+    await everest.set_faults(only="accounts delete", holds="race")
     delete = asyncio.create_task(everest.run("everestctl", "accounts", "delete", "-u", "lf_leaver"))
-    await wait_for_run(everest, "accounts", "delete")
-    await asyncio.sleep(1)  # it has read what it will write back
+    await everest.wait_until_held("accounts", "delete")
     assert (await everest.run("everestctl", "accounts", "set-password", "-u", "lf_setter", "-p", "Other-pw_1"))[0] == 0
+    await everest.set_faults()
     assert (await delete)[0] == 0
     assert (await read_users(everest)).partition("lf_setter:")[2] == before
 
 
 async def test_a_password_that_is_set_makes_a_deleted_account_again(everest: SimulatedEverest) -> None:
     await everest.run("everestctl", "accounts", "create", "-u", "lf_gone", "-p", "First-pw_123456")
-    await everest.set_faults(only="accounts set-password", race_seconds=4)
-    setting = asyncio.create_task(
-        everest.run("everestctl", "accounts", "set-password", "-u", "lf_gone", "-p", "Other-pw_1")
-    )
-    await wait_for_run(everest, "accounts", "set-password")
-    await asyncio.sleep(1)
+    await everest.set_faults(only="accounts set-password", holds="race")
+    argv = ("everestctl", "accounts", "set-password", "-u", "lf_gone", "-p", "Other-pw_1")
+    setting = asyncio.create_task(everest.run(*argv))
+    await everest.wait_until_held("accounts", "set-password")
     assert (await everest.run("everestctl", "accounts", "delete", "-u", "lf_gone"))[0] == 0
+    await everest.set_faults()
     assert (await setting)[0] == 0
     assert "lf_gone:" in await read_users(everest)
 
@@ -312,12 +303,11 @@ async def test_words_that_are_wrong(everest: SimulatedEverest) -> None:
         assert (code, stderr.replace(str(everest.kubeconfig), "<LAB>/admin.kubeconfig")) == (one["rc"], one["stderr"])
 
 
-@pytest.mark.parametrize(
-    "one", [one for one in RECORDED if one["case"].startswith("life-rm-release-")], ids=lambda one: one["argv"][3]
-)
+RELEASES = [one for one in RECORDED if re.fullmatch(r"life-rm-release-[a-z]+(-[a-z]+)?(?<!-again)", one["case"])]
+
+
+@pytest.mark.parametrize("one", RELEASES, ids=lambda one: one["argv"][3])
 async def test_no_state_of_the_release_is_in_the_way(everest: SimulatedEverest, one: dict[str, Any]) -> None:
-    if one["case"].endswith("-again"):
-        pytest.skip("what is recorded there is that it is gone or kept, which the other rows show")
     name, status = one["argv"][3], one["case"].removeprefix("life-rm-release-")
     await manage(everest, name)
     if status == "missing":

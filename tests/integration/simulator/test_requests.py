@@ -130,7 +130,8 @@ async def test_installed_operators_have_their_services(everest: SimulatedEverest
         "words",
         "clusters: 5\nusers: {}\ncurrent-context: x\n",
         "clusters:\n- name: c\n  cluster: {}\ncontexts:\n- name: x\n  context:\n    cluster: c\ncurrent-context: x\n",
-        "clusters:\n- name: c\n  cluster:\n    server: nonsense\ncontexts:\n- {name: x, context: {cluster: c}}\ncurrent-context: x",
+        "clusters:\n- name: c\n  cluster:\n    server: nonsense\ncontexts:\n- {name: x, context: {cluster: c}}\n"
+        "current-context: x",
         "contexts:\n- name: x\n  context:\n    cluster: c\n    user: u\ncurrent-context:\n  x\n",
         "clusters: [\n",
         "\x00\x01",

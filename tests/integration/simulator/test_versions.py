@@ -198,7 +198,7 @@ async def everest(tmp_path: Path) -> AsyncIterator[SimulatedEverest]:
 async def test_a_cli_finds_only_charts_of_its_own_side_of_the_move(
     everest: SimulatedEverest, cli: str, server: str, repository: str | None
 ) -> None:
-    await everest.set_faults(everest_version=server, everest_cli_version=cli)
+    await everest.set_faults(everest_version=server, everestctl_version=cli)
     code, stdout, _ = await everest.run("everestctl", "version")
     assert (code, stdout.split()[3], stdout.split()[-1]) == (0, f"v{cli}", f"v{server}")
     code, _, stderr = await everest.run("everestctl", "namespaces", "add", "alice", "--operator.postgresql=true")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from tests.simulator.store import Object
+from tests.simulator.apiserver.store import Object
 
 _PAUSE_SECONDS = 0.05
 

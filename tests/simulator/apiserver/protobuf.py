@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.simulator.store import Object
+from tests.simulator.apiserver.store import Object
 
 MAGIC = b"k8s\x00"
 

@@ -4,9 +4,9 @@ import base64
 import fnmatch
 from typing import Any
 
-from tests.simulator import quantities
-from tests.simulator.resources import BY_PATH, Resource
-from tests.simulator.store import Cause, Object, Refusal, Store, forbidden
+from tests.simulator.apiserver import quantities
+from tests.simulator.apiserver.resources import BY_PATH, Resource
+from tests.simulator.apiserver.store import Cause, Object, Refusal, Store, forbidden
 
 _QUOTAS = BY_PATH["", "v1", "resourcequotas"]
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.simulator.patches import merge
-from tests.simulator.resources import BY_KIND, BY_QUALIFIED, Resource
+from tests.simulator.apiserver.patches import merge
+from tests.simulator.apiserver.resources import BY_KIND, BY_QUALIFIED, Resource
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]  # qualified resource, namespace, name

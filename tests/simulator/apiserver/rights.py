@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from tests.simulator.resources import Resource, resource
-from tests.simulator.store import Object, Store
+from tests.simulator.apiserver.resources import Resource, resource
+from tests.simulator.apiserver.store import Object, Store
 
 ADMIN = "admin"
 _RBAC = "rbac.authorization.k8s.io"
