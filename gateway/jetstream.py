@@ -66,6 +66,10 @@ class JetStream:
     def is_connected(self) -> bool:
         return self._connection.is_connected
 
+    def server_now(self) -> float | None:
+        """Seconds since 1970 by the server's clock; None before its first answer."""
+        return self._api.server_now()
+
     async def publish(self, subject: str, body: bytes, headers: dict[str, str], *, timeout: float) -> int:
         """The sequence at which a stream has stored the message.
 

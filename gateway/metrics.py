@@ -71,6 +71,11 @@ class Metrics:
         )
         for finding in FINDINGS:
             self._findings.labels(finding)
+        self._unstored = Counter(
+            f"{_PREFIX}_unstored", "What streams did not say that they hold", ["stream"], registry=registry
+        )
+        for stream in _STREAMS:
+            self._unstored.labels(stream)
         self._closed = Counter(
             f"{_PREFIX}_http_connections_closed", "Connections that the gateway closed", ["reason"], registry=registry
         )
@@ -103,6 +108,9 @@ class Metrics:
 
     def count_wrong_key(self) -> None:
         self._wrong_keys.inc()
+
+    def count_unstored(self, stream: str) -> None:
+        self._unstored.labels(stream).inc()
 
     def count_closed_connection(self, reason: str) -> None:
         self._closed.labels(reason).inc()

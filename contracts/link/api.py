@@ -1,5 +1,6 @@
 """Requests to JetStream: publishing, and the server's own API, with every answer turned into its meaning."""
 
+import time
 from typing import Any
 
 import nats.errors
@@ -15,6 +16,7 @@ from contracts.link.errors import (
     TooLarge,
     Unanswered,
 )
+from contracts.link.messages import read_moment, shorten_moment
 
 REQUEST_SECONDS = 2.0
 MANAGE_SECONDS = 10.0  # a replicated stream first elects its leader
@@ -36,6 +38,14 @@ class Api:
     def __init__(self, client: Client, seconds: float = REQUEST_SECONDS) -> None:
         self._client = client
         self._seconds = seconds
+        self._server_time: tuple[float, float] | None = None  # by its clock, and when by ours that never goes back
+
+    def server_now(self) -> float | None:
+        """Seconds since 1970 by the server's clock, as its last answer tells; None before the first."""
+        if self._server_time is None:
+            return None
+        told, heard_at = self._server_time
+        return told + time.monotonic() - heard_at
 
     async def publish(self, subject: str, body: bytes, headers: dict[str, str], seconds: float | None = None) -> int:
         """The sequence at which a stream has stored the message.
@@ -60,6 +70,8 @@ class Api:
         answer = await self._operate(operation, request, self._seconds)
         error = answer.get("error")
         if error is None:
+            if "ts" in answer:
+                self._server_time = (read_moment(shorten_moment(answer["ts"])), time.monotonic())
             return answer
         if error.get("err_code") == _NO_MESSAGE:
             raise NoMessage

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 
@@ -21,6 +22,15 @@ class Message:
         """Whether it marks the end of a key of a bucket."""
         return "KV-Operation" in self.headers or "Nats-Marker-Reason" in self.headers
 
+    @property
+    def expires_at(self) -> float | None:
+        """When the server forgets it, in seconds since 1970 by its clock; None where it was given no time to live."""
+        ttl = self.headers.get("Nats-TTL")
+        if ttl is None:
+            return None
+        seconds = ttl.removesuffix("s")
+        return read_moment(self.published_at) + (int(seconds) if seconds.isdecimal() else 0)
+
 
 def read_message(stored: dict[str, Any]) -> Message:
     """The message in an answer of STREAM.MSG.GET."""
@@ -37,6 +47,11 @@ def shorten_moment(text: str) -> str:
     """A moment of the server's, of which milliseconds are enough."""
     seconds, _, fraction = text.removesuffix("Z").partition(".")
     return f"{seconds}.{fraction[:3]:0<3}Z"
+
+
+def read_moment(text: str) -> float:
+    """Seconds since 1970 of a moment in RFC 3339. Raises ValueError."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _read_headers(block: bytes) -> dict[str, str]:

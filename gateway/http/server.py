@@ -32,6 +32,7 @@ from gateway.jobs.queries import Queries
 from gateway.jobs.reading import Reader
 from gateway.jobs.reconciler import Reconciler
 from gateway.jobs.status_responder import StatusResponder
+from gateway.jobs.storage import Storage
 from gateway.jobs.submission import Submission
 from gateway.jobs.unfinished import UnfinishedJobs
 from gateway.jobs.waiting import Listeners, Waiting
@@ -95,8 +96,9 @@ class _Gateway:
         metrics = Metrics(jetstream, listeners)
         self._watch = Watch(jetstream, listeners, clock, metrics.observe_change)
         reader = Reader(jetstream, self._watch.cache)
-        writer = Writer(jetstream, self._watch.cache, settings.job_retention)
-        submission = Submission(jetstream, reader, clock)
+        storage = Storage(clock, lambda: jetstream.history.reconnections, metrics.count_unstored)
+        writer = Writer(jetstream, self._watch.cache, storage, settings.job_retention)
+        submission = Submission(jetstream, reader, storage, clock)
         waiting = Waiting(reader, listeners, clock)
         self._unfinished = UnfinishedJobs(jetstream, clock)
         self._reconciler = Reconciler(
@@ -124,7 +126,7 @@ class _Gateway:
                     ),
                     events=EventRoutes(jobs, reader, listeners),
                     queries=QueryRoutes(Queries(submission, waiting, settings.query_timeout), jetstream, reader),
-                    health=Health(jetstream, metrics, clock, settings.gateway_nonce),
+                    health=Health(jetstream, storage, metrics, clock, settings.gateway_nonce),
                     metrics=metrics,
                     keys=keys,
                     cache=self._watch.cache,

@@ -1,7 +1,7 @@
 """Jobs as the gateway knows them at one moment, and those that were asked for a moment ago.
 
 The cache is kept true by the watch on the bucket, and nothing is served while the watch is not known to be alive. An
-entry lives a minute at most, and absence is never kept: a record that expires tells nobody.
+entry lives a minute at most, and never longer than its record: one that expires tells nobody. So absence is never kept.
 """
 
 import hashlib
@@ -31,12 +31,14 @@ class Document:
 class Snapshot:
     """A job at one moment, its documents encoded once.
 
-    `revision` is the record's in the bucket, 0 while the stream alone says that the job is queued.
+    `revision` is the record's in the bucket, 0 while the stream alone says that the job is queued; `expires_at` when
+    the bucket forgets it, in seconds since 1970 by the server's clock, None where it does not.
     """
 
-    def __init__(self, record: JobRecord, revision: int) -> None:
+    def __init__(self, record: JobRecord, revision: int, expires_at: float | None = None) -> None:
         self.record = record
         self.revision = revision
+        self.expires_at = expires_at
 
     @cached_property
     def document(self) -> Document:
@@ -63,10 +65,16 @@ class _Entry:
 
 
 class JobCache:
-    """`clock` counts seconds and never goes back; `is_true` says whether the watch is alive at this moment."""
+    """`clock` counts seconds and never goes back, `server_now` is the server's, None while it is not known.
 
-    def __init__(self, clock: Callable[[], float], is_true: Callable[[], bool]) -> None:
+    `is_true` says whether the watch is alive at this moment.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], server_now: Callable[[], float | None], is_true: Callable[[], bool]
+    ) -> None:
         self._clock = clock
+        self._server_now = server_now
         self._is_true = is_true
         self._entries: dict[str, _Entry] = {}
         self._reads: dict[str, list[Read]] = {}
@@ -76,7 +84,7 @@ class JobCache:
         entry = self._entries.get(job_id)
         if entry is None or not self._is_true():
             return None
-        if entry.expires_at < self._clock():
+        if entry.expires_at < self._clock() or self._has_expired(entry.snapshot):
             del self._entries[job_id]
             return None
         return entry.snapshot
@@ -116,6 +124,12 @@ class JobCache:
         """The watch was interrupted: whatever is known, or being read, may have changed unseen."""
         self._entries.clear()
         self._generation += 1
+
+    def _has_expired(self, snapshot: Snapshot) -> bool:
+        if snapshot.expires_at is None:
+            return False
+        now = self._server_now()
+        return now is None or now >= snapshot.expires_at
 
     def _keep(self, job_id: str, snapshot: Snapshot) -> None:
         # Taken out and put in again, so that the first entry is always the oldest.

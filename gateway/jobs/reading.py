@@ -63,7 +63,7 @@ class Reader:
 
 def record_snapshot(message: Message) -> Snapshot:
     """Raises UnreadableRecord."""
-    return Snapshot(decode_record(message.body), message.sequence)
+    return Snapshot(decode_record(message.body), message.sequence, message.expires_at)
 
 
 def message_record(job_id: str, message: Message) -> JobRecord:

@@ -11,6 +11,7 @@ from contracts.requests import Request, encode_request, request_hash
 from gateway.jetstream import JetStream, NotSent, Refused, TooLarge, Unanswered
 from gateway.jobs.errors import JobIdTaken, NotAccepted, OutcomeUnknown, QueueFull, RequestTooLarge
 from gateway.jobs.reading import Reader
+from gateway.jobs.storage import Storage
 
 SUBMIT_SECONDS = 4.0  # in all, so that a caller always hears something within five
 ATTEMPT_SECONDS = 1.8
@@ -36,9 +37,10 @@ class Origin:
 class Submission:
     """Publishes jobs. `clock` counts seconds and never goes back."""
 
-    def __init__(self, jetstream: JetStream, reader: Reader, clock: Callable[[], float]) -> None:
+    def __init__(self, jetstream: JetStream, reader: Reader, storage: Storage, clock: Callable[[], float]) -> None:
         self._jetstream = jetstream
         self._reader = reader
+        self._storage = storage
         self._clock = clock
 
     async def submit(self, kind: str, request: Request, origin: Origin, idempotency_key: str | None = None) -> str:
@@ -66,6 +68,7 @@ class Submission:
         while (left := deadline - self._clock()) > PAUSE_SECONDS:
             try:
                 await self._jetstream.publish(subject, body, headers, timeout=min(left, ATTEMPT_SECONDS))
+                self._storage.note_stored(names.stream_of(kind))
                 return
             except TooLarge:
                 raise RequestTooLarge("The request does not fit a message.") from None
@@ -78,6 +81,7 @@ class Submission:
             except Unanswered:
                 may_be_stored = True
         if may_be_stored:
+            self._storage.note_unstored(names.stream_of(kind))
             raise OutcomeUnknown("NATS did not answer in time; the job may have been accepted.", job_id=job_id)
         raise NotAccepted("NATS could not be reached; nothing was accepted.")
 
@@ -102,6 +106,7 @@ class Submission:
             return True
         if refusal.is_duplicate:
             return False  # it was taken from the stream since
+        self._storage.note_unstored(names.stream_of(kind))
         raise QueueFull
 
 

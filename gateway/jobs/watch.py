@@ -39,7 +39,7 @@ class Watch:
         self._clock = clock
         self._observe = observe
         self._feed: Feed | None = None
-        self.cache = JobCache(clock, self.is_alive)
+        self.cache = JobCache(clock, jetstream.server_now, self.is_alive)
 
     def is_alive(self) -> bool:
         feed = self._feed

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from contracts import names
 from gateway.http.answers import json_response
 from gateway.jetstream import JetStream, NotProvisioned, Unanswered
+from gateway.jobs.storage import Storage
 from gateway.metrics import CONTENT_TYPE, Metrics
 
 STREAMS = (names.JOBS_STREAM, names.QUERIES_STREAM, f"KV_{names.JOBS_BUCKET}", f"KV_{names.CANCELS_BUCKET}")
@@ -21,10 +22,16 @@ class Health:
     """Readiness is looked up at most once a second, however many probes ask. `clock` counts seconds."""
 
     def __init__(
-        self, jetstream: JetStream, metrics: Metrics, clock: Callable[[], float], nonce: str | None = None
+        self,
+        jetstream: JetStream,
+        storage: Storage,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        nonce: str | None = None,
     ) -> None:
         self._alive = orjson.dumps({"status": "ok"} | ({"nonce": nonce} if nonce else {}))
         self._jetstream = jetstream
+        self._storage = storage
         self._metrics = metrics
         self._clock = clock
         self._problems: list[str] = []
@@ -66,4 +73,6 @@ class Health:
             return f"{stream} does not answer: {error}"
         if 0 < state.max_bytes <= state.size_bytes / NEARLY_FULL:
             return f"{stream} is nearly full: {state.size_bytes} of {state.max_bytes} bytes"
+        if stream in self._storage.find_failing():
+            return f"{stream} did not store what it was sent; is NATS' volume full? See nats/README.md"
         return None

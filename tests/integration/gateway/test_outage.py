@@ -3,10 +3,13 @@
 import asyncio
 import signal
 import time
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from contracts import names
 from tests.support.gateways import NOW, Gateway, helping_hand, new_record, running_gateway
@@ -52,6 +55,41 @@ async def test_it_starts_before_nats(tmp_path: Path) -> None:
             await gateway.submit()
         finally:
             await server.stop()
+
+
+@pytest_asyncio.fixture
+async def small_volume(tmp_path: Path) -> AsyncIterator[Path]:
+    """A file system of a few megabytes."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    mount = await asyncio.create_subprocess_exec("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", volume, stderr=PIPE)
+    if await mount.wait():
+        pytest.skip("a small volume can be mounted by root alone")
+    yield volume
+    await (await asyncio.create_subprocess_exec("umount", volume)).wait()
+
+
+async def test_a_full_volume_is_seen(small_volume: Path, tmp_path: Path) -> None:
+    """Not ready from the first submit that nothing stored, and counted; ready again when there is space."""
+    async with (
+        nats_server(small_volume, lease_seconds=60) as server,
+        running_gateway(server.url, tmp_path) as gateway,
+    ):
+        ballast = small_volume / "ballast"
+        await (await asyncio.create_subprocess_exec("dd", "if=/dev/zero", f"of={ballast}", "bs=4k", stderr=PIPE)).wait()
+        for _ in range(200):  # what is left of a page still takes some
+            answer, seconds = await submit(gateway)
+            assert seconds < ANSWER_SECONDS
+            if answer.status_code != 202:
+                break
+        assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")
+        ready = await gateway.wait_until("/readyz", 503)
+        assert f"{names.JOBS_STREAM} did not store" in ready.text
+        assert f'unstored_total{{stream="{names.JOBS_STREAM}"}} 1.0' in (await gateway.nobody.get("/metrics")).text
+        ballast.unlink()
+        await server.restart()
+        await gateway.wait_until("/readyz", 200)
+        await gateway.submit()
 
 
 async def test_a_silent_nats_is_unknown_never_failed(tmp_path: Path) -> None:

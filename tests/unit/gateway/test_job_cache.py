@@ -12,7 +12,8 @@ class World:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.is_alive = True
-        self.cache = JobCache(lambda: self.seconds, lambda: self.is_alive)
+        self.server_seconds: float | None = 1000.0
+        self.cache = JobCache(lambda: self.seconds, lambda: self.server_seconds, lambda: self.is_alive)
 
 
 def snapshot(job_id: str = "a", revision: int = 1) -> Snapshot:
@@ -28,6 +29,19 @@ def test_what_was_read_is_kept_for_a_minute() -> None:
     keep(world.cache, kept)
     assert world.cache.find("a") is kept
     world.seconds = ENTRY_SECONDS + 1
+    assert world.cache.find("a") is None
+
+
+def test_a_record_is_not_served_beyond_its_retention() -> None:
+    """By the clock of the server that forgets it; while that is not known, the server is asked."""
+    world = World()
+    kept = Snapshot(snapshot().record, 1, expires_at=1005.0)
+    keep(world.cache, kept)
+    assert world.cache.find("a") is kept
+    world.server_seconds = 1005.0
+    assert world.cache.find("a") is None
+    world.server_seconds = None
+    keep(world.cache, kept)
     assert world.cache.find("a") is None
 
 
