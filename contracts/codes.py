@@ -48,6 +48,12 @@ def _job(name: str, title: str, hint: str, *, retryable: bool = False) -> Code:
 
 _ALL = (
     _http("unauthorized", 401, "The key is missing or wrong", "Send a valid key in the X-Admin-Key header."),
+    _http(
+        "scope_missing",
+        403,
+        "The key is not good for this",
+        "Use a key with the scope that the answer names; python -m gateway new-key NAME --scopes makes one.",
+    ),
     _http("job_not_found", 404, "No such job", "Check the id; records of finished jobs are kept for JOB_RETENTION."),
     _http("not_found", 404, "No such route", "See /docs for the routes."),
     _http("method_not_allowed", 405, "The route has no such method", "See the Allow header."),

@@ -44,7 +44,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "new-key":
             from gateway.keys import print_new_key
 
-            return print_new_key(arguments.name)
+            return print_new_key(arguments.name, arguments.scopes or "")
         case _:
             from gateway.commands.publishers import print_new_publisher
 
@@ -74,6 +74,9 @@ def _read_arguments() -> argparse.Namespace:
     put_back.add_argument("sequence", type=int, metavar="SEQ")
     key = commands.add_parser("new-key", help="make a key; it is printed once, with its line for ADMIN_API_KEYS_FILE")
     key.add_argument("name")
+    key.add_argument(
+        "--scopes", metavar="SCOPE,...", help="read, bootstrap, offboard, admin; without: read and bootstrap"
+    )
     publisher = commands.add_parser("new-publisher", help="print a publisher's account for the NATS configuration")
     publisher.add_argument("name")
     return parser.parse_args()

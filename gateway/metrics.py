@@ -95,6 +95,7 @@ class Metrics:
         gauge("nats_reconnections", "Reconnections since the start").set_function(
             lambda: self._jetstream.history.reconnections
         )
+        self._keys_broken = gauge("keys_file_broken", "Whether the keys file is missing or has lines that are no keys")
         self._connections = gauge("http_connections", "Open connections of callers")
         self._most_connections = gauge("http_connections_limit", "Connections beyond which only the reserve is left")
         gauge("waiters", "Callers who wait for a job").set_function(listeners.count)
@@ -119,6 +120,9 @@ class Metrics:
         """`most` are served before the reserve is touched."""
         self._connections.set_function(count_open)
         self._most_connections.set(most)
+
+    def watch_keys(self, is_broken: Callable[[], bool]) -> None:
+        self._keys_broken.set_function(is_broken)
 
     def count_finding(self, finding: str) -> None:
         self._findings.labels(finding).inc()

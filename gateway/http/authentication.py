@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.http.problems import Problem, problem_response
 from gateway.http.request_log import find_header
-from gateway.keys import Keys
+from gateway.keys import Keys, KeyScope
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +43,10 @@ class Authentication:
             await self._show_page(scope, receive, send, is_extra=is_extra)
             return
         given = find_header(scope, b"x-admin-key")
-        caller = self._keys.find_caller(given) if given else None
-        if caller is not None:
-            scope["state"]["caller"] = caller
+        key = self._keys.find(given) if given else None
+        if key is not None:
+            scope["state"]["caller"] = key.name
+            scope["state"]["key"] = key
             await self._app(scope, receive, send)
             return
         if given:
@@ -75,3 +77,10 @@ class Authentication:
             await asyncio.sleep(WRONG_KEY_SECONDS)
         finally:
             self._slowed -= 1
+
+
+def require(request: Request, scope: KeyScope) -> None:
+    """Raises Problem where the caller's key is not good for it."""
+    if not request.state.key.may(scope):
+        detail = f"The key of {request.state.caller} is not good for {scope.value}."
+        raise Problem("scope_missing", detail, scope=scope.value)

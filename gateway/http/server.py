@@ -65,7 +65,7 @@ def serve(environment: Environment) -> int:
             extra={"hint": f"ADMIN_API_KEY is {WELL_KNOWN_KEY!r}, which everybody knows: set one of your own"},
         )
     try:
-        keys = Keys(environment.admin_key, environment.keys_file, today_utc)
+        keys = Keys(environment.admin_key, environment.keys_file, today_utc, time.monotonic)
         connection = Connection(environment.nats, f"gateway-{socket.gethostname()}", "gateway")
         gateway = _Gateway(environment, keys, connection, access_log)
     except InvalidSettings:
@@ -114,6 +114,7 @@ class _Gateway:
         self._responder = StatusResponder(jetstream, reader, describe)
         jobs = JobRoutes(submission, waiting)
         door = FrontDoor(find_limits(), metrics.count_closed_connection)
+        metrics.watch_keys(lambda: keys.is_broken)
         metrics.watch_connections(door.count_open, door.limits.most)
         self._server = _Server(
             door,
@@ -126,7 +127,7 @@ class _Gateway:
                     ),
                     events=EventRoutes(jobs, reader, listeners),
                     queries=QueryRoutes(Queries(submission, waiting, settings.query_timeout), jetstream, reader),
-                    health=Health(jetstream, storage, metrics, clock, settings.gateway_nonce),
+                    health=Health(jetstream, storage, keys, metrics, clock, settings.gateway_nonce),
                     metrics=metrics,
                     keys=keys,
                     cache=self._watch.cache,

@@ -11,6 +11,7 @@ from contracts import names
 from gateway.http.answers import json_response
 from gateway.jetstream import JetStream, NotProvisioned, Unanswered
 from gateway.jobs.storage import Storage
+from gateway.keys import Keys
 from gateway.metrics import CONTENT_TYPE, Metrics
 
 STREAMS = (names.JOBS_STREAM, names.QUERIES_STREAM, f"KV_{names.JOBS_BUCKET}", f"KV_{names.CANCELS_BUCKET}")
@@ -25,6 +26,7 @@ class Health:
         self,
         jetstream: JetStream,
         storage: Storage,
+        keys: Keys,
         metrics: Metrics,
         clock: Callable[[], float],
         nonce: str | None = None,
@@ -32,6 +34,7 @@ class Health:
         self._alive = orjson.dumps({"status": "ok"} | ({"nonce": nonce} if nonce else {}))
         self._jetstream = jetstream
         self._storage = storage
+        self._keys = keys
         self._metrics = metrics
         self._clock = clock
         self._problems: list[str] = []
@@ -58,6 +61,9 @@ class Health:
         return Response(await self._metrics.render(), media_type=CONTENT_TYPE)
 
     async def _find_problems(self) -> list[str]:
+        return self._keys.find_problems() + await self._look_at_nats()
+
+    async def _look_at_nats(self) -> list[str]:
         if not self._jetstream.is_connected:
             reason = self._jetstream.history.last_error
             return [f"NATS is not connected{f': {reason}' if reason else ''}; check NATS_URL and the server"]

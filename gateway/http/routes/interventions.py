@@ -1,13 +1,17 @@
 """The routes with which a person changes a job: cancel and retry."""
 
+from collections.abc import Callable
+
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.http.answers import json_response
+from gateway.http.authentication import require
 from gateway.http.parameters import read_job_id, read_origin, read_parameters, read_wait, refuse_parameter
 from gateway.http.routes.jobs import JobRoutes
 from gateway.jobs.interventions import Interventions
+from gateway.keys import scope_of
 
 
 class InterventionRoutes:
@@ -19,7 +23,7 @@ class InterventionRoutes:
         """POST /jobs/{job_id}/cancel."""
         job_id = read_job_id(request)
         read_parameters(request)
-        has_ended = await self._interventions.cancel(job_id, request.state.caller)
+        has_ended = await self._interventions.cancel(job_id, request.state.caller, _allowing(request))
         document = {
             "job_id": job_id,
             "status": "failed" if has_ended else "running",
@@ -37,5 +41,10 @@ class InterventionRoutes:
         if start not in (None, "start"):
             raise refuse_parameter("from", "may only be start")
         job_id = read_job_id(request)
-        await self._interventions.retry(job_id, read_origin(request), from_start=start == "start")
+        await self._interventions.retry(job_id, read_origin(request), _allowing(request), from_start=start == "start")
         return await self._jobs.answer_accepted(job_id, wait)
+
+
+def _allowing(request: Request) -> Callable[[str], None]:
+    """Refuses jobs of a kind that the caller's key is not good for."""
+    return lambda kind: require(request, scope_of(kind))

@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from contracts.records import UnreadableRecord
 from gateway.http.answers import POLL_SECONDS, document_response, json_response, status_response
+from gateway.http.authentication import require
 from gateway.http.bodies import read_job_request
 from gateway.http.parameters import (
     Wait,
@@ -20,6 +21,7 @@ from gateway.jobs.errors import JobNotFinished, JobNotFound
 from gateway.jobs.job_cache import Snapshot
 from gateway.jobs.submission import Submission
 from gateway.jobs.waiting import Waiting
+from gateway.keys import KeyScope
 
 
 class JobRoutes:
@@ -29,6 +31,7 @@ class JobRoutes:
 
     async def submit_bootstrap(self, request: Request) -> Response:
         """POST /bootstrap/users."""
+        require(request, KeyScope.BOOTSTRAP)
         wait = read_wait(request, read_parameters(request, ("wait",)))
         key = read_idempotency_key(request)
         job_request = await read_job_request(request, "bootstrap")

@@ -38,10 +38,30 @@ async def test_named_keys(tmp_path: Path) -> None:
         assert await call(gateway, "portal-key") == 401
 
         file.write_text("nonsense\n")
-        while "keys.not_reloaded" not in gateway.read_log():  # noqa: ASYNC110 - a line in a file is no event
+        while "keys.broken" not in gateway.read_log():  # noqa: ASYNC110 - a line in a file is no event
             await asyncio.sleep(0.05)
-        assert [await call(gateway, key) for key in (KEY, "crm-key")] == [404, 404]
+        assert [await call(gateway, key) for key in (KEY, "crm-key")] == [404, 401]
         assert "nonsense" not in gateway.read_log()
+        assert "everest_bootstrap_keys_file_broken 1.0" in (await gateway.nobody.get("/metrics")).text
+
+
+async def test_a_key_does_what_its_scopes_say(tmp_path: Path) -> None:
+    """403 names the missing one; every key reads."""
+    file = tmp_path / "keys"
+    file.write_text(line("look", "read-key", ":read") + line("team", "team-key", ":bootstrap"))
+    async with (
+        nats_server(tmp_path, lease_seconds=60) as server,
+        running_gateway(server.url, tmp_path, ADMIN_API_KEYS_FILE=str(file)) as gateway,
+    ):
+        job_id = await gateway.submit({"X-Admin-Key": "team-key"})
+        key = {"X-Admin-Key": "read-key"}
+        assert (await gateway.nobody.get(f"/jobs/{job_id}", headers=key)).status_code == 200
+        for path in ("/bootstrap/users", f"/jobs/{job_id}/cancel", f"/jobs/{job_id}/retry"):
+            answer = await gateway.nobody.post(path, json={"username": "alice"}, headers=key)
+            assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+            assert answer.json()["scope"] == "bootstrap"
+        answer = await gateway.nobody.post(f"/jobs/{job_id}/cancel", headers={"X-Admin-Key": "team-key"})
+        assert answer.status_code == 202
 
 
 async def test_wrong_keys_are_slowed_and_counted(tmp_path: Path) -> None:
