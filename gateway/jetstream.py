@@ -8,7 +8,7 @@ from contracts.link import connection as link
 from contracts.link.api import REQUEST_SECONDS, Api
 from contracts.link.buckets import Bucket
 from contracts.link.connection import Connection
-from contracts.link.core_messages import answer_requests, publish_event
+from contracts.link.core_messages import Question, publish_event, take_questions
 from contracts.link.errors import (
     BucketFull,
     Conflict,
@@ -47,6 +47,7 @@ __all__ = [
     "NotLetIn",
     "NotProvisioned",
     "NotSent",
+    "Question",
     "Refused",
     "StreamState",
     "TooLarge",
@@ -116,9 +117,12 @@ class JetStream:
         """Raises NotProvisioned, Unanswered."""
         return await read_consumer_state(self._api, stream, consumer)
 
-    async def answer_requests(self, subject: str, answer: Callable[[str], Awaitable[bytes]]) -> None:
-        """Answers every request on the subject, shared with the other gateways. Kept over reconnections."""
-        await answer_requests(self._connection.client, subject, "gateway", answer)
+    async def take_questions(self, subject: str, take: Callable[[Question], Awaitable[None]]) -> None:
+        """Hands over every request on the subject, shared with the other gateways. Kept over reconnections.
+
+        `take` returns soon: the next one waits for it.
+        """
+        await take_questions(self._connection.client, subject, "gateway", take)
 
     async def open_feed(
         self, stream: str, subjects: str, deliver: Callable[[Message], None], *, start_sequence: int | None

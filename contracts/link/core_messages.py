@@ -20,11 +20,30 @@ async def publish_event(client: Client, job_id: str, body: bytes) -> None:
         logger.warning("event.lost", extra={"job_id": job_id, "error": repr(error)})
 
 
-async def answer_requests(client: Client, subject: str, group: str, answer: Callable[[str], Awaitable[bytes]]) -> None:
-    """Answers every request on the subject, shared with the others of the group. Kept over reconnections."""
+class Question:
+    """A request that waits for an answer."""
 
-    async def respond(message: Msg) -> None:
+    def __init__(self, client: Client, message: Msg) -> None:
+        self._client = client
+        self._reply = message.reply
+        self.subject: str = message.subject
+
+    async def answer(self, body: bytes) -> None:
+        """At most once: who asked and is gone hears nothing."""
+        try:
+            await self._client.publish(self._reply, body)
+        except (nats.errors.Error, OSError) as error:
+            logger.debug("answer.lost", extra={"subject": self.subject, "error": repr(error)})
+
+
+async def take_questions(client: Client, subject: str, group: str, take: Callable[[Question], Awaitable[None]]) -> None:
+    """Hands over every request on the subject, shared with the others of the group. Kept over reconnections.
+
+    `take` returns soon: the next one waits for it.
+    """
+
+    async def receive(message: Msg) -> None:
         if message.reply:
-            await client.publish(message.reply, await answer(message.subject))
+            await take(Question(client, message))
 
-    await client.subscribe(subject, queue=group, cb=respond)
+    await client.subscribe(subject, queue=group, cb=receive)

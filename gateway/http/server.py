@@ -163,8 +163,8 @@ class _Gateway:
 
     async def _use_nats(self) -> None:
         await self._connection.open()
-        await self._responder.start()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._responder.run())
             group.create_task(self._watch.run())
             group.create_task(self._unfinished.run())
             group.create_task(self._reconciler.run())

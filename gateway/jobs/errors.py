@@ -54,6 +54,10 @@ class JobIdTaken(JobError):
     """The job id, or the key that it is made of, stands for another request."""
 
 
+class TooManyQuestions(JobError):
+    """The account asks faster than it is answered."""
+
+
 class NoHandler(JobError):
     """Nobody answered a query in time."""
 
