@@ -1,6 +1,9 @@
 """Requests to JetStream: publishing, and the server's own API, with every answer turned into its meaning."""
 
+import asyncio
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import nats.errors
@@ -108,7 +111,8 @@ class Api:
         if not self._client.is_connected:
             raise NotSent("disconnected")
         try:
-            message = await self._client.request(subject, body, timeout=seconds, headers=headers)
+            with _kept_cancellation():
+                message = await self._client.request(subject, body, timeout=seconds, headers=headers)
             answer: dict[str, Any] = orjson.loads(message.data)
             return answer
         except nats.errors.MaxPayloadError:
@@ -117,3 +121,13 @@ class Api:
             raise NotSent(f"{subject}: {error!r}") from error
         except (nats.errors.Error, TimeoutError, OSError, orjson.JSONDecodeError) as error:
             raise Unanswered(f"{subject}: {error!r}") from error
+
+
+@contextlib.contextmanager
+def _kept_cancellation() -> Iterator[None]:
+    """Before Python 3.12 `asyncio.wait_for`, which the library uses, loses a cancel that comes with the answer."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError

@@ -7,9 +7,11 @@ from typing import Any
 
 import orjson
 import pytest
+from nats.aio.msg import Msg
 
 from contracts import names
 from contracts.codes import Failure
+from contracts.records import encode_record
 from tests.support.gateways import KEY, NOW, Gateway, Hand, new_record, succeeded_record
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -275,6 +277,30 @@ async def test_unknown_things(gateway: Gateway, method: str, path: str, status: 
         assert answer.headers["allow"]
 
 
+async def test_status_requests_of_one_account_do_not_delay_anothers(gateway: Gateway, hand: Hand) -> None:
+    """While thousands of one account wait, or are told that they are too many, another one is answered."""
+    codes: list[str] = []
+
+    async def count(message: Msg) -> None:
+        codes.append(orjson.loads(message.data)["code"])
+
+    inbox = hand.client.new_inbox()
+    subscription = await hand.client.subscribe(inbox, cb=count)
+    crowd = 5_000
+    for number in range(crowd):
+        await hand.client.publish(names.status_subject(f"crowd.{number}"), b"", reply=inbox)
+    answer = await hand.client.request(names.status_subject("one.1"), b"", timeout=30)
+    assert orjson.loads(answer.data)["code"] == "job_not_found"
+    looked_up = codes.count("job_not_found")
+    for _ in range(600):
+        if len(codes) == crowd:
+            break
+        await asyncio.sleep(0.1)
+    await subscription.unsubscribe()
+    assert looked_up < codes.count("job_not_found")
+    assert set(codes) == {"job_not_found", "rate_limited"}
+
+
 @pytest.mark.parametrize(("given", "kept"), [
     ("abc.DEF_1-2", True), ("x" * 128, True), ("x" * 129, False), ("a b", False), ("", False), ("a/b", False),
 ])  # fmt: skip
@@ -325,3 +351,24 @@ async def test_the_log_names_no_secret(gateway: Gateway) -> None:
     assert line["duration_seconds"] >= 0
     for secret in (KEY, "guessed-key", "in-the-query", "not_in_the_log"):
         assert secret not in gateway.read_log()
+
+
+async def test_a_record_of_a_later_version_is_shown_as_it_is(gateway: Gateway, hand: Hand) -> None:
+    """Codes, outcomes and members that this version does not know; the list is there for everybody."""
+    failed = new_record("tomorrow").claimed("somebody", NOW).failed(Failure("forbidden", "may not"), NOW)
+    record = orjson.loads(encode_record(failed))
+    tomorrow = {"code": "of_tomorrow", "message": "It was too early.", "hint": "Wait a day.", "retryable": True}
+    step = {"name": "teleport", "started_at": NOW, "finished_at": NOW, "outcome": "teleported", "error": tomorrow}
+    record |= {"version": 99, "reason": "of_tomorrow", "error": tomorrow, "steps": [step], "of_tomorrow": {"a": 1}}
+    await hand.jetstream.publish(
+        f"$KV.{names.JOBS_BUCKET}.{failed.job_id}", orjson.dumps(record), headers={"Nats-TTL": "600s"}
+    )
+    job = await gateway.api.get(f"/jobs/{failed.job_id}")
+    result = await gateway.api.get(f"/jobs/{failed.job_id}/result")
+    listed = await gateway.api.get("/jobs", params={"username": "tomorrow"})
+    assert [answer.status_code for answer in (job, result, listed)] == [200, 200, 200]
+    assert (job.json()["reason"], job.json()["error"]["code"]) == ("of_tomorrow", "of_tomorrow")
+    assert (job.json()["error"]["message"], job.json()["error"]["hint"]) == ("It was too early.", "Wait a day.")
+    assert [part["outcome"] for part in result.json()["steps"]] == ["teleported"]
+    assert [part["job_id"] for part in listed.json()["jobs"]] == [failed.job_id]
+    assert 'code="of_tomorrow"' in (await gateway.nobody.get("/metrics")).text
