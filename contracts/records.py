@@ -20,6 +20,9 @@ VERSION = 1
 MAX_RECORD_BYTES = 256 * 1024
 MAX_DATA_BYTES = 448 * 1024
 
+# Said of the handler that had the job: until 0.1.0 by the first step, since by the last, which every run does again.
+_OF_A_HANDLER = re.compile(r"everestctl is \S+ and Everest is \S+: use the same minor version\.")
+
 
 class Status(StrEnum):
     """A closed list: pollers loop until one of the last two."""
@@ -292,7 +295,7 @@ class JobRecord:
             reason=None,
             error=None,
             steps=() if from_start else tuple(step for step in self.steps if step.is_finished),
-            warnings=() if from_start else self.warnings,
+            warnings=() if from_start else tuple(one for one in self.warnings if not _OF_A_HANDLER.fullmatch(one)),
             summary="",
             history=(*self.history, past)[-20:],
         )

@@ -1,5 +1,6 @@
 """The step add_namespace: the namespace is the tenant's, and managed by Everest with the wanted operators."""
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from contracts.codes import Failure
@@ -47,9 +48,8 @@ async def ensure_namespace(context: StepContext) -> StepResult:
     kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
     request = context.request
     claim = await claim_namespace(kubectl, request, context.job.job_id)
-    if context.settings.everest_tenant_role:
-        user = await context.facts.read_user(kubectl)
-        await kubectl.bind_role(request.namespace, _BINDING, context.settings.everest_tenant_role, user)
+    if role := context.settings.everest_tenant_role:
+        await _bind(kubectl, request.namespace, role, await context.facts.read_user(kubectl))
     warnings = await _warn_of_takeover(context, kubectl) if claim.may_have_been_taken else ()
     # In a namespace that this claim has made there is nothing yet.
     state = Installation() if claim.is_new else await _look(kubectl, request.namespace)
@@ -59,6 +59,18 @@ async def ensure_namespace(context: StepContext) -> StepResult:
     completed, state = await _install(context, kubectl, state, wanted)
     outcome = Outcome.UPDATED if completed and claim.outcome is Outcome.UNCHANGED else claim.outcome
     return StepResult(outcome, completed or claim.deciding, (*warnings, *_warn_of_kept(state, wanted)))
+
+
+async def _bind(kubectl: Kubectl, namespace: str, role: str, user: str) -> None:
+    """A policy that asks for the claim may not have seen yet that it was made: admission reads from a cache."""
+    for pause_seconds in (0.2, 1.0, 3.0):
+        try:
+            return await kubectl.bind_role(namespace, _BINDING, role, user)
+        except StepFailed as error:
+            if "ValidatingAdmissionPolicy" not in error.failure.message:
+                raise
+        await asyncio.sleep(pause_seconds)
+    await kubectl.bind_role(namespace, _BINDING, role, user)
 
 
 def find_wanted(request: BootstrapRequest) -> frozenset[str]:

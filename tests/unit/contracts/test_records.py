@@ -27,6 +27,7 @@ from contracts.records import (
     queued_record,
     without_outputs,
 )
+from handlers.tools.compatibility import Versions, find_difference
 
 
 def queued() -> JobRecord:
@@ -153,6 +154,14 @@ def test_attempts_grow_by_real_attempts_only() -> None:
     assert (failed.attempt, failed.failures, failed.outage_seconds) == (2, 1, 0)
     again = failed.failed(Failure("conflict", "m"), "t").reopened("t", from_start=True).claimed("d", "t")
     assert (again.attempt, again.failures, again.losses, again.run) == (3, 0, 0, 2)
+
+
+def test_a_retry_drops_what_an_earlier_handler_said_of_its_version() -> None:
+    """It may be of another version that goes on; other warnings are the job's."""
+    said = ("everestctl is v1.10.0 and Everest is v1.16.1: use the same minor version.", "a warning")
+    failed = replace(ended(), warnings=said)
+    assert failed.reopened("t", from_start=False).warnings == ("a warning",)
+    assert find_difference(Versions("v1.10.0", "v1.16.1")) == said[0], "as handlers word it"
 
 
 def test_retry_keeps_what_succeeded_and_the_history() -> None:
