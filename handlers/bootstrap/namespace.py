@@ -65,10 +65,12 @@ async def _bind(kubectl: Kubectl, namespace: str, role: str, user: str) -> None:
     """A policy that asks for the claim may not have seen yet that it was made: admission reads from a cache."""
     for pause_seconds in (0.2, 1.0, 3.0):
         try:
-            return await kubectl.bind_role(namespace, _BINDING, role, user)
+            await kubectl.bind_role(namespace, _BINDING, role, user)
         except StepFailed as error:
             if "ValidatingAdmissionPolicy" not in error.failure.message:
                 raise
+        else:
+            return
         await asyncio.sleep(pause_seconds)
     await kubectl.bind_role(namespace, _BINDING, role, user)
 
