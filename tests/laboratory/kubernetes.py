@@ -23,6 +23,7 @@ import pytest
 
 from tests.everestctl.accounts import render_users
 from tests.everestctl.errors import Failed
+from tests.everestctl.namespaces.helm import INSTALLER, PRE_DELETE
 from tests.everestctl.namespaces.names import MANAGED
 from tests.everestctl.namespaces.operators import OPERATORS, Operator
 from tests.everestctl.output import now
@@ -49,7 +50,6 @@ _LINKED = (
     f"-s -w -X {_VERSION}.gitVersion=v{KUBERNETES} -X {_VERSION}.gitMajor={_MAJOR} -X {_VERSION}.gitMinor={_MINOR}"
 )
 
-_JOB = "everest-operators-installer"
 _ADMIN_TOKEN = "admin-token"
 _USER_TOKEN = "user-token"
 _OLM = "/apis/operators.coreos.com"
@@ -59,6 +59,8 @@ _CRDS = (
     ("operators.coreos.com", "v1alpha1", "clusterserviceversions", "ClusterServiceVersion"),
     ("operators.coreos.com", "v1", "operatorgroups", "OperatorGroup"),
     ("everest.percona.com", "v1alpha1", "databaseclusters", "DatabaseCluster"),
+    ("everest.percona.com", "v1alpha1", "databaseclusterbackups", "DatabaseClusterBackup"),
+    ("everest.percona.com", "v1alpha1", "databaseclusterrestores", "DatabaseClusterRestore"),
     ("everest.percona.com", "v1alpha1", "databaseengines", "DatabaseEngine"),
     ("everest.percona.com", "v1alpha1", "backupstorages", "BackupStorage"),
     ("everest.percona.com", "v1alpha1", "monitoringconfigs", "MonitoringConfig"),
@@ -339,10 +341,14 @@ async def _create_crd(client: _Client, group: str, version: str, plural: str, ki
 class StandIns:
     """What controllers and OLM would do, by looking again and again. `faults` as those of the simulated API."""
 
-    FAULTS = ("job_fails", "job_hangs", "namespace_stays")
+    FAULTS = ("job_fails", "job_hangs", "removal_job_fails", "removal_job_hangs", "namespace_stays")
     _PAUSE_SECONDS = 0.15
     # Of what a test puts into a namespace: the namespace controller would find all there is.
-    _CONTENT = ("/api/v1", "secrets"), ("/api/v1", "resourcequotas"), ("/api/v1", "limitranges")
+    _CONTENT = (
+        *(("/api/v1", plural) for plural in ("secrets", "resourcequotas", "limitranges", "persistentvolumeclaims")),
+        *(("/apis/apps/v1", plural) for plural in ("deployments", "statefulsets", "daemonsets")),
+        *((f"/apis/{group}/{version}", plural) for group, version, plural, _ in _CRDS),
+    )
 
     def __init__(self, client: _Client, job_seconds: float) -> None:
         self.faults: dict[str, Any] = {}
@@ -366,9 +372,15 @@ class StandIns:
     async def _watch(self) -> None:
         while True:
             for job in (await self._client.read("/apis/batch/v1/jobs"))["items"]:
-                if job["metadata"]["name"] == _JOB and job["metadata"]["uid"] not in self._seen:
-                    self._seen.add(job["metadata"]["uid"])
-                    self._tasks.add(asyncio.create_task(self._play_job(job["metadata"]["namespace"])))
+                metadata = job["metadata"]
+                if metadata["uid"] in self._seen:
+                    continue
+                self._seen.add(metadata["uid"])
+                if metadata["name"] == INSTALLER:
+                    self._tasks.add(asyncio.create_task(self._play_job(metadata["namespace"])))
+                elif metadata["name"].startswith(PRE_DELETE):
+                    work = self._play_removal(metadata["namespace"], metadata["name"])
+                    self._tasks.add(asyncio.create_task(work))
             for namespace in (await self._client.read("/api/v1/namespaces"))["items"]:
                 if "deletionTimestamp" in namespace["metadata"] and not self.faults.get("namespace_stays"):
                     await self._finish_namespace(namespace)
@@ -395,6 +407,20 @@ class StandIns:
             await self._offer_versions(namespace, operator)
         await self._end_job(namespace, started_at, "succeeded", ("SuccessCriteriaMet", "Complete"))
 
+    async def _play_removal(self, namespace: str, name: str) -> None:
+        """The Job of `namespaces remove` takes the operators away."""
+        started_at = now()
+        await asyncio.sleep(self._job_seconds)
+        while self.faults.get("removal_job_hangs"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        if self.faults.get("removal_job_fails", 0) > 0:
+            self.faults["removal_job_fails"] -= 1
+            await self._end_job(namespace, started_at, "failed", ("FailureTarget", "Failed"), name)
+            return
+        for plural in ("subscriptions", "clusterserviceversions"):
+            await self._client.delete(f"{_OLM}/v1alpha1/namespaces/{namespace}/{plural}")
+        await self._end_job(namespace, started_at, "succeeded", ("SuccessCriteriaMet", "Complete"), name)
+
     async def _offer_versions(self, namespace: str, operator: Operator) -> None:
         """As Everest's operator does when it sees a database operator."""
         status = {"status": "installed", "availableVersions": {"engine": {"1.0": {"status": "recommended"}}}}
@@ -403,14 +429,16 @@ class StandIns:
         path = f"/apis/everest.percona.com/v1alpha1/namespaces/{namespace}/databaseengines"
         await self._client.create(path, identity | engine)
 
-    async def _end_job(self, namespace: str, started_at: str, result: str, conditions: tuple[str, str]) -> None:
+    async def _end_job(
+        self, namespace: str, started_at: str, result: str, conditions: tuple[str, str], name: str = INSTALLER
+    ) -> None:
         moment = now()
         moments = {"lastTransitionTime": moment, "lastProbeTime": moment, "reason": "BackoffLimitExceeded"}
         status: dict[str, Any] = {"startTime": started_at, result: 1, "uncountedTerminatedPods": {}}
-        status["conditions"] = [{"type": name, "status": "True", **moments} for name in conditions]
+        status["conditions"] = [{"type": condition, "status": "True", **moments} for condition in conditions]
         if result == "succeeded":
             status["completionTime"] = moment
-        path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{_JOB}/status"
+        path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}/status"
         code = await self._client.change(path, {"status": status})
         assert code in (200, 404), f"the Job's status was refused with {code}"
 
@@ -418,5 +446,8 @@ class StandIns:
         name = namespace["metadata"]["name"]
         for base, plural in self._CONTENT:
             await self._client.delete(f"{base}/namespaces/{name}/{plural}")
+        for base, plural in self._CONTENT:
+            if (await self._client.read(f"{base}/namespaces/{name}/{plural}"))["items"]:
+                return  # somebody's finalizer holds it
         namespace["spec"]["finalizers"] = []
         await self._client.put(f"/api/v1/namespaces/{name}/finalize", json=namespace)
