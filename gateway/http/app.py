@@ -1,5 +1,6 @@
 """The application: its routes and its layers, as lists."""
 
+import time
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -18,6 +19,7 @@ from gateway.http.problems import (
     answer_meaning,
     answer_problem,
 )
+from gateway.http.rate_limit import RateLimit, read_rate
 from gateway.http.request_log import Access
 from gateway.http.routes.docs import make_documentation_routes
 from gateway.http.routes.health import Health
@@ -106,6 +108,4 @@ def _make_rate_limit(text: str | None) -> list[Middleware]:
     """Raises InvalidSettings."""
     if text is None:
         return []
-    from gateway.http.rate_limit import RateLimit, read_rate  # a library that most gateways need not load
-
-    return [Middleware(RateLimit, rate=read_rate(text))]
+    return [Middleware(RateLimit, rate=read_rate(text), clock=time.monotonic)]

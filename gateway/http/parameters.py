@@ -1,7 +1,7 @@
 """What routes read beside the body: query parameters, preferences, keys of idempotency, where a request came from."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -57,6 +57,16 @@ def read_wait(request: Request, parameters: dict[str, str]) -> Wait:
             seconds = _read_seconds(value.strip().strip('"'))
             return Wait(seconds, (("Preference-Applied", f"wait={seconds}"),))
     return Wait()
+
+
+def leaving(request: Request) -> Callable[[], Awaitable[None]]:
+    """What returns when the caller's connection has ended. The body has been read by then."""
+
+    async def wait_until_left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    return wait_until_left
 
 
 def is_crowded(request: Request) -> bool:

@@ -2,13 +2,14 @@
 
 import asyncio
 import uuid
+from functools import partial
 
 from contracts.codes import Failure
 from contracts.records import JobRecord, Status
 from contracts.requests import Request
 from gateway.jobs.errors import NoHandler, QueryFailed
 from gateway.jobs.submission import Origin, Submission
-from gateway.jobs.waiting import Waiting
+from gateway.jobs.waiting import Left, Waiting
 
 
 class Queries:
@@ -20,7 +21,7 @@ class Queries:
         self._timeout_seconds = timeout_seconds
         self._in_flight: dict[tuple[str, str], asyncio.Task[JobRecord]] = {}
 
-    async def ask(self, kind: str, request: Request, origin: Origin, about: str = "") -> JobRecord:
+    async def ask(self, kind: str, request: Request, origin: Origin, left: Left, about: str = "") -> JobRecord:
         """The succeeded record. `about` tells queries of one kind apart.
 
         Raises QueryFailed, NoHandler, and as `Submission.publish` does.
@@ -30,9 +31,22 @@ class Queries:
         if task is None:
             task = asyncio.create_task(self._run(kind, request, origin))
             self._in_flight[key] = task
-            task.add_done_callback(lambda _: self._in_flight.pop(key))
-        # One caller who leaves does not end the query of the others.
-        return await asyncio.shield(task)
+            task.add_done_callback(partial(self._forget, key))
+        leaving = asyncio.ensure_future(left())
+        try:
+            # One caller who leaves does not end the query of the others.
+            await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise NoHandler("The caller left before a handler answered.")
+            return task.result()
+        finally:
+            leaving.cancel()
+            await asyncio.wait({leaving})
+
+    def _forget(self, key: tuple[str, str], task: "asyncio.Task[JobRecord]") -> None:
+        del self._in_flight[key]
+        if not task.cancelled():
+            task.exception()  # told to whoever is left; nobody may be
 
     async def _run(self, kind: str, request: Request, origin: Origin) -> JobRecord:
         job_id = str(uuid.uuid4())

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from gateway.jetstream import Unanswered
 from gateway.jobs.job_cache import Snapshot
@@ -12,6 +12,7 @@ from gateway.jobs.reading import Reader
 # A job is read again this often although nobody told of a change: while the watch is alive it costs a look into the
 # cache, else it is what finds the end.
 REREAD_SECONDS = 10.0
+Left = Callable[[], Awaitable[None]]  # returns when the caller has gone
 _MOST_READS = 32  # at a time, when thousands come at once, or read again after the watch was lost
 _PAUSE_SECONDS = 0.5
 _MAX_UNREAD = 64
@@ -20,16 +21,22 @@ _MAX_UNREAD = 64
 class Listener:
     """Hears of one job. After a `None` the job must be read again: something may have been missed."""
 
-    __slots__ = ("_future", "_unread")
+    __slots__ = ("_future", "_unread", "has_left")
 
     def __init__(self) -> None:
         self._unread: deque[Snapshot | None] = deque(maxlen=_MAX_UNREAD)
         self._future: asyncio.Future[None] | None = None
+        self.has_left = False
 
     def tell(self, snapshot: Snapshot | None) -> None:
         self._unread.append(snapshot)
         if self._future:
             _wake(self._future)
+
+    def leave(self) -> None:
+        """Whoever waits for it is gone."""
+        self.has_left = True
+        self.tell(None)
 
     async def hear(self, timeout: float) -> Snapshot | None:
         """The next change in order; None when the time is over or when the job must be read again."""
@@ -91,6 +98,24 @@ class Listeners:
         return sum(map(len, self._by_job.values()))
 
 
+@asynccontextmanager
+async def _told_of_leaving(listener: Listener, left: Left | None) -> AsyncIterator[None]:
+    if left is None:
+        yield
+        return
+    leaving = asyncio.create_task(_tell_of_leaving(listener, left))
+    try:
+        yield
+    finally:
+        leaving.cancel()
+        await asyncio.wait({leaving})
+
+
+async def _tell_of_leaving(listener: Listener, left: Left) -> None:
+    await left()
+    listener.leave()
+
+
 class Waiting:
     """`clock` counts seconds and never goes back."""
 
@@ -100,21 +125,31 @@ class Waiting:
         self._clock = clock
         self._gate = asyncio.Semaphore(_MOST_READS)
 
-    async def wait_until_finished(self, job_id: str, seconds: float) -> Snapshot | None:
-        """The finished job, or what is known when the time is over. Raises Unanswered, UnreadableRecord."""
+    async def wait_until_finished(self, job_id: str, seconds: float, left: Left | None = None) -> Snapshot | None:
+        """The finished job, or what is known when the time is over or the caller has left.
+
+        Raises Unanswered, UnreadableRecord.
+        """
         if seconds <= 0:
             return await self._reader.read(job_id)
-        deadline = self._clock() + seconds
         # Listening comes before reading: an end in between is heard.
         with self._listeners.listen(job_id) as listener:
-            snapshot = await self._read_first(job_id, seconds)
-            while snapshot is not None and not snapshot.record.is_finished and not self._listeners.is_stopping:
-                left = deadline - self._clock()
-                if left <= 0:
-                    break
-                heard = await listener.hear(min(left, REREAD_SECONDS))
-                snapshot = heard or await self._read_again(job_id, snapshot, deadline)
-            return snapshot
+            async with _told_of_leaving(listener, left):
+                return await self._follow(listener, job_id, seconds)
+
+    async def _follow(self, listener: Listener, job_id: str, seconds: float) -> Snapshot | None:
+        deadline = self._clock() + seconds
+        snapshot = await self._read_first(job_id, seconds)
+        while snapshot is not None and not snapshot.record.is_finished and not self._is_over(listener):
+            remaining = deadline - self._clock()
+            if remaining <= 0:
+                break
+            heard = await listener.hear(min(remaining, REREAD_SECONDS))
+            snapshot = heard or await self._read_again(job_id, snapshot, deadline)
+        return snapshot
+
+    def _is_over(self, listener: Listener) -> bool:
+        return listener.has_left or self._listeners.is_stopping
 
     async def _read_first(self, job_id: str, limit_seconds: float) -> Snapshot | None:
         """Callers who wait have time: all at once they would be more than NATS answers within a request's limit."""

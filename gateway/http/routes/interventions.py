@@ -42,7 +42,7 @@ class InterventionRoutes:
             raise refuse_parameter("from", "may only be start")
         job_id = read_job_id(request)
         await self._interventions.retry(job_id, read_origin(request), _allowing(request), from_start=start == "start")
-        return await self._jobs.answer_accepted(job_id, wait)
+        return await self._jobs.answer_accepted(request, job_id, wait)
 
 
 def _allowing(request: Request) -> Callable[[str], None]:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from contracts.documents import event_document, job_document
 from contracts.records import UnreadableRecord
-from gateway.http.parameters import Wait, is_crowded, read_job_id, read_parameters
+from gateway.http.parameters import Wait, is_crowded, read_parameters
 from gateway.http.problems import Problem
 from gateway.http.routes.jobs import JobRoutes
 from gateway.jetstream import Unanswered
@@ -34,7 +34,7 @@ class EventRoutes:
         read_parameters(request)
         if is_crowded(request):
             raise Problem("too_many_connections", headers={"Retry-After": "5"})
-        snapshot = await self._jobs.find_job(read_job_id(request), Wait())
+        snapshot = await self._jobs.find_job(request, Wait())
         seen = _read_last_event_id(request)
         if snapshot.record.is_finished and seen == snapshot.revision:
             return Response(status_code=204)  # Tells an EventSource that there is no more to come.

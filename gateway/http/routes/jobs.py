@@ -10,6 +10,7 @@ from gateway.http.authentication import require
 from gateway.http.bodies import read_job_request
 from gateway.http.parameters import (
     Wait,
+    leaving,
     read_idempotency_key,
     read_job_id,
     read_origin,
@@ -37,14 +38,14 @@ class JobRoutes:
         job_request = await read_job_request(request, "bootstrap")
         job_id = await self._submission.submit("bootstrap", job_request, read_origin(request), key)
         request.state.job_id = job_id
-        return await self.answer_accepted(job_id, wait)
+        return await self.answer_accepted(request, job_id, wait)
 
-    async def answer_accepted(self, job_id: str, wait: Wait) -> Response:
+    async def answer_accepted(self, request: Request, job_id: str, wait: Wait) -> Response:
         """202 and where to look; with a wait the job, 200 when it has ended."""
         headers = {"Location": f"/jobs/{job_id}", **dict(wait.headers)}
         if wait.seconds:
             try:
-                snapshot = await self._waiting.wait_until_finished(job_id, wait.seconds)
+                snapshot = await self._waiting.wait_until_finished(job_id, wait.seconds, leaving(request))
             except (Unanswered, UnreadableRecord):
                 snapshot = None  # It is accepted all the same.
             if snapshot is not None:
@@ -57,21 +58,22 @@ class JobRoutes:
     async def read_status(self, request: Request) -> Response:
         """GET /jobs/{job_id}."""
         wait = read_wait(request, read_parameters(request, ("wait",)))
-        snapshot = await self.find_job(read_job_id(request), wait)
+        snapshot = await self.find_job(request, wait)
         return status_response(snapshot, request.headers.get("if-none-match"), dict(wait.headers))
 
     async def read_result(self, request: Request) -> Response:
         """GET /jobs/{job_id}/result."""
         wait = read_wait(request, read_parameters(request, ("wait",)))
-        snapshot = await self.find_job(read_job_id(request), wait)
+        snapshot = await self.find_job(request, wait)
         record = snapshot.record
         if not record.is_finished:
             raise JobNotFinished(f"The job is {record.status.value}.", job_id=record.job_id, status=record.status)
         return document_response(snapshot.result, request.headers.get("if-none-match"), dict(wait.headers))
 
-    async def find_job(self, job_id: str, wait: Wait) -> Snapshot:
-        """Raises JobNotFound, Unanswered, UnreadableRecord."""
-        snapshot = await self._waiting.wait_until_finished(job_id, wait.seconds)
+    async def find_job(self, request: Request, wait: Wait) -> Snapshot:
+        """The job in the path. Raises JobNotFound, Unanswered, UnreadableRecord."""
+        job_id = read_job_id(request)
+        snapshot = await self._waiting.wait_until_finished(job_id, wait.seconds, leaving(request))
         if snapshot is None:
             raise JobNotFound
         return snapshot

@@ -18,7 +18,7 @@ from contracts.requests import (
 )
 from contracts.requests import Request as JobRequest
 from gateway.http.answers import json_response
-from gateway.http.parameters import read_origin, read_parameters
+from gateway.http.parameters import leaving, read_origin, read_parameters
 from gateway.http.problems import invalid_request
 from gateway.jetstream import JetStream
 from gateway.jobs.queries import Queries
@@ -48,7 +48,7 @@ class QueryRoutes:
 
     async def _answer(self, request: Request, kind: str, query: JobRequest, about: str = "") -> Response:
         read_parameters(request)
-        record = await self._queries.ask(kind, query, read_origin(request), about)
+        record = await self._queries.ask(kind, query, read_origin(request), leaving(request), about)
         return json_response(orjson.dumps(_query_document(record)))
 
     async def _find_last_job(self, username: str) -> JobRecord | None:

@@ -16,6 +16,7 @@ from contracts import names
 from contracts.records import JobRecord, encode_record
 from gateway.jobs.waiting import REREAD_SECONDS
 from tests.support.gateways import (
+    KEY,
     LATER,
     NOW,
     Gateway,
@@ -25,7 +26,7 @@ from tests.support.gateways import (
     running_gateway,
     succeeded_record,
 )
-from tests.support.servers import NatsServer, nats_server
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, NatsServer, nats_server
 
 WAITERS = 300
 
@@ -215,3 +216,32 @@ async def test_what_a_publisher_sends_is_no_request_id_and_no_trace(tmp_path: Pa
         assert (known["request_id"], known["traceparent"]) == (legal["X-Request-Id"], legal["traceparent"])
         assert unknown["request_id"] is None
         assert "traceparent" not in unknown
+
+
+async def test_a_wait_ends_with_its_connection(tmp_path: Path) -> None:
+    """Of a job, of a submit and of a query: nobody is waited for who has left."""
+    async with everything(tmp_path) as (_, gateway, hand):
+        record = new_record()
+        await hand.write(record)
+        waits = [
+            f"GET /jobs/{record.job_id}?wait=60 HTTP/1.1\r\n",
+            "POST /bootstrap/users?wait=60 HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 20\r\n",
+            "GET /accounts/list HTTP/1.1\r\n",
+        ]
+        writers = []
+        for head in waits:
+            _, writer = await asyncio.open_connection(LOOPBACK, gateway.port)
+            writer.write(f"{head}Host: gateway\r\nX-Admin-Key: {KEY}\r\n\r\n".encode())
+            if head.startswith("POST"):
+                writer.write(b'{"username":"alice"}')
+            writers.append(writer)
+        await wait_for_waiters(gateway, 3)
+        for writer in writers:
+            writer.transport.abort()
+        await wait_for_waiters(gateway, 1)  # the query, which others may share, until QUERY_TIMEOUT
+        paths = {f"/jobs/{record.job_id}", "/bootstrap/users", "/accounts/list"}
+        for _ in range(LIMIT_SECONDS * 10):  # lines are written in batches
+            if paths <= {line.get("path") for line in gateway.log_lines()}:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError("they are waited for")
