@@ -6,9 +6,11 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+import jsonschema
 import pytest
 import pytest_asyncio
 
+from contracts.schemas import make_schema
 from tests.support.handlers import House, open_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,8 +28,14 @@ async def everest(house: House) -> AsyncIterator[Any]:
     await house.everest.set_faults()
 
 
+_SCHEMAS = {"accounts": "accounts-answer", "namespaces": "namespaces-answer", "tenants": "tenant-answer"}
+
+
 async def ask(house: House, path: str) -> tuple[int, dict[str, Any]]:
+    """What is answered keeps to the schema that is published for it."""
     answer = await house.gateway.api.get(path)
+    if answer.status_code == 200:
+        jsonschema.validate(answer.json(), make_schema(_SCHEMAS[path.split("/")[1]]))
     return answer.status_code, answer.json()
 
 
