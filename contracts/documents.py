@@ -36,6 +36,9 @@ CodeName = Annotated[
 ]
 
 
+Correlation = Annotated[str, Field(description="The caller's own mark, as the request gave it.")]
+
+
 class Failure(TypedDict):
     """What went wrong, and what to do about it."""
 
@@ -124,6 +127,7 @@ class Job(TypedDict):
     traceparent: NotRequired[
         Annotated[str, Field(description="The W3C trace context of the submit, where it had one.")]
     ]
+    correlation: NotRequired[Correlation]
     history: NotRequired[list[PastRun]]
     simulated: NotRequired[Annotated[Literal[True], Field(description="No real Everest was touched.")]]
 
@@ -159,6 +163,7 @@ class Result(TypedDict):
         ]
     ]
     data: NotRequired[Any]
+    correlation: NotRequired[Correlation]
     history: NotRequired[list[PastRun]]
     simulated: NotRequired[Literal[True]]
 
@@ -177,6 +182,7 @@ class Event(TypedDict):
     retry_at: Moment | None
     summary: str
     changed_at: Moment
+    correlation: NotRequired[Correlation]
 
 
 def resolved_request(record: JobRecord) -> dict[str, Any]:
@@ -212,6 +218,8 @@ def job_document(record: JobRecord) -> Job:
     }
     if record.traceparent:
         document["traceparent"] = record.traceparent
+    if mark := _correlation(record):
+        document["correlation"] = mark
     if record.history:
         document["history"] = [_past_run(run) for run in record.history]
     if record.simulated:
@@ -249,6 +257,8 @@ def result_document(record: JobRecord) -> Result:
         document["usable"] = proof.usable
     if is_query(record.kind):
         document["data"] = record.data
+    if mark := _correlation(record):
+        document["correlation"] = mark
     if record.history:
         document["history"] = [_past_run(run) for run in record.history]
     if record.simulated:
@@ -281,7 +291,7 @@ def _step(step: StepRecord) -> Step:
 def event_document(record: JobRecord, revision: int) -> Event:
     """The small message that tells of one transition; `revision` orders the events of a job."""
     step = record.steps[-1] if record.steps else None
-    return {
+    document: Event = {
         "job_id": record.job_id,
         "kind": record.kind,
         "revision": revision,
@@ -294,6 +304,13 @@ def event_document(record: JobRecord, revision: int) -> Event:
         "summary": record.summary or summarize(record),
         "changed_at": record.changed_at,
     }
+    if mark := _correlation(record):
+        document["correlation"] = mark
+    return document
+
+
+def _correlation(record: JobRecord) -> str | None:
+    return (record.request or record.inputs or {}).get("correlation")
 
 
 def _failure(failure: codes.Failure | None) -> Failure | None:

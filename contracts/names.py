@@ -102,6 +102,11 @@ def idempotent_job_id(caller: str, key: str) -> str:
     return str(uuid.uuid5(_IDEMPOTENCY_NAMESPACE, f"{caller}\n{key}"))
 
 
+def tenant_key(username: str) -> str:
+    """The tenant's key in its bucket: one token, though a name may hold dots. `=` is in no name."""
+    return username.replace(".", "=")
+
+
 def credentials_secret_name(job_id: str) -> str:
     """The Secret that holds a created account's password: a legal Kubernetes name for every legal job id."""
     try:

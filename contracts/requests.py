@@ -9,6 +9,7 @@ import json
 import math
 import re
 import typing
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -21,6 +22,8 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails, core_schema
@@ -31,15 +34,22 @@ MAX_BODY_BYTES = 64 * 1024
 # could read as something else (null, true, 123, 1e5) are held: Everest writes the Secret everest-accounts with yaml.v2
 # 2.4.0, which quotes every text that it would resolve to anything but a text (encode.go, stringv), and reads it so.
 USERNAME_PATTERN = r"^[A-Za-z0-9_]{3,63}$"
+# A tenant that logs in by SSO has no account, so hyphens and dots may stand inside of its name.
+TENANT_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{1,61}[A-Za-z0-9_]$"
 # RFC 1035, and at most 53 characters: Everest names the Helm release after the namespace.
 NAMESPACE_PATTERN = r"^[a-z]([-a-z0-9]{0,51}[a-z0-9])?$"
 RESERVED_NAMESPACES = ("everest-system", "everest-monitoring", "everest-olm", "default")
+
+ROLE_PATTERN = r"^[a-z][a-z0-9_-]{0,62}$"
+MOST_SUBJECTS = 50
 
 OPERATOR_NAMES = ("mongodb", "postgresql", "xtradb_cluster")
 
 # A field name that is repeated to the caller; anything else could be a value that slipped.
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 _MOST_UNKNOWN = 10
+_USERNAME_WORDING = "must be 3 to 63 letters, digits or underscores"
+_UNSEEN = ("Cc", "Cs", "Zl", "Zp")  # control characters, half characters, and separators of lines
 _NUMBER_TEXT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
 
 AnyRequest = TypeVar("AnyRequest", bound="Request")
@@ -122,10 +132,35 @@ def _to_number(value: object) -> float | None:
     return None
 
 
-def _refuse_admin(username: str) -> str:
+def _check_username(username: str) -> str:
     if username == "admin":
         raise ValueError("admin is Everest's own account")
+    if ".." in username:
+        raise ValueError("must not hold two dots in a row")
     return username
+
+
+def _check_subject(subject: str) -> str:
+    """Everest takes a user and a group of one name for one subject, and a group named like a role for that role."""
+    if subject != subject.strip() or any(unicodedata.category(letter) in _UNSEEN for letter in subject):
+        raise ValueError("must not hold control characters, nor blanks at its ends")
+    if subject == "admin" or subject.startswith("role:"):
+        raise ValueError("must not be admin, nor begin with role:")
+    return subject
+
+
+def _check_subjects(subjects: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """Each once; an account is always among them."""
+    own = (info.data["username"],) if info.data.get("account") and "username" in info.data else ()
+    if not own and not subjects:
+        raise ValueError("is required where account is false: nobody would hold the role")
+    return tuple(dict.fromkeys(own + subjects))
+
+
+def _check_printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be printable characters")
+    return text
 
 
 def _refuse_reserved(namespace: str) -> str:
@@ -134,7 +169,14 @@ def _refuse_reserved(namespace: str) -> str:
     return namespace
 
 
-Username = Annotated[str, Field(pattern=USERNAME_PATTERN, examples=["alice"]), AfterValidator(_refuse_admin)]
+Username = Annotated[str, Field(pattern=TENANT_PATTERN, examples=["alice"]), AfterValidator(_check_username)]
+Subject = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_check_subject)]
+Subjects = Annotated[
+    tuple[Subject, ...],
+    Field(max_length=MOST_SUBJECTS, strict=False),  # JSON has lists, and this is frozen
+    AfterValidator(_check_subjects),
+]
+Correlation = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_printable)]
 Namespace = Annotated[str, Field(pattern=NAMESPACE_PATTERN), AfterValidator(_refuse_reserved)]
 
 
@@ -171,7 +213,13 @@ class Resources(Request):
 class BootstrapRequest(Request):
     """Make a tenant: an Everest account, its namespace, its quota, its role."""
 
-    username: Username = Field(description="The Everest account: letters, digits and underscores; not `admin`.")
+    account: bool = Field(
+        default=True, description="False: no account and no password; `subjects` log in by SSO and hold the role."
+    )
+    username: Username = Field(
+        description="The tenant's name, and its Everest account's: 3 to 63 letters, digits and underscores, not "
+        "`admin`. Without an account hyphens and dots may stand inside of it."
+    )
     namespace: Namespace = Field(
         default_factory=lambda given: given["username"],
         validate_default=True,
@@ -183,6 +231,28 @@ class BootstrapRequest(Request):
     )
     take_ownership: bool = Field(default=False, description="Adopt a namespace that exists and is nobody's here.")
     resources: Resources = Resources()
+    subjects: Subjects = Field(
+        default_factory=lambda given: (given["username"],) if given["account"] else (),
+        validate_default=True,
+        description="Who holds the role: OIDC `sub` values and group names. With an account its name is always among "
+        "them; without one they are required.",
+    )
+    role: str | None = Field(
+        default=None,
+        pattern=ROLE_PATTERN,
+        description="What the subjects may do: `developer`, `owner`, `viewer`, or a role of the deployment's own. "
+        "Absent: the handlers' EVEREST_DEFAULT_ROLE.",
+    )
+    correlation: Correlation | None = Field(
+        default=None, description="The caller's own mark, told in documents and events."
+    )
+
+    @field_validator("username")
+    @classmethod
+    def _check_account(cls, username: str, info: ValidationInfo) -> str:
+        if info.data.get("account", True) and not re.fullmatch(USERNAME_PATTERN, username):
+            raise ValueError(_USERNAME_WORDING)
+        return username
 
     first = {
         "username": None,
@@ -329,7 +399,12 @@ _WORDING = {
     "bool_type": "must be true or false",
     "dict_type": "must be a JSON object",
     "model_type": "must be a JSON object",
-    USERNAME_PATTERN: "must be 3 to 63 letters, digits or underscores",
+    "tuple_type": "must be a list",
+    "too_long": "must have at most {max_length} members",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
+    TENANT_PATTERN: _USERNAME_WORDING,
+    ROLE_PATTERN: "must be 1 to 63 lowercase letters, digits, '-' or '_', and start with a letter",
     NAMESPACE_PATTERN: "must be at most 53 lowercase letters, digits or '-', start with a letter and end with a letter "
     "or digit",
 }
@@ -357,7 +432,7 @@ def _word(error: ErrorDetails) -> str:
     context = error.get("ctx", {})
     if "error" in context:  # one of our own
         return str(context["error"])
-    return _WORDING.get(context.get("pattern", error["type"]), "is not valid")
+    return _WORDING.get(context.get("pattern", error["type"]), "is not valid").format(**context)
 
 
 def _known_members(model: type[Request], path: list[str]) -> str:

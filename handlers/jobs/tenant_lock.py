@@ -17,13 +17,14 @@ class Tenants:
 
         Its own value is written again too: whoever decided on an older one then loses the compare-and-set.
         """
+        key = names.tenant_key(username)
         while True:
-            entry = await self._store.tenants.read(username)
+            entry = await self._store.tenants.read(key)
             holder = (entry.value or b"").decode(errors="replace")
             if holder and holder != job_id and await self._is_live(holder):
                 return holder
             try:
-                await self._store.tenants.write(username, job_id.encode(), last=entry.revision)
+                await self._store.tenants.write(key, job_id.encode(), last=entry.revision)
             except Conflict:
                 continue
             return None
@@ -32,8 +33,9 @@ class Tenants:
         """Queued or running. Asked as a reader asks: record, stream, record."""
         if (live := await self._live_by_record(job_id)) is not None:
             return live
-        if await self._store.holds_message(names.JOBS_STREAM, names.job_subject("bootstrap", job_id)):
-            return True  # it may have no record yet
+        for kind in names.JOB_KINDS:
+            if await self._store.holds_message(names.JOBS_STREAM, names.job_subject(kind, job_id)):
+                return True  # it may have no record yet
         return bool(await self._live_by_record(job_id))
 
     async def _live_by_record(self, job_id: str) -> bool | None:

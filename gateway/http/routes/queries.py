@@ -54,7 +54,7 @@ class QueryRoutes:
     async def _find_last_job(self, username: str) -> JobRecord | None:
         """The last job that worked for the user, while its record is kept. Raises Unanswered."""
         try:
-            holder = await self._jetstream.read_key(names.TENANTS_BUCKET, username)
+            holder = await self._jetstream.read_key(names.TENANTS_BUCKET, names.tenant_key(username))
             if holder is None:
                 return None
             snapshot = await self._reader.read_record(holder.body.decode(errors="replace"))

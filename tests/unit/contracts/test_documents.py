@@ -23,7 +23,7 @@ from contracts import names
 from contracts.codes import CODES, Failure
 from contracts.documents import event_document, job_document, result_document
 from contracts.records import CommandRecord, CredentialsSecret, JobRecord, Outcome, StepRecord, queued_record
-from contracts.requests import MAX_BODY_BYTES, USERNAME_PATTERN
+from contracts.requests import MAX_BODY_BYTES, TENANT_PATTERN
 from contracts.schemas import make_schema
 from gateway.http.app import Parts, make_routes
 from gateway.http.parameters import MAX_WAIT_SECONDS, read_idempotency_key
@@ -177,7 +177,7 @@ def test_the_document_tells_the_code_s_own_rules() -> None:
     assert {name for name in listed if name != "X-Request-Id"} == set(PARAMETERS)
     assert resolved(parameters["JobId"])["pattern"] == names.JOB_ID_PATTERN
     [username] = [part for part in operation_of("readTenant")["parameters"] if part.get("name") == "username"]
-    assert username["schema"]["pattern"] == USERNAME_PATTERN
+    assert username["schema"]["pattern"] == TENANT_PATTERN
     assert f"{MAX_BODY_BYTES // 1024} KB" in operation_of("submitBootstrap")["requestBody"]["description"]
 
 
@@ -248,7 +248,7 @@ def test_asyncapi_is_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [{}, {"username": "a-b"}, {"username": "alice", "x": 1}, {"username": "alice", "namespace": "A"}]
+    "request_", [{}, {"username": "a b"}, {"username": "alice", "x": 1}, {"username": "alice", "namespace": "A"}]
 )
 def test_the_schema_refuses_what_the_gateway_refuses(request_: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):

@@ -25,6 +25,13 @@ def wire(document: Any) -> Any:
     return orjson.loads(orjson.dumps(document))
 
 
+def without_later(made: Any, told: Any) -> Any:
+    """What is said today, without members that 0.1.0 did not know."""
+    if not (isinstance(made, dict) and isinstance(told, dict)):
+        return made
+    return {name: without_later(made[name], told[name]) for name in made.keys() & told.keys()}
+
+
 def test_every_shape_is_there() -> None:
     """A file that is lost would be a test that is lost."""
     assert {path.stem for path in RECORDS} == set(DOCUMENTS)
@@ -42,7 +49,7 @@ def test_a_record_says_what_it_said(path: Path) -> None:
         made["result"] = wire(result_document(record))
     assert made.keys() == told.keys()
     for name, document in told.items():
-        assert {member: made[name].get(member) for member in document} == document
+        assert without_later(made[name], document) == document
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message["body"][:60])

@@ -144,6 +144,10 @@ members = st.fixed_dictionaries(
         "operators": st.dictionaries(st.sampled_from(["mongodb", "postgresql", "x"]), json_values, max_size=2)
         | json_values,
         "take_ownership": json_values,
+        "account": json_values,
+        "subjects": st.lists(st.sampled_from(["dba", "DB Admins", "role:x"]) | json_values, max_size=3) | json_values,
+        "role": st.sampled_from(["owner", "Owner"]) | json_values,
+        "correlation": st.text(max_size=4) | json_values,
         "resources": st.dictionaries(
             st.sampled_from(["cpu_cores", "ram_mb", "disk_gb"]),
             json_values | st.sampled_from(["8", "0.5", "64"]),
@@ -266,3 +270,70 @@ def test_a_later_member_counts_where_it_differs() -> None:
     assert one.startswith("2:")
     nested = TomorrowsRequest(username="alice", resources=TomorrowsResources(storage_class="fast"))
     assert request_hash("bootstrap", nested).startswith("2:")
+
+
+def test_who_holds_the_role_is_resolved() -> None:
+    """The account holds it, with whoever is named beside; each once."""
+    assert read(username="alice").subjects == ("alice",)
+    assert read(username="alice", subjects=[]).subjects == ("alice",)
+    groups = ["DB Admins", "/Keycloak/dba", "CN=dba,OU=x", "alice", "DB Admins"]
+    assert read(username="alice", subjects=groups).subjects == ("alice", "DB Admins", "/Keycloak/dba", "CN=dba,OU=x")
+    assert read(username="team-payments", account=False, subjects=["dba"]).subjects == ("dba",)
+
+
+def test_a_tenant_without_an_account_may_have_a_name_of_its_own() -> None:
+    """Hyphens and dots inside; the namespace defaults to it where it is legal."""
+    assert read(username="team-payments", account=False, subjects=["dba"]).namespace == "team-payments"
+    assert read(username="team.payments", account=False, subjects=["dba"], namespace="pay").username == "team.payments"
+    query = read_request("tenant", b'{"username":"team.payments"}')
+    assert query.given == {"username": "team.payments"}
+
+
+@pytest.mark.parametrize(
+    ("members", "field", "message"),
+    [
+        ({"username": "team-payments"}, "username", "must be 3 to 63 letters, digits or underscores"),
+        ({"username": "team-payments", "account": None}, "username", "must be 3 to 63 letters"),
+        ({"username": "-ab", "account": False, "subjects": ["x"]}, "username", "must be 3 to 63 letters"),
+        ({"username": "ab.", "account": False, "subjects": ["x"]}, "username", "must be 3 to 63 letters"),
+        ({"username": "a..b", "account": False, "subjects": ["x"], "namespace": "n"}, "username", "must not hold two"),
+        ({"username": "admin", "account": False, "subjects": ["x"]}, "username", "admin is Everest's own account"),
+        ({"username": "team.pay", "account": False, "subjects": ["x"]}, "namespace", "give one: it defaults to the"),
+        ({"username": "alice", "account": False}, "subjects", "is required where account is false"),
+        ({"username": "alice", "account": False, "subjects": []}, "subjects", "is required where account is false"),
+        ({"username": "alice", "account": "no"}, "account", "must be true or false"),
+        ({"username": "alice", "subjects": "dba"}, "subjects", "must be a list"),
+        ({"username": "alice", "subjects": ["x"] * 51}, "subjects", "must have at most 50 members"),
+        ({"username": "alice", "subjects": ["a", 7]}, "subjects.1", "must be a string"),
+        ({"username": "alice", "subjects": [None]}, "subjects.0", "must be a string"),
+        ({"username": "alice", "subjects": [""]}, "subjects.0", "must not be empty"),
+        ({"username": "alice", "subjects": ["x" * 257]}, "subjects.0", "must have at most 256 characters"),
+        ({"username": "alice", "subjects": ["a", "b\nc"]}, "subjects.1", "must not hold control characters"),
+        ({"username": "alice", "subjects": ["dba "]}, "subjects.0", "must not hold control characters, nor blanks"),
+        ({"username": "alice", "subjects": ["role:admin"]}, "subjects.0", "must not be admin, nor begin with role:"),
+        ({"username": "alice", "subjects": ["admin"]}, "subjects.0", "must not be admin, nor begin with role:"),
+        ({"username": "alice", "role": "Owner"}, "role", "must be 1 to 63 lowercase letters, digits, '-' or '_'"),
+        ({"username": "alice", "role": "../x"}, "role", "must be 1 to 63 lowercase letters"),
+        ({"username": "alice", "correlation": ""}, "correlation", "must not be empty"),
+        ({"username": "alice", "correlation": "x" * 129}, "correlation", "must have at most 128 characters"),
+        ({"username": "alice", "correlation": "a\tb"}, "correlation", "must be printable characters"),
+    ],
+)
+def test_the_rules_of_roles_and_their_holders(members: dict[str, Any], field: str, message: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(**members)
+    (problem,) = caught.value.problems
+    assert (problem.field, problem.message[: len(message)]) == (field, message)
+
+
+def test_what_is_said_in_other_words_is_the_same_request() -> None:
+    """Defaults that are written out, and subjects in any spelling of the default."""
+    least = request_hash("bootstrap", read(username="alice"))
+    assert request_hash("bootstrap", read(username="alice", account=True, subjects=["alice"])) == least
+    for other in (
+        {"role": "owner"},
+        {"subjects": ["dba"]},
+        {"correlation": "x"},
+        {"account": False, "subjects": ["a"]},
+    ):
+        assert request_hash("bootstrap", read(username="alice", **other)).startswith("2:")
