@@ -64,7 +64,12 @@ _ALL = (
         "A parameter has a value that cannot be used",
         "See the detail for what is accepted.",
     ),
-    _http("unsupported_media_type", 415, "The body has another content type", "Send Content-Type: application/json."),
+    _http(
+        "unsupported_media_type",
+        415,
+        "The body is not plain JSON",
+        "Send Content-Type: application/json, in UTF-8, without Content-Encoding.",
+    ),
     _http("body_too_large", 413, "The body is too large", "A request has at most 64 KB."),
     _http(
         "headers_too_large",

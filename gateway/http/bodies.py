@@ -1,7 +1,10 @@
 """Request bodies: counted while they arrive, so that a large one is refused before it is held."""
 
 import asyncio
+import re
+from email.message import Message
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from contracts.kinds import read_request
@@ -10,11 +13,14 @@ from contracts.requests import Request as JobRequest
 from gateway.http.problems import Problem, invalid_request
 
 BODY_SECONDS = 30
+_ACCEPTED = {"Accept-Post": "application/json"}
+_UTF_8 = ("utf8", "csutf8", "unicode11utf8")  # IANA's names for it, in any spelling
+_TOKEN = re.compile(r"[a-z0-9._:-]{1,40}", re.ASCII)
 
 
 async def read_job_request(request: Request, kind: str) -> JobRequest:
     """The validated request in the body. Raises Problem."""
-    _check_content_type(request.headers.get("content-type"))
+    _check_content_type(request.headers)
     body = await read_body(request)
     try:
         return read_request(kind, body)
@@ -48,9 +54,17 @@ def _too_large() -> Problem:
     return Problem("body_too_large", f"The body is over {MAX_BODY_BYTES // 1024} KB.")
 
 
-def _check_content_type(content_type: str | None) -> None:
-    """application/json, in UTF-8 where a charset is named."""
-    media_type, _, parameters = (content_type or "").partition(";")
-    charset = parameters.strip().lower().replace('"', "").replace(" ", "")
-    if media_type.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
-        raise Problem("unsupported_media_type", headers={"Accept-Post": "application/json"})
+def _check_content_type(headers: Headers) -> None:
+    """JSON in UTF-8, however its name is spelled, and not compressed. Raises Problem."""
+    coding = headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        detail = "The body is compressed; send it as it is."
+        raise Problem("unsupported_media_type", detail, headers={"Accept-Encoding": "identity"})
+    told = Message()
+    told["Content-Type"] = headers.get("content-type", "")
+    if told.get_content_type() != "application/json":
+        raise Problem("unsupported_media_type", headers=_ACCEPTED)
+    charset = told.get_content_charset("utf-8")
+    if re.sub(r"[^a-z0-9]", "", charset) not in _UTF_8:
+        named = charset if _TOKEN.fullmatch(charset) else "that is named"
+        raise Problem("unsupported_media_type", f"The charset {named} is not UTF-8.", headers=_ACCEPTED)

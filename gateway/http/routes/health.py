@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from contracts import names
 from gateway.http.answers import json_response
+from gateway.http.parameters import read_parameters
 from gateway.jetstream import JetStream, NotProvisioned, Unanswered
 from gateway.jobs.storage import Storage
 from gateway.keys import Keys
@@ -43,10 +44,12 @@ class Health:
 
     async def answer_alive(self, request: Request) -> Response:
         """GET /healthz."""
+        read_parameters(request)
         return json_response(self._alive)
 
     async def answer_ready(self, request: Request) -> Response:
         """GET /readyz."""
+        read_parameters(request)
         async with self._lock:
             if self._clock() - self._looked_at > _KNOWN_SECONDS:
                 self._problems = await self._find_problems()
@@ -58,6 +61,7 @@ class Health:
 
     async def answer_metrics(self, request: Request) -> Response:
         """GET /metrics."""
+        read_parameters(request)
         return Response(await self._metrics.render(), media_type=CONTENT_TYPE)
 
     async def _find_problems(self) -> list[str]:
