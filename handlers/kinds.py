@@ -1,5 +1,8 @@
 """What each kind of job does: the plan that binds a request to its steps."""
 
+from collections.abc import Callable
+
+from contracts.names import QUERY_KINDS
 from contracts.records import JobRecord, Outcome
 from contracts.requests import BootstrapRequest, Operators, Request
 from handlers.bootstrap.steps import STEPS
@@ -13,8 +16,11 @@ from handlers.workflow import Step, StepContext
 
 def make_plan(settings: HandlerSettings, facts: ClusterFacts, record: JobRecord, request: Request) -> Plan:
     """The plan of a job. What its first claim resolved stays, whatever the settings are by now."""
-    if not isinstance(request, BootstrapRequest):
-        return _plan_query(settings, record.kind, request)
+    return PLANS[record.kind](settings, facts, record, request)
+
+
+def _plan_bootstrap(settings: HandlerSettings, facts: ClusterFacts, record: JobRecord, request: Request) -> Plan:
+    assert isinstance(request, BootstrapRequest), "the kind's row has no other"
     if record.inputs is None:
         effective = request.with_operators(settings.default_operators)
     else:
@@ -32,8 +38,10 @@ def _plan_step(settings: HandlerSettings, facts: ClusterFacts, step: Step, reque
     return PlannedStep(step.name, ensure)
 
 
-def _plan_query(settings: HandlerSettings, kind: str, request: Request) -> Plan:
+def _plan_query(settings: HandlerSettings, facts: ClusterFacts, record: JobRecord, request: Request) -> Plan:
     from handlers.queries.lists import QUERIES, QueryContext  # what no bootstrap needs would make each start longer
+
+    kind = record.kind
 
     async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
         if failure := check_kubeconfig(settings.kubeconfig):
@@ -42,6 +50,13 @@ def _plan_query(settings: HandlerSettings, kind: str, request: Request) -> Plan:
         return StepResult(Outcome.UNCHANGED, answer.deciding, answer.warnings, data=answer.data)
 
     return Plan(request.model_dump(exclude_none=True), (PlannedStep(kind, ensure),), lambda _: f"Answered {kind}.")
+
+
+# One for each row of `contracts.kinds`.
+PLANS: dict[str, Callable[[HandlerSettings, ClusterFacts, JobRecord, Request], Plan]] = {
+    "bootstrap": _plan_bootstrap,
+    **dict.fromkeys(QUERY_KINDS, _plan_query),
+}
 
 
 def summarize_bootstrap(record: JobRecord, request: BootstrapRequest) -> str:
