@@ -15,6 +15,7 @@ QUERY_KINDS = tuple(kind.name for kind in KINDS.values() if kind.is_query)
 JOBS_STREAM = "EVEREST_JOBS"
 QUERIES_STREAM = "EVEREST_QUERIES"
 DEAD_STREAM = "EVEREST_DEAD"
+EVENTS_STREAM = "EVEREST_EVENTS"
 
 JOBS_CONSUMER = "bootstrap"
 QUERIES_CONSUMER = "queries"

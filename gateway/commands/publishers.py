@@ -6,7 +6,7 @@ from contracts import names
 from contracts.link.user_keys import make_user_key
 
 # The accounts of nats/accounts.conf, and callers who are somebody else.
-_TAKEN = ("EVEREST", "SYS", names.ADMIN_CALLER, names.DIRECT_CALLER)
+_TAKEN = ("EVEREST", "EVEREST_GATEWAY", "EVEREST_HANDLER", "SYS", names.ADMIN_CALLER, names.DIRECT_CALLER)
 
 _BLOCK = """\
 "{name}": {{

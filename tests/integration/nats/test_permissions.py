@@ -11,7 +11,6 @@ import nats
 import nats.errors
 import pytest
 import pytest_asyncio
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contracts import names
@@ -20,14 +19,14 @@ from contracts.records import encode_record
 from contracts.settings import NatsSettings
 from handlers.jetstream import JetStream
 from handlers.jetstream import connect as connect_handler
+from tests.support.accounts import PASSWORDS, VARIABLES, intruding, secured_server
 from tests.support.gateways import Gateway, claimed_record, running_gateway, succeeded_record
 from tests.support.publishers import Publisher, make_publisher
 from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PASSWORDS = {role: f"secret-of-{role}" for role in ("gateway", "handler", "provisioner")}
-VARIABLES = {f"NATS_{role.upper()}_PASSWORD": password for role, password in PASSWORDS.items()}
+ROLES = (*PASSWORDS, "portal")
 JOBS = "everest.v1.jobs.bootstrap"
 BODY = b'{"username": "carol"}'
 
@@ -40,11 +39,7 @@ async def publishers(tmp_path_factory: pytest.TempPathFactory) -> list[Publisher
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory, publishers: list[Publisher]) -> AsyncIterator[NatsServer]:
-    folder = tmp_path_factory.mktemp("secured")
-    blocks = "\n".join(publisher.block for publisher in publishers)
-    configuration = write_configuration(folder / "conf", "node.conf", "accounts.conf", publishers=blocks)
-    async with nats_server(folder, configuration=configuration, variables=VARIABLES) as running:
-        await running.provision(NATS_USER="provisioner", NATS_PASSWORD=PASSWORDS["provisioner"])
+    async with secured_server(tmp_path_factory.mktemp("secured"), publishers) as running:
         yield running
 
 
@@ -63,38 +58,6 @@ async def as_handler(server: NatsServer) -> AsyncIterator[JetStream]:
         yield jetstream
     finally:
         await jetstream.close()
-
-
-class Intruder:
-    """A connection with a role's credentials, and what the server held against it."""
-
-    def __init__(self) -> None:
-        self.client = Client()
-        self._violations: asyncio.Queue[str] = asyncio.Queue()
-
-    async def on_error(self, error: Exception) -> None:
-        if "permissions violation" in str(error).lower():
-            self._violations.put_nowait(str(error).lower())
-
-    async def expect_refusal(self, subject: str) -> None:
-        """Fails when the server held nothing against the subject."""
-        violation = await asyncio.wait_for(self._violations.get(), LIMIT_SECONDS)
-        assert f'"{subject.lower()}"' in violation
-
-
-@asynccontextmanager
-async def intruding(server: NatsServer, role: str, publishers: list[Publisher]) -> AsyncIterator[Intruder]:
-    intruder = Intruder()
-    credentials: dict[str, object] = {"user": role, "password": PASSWORDS.get(role)}
-    for publisher in publishers:
-        if publisher.name == role:
-            credentials = {"nkeys_seed": str(publisher.seed_file)}
-    prefix = f"_INBOX_{role}".encode()
-    await intruder.client.connect(server.url, inbox_prefix=prefix, error_cb=intruder.on_error, **credentials)  # type: ignore[arg-type]
-    try:
-        yield intruder
-    finally:
-        await intruder.client.close()
 
 
 async def finish_next(handler: JetStream, kind: str = "bootstrap") -> str:
@@ -207,6 +170,11 @@ ATTACKS = [
     ("portal", "everest.v1.events.order-1"),
     ("portal", "everest.v1.status.billing.order-1"),
     ("provisioner", f"$KV.{names.JOBS_BUCKET}.victim"),
+    # The doors of others, and what lies behind one's own, by the names that they have inside.
+    *[(role, f"{door}.$KV.{names.TENANTS_BUCKET}.x") for role in ROLES for door in ("gateway", "handler")],
+    *[(role, f"everest.v1.api.STREAM.DELETE.{names.JOBS_STREAM}") for role in ("gateway", "handler", "portal")],
+    *[(role, "everest.v1.told.x") for role in ROLES],
+    *[(role, "everest.v1.records.x") for role in ROLES],
 ]
 
 
@@ -214,10 +182,9 @@ ATTACKS = [
 async def test_nobody_sends_what_is_not_his(
     server: NatsServer, publishers: list[Publisher], role: str, subject: str
 ) -> None:
-    """Each is refused by the server itself."""
+    """Each is refused by the server itself, or leads nowhere from the role's account."""
     async with intruding(server, role, publishers) as intruder:
-        await intruder.client.publish(subject, b"{}")
-        await intruder.expect_refusal(subject)
+        await intruder.expect_no_way(subject, b"{}")
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])
@@ -292,13 +259,21 @@ async def test_a_reply_subject_overwrites_nothing(
         ({"Nats-TTL": "1s"}, False),
         ({"Nats-Rollup": "all"}, False),
         ({"Nats-Msg-Id": "squatted"}, True),
+        ({"Nats-Rollup": "sub"}, False),
         ({"Nats-Expected-Last-Sequence": "0"}, False),
+        ({"Nats-Batch-Id": "held", "Nats-Batch-Sequence": "1"}, False),
+        ({"Nats-Batch-Id": "held", "Nats-Batch-Sequence": "1", "Nats-Batch-Commit": "1"}, False),
+        ({"Nats-Incr": "+1"}, False),
+        ({"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": f"{JOBS}.portal.scheduled"}, False),
     ],
 )
 async def test_headers_of_a_publisher_harm_nobody(
     server: NatsServer, gateway: Gateway, publishers: list[Publisher], headers: dict[str, str], is_taken: bool
 ) -> None:
-    """No message with a time to live, no roll-up of others' messages; an id in a header keeps no other job out."""
+    """No time to live, no roll-up of others' messages, no batch held open, no counter, no schedule.
+
+    An id in a header keeps no other job out.
+    """
     async with as_handler(server) as handler, publishers[0].connected(server) as portal:
         before = await count_jobs(gateway)
         try:

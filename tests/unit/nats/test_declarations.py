@@ -19,7 +19,7 @@ PERMISSIONS = (ROOT / "nats" / "permissions.conf").read_text()
 
 def test_names_are_those_of_contracts() -> None:
     """nats/ and contracts/ name the same streams, buckets and consumers, and nothing else."""
-    assert set(STREAMS) == {*QUEUES, names.DEAD_STREAM, *BUCKETS}
+    assert set(STREAMS) == {*QUEUES, names.DEAD_STREAM, names.EVENTS_STREAM, *BUCKETS}
     consumers = {(consumer.stream, consumer.name) for consumer in DECLARED.consumers}
     assert consumers == {(names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER)}
     assert not list((ROOT / "nats").rglob("*.py"))
@@ -40,8 +40,14 @@ def test_subjects_are_those_of_contracts() -> None:
 
 def test_permissions_name_only_what_exists() -> None:
     """A renamed stream, bucket or consumer must be renamed in the permissions too."""
-    named = set(re.findall(r"\b(?:KV_everest_\w+|EVEREST_[A-Z]+)", PERMISSIONS))
-    assert named == set(STREAMS)
+    named = set(re.findall(r"\.(KV_everest_\w+|EVEREST_[A-Z]+)", PERMISSIONS))
+    assert named == set(STREAMS) - {names.EVENTS_STREAM}  # that one is written and told, never asked
+    told = STREAMS[names.EVENTS_STREAM]
+    assert set(re.findall(r"everest\.v1\.told\.[*.]+", PERMISSIONS)) == {
+        f"{told['subjects'][0][:-1]}{ids}" for ids in ("*", "*.*")
+    }
+    assert told["republish"]["dest"] == names.event_subject(">")
+    assert STREAMS[f"KV_{names.JOBS_BUCKET}"]["republish"]["dest"] == names.RECORD_SUBJECTS
     assert set(re.findall(r"\$KV\.(\w+)\.>", PERMISSIONS)) == {
         names.JOBS_BUCKET,
         names.TENANTS_BUCKET,
@@ -135,3 +141,12 @@ def test_a_consumer_changes_where_the_server_lets_it(
     wanted = DECLARED.consumers[0].config
     found = compare_consumer({**wanted, **drift}, wanted)
     assert (found.changed, len(found.refused)) == (changed, refused)
+
+
+@pytest.mark.parametrize("role", ["gateway", "handler"])
+def test_roles_come_in_by_their_own_door(role: str) -> None:
+    """What is imported keeps its name but for the door, the API's and the events' way around the account of the role."""
+    part = PERMISSIONS.partition(f"{role}_imports: [")[2].partition("\n]")[0]
+    for inside, outside in re.findall(r'service: \{ account: EVEREST, subject: "([^"]+)" \}, to: "([^"]+)"', part):
+        name = outside.replace("everest.v1.api.", "$JS.API.").replace("everest.v1.events.", "everest.v1.told.")
+        assert inside == f"{role}.{name}"

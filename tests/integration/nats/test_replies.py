@@ -1,0 +1,134 @@
+"""Confused deputies: what the server answers never acts as a call and never becomes a record, wherever it is sent.
+
+The server checks no permission on the reply subject of a request. So each call that a role may make is made here with
+replies that would be calls, records or messages of others.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import nats
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+
+from contracts import names
+from tests.support.accounts import PASSWORDS, intruding, secured_server
+from tests.support.publishers import Publisher, make_publisher
+from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+JOBS, QUERIES, DEAD = names.JOBS_STREAM, names.QUERIES_STREAM, names.DEAD_STREAM
+RECORDS, TENANTS, CANCELS = (f"KV_{name}" for name in (names.JOBS_BUCKET, names.TENANTS_BUCKET, names.CANCELS_BUCKET))
+NOTHING = b'{"last_by_subj": "nothing.there"}'
+PULL = b'{"batch": 1, "no_wait": true}'
+CALLS: dict[str, list[tuple[str, bytes]]] = {
+    "gateway": [
+        *[(f"$JS.API.STREAM.MSG.GET.{stream}", NOTHING) for stream in (JOBS, QUERIES, RECORDS, TENANTS)],
+        *[(f"$JS.API.STREAM.INFO.{stream}", b"") for stream in (JOBS, QUERIES, DEAD, RECORDS, CANCELS)],
+        (f"$JS.API.CONSUMER.INFO.{JOBS}.{names.JOBS_CONSUMER}", b""),
+    ],
+    "handler": [
+        *[(f"$JS.API.STREAM.MSG.GET.{stream}", NOTHING) for stream in (JOBS, RECORDS, TENANTS, CANCELS)],
+        (f"$JS.API.CONSUMER.INFO.{JOBS}.{names.JOBS_CONSUMER}", b""),
+        # An empty answer: to some calls of the API that is all they need.
+        (f"$JS.API.CONSUMER.MSG.NEXT.{QUERIES}.{names.QUERIES_CONSUMER}", PULL),
+    ],
+    "portal": [("everest.v1.status.unknown", b""), ("$JS.API.INFO", b"")],
+}
+REPLIES = [
+    f"$JS.API.STREAM.DELETE.{DEAD}",
+    f"$JS.API.STREAM.PURGE.{CANCELS}",
+    f"$JS.API.CONSUMER.DELETE.{QUERIES}.{names.QUERIES_CONSUMER}",
+    f"everest.v1.api.STREAM.DELETE.{DEAD}",
+    f"$KV.{names.TENANTS_BUCKET}.victim",
+    f"$KV.{names.CANCELS_BUCKET}.victim",
+    f"$KV.{names.JOBS_BUCKET}.victim",
+    names.dead_subject("bootstrap", "victim"),
+    names.job_subject("bootstrap", "victim"),
+    names.job_subject("bootstrap", "portal.victim"),
+    names.job_subject("accounts-list", "victim"),
+    *[
+        f"{door}.{subject}"
+        for door in ("gateway", "handler")
+        for subject in (f"$KV.{names.TENANTS_BUCKET}.victim", f"$JS.API.STREAM.DELETE.{DEAD}", "everest.v1.told.victim")
+    ],
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def portal(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
+    return await make_publisher(tmp_path_factory.mktemp("publishers"), "portal")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory, portal: Publisher) -> AsyncIterator[NatsServer]:
+    async with secured_server(tmp_path_factory.mktemp("secured"), [portal]) as running:
+        yield running
+
+
+async def ask(client: Client, operation: str) -> dict[str, Any]:
+    answer = await client.request(f"$JS.API.{operation}", b"", timeout=LIMIT_SECONDS)
+    return dict(json.loads(answer.data))
+
+
+async def read_all(client: Client) -> dict[str, Any]:
+    """What there is of streams and consumers, and how often each was written."""
+    streams = (await ask(client, "STREAM.LIST"))["streams"]
+    return {
+        stream["config"]["name"]: (stream["config"], stream["state"]["last_seq"], stream["state"]["consumer_count"])
+        for stream in streams
+    }
+
+
+async def make_calls(client: Client, calls: list[tuple[str, bytes]]) -> None:
+    """Every call with every reply. The last is answered to us, and a moment later all have had their effect."""
+    for subject, body in calls:
+        for reply in REPLIES:
+            await client.publish(subject, body, reply=reply)
+    await client.flush()
+    await asyncio.sleep(0.5)
+
+
+@pytest.mark.parametrize("role", CALLS)
+async def test_no_answer_acts(server: NatsServer, portal: Publisher, role: str) -> None:
+    """Nothing is deleted, purged or written, neither by the answers of the API nor by those of an empty consumer."""
+    password = PASSWORDS["provisioner"]
+    witness = await nats.connect(server.url, user="provisioner", password=password, inbox_prefix=b"_INBOX_provisioner")
+    before = await read_all(witness)
+    async with intruding(server, role, [portal]) as intruder:
+        await make_calls(intruder.client, CALLS[role])
+    assert await read_all(witness) == before
+    await witness.close()
+
+
+async def test_an_operators_answers_stay_in_its_account(server: NatsServer, portal: Publisher) -> None:
+    """Who may make and delete streams is trusted with all of them, and still speaks into nobody's inbox."""
+    async with (
+        intruding(server, "gateway", [portal]) as gateway,
+        intruding(server, "portal", [portal]) as publisher,
+        intruding(server, "provisioner", [portal]) as provisioner,
+    ):
+        for name, other in (("gateway", gateway), ("portal", publisher)):
+            subscription = await other.client.subscribe(f"_INBOX_{name}.forged")
+            await other.client.flush()
+            await provisioner.client.publish("$JS.API.STREAM.LIST", b"", reply=f"_INBOX_{name}.forged")
+            await ask(provisioner.client, "STREAM.LIST")
+            await other.client.flush()
+            assert subscription.pending_msgs == 0
+
+
+async def test_without_accounts_they_would_act(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the calls above can do where everybody shares one account: they are real attacks."""
+    async with nats_server(tmp_path_factory.mktemp("open"), lease_seconds=60) as running:
+        client = await nats.connect(running.url)
+        before = await read_all(client)
+        await make_calls(client, CALLS["handler"])
+        after = await read_all(client)
+        await client.close()
+    assert DEAD in before
+    assert DEAD not in after, "deleted by an answer"
+    assert after[TENANTS] != before[TENANTS], "written by an answer"
