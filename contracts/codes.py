@@ -155,6 +155,22 @@ _ALL = (
         "Submit a new job with another namespace, or with take_ownership set to true to adopt it.",
     ),
     _permanent(
+        "role_taken",
+        "The tenant's role is somebody's already",
+        "Choose another username, or set take_ownership to true to adopt the role with its members and rights.",
+    ),
+    _permanent(
+        "tenant_managed_by_another",
+        "The tenant is managed by another caller",
+        "Only who manages a tenant may change it; an administrator can, and can hand it over.",
+    ),
+    _permanent("tenant_suspended", "The tenant is suspended", "Resume the tenant, then submit the request again."),
+    _permanent(
+        "withdraw_unsupported",
+        "The RBAC command cannot take lines away",
+        "Let EVEREST_RBAC_APPLY_CMD run everest-rbac-import, or give your command {withdraw}: the file of the lines.",
+    ),
+    _permanent(
         "forbidden", "The handler lacks a right in the cluster", "Grant it: python -m handlers --check names it."
     ),
     _permanent(

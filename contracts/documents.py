@@ -15,6 +15,8 @@ from contracts.kinds import KINDS, resolve
 from contracts.names import JOB_ID_PATTERN, is_query
 from contracts.records import JobRecord, Outcome, Status, StepRecord
 
+_RBAC_STEP = "apply_rbac_policy"
+
 Moment = Annotated[
     str,
     Field(
@@ -80,6 +82,7 @@ class Step(TypedDict):
     manifest_preview: NotRequired[str]
     rbac_applied: NotRequired[bool]
     rbac_enforced: NotRequired[bool]
+    policy_diff: NotRequired[str]
     usable: NotRequired[bool]
     error: NotRequired[Failure]
 
@@ -249,9 +252,9 @@ def result_document(record: JobRecord) -> Result:
             "name": secret.name,
             "read_with": secret.read_command,
         }
-    rbac = record.step("apply_rbac_policy")
-    if rbac and rbac.rbac_applied is not None:
-        document["rbac_applied"] = rbac.rbac_applied
+    rbac = record.step(_RBAC_STEP)
+    if rbac and (applied := _is_applied(rbac)) is not None:
+        document["rbac_applied"] = applied
     proof = record.step("verify_tenant")
     if proof and proof.is_finished:
         document["usable"] = proof.usable
@@ -279,13 +282,22 @@ def _step(step: StepRecord) -> Step:
         "finished_at": step.finished_at,
         "commands": [{"command": ran.command, "exit_code": ran.exit_code} for ran in step.commands],
     }
-    for name in ("manifest_preview", "rbac_applied", "rbac_enforced", "usable"):
+    if (applied := _is_applied(step)) is not None:
+        document["rbac_applied"] = applied
+    for name in ("manifest_preview", "rbac_enforced", "policy_diff", "usable"):
         value = getattr(step, name)
         if value is not None:
             document[name] = value
     if error := _failure(step.error):
         document["error"] = error
     return document
+
+
+def _is_applied(step: StepRecord) -> bool | None:
+    """Whether the role is bound; None for other steps, and while it is not known."""
+    if step.name == _RBAC_STEP and step.outcome is Outcome.FAILED:
+        return False
+    return step.rbac_applied
 
 
 def event_document(record: JobRecord, revision: int) -> Event:

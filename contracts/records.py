@@ -84,6 +84,7 @@ class StepRecord:
     manifest_preview: str | None = None
     rbac_applied: bool | None = None
     rbac_enforced: bool | None = None
+    policy_diff: str | None = None  # what the step changes in the RBAC policy, at most 4 KB
     usable: bool | None = None  # of verify_tenant; None where nothing was to prove, or nothing could be seen
     error: Failure | None = None
 

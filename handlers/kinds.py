@@ -9,12 +9,15 @@ from handlers.bootstrap.steps import STEPS
 from handlers.jobs.plan import Plan, PlannedStep
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
+from handlers.tenants.managers import FindCaller
 from handlers.tools.kubeconfig import check_kubeconfig
 from handlers.tools.versions import ClusterFacts
 from handlers.workflow import Step, StepContext
 
 
-def make_plan(settings: HandlerSettings, facts: ClusterFacts, record: JobRecord, request: Request) -> Plan:
+def make_plan(
+    settings: HandlerSettings, facts: ClusterFacts, find_caller: FindCaller, record: JobRecord, request: Request
+) -> Plan:
     """The plan of a job. What its first claim resolved stays, whatever the settings are by now."""
     return PLANS[record.kind](settings, facts, record, request)
 
@@ -25,15 +28,17 @@ def _plan_bootstrap(settings: HandlerSettings, facts: ClusterFacts, record: JobR
         effective = request.with_operators(settings.default_operators)
     else:
         effective = request.with_operators(Operators(**record.inputs["operators"]).wanted)
-    steps = tuple(_plan_step(settings, facts, step, effective) for step in STEPS)
+    steps = tuple(_plan_step(settings, facts, find_caller, step, effective) for step in STEPS)
     return Plan(effective.model_dump(), steps, lambda ended: summarize_bootstrap(ended, effective))
 
 
-def _plan_step(settings: HandlerSettings, facts: ClusterFacts, step: Step, request: BootstrapRequest) -> PlannedStep:
+def _plan_step(
+    settings: HandlerSettings, facts: ClusterFacts, find_caller: FindCaller, step: Step, request: BootstrapRequest
+) -> PlannedStep:
     async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
         if failure := check_kubeconfig(settings.kubeconfig):
             raise StepFailed(failure)
-        return await step.ensure(StepContext(record, request, run, settings, facts))
+        return await step.ensure(StepContext(record, request, run, settings, facts, find_caller))
 
     return PlannedStep(step.name, ensure)
 

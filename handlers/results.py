@@ -25,6 +25,7 @@ class StepResult:
     manifest_preview: str | None = None
     rbac_applied: bool | None = None
     rbac_enforced: bool | None = None
+    policy_diff: str | None = None
     usable: bool | None = None
     data: Any = None
 

@@ -12,9 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from contracts import names
+from contracts.codes import Failure
 from contracts.link.repeats import Repeats
 from contracts.logs import LogFormatter
 from contracts.protocol import ACK_WAIT_PART
+from contracts.records import UnreadableRecord, decode_record
 from handlers.clock import monotonic
 from handlers.commands.running import Commands
 from handlers.jetstream import JetStream, NotLetIn, Source, Unanswered, connect
@@ -23,6 +25,7 @@ from handlers.jobs.slots import Slots
 from handlers.jobs.workshop import Workshop
 from handlers.kinds import make_plan
 from handlers.metrics import open_metrics
+from handlers.results import StepFailed
 from handlers.settings import Environment
 from handlers.tools.kubeconfig import is_simulated
 from handlers.tools.versions import ClusterFacts
@@ -99,7 +102,7 @@ async def _work(
         lease_seconds=ack_wait_seconds / ACK_WAIT_PART,
         simulated=is_simulated(settings.kubeconfig),
     )
-    plan = partial(make_plan, settings, ClusterFacts())
+    plan = partial(make_plan, settings, ClusterFacts(), partial(_find_caller, jetstream))
     consumers = [
         open_consumer(shop, jobs, plan, Slots(settings.handler_concurrency)),
         open_consumer(shop, queries, plan, Slots(_QUERY_SLOTS)),
@@ -144,6 +147,17 @@ async def _bind(source: Source, stopping: asyncio.Event) -> float:
                 logger.warning("bind.failed", extra={"error": str(error), "times": failures.count(str(error))})
             await _wait(stopping, _BIND_PAUSE_SECONDS)
     return 0
+
+
+async def _find_caller(jetstream: JetStream, job_id: str) -> str | None:
+    """Who asked for a job; None where no record of it is kept. Raises StepFailed."""
+    try:
+        entry = await jetstream.jobs.read(job_id) if names.is_job_id(job_id) else None
+        return decode_record(entry.value).caller if entry and entry.value else None
+    except Unanswered:
+        raise StepFailed(Failure("timed_out", f"NATS did not say who asked for the job {job_id}.")) from None
+    except UnreadableRecord:
+        return None
 
 
 async def _stop_when_idle(seconds: float, consumers: list[Consumer], shop: Workshop) -> None:

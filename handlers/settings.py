@@ -26,6 +26,9 @@ class HandlerSettings(Settings):
     everest_default_operators: str | None = None  # names of the request's operator fields, separated by commas
     everest_credentials_namespace: str = "everest-system"
     everest_tenant_role: str | None = None  # a ClusterRole that the handler binds to itself in each tenant namespace
+    everest_default_role: str = "developer"  # where the request names none
+    everest_roles_dir: str | None = None  # `<role>.csv` each, before ours
+    tenants_shared: bool = False  # whether a publisher may change the tenants of others
     limit_range_limit_percent: Percent = 25
     limit_range_request_percent: Percent = 12.5
     metrics_port: Port | None = None

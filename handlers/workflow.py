@@ -7,6 +7,7 @@ from contracts.records import JobRecord
 from contracts.requests import BootstrapRequest
 from handlers.results import RunCommand, StepResult
 from handlers.settings import HandlerSettings
+from handlers.tenants.managers import FindCaller
 from handlers.tools.versions import ClusterFacts
 
 
@@ -19,6 +20,7 @@ class StepContext:
     run: RunCommand
     settings: HandlerSettings
     facts: ClusterFacts
+    find_caller: FindCaller
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,138 +1,126 @@
-"""The step apply_rbac_policy: the tenant's role, handed to the configured command in a private file."""
+"""The step apply_rbac_policy: the tenant's rights are in the policy, and every line of somebody else stays in it.
 
-import os
-import shlex
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from fnmatch import fnmatchcase
-from pathlib import Path
+The claim holds the lines before they are written and until they are gone, so that a kill anywhere forgets none.
+"""
 
-from contracts.codes import CODES, Failure, Nature
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from contracts.codes import Failure
 from contracts.records import Outcome
-from contracts.requests import BootstrapRequest
-from handlers.commands.outputs import clean
-from handlers.commands.running import Command, Completed
-from handlers.rbac.policy import InvalidPolicy, Rule, parse_rules
+from handlers.bootstrap.declaration import draft_spec, read_wanted_access
+from handlers.rbac.apply_command import ApplyCommand
+from handlers.rbac.differences import diff, shorten
+from handlers.rbac.enforcer import find_malformed
+from handlers.rbac.look import read_policy
+from handlers.rbac.policy import InvalidPolicy, edit
+from handlers.rbac.stored_policy import StoredPolicy
 from handlers.results import StepFailed, StepResult
-from handlers.tools.failures import explain, find_reason
-from handlers.tools.kubectl import Kubectl
+from handlers.tenants.access import AccessDecision, Lines, decide_access, name_lines
+from handlers.tenants.claims import Claims, find_claims, write_spec
+from handlers.tools.kubectl import Changed, Kubectl
 from handlers.workflow import StepContext
 
-_RIGHTS = (
-    ("namespaces", "read", "{namespace}"),
-    ("database-engines", "read", "{namespace}/*"),
-    ("database-clusters", "read", "{namespace}/*"),
-    ("database-clusters", "update", "{namespace}/*"),
-    ("database-clusters", "create", "{namespace}/*"),
-    ("database-clusters", "delete", "{namespace}/*"),
-    ("database-cluster-credentials", "read", "{namespace}/*"),
-)
-_OF_STEPS = (Nature.PERMANENT, Nature.TRANSIENT, Nature.INFRASTRUCTURE)
+_MOST_WRITES = 5
+_MOST_WARNINGS = 5
 _UNSET = "EVEREST_RBAC_APPLY_CMD is not set: no role was bound. everest-rbac-import is the recommended command."
 UNENFORCED = 'Everest enforces no RBAC (`enabled` of everest-rbac is not "true"): everybody may do everything.'
 
 
-async def ensure_access(context: StepContext) -> StepResult:
-    template = (context.settings.everest_rbac_apply_cmd or "").strip()
-    if not template:
-        return StepResult(Outcome.SKIPPED, None, (_UNSET,), rbac_applied=False)
-    with _private_file(render_policy(context.request)) as path:
-        argv = _resolve(template, path)
-        limit_seconds = context.settings.subprocess_timeout
-        completed = await context.run(Command(argv, time_limit_seconds=limit_seconds, changes=True))
-    if completed.exit_code != 0:
-        raise StepFailed(_explain(completed), completed)
-    enforced = _read_enforced(completed)
-    warnings = (UNENFORCED,) if enforced is False else ()
-    return StepResult(Outcome.APPLIED, completed, warnings, rbac_applied=True, rbac_enforced=enforced)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the policy holds and what is to become of it. `unseen`: why the policy could not be looked at."""
 
+    claims: Claims
+    stored: StoredPolicy
+    unseen: str
+    decision: AccessDecision
 
-def render_policy(request: BootstrapRequest) -> str:
-    """Casbin's lines, as Everest reads them."""
-    role = f"role:{request.username}"
-    lines = [f"p, {role}, {what}, {may}, {on.format(namespace=request.namespace)}" for what, may, on in _RIGHTS]
-    return "\n".join([*lines, f"g, {request.username}, {role}", ""])
-
-
-async def find_subjects_with_access(kubectl: Kubectl, request: BootstrapRequest) -> list[str]:
-    """Roles and users to whom everest-rbac gives rights in the namespace, but for the tenant and the administrator.
-
-    Raises StepFailed.
-    """
-    found = await kubectl.get("configmap", "everest-rbac", "everest-system")
-    try:
-        rules = parse_rules(((found or {}).get("data") or {}).get("policy.csv", ""))
-    except InvalidPolicy as error:
-        raise StepFailed(Failure("stored_policy_invalid", f"The stored policy is invalid: {error}.")) from None
-    expected = {f"{prefix}{name}" for prefix in ("", "role:") for name in (request.username, "admin")}
-    return sorted(_find_subjects(rules, request.namespace) - expected)
-
-
-def _find_subjects(rules: Iterable[Rule], namespace: str) -> set[str]:
-    rules = tuple(rules)
-    subjects = {rule.subject for rule in rules if rule.kind == "p" and _reaches(rule, namespace)}
-    return subjects | {rule.subject for rule in rules if rule.kind == "g" and rule.fields[1] in subjects}
-
-
-def _reaches(rule: Rule, namespace: str) -> bool:
-    """Whether its object is the namespace or in it. A pattern's `*` ends at the `/` (doublestar, as in Everest)."""
-    what, pattern = rule.fields[1], rule.fields[3]
-    first, slash, _ = pattern.partition("/")
-    if not slash and not fnmatchcase("namespaces", what):
-        return False  # objects of other kinds are in a namespace, or in none
-    return fnmatchcase(namespace, first)
-
-
-@contextmanager
-def _private_file(policy: str) -> Iterator[Path]:
-    """Nobody else may read it, and it is gone afterwards, also when the step is cut."""
-    folder = Path(tempfile.mkdtemp(prefix="everest-bootstrap-"))  # mode 0700
-    path = folder / "policy.csv"
-    try:
-        with open(path, "x", opener=_open_private) as file:
-            file.write(policy)
-        yield path
-    finally:
+    @property
+    def policy_diff(self) -> str:
         try:
-            path.unlink()
-            folder.rmdir()
-        except OSError:  # never written, or the command left something beside it
-            shutil.rmtree(folder, ignore_errors=True)
+            merged = edit(self.stored.text, _text(self.decision.wanted.lines), _text(self.decision.withdrawn))
+        except InvalidPolicy:
+            return ""  # the command says what is wrong with it
+        return shorten(diff(self.stored.text, merged.text))
 
 
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+async def ensure_access(context: StepContext) -> StepResult:
+    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    look = await _look(context, kubectl)
+    decision = look.decision
+    command = ApplyCommand.read(context.settings.everest_rbac_apply_cmd)
+    if command is None:
+        warnings = (_UNSET, *_warn(look, "EVEREST_RBAC_APPLY_CMD is not set"))
+        return StepResult(Outcome.SKIPPED, None, warnings, rbac_applied=False)
+    left = () if command.can_withdraw else decision.withdrawn
+    await _record(context, kubectl, decision.recorded, look.claims)
+    withdrawn = "" if left else _text(decision.withdrawn)
+    limit_seconds = context.settings.subprocess_timeout
+    completed = await command.run(context.run, limit_seconds, _text(decision.wanted.lines), withdrawn)
+    if (kept := (*decision.kept, *left)) != decision.recorded:
+        await _record(context, kubectl, kept)
+    enforced = command.read_enforced(completed)
+    why_left = "the command of EVEREST_RBAC_APPLY_CMD has no {withdraw}" if left else ""
+    warnings = (*((UNENFORCED,) if enforced is False else ()), *_warn(look, why_left))
+    return StepResult(
+        Outcome.APPLIED,
+        completed,
+        warnings,
+        rbac_applied=True,
+        rbac_enforced=enforced,
+        policy_diff=look.policy_diff,
+    )
 
 
-def _resolve(template: str, path: Path) -> tuple[str, ...]:
-    """Split as a shell would, and run without one."""
-    try:
-        words = shlex.split(template)
-    except ValueError as error:
-        raise StepFailed(Failure("rbac_command_failed", f"EVEREST_RBAC_APPLY_CMD cannot be split: {error}")) from None
-    if any("{file}" in word for word in words):
-        return tuple(word.replace("{file}", str(path)) for word in words)
-    return (*words, "--file", str(path))
+async def _look(context: StepContext, kubectl: Kubectl) -> _Look:
+    """Raises StepFailed."""
+    request = context.request
+    claims = await find_claims(kubectl, request.username, request.namespace)
+    if claims.own is None:
+        reason = f"Namespace {request.namespace} lost its claim meanwhile."
+        raise StepFailed(Failure("conflict", reason, "Somebody deleted or changed it: submit the request again."))
+    stored, unseen = await read_policy(kubectl)
+    wanted = await read_wanted_access(context)
+    decision = decide_access(claims, wanted, stored, take_ownership=request.take_ownership)
+    return _Look(claims, stored, unseen, decision)
 
 
-def _read_enforced(completed: Completed) -> bool | None:
-    """What everest-rbac-import says; None from a command that does not tell."""
-    said = completed.stdout.decode(errors="replace").splitlines()
-    return True if "rbac_enforced=true" in said else False if "rbac_enforced=false" in said else None
+async def _record(context: StepContext, kubectl: Kubectl, lines: Lines, claims: Claims | None = None) -> None:
+    """Writes into the claim which policy lines are this service's. Raises StepFailed."""
+    request = context.request
+    for _ in range(_MOST_WRITES):
+        claims = claims or await find_claims(kubectl, request.username, request.namespace)
+        if claims.own is None:
+            break
+        spec = (await draft_spec(context, claims)).with_applied(lines)
+        try:
+            return await write_spec(kubectl, claims.own, spec)
+        except Changed:
+            claims = None
+    raise StepFailed(Failure("conflict", f"The claim of namespace {request.namespace} changed each time."))
 
 
-def _explain(completed: Completed) -> Failure:
-    """everest-rbac-import names the code; of another command only outages and conflicts are known for sure."""
-    stderr = clean(completed.stderr)
-    word, _, rest = stderr.partition(": ")
-    code, _, message = rest.partition(": ")
-    if word == "error" and code in CODES and CODES[code].nature in _OF_STEPS:
-        reason, _, hint = message.partition("\nhint: ")
-        return Failure(code, reason.strip(), hint.strip().partition("\n")[0])
-    known = explain(completed)
-    if known.nature in (Nature.INFRASTRUCTURE, Nature.TRANSIENT):
-        return known
-    reason = find_reason(stderr) or f"exit code {completed.exit_code}"
-    return Failure("rbac_command_failed", f"`{completed.command}` failed: {reason}")
+def _warn(look: _Look, why_left: str) -> Iterator[str]:
+    decision = look.decision
+    if look.unseen:
+        yield look.unseen
+    if decision.foreign and decision.is_adopted:
+        members = ", ".join(decision.members) or "nobody else"
+        lines = name_lines(rule.shown for rule in decision.foreign)
+        yield f"{decision.wanted.role} is somebody's and was adopted. Its members: {members}; its lines: {lines}."
+    if decision.withdrawn and why_left:
+        lines = name_lines(decision.withdrawn)
+        yield f"These lines are not wanted any more and stay, because {why_left}: {lines}."
+    if decision.wanted.left_out:
+        lines = name_lines(rule.shown for rule in decision.wanted.left_out)
+        yield f"Left out, because this version of Everest does not know what these are rights to: {lines}."
+    for rule in find_malformed(look.stored.rules)[:_MOST_WARNINGS]:
+        yield (
+            f"Line {rule.line} of the policy has a pattern that Everest cannot match: it answers the questions of its "
+            f"members with errors: `{rule.shown}`."
+        )
+
+
+def _text(lines: Lines) -> str:
+    return "".join(f"{line}\n" for line in lines)

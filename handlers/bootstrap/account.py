@@ -11,12 +11,12 @@ from contracts.codes import Failure
 from contracts.names import credentials_secret_name
 from contracts.records import CredentialsSecret, Outcome
 from handlers.bootstrap.accounts_file import UnreadableAccounts, proves
-from handlers.bootstrap.namespace import check_operators
-from handlers.bootstrap.ownership import check_owner, find_namespace
+from handlers.bootstrap.refusals import refuse_early
 from handlers.clock import monotonic
 from handlers.commands.running import Completed
 from handlers.commands.secret import Secret
 from handlers.results import StepFailed, StepResult
+from handlers.tenants.claims import find_namespace
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
 from handlers.tools.kubectl import AlreadyExists, Kubectl, at_once
@@ -27,31 +27,17 @@ _LONGEST_PAUSE_SECONDS = 0.5  # a create takes a tenth of a second, and all of t
 
 
 async def ensure_account(context: StepContext) -> StepResult:
-    """The namespace is looked at first: who may not have it must not get an account either."""
+    """What is refused is refused first: who may not have the namespace or the role gets no account either."""
     settings, job = context.settings, context.job
     kubectl = Kubectl(context.run, settings.subprocess_timeout)
     everestctl = Everestctl(context.run, settings.subprocess_timeout)
     secret = CredentialsSecret(settings.everest_credentials_namespace, credentials_secret_name(job.job_id))
     await context.facts.read_versions(everestctl)
-    await _check_namespace(context, kubectl)
+    await refuse_early(context, kubectl)
     account = _Account(kubectl, everestctl, context.request.username, secret)
     if await account.exists():
         return await account.settle(None)
     return await account.create(settings.subprocess_timeout)
-
-
-async def _check_namespace(context: StepContext, kubectl: Kubectl) -> None:
-    """A refusal is shown as the failed step add_namespace, which it is about."""
-    name = context.request.namespace
-    if name == context.settings.everest_credentials_namespace:
-        reason = f"namespace: {name} holds the credentials of all tenants."
-        raise StepFailed(Failure("invalid_request", reason), step="add_namespace")
-    namespace = await find_namespace(kubectl, name)
-    try:
-        check_owner(namespace, context.request)
-        await check_operators(context, kubectl, namespace)
-    except StepFailed as refusal:
-        raise StepFailed(refusal.failure, refusal.deciding, step="add_namespace") from None
 
 
 @dataclass(frozen=True, slots=True)

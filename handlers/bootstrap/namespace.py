@@ -2,14 +2,18 @@
 
 import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 
 from contracts.codes import Failure
 from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
-from handlers.bootstrap.access import find_subjects_with_access
-from handlers.bootstrap.ownership import Namespace, claim_namespace, find_namespace
+from handlers.bootstrap.declaration import draft_spec
 from handlers.commands.running import Completed
+from handlers.rbac.enforcer import Enforcer
+from handlers.rbac.look import read_policy
 from handlers.results import StepFailed, StepResult
+from handlers.tenants.access import role_of
+from handlers.tenants.claims import Namespace, claim_namespace, find_namespace
 from handlers.tools.compatibility import find_missing_charts
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
@@ -47,7 +51,7 @@ async def ensure_namespace(context: StepContext) -> StepResult:
     """Whose it is comes first: nothing is put into a namespace before the claim is in it."""
     kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
     request = context.request
-    claim = await claim_namespace(kubectl, request, context.job.job_id)
+    claim = await claim_namespace(kubectl, request, context.job.job_id, partial(draft_spec, context))
     if role := context.settings.everest_tenant_role:
         await _bind(kubectl, request.namespace, role, await context.facts.read_user(kubectl))
     warnings = await _warn_of_takeover(context, kubectl) if claim.may_have_been_taken else ()
@@ -192,11 +196,12 @@ def _warn_of_kept(state: Installation, wanted: frozenset[str]) -> tuple[str, ...
 
 async def _warn_of_takeover(context: StepContext, kubectl: Kubectl) -> tuple[str, ...]:
     """The RBAC lines of whoever had the namespace still grant access: a person must know."""
-    name = context.request.namespace
-    try:
-        subjects = await find_subjects_with_access(kubectl, context.request)
-    except StepFailed as error:
-        return (f"Who else has access to namespace {name} could not be read: {error.failure.message}",)
+    name, username = context.request.namespace, context.request.username
+    policy, unseen = await read_policy(kubectl)
+    if unseen:
+        return (f"Who else has access to namespace {name} could not be read: {unseen}",)
+    expected = {"admin", username, role_of(username)}
+    subjects = sorted(Enforcer(policy.rules).find_subjects(name) - expected)
     if not subjects:
         return ()
     return (f"Namespace {name} was there before; these still have access to it: {', '.join(subjects)}.",)

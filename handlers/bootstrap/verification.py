@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from contracts.codes import Failure
 from contracts.records import Outcome
-from handlers.bootstrap.access import UNENFORCED, render_policy
+from handlers.bootstrap.access import UNENFORCED
+from handlers.bootstrap.declaration import read_wanted_access
 from handlers.bootstrap.namespace import find_wanted
 from handlers.bootstrap.quota import QUOTA_NAME, find_shortage
 from handlers.clock import monotonic
-from handlers.rbac.policy import parse_rules
 from handlers.results import StepFailed, StepResult
 from handlers.tools.compatibility import find_difference
 from handlers.tools.everestctl import Everestctl
@@ -134,15 +134,14 @@ async def _check_access(context: StepContext, kubectl: Kubectl, everestctl: Ever
     policy = await kubectl.get("configmap", "everest-rbac", "everest-system")
     if ((policy or {}).get("data") or {}).get("enabled") != "true":
         return (Doubt(None, UNENFORCED),)
-    username, namespace = context.request.username, context.request.namespace
-    rules = parse_rules(render_policy(context.request))
-    actions = sorted({rule.fields[2] for rule in rules if rule.kind == "p" and rule.fields[1] == _DATABASES})
+    wanted, namespace = await read_wanted_access(context), context.request.namespace
+    subject = wanted.subjects[0]
     doubts = []
-    for action in actions:
-        if not await everestctl.can(username, action, _DATABASES, f"{namespace}/any"):
-            warning = _NO_RIGHT.format(subject=username, action=action, namespace=namespace)
+    for action in wanted.actions_on(_DATABASES):
+        if not await everestctl.can(subject, action, _DATABASES, f"{namespace}/any"):
+            warning = _NO_RIGHT.format(subject=subject, action=action, namespace=namespace)
             doubts.append(Doubt(False, warning))
-    return (*doubts, *await _check_strangers(everestctl, f"role:{username}", namespace))
+    return (*doubts, *await _check_strangers(everestctl, wanted.role, namespace))
 
 
 async def _check_strangers(everestctl: Everestctl, role: str, namespace: str) -> Sequence[Doubt]:

@@ -141,6 +141,7 @@ class Execution:
             manifest_preview=result.manifest_preview,
             rbac_applied=result.rbac_applied,
             rbac_enforced=result.rbac_enforced,
+            policy_diff=result.policy_diff,
             usable=result.usable,
         )
         self._data = result.data

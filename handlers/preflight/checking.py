@@ -18,7 +18,7 @@ from handlers.commands.running import (
 from handlers.preflight.findings import Finding, Verdict
 from handlers.preflight.rights import Right, needed_rights
 from handlers.preflight.scratch import check_scratch
-from handlers.rbac.policy import InvalidPolicy, check_rules, parse_rules
+from handlers.rbac.stored_policy import NAME, NAMESPACE, NoPolicy, StoredPolicy
 from handlers.results import RunCommand, StepFailed
 from handlers.settings import Environment, HandlerSettings
 from handlers.tools.compatibility import find_difference, find_missing_charts
@@ -176,15 +176,13 @@ def _key(attributes: Mapping[str, str]) -> str:
 
 
 async def _find_policy(kubectl: Kubectl) -> list[Finding]:
-    configmap = await kubectl.get("configmap", "everest-rbac", "everest-system")
-    if configmap is None:
-        return [Finding.of(Failure("everest_not_installed", "The ConfigMap everest-rbac is not there."))]
-    stored = configmap.get("data") or {}
     try:
-        check_rules(parse_rules(stored.get("policy.csv", "")))
-    except InvalidPolicy as error:
-        return [Finding.of(Failure("stored_policy_invalid", f"The stored policy is invalid: {error}."))]
-    if stored.get("enabled") == "true":
+        stored = StoredPolicy.of(await kubectl.get("configmap", NAME, NAMESPACE))
+    except NoPolicy as error:
+        return [Finding.of(Failure("everest_not_installed", str(error)))]
+    if stored.fault:
+        return [Finding.of(Failure("stored_policy_invalid", f"The stored policy is invalid: {stored.fault}."))]
+    if stored.is_enforced:
         return [Finding(Verdict.FINE, "Everest enforces RBAC")]
     hint = 'Set `enabled` of the ConfigMap everest-rbac to "true" when the tenants\' roles are bound.'
     return [Finding(Verdict.WARNING, "Everest enforces no RBAC: everybody may do everything", hint)]

@@ -7,11 +7,11 @@ from typing import Any
 from contracts.codes import Nature
 from contracts.requests import Request, TenantQuery
 from handlers.bootstrap.namespace import SUBSCRIPTIONS, read_operators
-from handlers.bootstrap.ownership import MANAGED_SELECTOR
 from handlers.commands.running import Completed
 from handlers.queries.tenant_report import describe_tenant
 from handlers.results import RunCommand, StepFailed
 from handlers.settings import HandlerSettings
+from handlers.tenants.claims import MANAGED_SELECTOR
 from handlers.tools.everestctl import Everestctl, read_whole
 from handlers.tools.failures import explain
 from handlers.tools.kubectl import Kubectl, Object

@@ -1,47 +1,43 @@
 """everest-rbac-import: puts a tenant's rules into Everest's RBAC policy and leaves everybody else's lines as they are.
 
-Prints `applied` or `unchanged`, then whether Everest enforces the policy at all. When it cannot do its work it writes
-nothing and exits with 1; stderr begins with `error: <code>: <what happened>` and `hint: <what to do>`, the code from
-contracts.codes.
+Nothing is taken out of the policy but the rules that `--withdraw` names, in the same write. Prints `applied` or
+`unchanged`, then whether Everest enforces the policy at all. When it cannot do its work it writes nothing and exits
+with 1, or with 75 when all it did was to wait for other imports; stderr begins with `error: <code>: <what happened>`
+and `hint: <what to do>`, the code from contracts.codes.
 """
 
 import argparse
-import fcntl
-import json
-import os
 import random
 import signal
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from contracts.codes import CODES, Failure
 from contracts.settings import InvalidSettings
-from handlers.commands.processes import ExecutableMissing, ExecutableUnusable, TimeLimitPassed, run
+from handlers.rbac.enforcer import find_malformed
+from handlers.rbac.import_commands import ImportCommands, Refused
+from handlers.rbac.import_lock import WAITED, Busy, one_at_a_time
 from handlers.rbac.policy import (
+    ADMIN_RULE,
+    Edit,
     InvalidPolicy,
-    Merge,
-    Rule,
-    check_rules,
+    edit,
     find_odd_actions,
-    merge,
     parse_rules,
+    read_rules,
     read_wanted,
 )
+from handlers.rbac.stored_policy import KEY, NAME, NAMESPACE, NoPolicy, StoredPolicy
 from handlers.settings import ImportSettings, read_import_environment
 from handlers.tools.kubeconfig import check_kubeconfig
 
 MAX_CONFIGMAP_BYTES = 1_048_576  # of all values together; the API server refuses more
 
-_NAMESPACE, _NAME, _KEY = "everest-system", "everest-rbac", "policy.csv"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-# What everestctl takes for its flags; a value that is no boolean makes it ignore KUBECONFIG too (commands/root.go).
-_MISREAD_VARIABLES = ("VERBOSE", "JSON", "PRETTY")
 _MARGIN_PART = 0.1  # of SUBPROCESS_TIMEOUT, so that the import says why before the handler ends it
+_LOCK_PART = 0.1  # of the time limit, for waiting: the rest must do for the work
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 _ROUNDS_SPARED = 3  # the next round may take so much longer than this one
@@ -49,12 +45,12 @@ _MOST_WARNINGS = 5
 _UNENFORCED = 'Everest enforces no RBAC yet (`enabled` of everest-rbac is not "true"): everybody may do everything.'
 
 
-class Refused(Exception):
-    """The import ends here, and nothing was written by it."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be put in and what is to be taken out, as policies."""
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
+    wanted: str
+    withdrawn: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +58,14 @@ class Stored:
     """The ConfigMap as it was read, and the policy in it."""
 
     configmap: dict[str, Any]
-    policy: str
-    rules: tuple[Rule, ...]
-
-    @property
-    def is_enforced(self) -> bool:
-        """Exactly as Everest compares it."""
-        return bool(self.configmap["data"].get("enabled") == "true")
+    policy: StoredPolicy
 
     def with_policy(self, policy: str) -> dict[str, Any]:
         """What to write. A last-applied annotation would hold the policy a second time, and has a limit of its own."""
         metadata = dict(self.configmap["metadata"])
         annotations = metadata.get("annotations") or {}
         metadata["annotations"] = {name: value for name, value in annotations.items() if name != _LAST_APPLIED}
-        return self.configmap | {"metadata": metadata, "data": self.configmap["data"] | {_KEY: policy}}
+        return self.configmap | {"metadata": metadata, "data": self.configmap["data"] | {KEY: policy}}
 
 
 def main() -> int:
@@ -84,9 +74,12 @@ def main() -> int:
     arguments = _read_arguments()
     try:
         settings, variables = read_import_environment()
-        with_limit = arguments.timeout or settings.subprocess_timeout * (1 - _MARGIN_PART)
-        tools = Tools(variables, time.monotonic() + with_limit)
-        return _import(arguments, settings, tools)
+        limit_seconds = arguments.timeout or settings.subprocess_timeout * (1 - _MARGIN_PART)
+        commands = ImportCommands(variables, time.monotonic() + limit_seconds)
+        return _import(arguments, settings, commands)
+    except Busy as error:
+        _say_refused(Failure("conflict", str(error), "Nothing was tried. Import again when they have ended."))
+        return WAITED
     except InvalidSettings as error:
         return _say_refused(Failure("command_failed", str(error), "Mend the environment variable."))
     except Refused as error:
@@ -98,10 +91,14 @@ def main() -> int:
 def _read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="everest-rbac-import", description=(__doc__ or "").partition("\n")[0])
     limit_help = "end after so long (default: nine tenths of SUBPROCESS_TIMEOUT)"
-    parser.add_argument("--file", required=True, metavar="POLICY.CSV", help="the rules of one or more roles")
+    parser.add_argument("--file", metavar="POLICY.CSV", help="rules to put in, of one or more roles")
+    parser.add_argument("--withdraw", metavar="POLICY.CSV", help="rules to take out, however they are spelt")
     parser.add_argument("--dry-run", action="store_true", help="print what would change, and write nothing")
     parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=limit_help)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not arguments.file and not arguments.withdraw:
+        parser.error("--file or --withdraw is needed")
+    return arguments
 
 
 def seconds(text: str) -> float:
@@ -112,50 +109,57 @@ def seconds(text: str) -> float:
     return number
 
 
-def _import(arguments: argparse.Namespace, settings: ImportSettings, tools: "Tools") -> int:
-    wanted = _read_file(arguments.file)
-    try:
-        read_wanted(wanted)
-    except InvalidPolicy as error:
-        raise Refused(Failure("policy_invalid", f"{arguments.file}: {error}")) from None
+def _import(arguments: argparse.Namespace, settings: ImportSettings, commands: ImportCommands) -> int:
+    asked = _read_asked(arguments)
     if failure := check_kubeconfig(settings.kubeconfig):
         raise Refused(failure)
     if arguments.dry_run:
-        return _say_diff(*prepare(tools, wanted))
-    with one_at_a_time(tools.ends_at):
-        stored, merged = apply(tools, wanted)
-    return _say_done(stored, merged)
+        return _say_diff(*prepare(commands, asked))
+    with one_at_a_time(settings.kubeconfig, commands.seconds_left * _LOCK_PART):
+        stored, edited = apply(commands, asked)
+    return _say_done(stored, edited)
 
 
-def apply(tools: "Tools", wanted: str) -> tuple[Stored, Merge]:
-    """Merges and writes, again from the start when somebody else wrote meanwhile, until the time is over."""
+def _read_asked(arguments: argparse.Namespace) -> Asked:
+    wanted, withdrawn = (_read_file(path) if path else "" for path in (arguments.file, arguments.withdraw))
+    for path, text, read in ((arguments.file, wanted, read_wanted), (arguments.withdraw, withdrawn, parse_rules)):
+        try:
+            rules = read(text)
+        except InvalidPolicy as error:
+            raise Refused(Failure("policy_invalid", f"{path}: {error}")) from None
+        if path and not rules and not arguments.withdraw:
+            raise Refused(Failure("policy_invalid", f"{path}: the policy holds no rule"))
+    return Asked(wanted, withdrawn)
+
+
+def apply(commands: ImportCommands, asked: Asked) -> tuple[Stored, Edit]:
+    """Edits and writes, again from the start when somebody else wrote meanwhile, until the time is over."""
     tries = 0
     while True:
-        begun_with = tools.seconds_left
-        stored, merged = prepare(tools, wanted)
-        if not merged.changed or tools.replace(stored.with_policy(merged.text)):
-            return stored, merged
+        begun_with = commands.seconds_left
+        stored, edited = prepare(commands, asked)
+        if not edited.changed or commands.replace(stored.with_policy(edited.text)):
+            return stored, edited
         tries += 1
         longest = min(_FIRST_PAUSE_SECONDS * 2**tries, _LONGEST_PAUSE_SECONDS)
         # A round that the time limit cuts would end in doubt: what was written is not known then.
-        if tools.seconds_left <= longest + _ROUNDS_SPARED * (begun_with - tools.seconds_left):
-            raise Refused(Failure("conflict", f"Others changed {_NAME} each of the {tries} times that it was written."))
+        if commands.seconds_left <= longest + _ROUNDS_SPARED * (begun_with - commands.seconds_left):
+            raise Refused(Failure("conflict", f"Others changed {NAME} each of the {tries} times that it was written."))
         time.sleep(random.uniform(_FIRST_PAUSE_SECONDS / 2, longest))
 
 
-def prepare(tools: "Tools", wanted: str) -> tuple[Stored, Merge]:
+def prepare(commands: ImportCommands, asked: Asked) -> tuple[Stored, Edit]:
     """What is stored, and what would be: valid, and small enough. An invalid policy ends the Everest server."""
-    stored = _read_stored(tools.read_configmap())
+    stored = _read_stored(commands.read_configmap())
     try:
-        merged = merge(stored.policy, wanted)
-        check_rules(parse_rules(merged.text))
+        edited = edit(stored.policy.text, asked.wanted, asked.withdrawn)
     except InvalidPolicy as error:
         raise Refused(Failure("policy_invalid", str(error))) from None
-    if complaint := tools.validate(merged.text):
-        raise Refused(_blame(tools, complaint, stored, merged, wanted))
-    if merged.changed:
-        _check_size(stored.with_policy(merged.text))
-    return stored, merged
+    if complaint := commands.validate(edited.text):
+        raise Refused(_blame(commands, complaint, stored.policy, edited, asked.wanted))
+    if edited.changed:
+        _check_size(stored.with_policy(edited.text))
+    return stored, edited
 
 
 def _read_file(path: str) -> str:
@@ -171,36 +175,30 @@ def _read_file(path: str) -> str:
 
 
 def _read_stored(configmap: dict[str, Any]) -> Stored:
-    """Raises Refused where there is no policy to merge with: absence is never taken for an empty one."""
-    policy = (configmap.get("data") or {}).get(_KEY)
-    if not isinstance(policy, str):
-        reason = f"ConfigMap {_NAME} has no key {_KEY}."
-        hint = (
-            f"Everest cannot start without it: add it to {_NAME} in {_NAMESPACE}, with the line `g, admin, role:admin`."
-        )
-        raise Refused(Failure("stored_policy_invalid", reason, hint))
-    if not configmap.get("metadata", {}).get("resourceVersion"):
-        raise Refused(Failure("command_failed", f"ConfigMap {_NAME} came without its resourceVersion."))
+    """Raises Refused where there is no policy to edit: absence is never taken for an empty one."""
     try:
-        rules = parse_rules(policy)
-        check_rules(rules)
-    except InvalidPolicy as error:
-        raise Refused(Failure("stored_policy_invalid", f"The stored policy is invalid: {error}.")) from None
-    return Stored(configmap, policy, rules)
+        policy = StoredPolicy.of(configmap)
+    except NoPolicy as error:
+        hint = f"Everest cannot start without it: add it to {NAME} in {NAMESPACE}, with the line `{ADMIN_RULE}`."
+        raise Refused(Failure("stored_policy_invalid", str(error), hint)) from None
+    if not configmap.get("metadata", {}).get("resourceVersion"):
+        raise Refused(Failure("command_failed", f"ConfigMap {NAME} came without its resourceVersion."))
+    return Stored(configmap, policy)
 
 
-def _blame(tools: "Tools", complaint: str, stored: Stored, merged: Merge, wanted: str) -> Failure:
+def _blame(commands: ImportCommands, complaint: str, stored: StoredPolicy, edited: Edit, wanted: str) -> Failure:
     """Which of the two policies everestctl complains of, and in which line."""
-    of_stored = complaint if not merged.changed else tools.validate(stored.policy)
+    of_stored = complaint if not edited.changed else commands.validate(stored.text)
     if of_stored:
-        return Failure("stored_policy_invalid", f"The stored policy is invalid: {_locate(of_stored, stored.rules)}.")
-    return Failure("policy_invalid", f"The policy is invalid: {_locate(complaint, parse_rules(wanted))}.")
+        reason = str(stored.fault) if stored.fault else _locate(of_stored, stored.text)
+        return Failure("stored_policy_invalid", f"The stored policy is invalid: {reason}.")
+    return Failure("policy_invalid", f"The policy is invalid: {_locate(complaint, wanted)}.")
 
 
-def _locate(complaint: str, rules: tuple[Rule, ...]) -> str:
+def _locate(complaint: str, text: str) -> str:
     """The complaint with the line of the word that it quotes."""
     quoted = complaint.split("'")[1::2]
-    line = next((rule.line for rule in rules if not set(quoted).isdisjoint(rule.fields)), None)
+    line = next((rule.line for rule in read_rules(text).rules if not set(quoted).isdisjoint(rule.fields)), None)
     return f"line {line}: {complaint}" if line else complaint
 
 
@@ -208,146 +206,31 @@ def _check_size(configmap: dict[str, Any]) -> None:
     size = sum(len(value.encode()) for value in configmap["data"].values())
     size += sum(len(value) * 3 // 4 for value in (configmap.get("binaryData") or {}).values())
     if size > MAX_CONFIGMAP_BYTES:
-        raise Refused(Failure("policy_too_large", f"The ConfigMap {_NAME} would have {size:,} bytes."))
+        raise Refused(Failure("policy_too_large", f"The ConfigMap {NAME} would have {size:,} bytes."))
 
 
-class Tools:
-    """kubectl and everestctl, within the time that is left. Every method raises Refused."""
-
-    def __init__(self, variables: Mapping[str, str], ends_at: float) -> None:
-        """`ends_at` on the monotonic clock."""
-        kept = {name: value for name, value in variables.items() if name not in _MISREAD_VARIABLES}
-        self._environment = kept | {"NO_COLOR": "1"}
-        self.ends_at = ends_at
-
-    @property
-    def seconds_left(self) -> float:
-        return self.ends_at - time.monotonic()
-
-    def read_configmap(self) -> dict[str, Any]:
-        code, stdout, stderr = self._run("kubectl", "get", "configmap", _NAME, "-n", _NAMESPACE, "-o", "json")
-        if code != 0:
-            raise Refused(_explain("kubectl get", code, stderr))
-        try:
-            value = json.loads(stdout)
-        except ValueError:  # cut, or not what was asked for: half a policy must never be written back
-            value = None
-        if not isinstance(value, dict):
-            raise Refused(Failure("command_failed", "`kubectl get` printed no JSON object, so nothing was written."))
-        return value
-
-    def replace(self, configmap: dict[str, Any]) -> bool:
-        """False when somebody wrote since it was read: the read resourceVersion is part of what is written."""
-        code, _, stderr = self._run("kubectl", "replace", "-f", "-", stdin=json.dumps(configmap).encode())
-        if code != 0 and "(Conflict)" not in stderr and "the object has been modified" not in stderr:
-            if "Too long" in stderr:
-                raise Refused(Failure("policy_too_large", "The cluster refused the policy as too long."))
-            raise Refused(_explain("kubectl replace", code, stderr))
-        return code == 0
-
-    def validate(self, policy: str) -> str | None:
-        """What everestctl has against the policy, None when it is valid.
-
-        From a file: without one everestctl says of an unreachable cluster, too, that the policy is invalid.
-        """
-        with tempfile.TemporaryDirectory(prefix="everest-rbac-import-") as folder:  # mode 0700
-            path = os.path.join(folder, _KEY)
-            with open(path, "w", encoding="utf-8", newline="") as file:
-                file.write(policy)
-            code, stdout, stderr = self._run("everestctl", "settings", "rbac", "validate", "--policy-file", path)
-        if "Invalid" in stdout:
-            complaint = " ".join(stdout.partition("Invalid")[2].split())
-            return complaint.replace("policy syntax error - ", "") or "everestctl does not say why"
-        if code != 0:
-            raise Refused(_explain("everestctl settings rbac validate", code, stderr))
-        if "Valid" not in stdout:  # a version without the command exits with 0 as well
-            reason = "`everestctl settings rbac validate` did not say whether the policy is valid."
-            raise Refused(Failure("unsupported_version", reason))
-        return None
-
-    def _run(self, *argv: str, stdin: bytes = b"") -> tuple[int, str, str]:
-        if self.seconds_left <= 0:
-            raise Refused(Failure("timed_out", f"The time was over before `{argv[0]}` could run."))
-        try:
-            completed = run(argv, self._environment, stdin=stdin, time_limit_seconds=self.seconds_left)
-        except (ExecutableMissing, ExecutableUnusable) as error:
-            raise Refused(Failure(f"{argv[0]}_missing", str(error))) from None
-        except TimeLimitPassed as error:
-            doubt = " Whether the policy was written is not known; import it again." if "replace" in argv else ""
-            raise Refused(Failure("timed_out", f"{error}.{doubt}")) from None
-        stdout, stderr = (stream.decode(errors="replace") for stream in (completed.stdout, completed.stderr))
-        return completed.returncode, stdout, stderr
-
-
-def _explain(command: str, code: int, stderr: str) -> Failure:
-    from handlers.tools.failures import (  # only now: it takes longer to import than all of this module
-        classify,
-        find_reason,
-    )
-
-    known = classify(stderr)
-    if known is not None and known.code != "quota_rejected":  # whose words are of any invalid object
-        return known
-    reason = find_reason(stderr) or f"exit code {code}, and nothing on stderr"
-    return Failure("command_failed", f"`{command}` failed: {reason}")
-
-
-@contextmanager
-def one_at_a_time(ends_at: float) -> Iterator[None]:
-    """Waits for the other imports of this user on this machine. Raises Refused when the time is over.
-
-    It only saves conflicts, which cost more than waiting; what keeps a line from being lost is the resourceVersion.
-    So where no lock can be had the import goes on without.
-    """
-    try:
-        path = os.path.join(tempfile.gettempdir(), f"everest-rbac-import-{os.getuid()}.lock")
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError:
-        yield
-        return
-    try:
-        _wait_for(lock, ends_at - time.monotonic())
-        yield
-    finally:
-        os.close(lock)
-
-
-def _wait_for(lock: int, seconds: float) -> None:
-    """The kernel wakes the waiters in their order; an alarm ends the wait."""
-
-    def end(*_: object) -> None:
-        raise Refused(Failure("timed_out", f"Other imports held the lock for {seconds:.0f} s."))
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def _say_done(stored: Stored, merged: Merge) -> int:
-    print("applied" if merged.changed else "unchanged")
-    _say_enforced(stored)
-    for rule in find_odd_actions(parse_rules(merged.text))[:_MOST_WARNINGS]:
+def _say_done(stored: Stored, edited: Edit) -> int:
+    print("applied" if edited.changed else "unchanged")
+    _say_enforced(stored.policy)
+    rules = read_rules(edited.text).rules
+    for rule in find_odd_actions(rules)[:_MOST_WARNINGS]:
         print(f"warning: line {rule.line} of the policy has the unknown action '{rule.fields[2]}' and grants nothing.")
+    for rule in find_malformed(rules)[:_MOST_WARNINGS]:
+        print(f"warning: line {rule.line} of the policy has a pattern that Everest cannot match: {rule.shown}")
     return 0
 
 
-def _say_diff(stored: Stored, merged: Merge) -> int:
-    import difflib
+def _say_diff(stored: Stored, edited: Edit) -> int:
+    from handlers.rbac.differences import diff
 
-    before, after = (text.splitlines(keepends=True) for text in (stored.policy, merged.text))
-    for line in difflib.unified_diff(before, after, "stored", "merged"):
-        print(line, end="" if line.endswith("\n") else "\n\\ No newline at end of file\n")
-    _say_enforced(stored)
+    print(diff(stored.policy.text, edited.text), end="")
+    _say_enforced(stored.policy)
     return 0
 
 
-def _say_enforced(stored: Stored) -> None:
-    print(f"rbac_enforced={str(stored.is_enforced).lower()}")
-    if not stored.is_enforced:
+def _say_enforced(policy: StoredPolicy) -> None:
+    print(f"rbac_enforced={str(policy.is_enforced).lower()}")
+    if not policy.is_enforced:
         print(_UNENFORCED)
 
 

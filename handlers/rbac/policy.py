@@ -5,7 +5,8 @@ An invalid policy ends the Everest server for everybody (its informer panics), s
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 ACTIONS = ("create", "read", "update", "delete", "*")
@@ -14,8 +15,13 @@ ADMIN_RULE = "g, admin, role:admin"  # without it the administrator is locked ou
 # Everest takes any action and one that it does not know never matches, so this is the only check that finds a typo.
 _P_FIELDS = 4  # subject, resource, action, object
 _G_FIELDS = 2  # user, role; Everest takes more, and looks at these
-_TERM = re.compile(r"[/*-_:a-zA-Z0-9]+")  # pkg/rbac/rbac.go; the range from `*` to `_` is meant so there
-_NAME = re.compile(r"[^\s,\"#\x00-\x1f\x7f]+")
+_TERM = re.compile(r"[/*-_:a-zA-Z0-9]+")  # pkg/rbac/validate.go; the range from `*` to `_` is meant so there
+# What we write is held to what every later version takes too (openeverest, pull request 3185).
+_SUBJECT = re.compile(r"[A-Za-z0-9/:.@+_-]+")
+_OTHER_TERM = re.compile(r"[a-z0-9/:*-]+")
+_MEMBER = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_QUOTED = re.compile(r'^[\s#]|[",]')  # a field that can be read again only between quotes
+_ADMIN_ROLE = "role:admin"  # built in: it needs no member
 _BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))  # Go's
 _MOST_SHOWN = 60  # characters of a line in a message
 
@@ -50,18 +56,28 @@ class Rule:
     def subject(self) -> str:
         return self.fields[0]
 
+    @property
+    def role(self) -> str:
+        """Of a g line: what its subject is made a member of."""
+        return self.fields[1]
+
+    @property
+    def shown(self) -> str:
+        """Its line as we would write it."""
+        return render_rule(self.kind, *self.fields)
+
 
 @dataclass(frozen=True, slots=True)
-class Merge:
-    """A stored policy with another one put into it. `added` and `dropped` are lines without their endings."""
+class Edit:
+    """A stored policy with rules put into it and others taken out. `added` and `removed`: lines without endings."""
 
     text: str
     added: tuple[str, ...]
-    dropped: tuple[str, ...]
+    removed: tuple[str, ...]
 
     @property
     def changed(self) -> bool:
-        return bool(self.added or self.dropped)
+        return bool(self.added or self.removed)
 
 
 def parse_rules(text: str) -> tuple[Rule, ...]:
@@ -70,20 +86,40 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
     Everest splits at line feeds and gives each line to Go's csv reader (pkg/rbac/utils): a comment has `#` in the first
     column, blanks before a field are dropped and behind it kept, an empty line is skipped, one of blanks is an error.
     """
-    rules = []
-    start = 0
-    for number, line in enumerate(text.split("\n"), 1):
-        end = start + len(line) + 1
-        if line and line[0] != "#":
-            rules.append(_parse_line(line, number, start, min(end, len(text))))
-        start = end
-    return tuple(rules)
+    return tuple(_parse_line(line, number, start, end) for number, line, start, end in _split(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The rules that could be read, and the first line that could not."""
+
+    rules: tuple[Rule, ...]
+    fault: InvalidPolicy | None
+
+
+def read_rules(text: str) -> Reading:
+    """The same of a text that may hold what nobody can read: whether it is valid is everestctl's to say."""
+    try:
+        return Reading(parse_rules(text), None)
+    except InvalidPolicy as first:
+        return Reading(tuple(_read_what_can_be_read(text)), first)
+
+
+def _read_what_can_be_read(text: str) -> Iterator[Rule]:
+    for number, line, start, end in _split(text):
+        with suppress(InvalidPolicy):
+            yield _parse_line(line, number, start, end)
+
+
+def render_rule(kind: str, *fields: str) -> str:
+    """The line of a rule, as Everest reads it again."""
+    return ", ".join((kind, *map(_render_field, fields)))
 
 
 def check_rules(rules: Iterable[Rule]) -> None:
     """Raises InvalidPolicy for what Everest refuses of rules that it could parse.
 
-    Resources are left to everestctl: which ones there are depends on its version.
+    Resources are left to everestctl: which ones there are depends on its version (`handlers.rbac.resources`).
     """
     rules = tuple(rules)
     for rule in rules:
@@ -101,57 +137,86 @@ def find_odd_actions(rules: Iterable[Rule]) -> tuple[Rule, ...]:
 def read_wanted(text: str) -> tuple[Rule, ...]:
     """The rules of a policy that is to be put in: held to more than what Everest checks. Raises InvalidPolicy."""
     rules = parse_rules(text)
-    if not rules:
-        raise InvalidPolicy(0, "the policy holds no rule")
     for rule in find_odd_actions(rules):
         known = ", ".join(ACTIONS)
         raise InvalidPolicy(rule.line, f"unknown action '{_show(rule.fields[2])}'; known: {known}")
     for rule in rules:
-        if rule.kind == "g" and (len(rule.fields) != _G_FIELDS or not all(map(_NAME.fullmatch, rule.fields))):
-            raise InvalidPolicy(rule.line, "a g line needs one user and one role, without blanks in them")
-        if rule.kind == "p" and not all(map(_TERM.fullmatch, rule.fields)):
-            raise InvalidPolicy(rule.line, "a field is empty or has a character that Everest does not allow")
+        if rule.kind == "g" and not _is_membership(rule):
+            raise InvalidPolicy(rule.line, "a g line needs one member and one role, without blanks at their ends")
+        if rule.kind == "p" and not _is_right(rule):
+            raise InvalidPolicy(rule.line, "a field is empty or has a character that is not written here")
     return rules
 
 
-def merge(stored: str, wanted: str) -> Merge:
-    """The stored policy with the wanted one's rules in it, and every other byte as it was.
+def _is_membership(rule: Rule) -> bool:
+    if len(rule.fields) != _G_FIELDS:
+        return False
+    member, role = rule.fields
+    return bool(_MEMBER.fullmatch(member)) and member == member.strip() and bool(_SUBJECT.fullmatch(role))
 
-    The subjects of the wanted p lines get exactly these rights: their other p lines go. A g line never goes, because
-    somebody may have given the role to a second user, or a second role to the user. Of a wanted rule one line stays,
-    the first, as it is spelt. The administrator's role is added where it is missing. Merging again changes nothing.
 
-    Raises InvalidPolicy: of a valid stored policy its line is one of the wanted policy.
+def _is_right(rule: Rule) -> bool:
+    subject, *others = rule.fields
+    return bool(_SUBJECT.fullmatch(subject)) and all(map(_OTHER_TERM.fullmatch, others))
+
+
+def edit(stored: str, wanted: str, withdrawn: str = "") -> Edit:
+    """The stored policy with the wanted rules in it, without the withdrawn ones, and every other byte as it was.
+
+    Nothing goes that `withdrawn` does not name, rule by rule, however a line is spelt; what is wanted stays. The
+    administrator's role is added where it is missing. A role whose last member goes while somebody's rights of it stay
+    becomes its own member: without one the policy is invalid. Editing again changes nothing.
+
+    Raises InvalidPolicy: its line is one of the wanted policy, or of the withdrawn one where that cannot be read.
     """
     wanted_rules = read_wanted(wanted)
-    stored_rules = parse_rules(stored)
-    _check_roles(wanted_rules, stored_rules)
-    wanted_keys = {rule.key for rule in wanted_rules}
-    subjects = {rule.subject for rule in wanted_rules if rule.kind == "p"}
-    kept: set[Key] = set()
-    going: list[Rule] = []
-    for rule in stored_rules:
-        is_repeated = rule.key in wanted_keys and rule.key in kept
-        is_withdrawn = rule.kind == "p" and rule.subject in subjects and rule.key not in wanted_keys
-        if is_repeated or is_withdrawn:
-            going.append(rule)
-        else:
-            kept.add(rule.key)
-    new = {key: line for key, line in _lines_of(wanted, wanted_rules) if key not in kept}
-    return Merge(
-        _append(_cut(stored, going), list(new.values()), _newline_of(stored)),
-        tuple(new.values()),
+    stored_rules = read_rules(stored).rules
+    protected = {rule.key for rule in (*wanted_rules, *parse_rules(ADMIN_RULE))}
+    withdrawn_keys = {rule.key for rule in parse_rules(withdrawn)} - protected
+    going = [rule for rule in stored_rules if rule.key in withdrawn_keys]
+    kept = [rule for rule in stored_rules if rule.key not in withdrawn_keys]
+    _check_roles(wanted_rules, kept)
+    kept_keys = {rule.key for rule in kept}
+    new = {key: line for key, line in _lines_of(wanted, wanted_rules) if key not in kept_keys}
+    added = [*new.values(), *_fill_roles(going, (*kept, *wanted_rules))]
+    return Edit(
+        _append(_cut(stored, going), added, _newline_of(stored)),
+        tuple(added),
         tuple(_line(stored, rule) for rule in going),
     )
+
+
+def _fill_roles(going: Iterable[Rule], kept: Iterable[Rule]) -> list[str]:
+    """A line for each role that loses its last member while rights of it stay."""
+    kept = tuple(kept)
+    held = {rule.subject for rule in kept if rule.kind == "p"}
+    given = {rule.fields[1] for rule in kept if rule.kind == "g"}
+    left = {rule.fields[1] for rule in going if rule.kind == "g"} & held - given
+    return [render_rule("g", role, role) for role in sorted(left) if role.startswith("role:")]
 
 
 def _check_roles(rules: Iterable[Rule], others: Iterable[Rule] = ()) -> None:
     """A role of the rules must be somebody's, by a g line of theirs or of the others."""
     rules = tuple(rules)
-    roles = {rule.fields[1] for rule in (*rules, *others) if rule.kind == "g"}
+    roles = {rule.fields[1] for rule in (*rules, *others) if rule.kind == "g"} | {_ADMIN_ROLE}
     for rule in rules:
         if rule.kind == "p" and rule.subject.startswith("role:") and rule.subject not in roles:
-            raise InvalidPolicy(rule.line, f"role '{_show(rule.subject)}' is given to nobody by a g line")
+            raise InvalidPolicy(rule.line, f"role '{_show(rule.subject)}' does not exist: no g line gives it")
+
+
+def _split(text: str) -> Iterator[tuple[int, str, int, int]]:
+    """The lines that are no comment: number, line without its line feed, where it starts, where the next one does."""
+    start = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        end = start + len(line) + 1
+        if line and line[0] != "#":
+            yield number, line, start, min(end, len(text))
+        start = end
+
+
+def _render_field(field: str) -> str:
+    quoted = field.replace('"', '""')
+    return f'"{quoted}"' if _QUOTED.search(field) else field
 
 
 def _lines_of(wanted: str, rules: tuple[Rule, ...]) -> list[tuple[Key, str]]:

@@ -4,13 +4,13 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from contracts.kinds import read_request
-from contracts.records import JobRecord, Outcome, Status
+from contracts.records import JobRecord, Outcome, Status, StepRecord
 from contracts.requests import BootstrapRequest
 from handlers.bootstrap.steps import STEPS
 from handlers.commands.running import Command, Commands, Completed, child_environment
@@ -70,11 +70,16 @@ class Bench:
     variables: Mapping[str, str]
     settings: Mapping[str, str]
     facts: ClusterFacts = field(default_factory=ClusterFacts)
+    callers: dict[str, str] = field(default_factory=dict)  # of the jobs whose records are kept
+    caller: str = "tests"
 
     def having(self, **settings: str) -> "Bench":
         """The same with other settings, an empty one left out. Asks again for what it knows of the cluster."""
         changed = {name: value for name, value in {**self.settings, **settings}.items() if value}
-        return Bench(self.commands, self.variables, changed)
+        return replace(self, settings=changed, facts=ClusterFacts())
+
+    def called_by(self, caller: str) -> "Bench":
+        return replace(self, caller=caller)
 
     async def attempt(
         self, job_id: str, *, done: Attempt | None = None, intercept: Intercept = lambda run: run, **request: Any
@@ -84,12 +89,15 @@ class Bench:
         wanted = read_request("bootstrap", orjson.dumps(request))
         assert isinstance(wanted, BootstrapRequest)
         moment = "2026-01-01T00:00:00Z"
-        record = JobRecord(job_id, "bootstrap", Status.RUNNING, "tests", "", moment, moment)
+        record = JobRecord(job_id, "bootstrap", Status.RUNNING, self.caller, "", moment, moment)
         made = Attempt(dict(done.results) if done else {})
         run = intercept(self._note(made))
-        for step in make_plan(settings, self.facts, record, wanted).steps:
+        self.callers[job_id] = self.caller
+        for step in make_plan(settings, self.facts, self._find_caller, record, wanted).steps:
             if step.name in made.results:
                 continue
+            steps = [StepRecord(name, moment, moment, outcome=done.outcome) for name, done in made.results.items()]
+            record = replace(record, steps=tuple(steps))
             try:
                 made.results[step.name] = await step.ensure(record, run)
             except StepFailed as error:
@@ -110,6 +118,9 @@ class Bench:
         assert made.failure is None, made.failure
         assert list(made.results) == [step.name for step in STEPS]
         return made
+
+    async def _find_caller(self, job_id: str) -> str | None:
+        return self.callers.get(job_id)
 
     def _note(self, made: Attempt) -> RunCommand:
         run = make_runner(self.commands)

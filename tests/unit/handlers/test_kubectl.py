@@ -35,7 +35,8 @@ async def test_the_commands_are_exactly_these() -> None:
     await tool.ask({"kind": "SelfSubjectReview"})
     await tool.ask_all([{"kind": "SelfSubjectAccessReview"}])
     await tool.apply("alice", "kind: X")
-    await tool.annotate_namespace("alice", {"a/b": "c"}, "7")
+    await tool.patch("ns", "alice", {"metadata": {"resourceVersion": "7"}})
+    await tool.find("ns", ("name", "alice"), ("annotations.a/b", "c"))
     await tool.bind_role("alice", "handler", "tenant", "system:serviceaccount:x:y")
     await tool.delete("secret", "s", "alice")
     assert [command.shown for command in ran] == [
@@ -46,7 +47,9 @@ async def test_the_commands_are_exactly_these() -> None:
         "kubectl create -f - -o json --validate=false",
         "kubectl create -f - -o json --validate=false",
         "kubectl apply -n alice -f -",
-        "kubectl annotate namespace alice a/b=c --resource-version=7 --overwrite",
+        "kubectl patch ns alice --type=merge --patch-file=/dev/stdin",
+        "kubectl get ns -o "
+        """'jsonpath={.items[?(@.metadata.name=="alice")]}{.items[?(@.metadata.annotations.a/b=="c")]}'""",
         "kubectl create rolebinding handler -n alice --clusterrole=tenant --user=system:serviceaccount:x:y",
         "kubectl delete secret s -n alice --wait=false --ignore-not-found",
     ]
@@ -87,7 +90,7 @@ async def test_who_was_faster_is_told_apart_from_a_failure() -> None:
         await kubectl("", exists, 1)[0].create({})
     changed = "Error from server (Conflict): the object has been modified"
     with pytest.raises(Changed):
-        await kubectl("", changed, 1)[0].annotate_namespace("alice", {}, "1")
+        await kubectl("", changed, 1)[0].patch("ns", "alice", {})
     bound = 'error: failed to create rolebinding: rolebindings "handler" already exists'
     await kubectl("", bound, 1)[0].bind_role("alice", "handler", "tenant", "me")
     with pytest.raises(StepFailed, match="forbidden"):

@@ -15,10 +15,10 @@ from contracts.requests import BootstrapRequest
 from contracts.settings import NatsSettings, read_settings
 from gateway.commands.processes import find_program
 from gateway.settings import GatewaySettings, ProvisionSettings
-from handlers.bootstrap.ownership import OWNER, Namespace, check_owner
 from handlers.preflight.rights import Right, needed_rights
 from handlers.results import StepFailed
 from handlers.settings import HandlerSettings
+from handlers.tenants.claims import OWNER, Namespace, check_owner
 from handlers.tools.kubeconfig import check_kubeconfig
 from tests.support.environments import environment, handler_settings
 from tests.support.manifests import BASES, EVERY, OVERLAYS, Object, Workload, find, mebibytes, render, workloads

@@ -1,0 +1,54 @@
+"""What a bootstrap declares in the claim: the request as it was resolved, and what later jobs must know."""
+
+from contracts.codes import Failure
+from contracts.records import Outcome
+from handlers.rbac.policy import parse_rules, render_rule
+from handlers.rbac.resources import resources_of
+from handlers.rbac.roles import InvalidRole, UnknownRole, load_role
+from handlers.results import StepFailed
+from handlers.tenants.access import FIRST_ROLE, WantedAccess, lines_of, role_of
+from handlers.tenants.claims import Claims
+from handlers.tenants.managers import find_manager
+from handlers.tenants.spec import Spec, make_wanted
+from handlers.tools.everestctl import Everestctl
+from handlers.workflow import StepContext
+
+
+async def read_wanted_access(context: StepContext) -> WantedAccess:
+    """The request's role, rendered for the Everest that was found. Raises StepFailed."""
+    request = context.request
+    everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
+    versions = await context.facts.read_versions(everestctl)
+    holder, resources = role_of(request.username), resources_of(versions.client, versions.server or "")
+    try:
+        role = load_role(FIRST_ROLE, None).render(holder, request.namespace, resources)
+    except (UnknownRole, InvalidRole) as error:
+        raise StepFailed(Failure("invalid_request", f"role: {error}."), step="apply_rbac_policy") from None
+    members = parse_rules("\n".join(render_rule("g", subject, holder) for subject in (request.username,)))
+    return WantedAccess(request.username, (*role.rules, *members), role.left_out)
+
+
+async def draft_spec(context: StepContext, claims: Claims) -> Spec:
+    """What the claim is to say, given what the tenant's claims say already. Raises StepFailed."""
+    request, own = context.request, claims.own
+    before = own.read_spec() if own else None
+    specs = [spec for claim in claims.all if (spec := claim.read_spec())]
+    made = context.job.step("create_account")
+    wanted = make_wanted(
+        request.model_dump(),
+        role=FIRST_ROLE,
+        subjects=(request.username,),
+        managed_by=await find_manager(claims, context.find_caller) or context.job.caller,
+        account_created=bool(made and made.outcome is Outcome.CREATED) or _agree(specs, len(claims.all)),
+        adopted=before.wanted.adopted if before else claims.namespace is not None,
+        suspended=before.wanted.suspended if before else False,
+    )
+    if before:
+        return before.with_wanted(wanted)
+    return Spec(wanted=wanted, applied=lines_of(own, request.username) if own else ())
+
+
+def _agree(specs: list[Spec], claims: int) -> bool | None:
+    """Whether a job of ours made the tenant's account, as its claims have it; None where one of them cannot say."""
+    created = [spec.wanted.account_created for spec in specs]
+    return True if True in created else None if None in created or len(created) < claims else False

@@ -1,0 +1,40 @@
+"""What is refused before anything is made: other people's namespaces, roles and tenants."""
+
+from contracts.codes import Failure
+from handlers.bootstrap.declaration import read_wanted_access
+from handlers.bootstrap.namespace import check_operators
+from handlers.rbac.look import read_policy
+from handlers.results import StepFailed
+from handlers.tenants.access import decide_access
+from handlers.tenants.claims import Claims, check_owner, find_claims
+from handlers.tenants.managers import check_manager, find_manager, is_publisher
+from handlers.tools.kubectl import Kubectl, at_once
+from handlers.workflow import StepContext
+
+
+async def refuse_early(context: StepContext, kubectl: Kubectl) -> None:
+    """Each refusal is shown at the step that it is about. Raises StepFailed."""
+    request, settings = context.request, context.settings
+    if request.namespace == settings.everest_credentials_namespace:
+        reason = f"namespace: {request.namespace} holds the credentials of all tenants."
+        raise StepFailed(Failure("invalid_request", reason), step="add_namespace")
+    async with at_once() as looks:
+        claims_look = looks.create_task(find_claims(kubectl, request.username, request.namespace))
+        policy_look = looks.create_task(read_policy(kubectl))
+    claims, (policy, _) = claims_look.result(), policy_look.result()
+    await _check_tenant(context, claims)
+    try:
+        check_owner(claims.namespace, request)
+        await check_operators(context, kubectl, claims.namespace)
+    except StepFailed as refusal:
+        raise StepFailed(refusal.failure, refusal.deciding, step="add_namespace") from None
+    decide_access(claims, await read_wanted_access(context), policy, take_ownership=request.take_ownership)
+
+
+async def _check_tenant(context: StepContext, claims: Claims) -> None:
+    if not context.settings.tenants_shared:
+        manager = await find_manager(claims, context.find_caller)
+        is_bound = is_publisher(context.job.job_id)
+        check_manager(claims.username, manager, context.job.caller, is_bound=is_bound)
+    if any((spec := claim.read_spec()) and spec.wanted.suspended for claim in claims.all):
+        raise StepFailed(Failure("tenant_suspended", f"Tenant {claims.username} is suspended."))

@@ -1,0 +1,45 @@
+"""What a tenant should have in a namespace: as its claim says, or, of a claim of version 0.1.0, as its last job did."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.requests import BootstrapRequest, InvalidRequest, validate_request
+from handlers.tenants.access import Lines, first_lines
+from handlers.tenants.claims import Namespace
+
+_MEMBERS = BootstrapRequest.model_fields.keys()
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """`lines` of the policy; `generation` and `wanted` as the claim has them, None where it has none."""
+
+    request: BootstrapRequest
+    lines: Lines
+    subjects: tuple[str, ...]
+    generation: int | None = None
+    wanted: dict[str, Any] | None = None
+
+
+def read_expected(name: str, claim: Namespace | None, username: str, last: dict[str, Any]) -> Expected | None:
+    """None where nobody knows. `last`: of the tenant's last finished job. Raises StepFailed."""
+    spec = claim.read_spec() if claim and claim.owner == username else None
+    if spec is not None:
+        wanted = spec.wanted.model_dump(mode="json")
+        request = _read_request(wanted)
+        if request is None:
+            return None
+        return Expected(request, spec.applied, spec.wanted.subjects, spec.generation, wanted)
+    inputs = last.get("inputs") or {}
+    request = _read_request(inputs) if inputs.get("namespace") == name else None
+    if request is None:
+        return None
+    lines = first_lines(username, name) if last.get("rbac_applied") else ()
+    return Expected(request, lines, (username,))
+
+
+def _read_request(members: dict[str, Any]) -> BootstrapRequest | None:
+    try:
+        return validate_request(BootstrapRequest, {name: members[name] for name in _MEMBERS & members.keys()})
+    except InvalidRequest:
+        return None

@@ -1,0 +1,106 @@
+"""The command of EVEREST_RBAC_APPLY_CMD: handed the lines to put in and the lines to take out, in private files."""
+
+import os
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from contracts.codes import CODES, Failure, Nature
+from handlers.commands.outputs import clean
+from handlers.commands.running import Command, Completed
+from handlers.rbac.import_lock import WAITED
+from handlers.results import RunCommand, StepFailed
+from handlers.tools.failures import explain, find_reason
+
+_OF_STEPS = (Nature.PERMANENT, Nature.TRANSIENT, Nature.INFRASTRUCTURE)
+_IMPORTS = ("everest-rbac-import", "handlers.rbac_import")
+_MOST_WAITS = 100  # for the imports of other handlers on this machine
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyCommand:
+    words: tuple[str, ...]
+
+    @classmethod
+    def read(cls, template: str | None) -> Self | None:
+        """Split as a shell would, and run without one. None where none is set. Raises StepFailed."""
+        if not (template or "").strip():
+            return None
+        try:
+            return cls(tuple(shlex.split(template or "")))
+        except ValueError as error:
+            reason = f"EVEREST_RBAC_APPLY_CMD cannot be split: {error}"
+            raise StepFailed(Failure("rbac_command_failed", reason)) from None
+
+    @property
+    def is_import(self) -> bool:
+        return any(os.path.basename(word) in _IMPORTS for word in self.words)
+
+    @property
+    def can_withdraw(self) -> bool:
+        return self.is_import or any("{withdraw}" in word for word in self.words)
+
+    async def run(self, run: RunCommand, time_limit_seconds: float, wanted: str, withdrawn: str) -> Completed:
+        """Raises StepFailed. Waiting for other imports is no failure: the command is run again."""
+        with _private_files(wanted, withdrawn) as (wanted_path, withdrawn_path):
+            argv = self.resolve(wanted_path, withdrawn_path if withdrawn else None)
+            command = Command(argv, time_limit_seconds=time_limit_seconds, changes=True)
+            for _ in range(_MOST_WAITS):
+                completed = await run(command)
+                if not (self.is_import and completed.exit_code == WAITED):
+                    break
+        if completed.exit_code != 0:
+            raise StepFailed(_explain(completed), completed)
+        return completed
+
+    def resolve(self, wanted: Path, withdrawn: Path | None) -> tuple[str, ...]:
+        """`{withdraw}` is an empty file where nothing is to be taken out."""
+        words = [word.replace("{file}", str(wanted)) for word in self.words]
+        if words == list(self.words):
+            words += ["--file", str(wanted)]
+        if withdrawn and self.is_import and not any("{withdraw}" in word for word in words):
+            words += ["--withdraw", str(withdrawn)]
+        return tuple(word.replace("{withdraw}", str(withdrawn or os.devnull)) for word in words)
+
+    def read_enforced(self, completed: Completed) -> bool | None:
+        """What everest-rbac-import says; None from a command that does not tell."""
+        said = completed.stdout.decode(errors="replace").splitlines()
+        return True if "rbac_enforced=true" in said else False if "rbac_enforced=false" in said else None
+
+
+@contextmanager
+def _private_files(*texts: str) -> Iterator[list[Path]]:
+    """Nobody else may read them, and they are gone afterwards, also when the step is cut."""
+    folder = Path(tempfile.mkdtemp(prefix="everest-bootstrap-"))  # mode 0700
+    paths = [folder / name for name in ("policy.csv", "withdraw.csv")]
+    try:
+        for path, text in zip(paths, texts, strict=True):
+            with open(path, "x", opener=_open_private) as file:
+                file.write(text)
+        yield paths
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _explain(completed: Completed) -> Failure:
+    """everest-rbac-import names the code; of another command only outages and conflicts are known for sure."""
+    stderr = clean(completed.stderr)
+    word, _, rest = stderr.partition(": ")
+    code, _, message = rest.partition(": ")
+    if word == "error" and code in CODES and CODES[code].nature in _OF_STEPS:
+        reason, _, hint = message.partition("\nhint: ")
+        return Failure(code, reason.strip(), hint.strip().partition("\n")[0])
+    known = explain(completed)
+    if known.nature in (Nature.INFRASTRUCTURE, Nature.TRANSIENT):
+        return known
+    reason = find_reason(stderr) or f"exit code {completed.exit_code}"
+    return Failure("rbac_command_failed", f"`{completed.command}` failed: {reason}")

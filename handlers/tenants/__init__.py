@@ -1,0 +1,1 @@
+"""Tenants as the cluster knows them: who claimed which namespace, what is wanted there, whose lines are whose."""

@@ -1,0 +1,184 @@
+"""Whose namespace it is: the claim in its annotations, made atomically before anything is put into it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from contracts.codes import Failure
+from contracts.records import Outcome
+from contracts.requests import BootstrapRequest
+from handlers.commands.running import Completed
+from handlers.results import StepFailed
+from handlers.tenants.spec import MAX_SPEC_BYTES, Spec, UnreadableSpec
+from handlers.tools.kubectl import AlreadyExists, Changed, Kubectl, Object
+
+OWNER = "everest-bootstrap/owner"  # the username
+JOB = "everest-bootstrap/job"  # the job that claimed it
+SPEC = "everest-bootstrap/spec"  # claims of version 0.1.0 have none
+LABEL = "everest-bootstrap/tenant"  # "true": `kubectl get ns -l everest-bootstrap/tenant=true` lists the tenants
+_MANAGED = "app.kubernetes.io/managed-by"
+MANAGED_SELECTOR = f"{_MANAGED}=everest"
+_MOST_LOOKS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace as the cluster shows it."""
+
+    name: str
+    uid: str
+    version: str
+    owner: str | None
+    job: str | None
+    spec_text: str | None
+    is_labelled: bool  # as a tenant's
+    is_managed: bool  # by Everest: its installer has begun
+    is_terminating: bool
+
+    @classmethod
+    def of(cls, value: Object) -> "Namespace":
+        metadata = value["metadata"]
+        annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
+        return cls(
+            metadata["name"],
+            metadata.get("uid", ""),
+            metadata["resourceVersion"],
+            annotations.get(OWNER),
+            annotations.get(JOB),
+            annotations.get(SPEC),
+            labels.get(LABEL) == "true",
+            labels.get(_MANAGED) == "everest",
+            "deletionTimestamp" in metadata,
+        )
+
+    def read_spec(self) -> Spec | None:
+        """None where the claim has none: version 0.1.0 wrote no specs. Raises StepFailed."""
+        if self.spec_text is None:
+            return None
+        try:
+            return Spec.read(self.spec_text)
+        except UnreadableSpec as error:
+            reason = f"The annotation {SPEC} of namespace {self.name} cannot be used: {error}."
+            raise StepFailed(
+                Failure("unsupported_version", reason, "Use a handler of the version that wrote it.")
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """One tenant's namespaces, and the one that is asked for, whoever has it."""
+
+    username: str
+    namespace: Namespace | None
+    others: tuple[Namespace, ...]
+
+    @property
+    def own(self) -> Namespace | None:
+        """The one that is asked for, where it is the tenant's."""
+        return self.namespace if self.namespace and self.namespace.owner == self.username else None
+
+    @property
+    def all(self) -> tuple[Namespace, ...]:
+        return (*((self.own,) if self.own else ()), *self.others)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The namespace is the tenant's by now; `deciding` is the command that made it so, None where it was already.
+
+    An earlier attempt of the same job counts as this one, and cannot tell a namespace that it made from one that it
+    took: with take_ownership both are possible.
+    """
+
+    outcome: Outcome
+    deciding: Completed | None
+    is_new: bool = False  # made by this very attempt
+    may_have_been_taken: bool = False
+
+
+async def find_namespace(kubectl: Kubectl, name: str) -> Namespace | None:
+    found = await kubectl.get("ns", name)
+    return None if found is None else Namespace.of(found)
+
+
+async def find_claims(kubectl: Kubectl, username: str, name: str) -> Claims:
+    """Found by annotation, because claims of version 0.1.0 bear no label. Raises StepFailed."""
+    found = [
+        Namespace.of(value) for value in await kubectl.find("ns", ("name", name), (f"annotations.{OWNER}", username))
+    ]
+    by_name = {namespace.name: namespace for namespace in found}
+    others = sorted(other for other in by_name if other != name)
+    return Claims(username, by_name.get(name), tuple(by_name[other] for other in others))
+
+
+def check_owner(namespace: Namespace | None, request: BootstrapRequest) -> None:
+    """Raises StepFailed where the request may not have the namespace."""
+    if namespace is None or (namespace.owner == request.username and not namespace.is_terminating):
+        return
+    if namespace.is_terminating:
+        raise StepFailed(Failure("namespace_terminating", f"Namespace {namespace.name} is being deleted."))
+    if namespace.owner is not None:
+        reason = f"Namespace {namespace.name} belongs to {namespace.owner}."
+        raise StepFailed(Failure("namespace_owned_by_another", reason))
+    if not request.take_ownership:
+        raise StepFailed(
+            Failure("namespace_exists", f"Namespace {namespace.name} exists and was not made by this service.")
+        )
+
+
+async def claim_namespace(
+    kubectl: Kubectl, request: BootstrapRequest, job_id: str, draft: Callable[[Claims], Awaitable[Spec]]
+) -> Claim:
+    """Makes the namespace with the claim in it, or writes the claim by compare-and-set. Raises StepFailed.
+
+    `draft` says what the spec is to be, given what is there.
+    """
+    for _ in range(_MOST_LOOKS):
+        claims = await find_claims(kubectl, request.username, request.namespace)
+        namespace = claims.namespace
+        check_owner(namespace, request)
+        spec = await draft(claims)
+        mark = {OWNER: request.username, JOB: job_id, SPEC: render(spec)}
+        try:
+            if namespace is None:
+                return Claim(Outcome.CREATED, await kubectl.create(_manifest(request.namespace, mark)), is_new=True)
+            if namespace.owner is None:
+                deciding = await _mark(kubectl, namespace, mark)
+                return Claim(Outcome.UPDATED, deciding, may_have_been_taken=True)
+            await write_spec(kubectl, namespace, spec)
+        except (AlreadyExists, Changed):
+            continue  # somebody was faster: whose is it now?
+        if namespace.job != job_id:
+            return Claim(Outcome.UNCHANGED, None)
+        if request.take_ownership:
+            return Claim(Outcome.UPDATED, None, may_have_been_taken=True)
+        return Claim(Outcome.CREATED, None)
+    raise StepFailed(Failure("conflict", f"Namespace {request.namespace} changed each time that it was looked at."))
+
+
+async def write_spec(kubectl: Kubectl, namespace: Namespace, spec: Spec) -> None:
+    """Only where it differs from what is there. Raises Changed, StepFailed."""
+    text = render(spec)
+    if text != namespace.spec_text or not namespace.is_labelled:
+        await _mark(kubectl, namespace, {SPEC: text})
+
+
+def render(spec: Spec) -> str:
+    """Raises StepFailed where it is too large for its annotation."""
+    text = spec.render()
+    if (size := len(text.encode())) > MAX_SPEC_BYTES:
+        reason = f"The claim would take {size:,} bytes of an annotation, and {MAX_SPEC_BYTES:,} is the most."
+        raise StepFailed(
+            Failure("invalid_request", reason, "Name fewer or shorter subjects: one group for all of them.")
+        )
+    return text
+
+
+async def _mark(kubectl: Kubectl, namespace: Namespace, annotations: dict[str, str]) -> Completed:
+    metadata = {"annotations": annotations, "labels": {LABEL: "true"}, "resourceVersion": namespace.version}
+    return await kubectl.patch("ns", namespace.name, {"metadata": metadata})
+
+
+def _manifest(name: str, annotations: dict[str, str]) -> dict[str, Any]:
+    metadata = {"name": name, "labels": {"name": name, LABEL: "true"}, "annotations": annotations}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}

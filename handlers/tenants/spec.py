@@ -1,0 +1,73 @@
+"""The spec: what a claimed namespace says of its tenant. It outlives the queue and every record.
+
+An annotation of the namespace, JSON, read by earlier and later versions: members that this one does not know are kept.
+"""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+SPEC_VERSION = 1
+MAX_SPEC_BYTES = 64 * 1024
+
+
+class UnreadableSpec(ValueError):
+    """The annotation holds no spec that this version could go on with."""
+
+
+class Wanted(BaseModel):
+    """What the last job asked for, resolved, and what later jobs must know of how the tenant came to be."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    role: str
+    subjects: tuple[str, ...]
+    managed_by: str
+    # Whether a job of ours made the account; None where a claim of version 0.1.0 does not say.
+    account_created: bool | None = None
+    adopted: bool = False  # the namespace was there before it was claimed
+    suspended: bool = False
+
+
+class Spec(BaseModel):
+    """`applied`: the policy lines that were written for this namespace, or are being written now.
+
+    `generation` grows by one whenever `wanted` changes, and by nothing else.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    version: int = SPEC_VERSION
+    generation: int = 1
+    wanted: Wanted
+    applied: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Raises UnreadableSpec: of a later version as well, which alone knows what its members mean."""
+        try:
+            spec = cls.model_validate_json(text)
+        except ValidationError as error:
+            raise UnreadableSpec(f"{error.error_count()} members are missing or of another type") from None
+        if spec.version > SPEC_VERSION:
+            raise UnreadableSpec(f"it is of version {spec.version}, and {SPEC_VERSION} is the last one known here")
+        return spec
+
+    def render(self) -> str:
+        return self.model_dump_json(exclude_none=True)
+
+    def with_wanted(self, wanted: Wanted) -> Self:
+        """The same where it wants the same. Members of the old one that this version does not know stay."""
+        kept = {**(self.wanted.model_extra or {}), **wanted.model_dump()}
+        changed = Wanted.model_validate(kept)
+        if changed == self.wanted:
+            return self
+        return self.model_copy(update={"wanted": changed, "generation": self.generation + 1})
+
+    def with_applied(self, lines: tuple[str, ...]) -> Self:
+        return self.model_copy(update={"applied": lines})
+
+
+def make_wanted(inputs: dict[str, Any], **facts: Any) -> Wanted:
+    """`inputs`: the resolved request."""
+    return Wanted.model_validate({**inputs, **facts})
