@@ -193,8 +193,8 @@ def resolved_request(record: JobRecord) -> dict[str, Any]:
     return record.inputs or resolve(record.kind, record.request)
 
 
-def job_document(record: JobRecord) -> Job:
-    """The document of `GET /jobs/{id}` and of the status request over NATS."""
+def job_document(record: JobRecord, prefix: str = "") -> Job:
+    """The document of `GET /jobs/{id}` and of the status request over NATS. Links begin with the prefix."""
     asked = resolved_request(record)
     document: Job = {
         "job_id": record.job_id,
@@ -216,8 +216,8 @@ def job_document(record: JobRecord) -> Job:
         "username": asked.get("username"),
         "namespace": asked.get("namespace"),
         "request_id": record.request_id,
-        "status_url": f"/jobs/{record.job_id}",
-        "result_url": f"/jobs/{record.job_id}/result",
+        "status_url": f"{prefix}/jobs/{record.job_id}",
+        "result_url": f"{prefix}/jobs/{record.job_id}/result",
     }
     if record.traceparent:
         document["traceparent"] = record.traceparent

@@ -1,12 +1,15 @@
 """The gateway's settings. The environment is read here alone, called from `__main__`."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from contracts.settings import (
     InvalidSettings,
@@ -22,6 +25,25 @@ from contracts.settings import (
 WELL_KNOWN_KEY = "changeme"
 
 
+def _read_root_path(text: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*/?", text, re.ASCII):
+        raise ValueError("must be a path like /everest")
+    return text.rstrip("/")
+
+
+def _read_proxies(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    try:
+        return tuple(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("must be addresses or networks like 10.0.0.0/8, separated by commas") from None
+
+
+RootPath = Annotated[str, AfterValidator(_read_root_path)]
+Proxies = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_read_proxies)]
+
+
 class GatewaySettings(Settings):
     """Seconds where not said otherwise. Every member is the environment variable of the same name."""
 
@@ -33,6 +55,8 @@ class GatewaySettings(Settings):
     query_timeout: Seconds = 60
     job_retention: Retention = 2_592_000  # 30 days; kept by the records of jobs that the gateway ends (a cancel)
     rate_limit: str | None = None  # per key, as "600/minute"; off when unset
+    root_path: RootPath = ""  # what a proxy in front strips from the path, as /everest
+    trusted_proxies: Proxies = ()  # addresses or networks, separated by commas, whose X-Forwarded-Prefix counts
     gateway_nonce: str | None = None  # answered by /healthz, so that who started it knows that it is the one
     log_level: LogLevel = "INFO"
 

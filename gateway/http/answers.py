@@ -15,11 +15,11 @@ def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | N
 
 
 def status_response(
-    snapshot: Snapshot, if_none_match: str | None, headers: Mapping[str, str] | None = None
+    snapshot: Snapshot, prefix: str, if_none_match: str | None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The answer to GET /jobs/{job_id}."""
     more = {} if snapshot.record.is_finished else {"Retry-After": POLL_SECONDS}
-    return document_response(snapshot.document, if_none_match, {**more, **(headers or {})})
+    return document_response(snapshot.document(prefix), if_none_match, {**more, **(headers or {})})
 
 
 def document_response(document: Document, if_none_match: str | None, headers: Mapping[str, str]) -> Response:

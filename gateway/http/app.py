@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from gateway.http.authentication import Authentication
 from gateway.http.cached_status import CachedStatus
+from gateway.http.prefix import Prefix
 from gateway.http.problems import (
     MEANINGS,
     Problem,
@@ -33,6 +34,7 @@ from gateway.jobs.job_cache import JobCache
 from gateway.keys import Keys
 from gateway.logs import AccessLog
 from gateway.metrics import Metrics
+from gateway.settings import GatewaySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Parts:
     keys: Keys
     cache: JobCache
     access_log: AccessLog
-    rate_limit: str | None
+    settings: GatewaySettings
 
 
 def make_app(parts: Parts) -> ASGIApp:
@@ -98,8 +100,9 @@ def _make_layers(parts: Parts) -> list[Middleware]:
     """The outermost first. Around the application rather than in it: what is answered here never enters it."""
     return [
         Middleware(Access, observe=parts.metrics.observe_request, log=parts.access_log.write),
+        Middleware(Prefix, root_path=parts.settings.root_path, proxies=parts.settings.trusted_proxies),
         Middleware(Authentication, keys=parts.keys, count_wrong_key=parts.metrics.count_wrong_key),
-        *_make_rate_limit(parts.rate_limit),
+        *_make_rate_limit(parts.settings.rate_limit),
         Middleware(CachedStatus, cache=parts.cache),
     ]
 

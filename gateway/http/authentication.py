@@ -7,8 +7,9 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.http.headers import find_header
+from gateway.http.prefix import prefix_of
 from gateway.http.problems import Problem, problem_response
-from gateway.http.request_log import find_header
 from gateway.keys import Keys, KeyScope
 
 logger = logging.getLogger(__name__)
@@ -53,13 +54,13 @@ class Authentication:
             await self._slow_down(at_once=is_extra)
         detail = "The key in X-Admin-Key is not valid." if given else "The header X-Admin-Key is missing."
         problem = Problem("unauthorized", detail, headers={"WWW-Authenticate": "X-Admin-Key"})
-        await problem_response(problem)(scope, receive, send)
+        await problem_response(problem, prefix_of(scope))(scope, receive, send)
 
     async def _show_page(self, scope: Scope, receive: Receive, send: Send, *, is_extra: bool) -> None:
         """Pages are files that are held open while they are sent: strangers get so many at a time."""
         if is_extra or self._pages >= _MOST_PAGES:
             problem = Problem("too_many_connections", headers={"Retry-After": "5"})
-            await problem_response(problem)(scope, receive, send)
+            await problem_response(problem, prefix_of(scope))(scope, receive, send)
             return
         self._pages += 1
         try:

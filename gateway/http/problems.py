@@ -12,6 +12,7 @@ from starlette.responses import Response
 from contracts.codes import CODES, Failure
 from contracts.records import UnreadableRecord
 from contracts.requests import InvalidRequest
+from gateway.http.prefix import prefix_of
 from gateway.jetstream import NotProvisioned, Unanswered
 from gateway.jobs import errors
 
@@ -39,11 +40,11 @@ class Problem(Exception):
         self.members = members
 
 
-def problem_document(problem: Problem) -> dict[str, Any]:
-    """`error` repeats the title, for clients that look for that member."""
+def problem_document(problem: Problem, prefix: str = "") -> dict[str, Any]:
+    """`error` repeats the title, for clients that look for that member; links begin with the prefix."""
     code = CODES[problem.code]
     return {
-        "type": f"{DOCUMENTATION}#{code.name}",
+        "type": f"{prefix}{DOCUMENTATION}#{code.name}",
         "title": code.title,
         "status": code.status,
         "code": code.name,
@@ -55,8 +56,8 @@ def problem_document(problem: Problem) -> dict[str, Any]:
     }
 
 
-def problem_response(problem: Problem) -> Response:
-    document = problem_document(problem)
+def problem_response(problem: Problem, prefix: str = "") -> Response:
+    document = problem_document(problem, prefix)
     return Response(orjson.dumps(document), document["status"], headers=problem.headers, media_type=MEDIA_TYPE)
 
 
@@ -142,27 +143,27 @@ def describe(error: Exception) -> bytes:
 
 async def answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return problem_response(error)
+    return problem_response(error, prefix_of(request.scope))
 
 
 async def answer_meaning(request: Request, error: Exception) -> Response:
     """An error of the engine; which job it is about, and where to ask for it, is added from the request."""
-    problem = problem_of(error)
+    problem, prefix = problem_of(error), prefix_of(request.scope)
     job_id = problem.members.get("job_id") or request.path_params.get("job_id")
     if job_id and problem.code in _ABOUT_A_JOB:
         problem.members |= {"job_id": job_id}
     if problem.code in _POLLED:
-        problem.members |= {"status_url": f"/jobs/{job_id}"}
-    return problem_response(problem)
+        problem.members |= {"status_url": f"{prefix}/jobs/{job_id}"}
+    return problem_response(problem, prefix)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette's router refuses: an unknown route or method."""
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "internal_error")
-    return problem_response(Problem(code, headers=error.headers))
+    return problem_response(Problem(code, headers=error.headers), prefix_of(request.scope))
 
 
 async def answer_fault(request: Request, error: Exception) -> Response:
     """An error of ours, of which a caller learns no more than that."""
-    return problem_response(Problem("internal_error"))
+    return problem_response(Problem("internal_error"), prefix_of(request.scope))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contracts.settings import InvalidSettings
+from gateway.http.prefix import prefix_of
 from gateway.http.problems import Problem, problem_response
 
 _RATE = re.compile(r"([1-9][0-9]{0,5}) *(?:/|per) *([1-9][0-9]{0,3})? *(second|minute|hour|day)s?", re.IGNORECASE)
@@ -69,4 +70,4 @@ class RateLimit:
             return
         detail = f"The key has used its {self._rate.text}."
         problem = Problem("rate_limited", detail, headers={"Retry-After": str(max(1, math.ceil(seconds)))})
-        await problem_response(problem)(scope, receive, send)
+        await problem_response(problem, prefix_of(scope))(scope, receive, send)

@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts.logs import bind
 from contracts.traces import read_request_id, read_traceparent
+from gateway.http.headers import find_header
+from gateway.http.prefix import prefix_of
 from gateway.http.problems import Problem, problem_response
 
 logger = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class Access:
         except Exception:
             logger.exception("request.failed")
             if not status:
-                await problem_response(Problem("internal_error"))(scope, receive, send_with_id)
+                await problem_response(Problem("internal_error"), prefix_of(scope))(scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - started_at
             self._observe(scope["method"], route_of(scope), status, seconds)
@@ -77,13 +79,6 @@ def _describe(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
     if job_id := state.get("job_id") or scope.get("path_params", {}).get("job_id"):
         fields["job_id"] = job_id
     return fields
-
-
-def find_header(scope: Scope, name: bytes) -> bytes | None:
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value)
-    return None
 
 
 def _read_request_id(scope: Scope) -> str:

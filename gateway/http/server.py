@@ -132,7 +132,7 @@ class _Gateway:
                     keys=keys,
                     cache=self._watch.cache,
                     access_log=access_log,
-                    rate_limit=settings.rate_limit,
+                    settings=settings,
                 )
             ),
         )

@@ -39,10 +39,13 @@ class Snapshot:
         self.record = record
         self.revision = revision
         self.expires_at = expires_at
+        self._documents: dict[str, Document] = {}
 
-    @cached_property
-    def document(self) -> Document:
-        return Document(job_document(self.record))
+    def document(self, prefix: str = "") -> Document:
+        """With links that begin with the prefix."""
+        if prefix not in self._documents:
+            self._documents[prefix] = Document(job_document(self.record, prefix))
+        return self._documents[prefix]
 
     @cached_property
     def result(self) -> Document:

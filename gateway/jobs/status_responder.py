@@ -50,7 +50,7 @@ class StatusResponder:
             snapshot = await self._reader.read(job_id) if names.is_job_id(job_id) else None
         except (Unanswered, UnreadableRecord) as error:
             return self._describe(error)
-        return snapshot.document.body if snapshot else self._describe(JobNotFound())
+        return snapshot.document().body if snapshot else self._describe(JobNotFound())
 
 
 def _job_id_of(question: Question) -> str:

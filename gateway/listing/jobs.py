@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from contracts import names
-from contracts.documents import Job, job_document, resolved_request
+from contracts.documents import resolved_request
 from contracts.records import JobRecord, UnreadableRecord
 from gateway.jetstream import JetStream, Message
 from gateway.jobs.reading import Reader, message_record, record_snapshot
@@ -53,7 +53,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    jobs: list[Job]
+    jobs: list[JobRecord]
     next_cursor: Cursor | None
 
 
@@ -169,4 +169,4 @@ def _pass(cursor: Cursor, found: _Found) -> Cursor:
 
 def _page(jobs: dict[str, _Found], cursor: Cursor | None) -> Page:
     newest_first = sorted(jobs.values(), key=lambda found: found.changed_at, reverse=True)
-    return Page([job_document(found.record) for found in newest_first if found.record], cursor)
+    return Page([found.record for found in newest_first if found.record], cursor)

@@ -91,7 +91,7 @@ function facts(job) {
 
 function failureNote(error, title) {
   return make("div", { class: "note failure" },
-    make("b", {}, title, make("a", { href: `/docs/errors#${encodeURIComponent(error.code)}` }, make("code", {}, error.code))),
+    make("b", {}, title, make("a", { href: `docs/errors#${encodeURIComponent(error.code)}` }, make("code", {}, error.code))),
     make("p", {}, error.message),
     error.hint && make("p", { class: "hint" }, make("b", {}, "What to do: "), error.hint));
 }

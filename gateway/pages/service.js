@@ -44,7 +44,7 @@ export class Service {
     const headers = { ...options.headers, "X-Admin-Key": this.#key };
     let answer;
     try {
-      answer = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit", redirect: "error" });
+      answer = await fetch(path.slice(1), { ...options, headers, cache: "no-store", credentials: "omit", redirect: "error" });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Unanswered("The gateway does not answer.");

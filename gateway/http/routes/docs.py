@@ -4,6 +4,7 @@ import html
 from pathlib import Path
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -11,6 +12,8 @@ from starlette.staticfiles import StaticFiles
 
 from contracts.codes import CODES, Code
 from gateway.folders import find_swagger_ui
+from gateway.http.answers import json_response
+from gateway.http.prefix import prefix_of
 
 _GATEWAY = Path(__file__).resolve().parents[2]
 _OPENAPI = _GATEWAY / "openapi" / "openapi.json"
@@ -40,7 +43,7 @@ _SHELL = """<!doctype html>
 </html>
 """
 _START = """window.addEventListener("load", () => SwaggerUIBundle({
-  url: "/openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null, persistAuthorization: false,
+  url: "openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null, persistAuthorization: false,
 }));
 """
 
@@ -73,18 +76,20 @@ async def _answer_page(request: Request) -> Response:
 
 async def _answer_openapi(request: Request) -> Response:
     """GET /openapi.json."""
-    return FileResponse(_OPENAPI, media_type="application/json", headers={"Cache-Control": "no-cache"})
+    prefix = prefix_of(request.scope)
+    if not prefix:
+        return FileResponse(_OPENAPI, media_type="application/json", headers={"Cache-Control": "no-cache"})
+    document = orjson.loads(_OPENAPI.read_bytes()) | {"servers": [{"url": prefix}]}
+    return json_response(orjson.dumps(document), 200, {"Cache-Control": "no-cache"})
 
 
 async def _answer_docs(request: Request) -> Response:
     """GET /docs."""
     head = (
-        '<link rel="stylesheet" href="/docs/assets/swagger-ui.css">'
-        '<script src="/docs/assets/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script>'
+        '<link rel="stylesheet" href="docs/assets/swagger-ui.css">'
+        '<script src="docs/assets/swagger-ui-bundle.js"></script><script src="docs/start.js"></script>'
     )
-    body = (
-        '<p><a href="/docs/errors">Error codes</a> · <a href="/openapi.json">openapi.json</a></p><div id="docs"></div>'
-    )
+    body = '<p><a href="docs/errors">Error codes</a> · <a href="openapi.json">openapi.json</a></p><div id="docs"></div>'
     return HTMLResponse(_SHELL.format(title="Everest bootstrap API", head=head, body=body), headers=_HEADERS)
 
 

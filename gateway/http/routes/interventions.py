@@ -9,6 +9,7 @@ from starlette.responses import Response
 from gateway.http.answers import json_response
 from gateway.http.authentication import require
 from gateway.http.parameters import read_job_id, read_origin, read_parameters, read_wait, refuse_parameter
+from gateway.http.prefix import prefix_of
 from gateway.http.routes.jobs import JobRoutes
 from gateway.jobs.interventions import Interventions
 from gateway.keys import scope_of
@@ -24,13 +25,14 @@ class InterventionRoutes:
         job_id = read_job_id(request)
         read_parameters(request)
         has_ended = await self._interventions.cancel(job_id, request.state.caller, _allowing(request))
+        job_url = f"{prefix_of(request.scope)}/jobs/{job_id}"
         document = {
             "job_id": job_id,
             "status": "failed" if has_ended else "running",
             "cancelled": "at once" if has_ended else "at the next safe point",
-            "status_url": f"/jobs/{job_id}",
+            "status_url": job_url,
         }
-        headers = {"Location": f"/jobs/{job_id}"}
+        headers = {"Location": job_url}
         return json_response(orjson.dumps(document), 202, headers)
 
     async def retry(self, request: Request) -> Response:

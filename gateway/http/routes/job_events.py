@@ -11,6 +11,7 @@ from starlette.responses import Response
 from contracts.documents import event_document, job_document
 from contracts.records import UnreadableRecord
 from gateway.http.parameters import Wait, is_crowded, read_parameters
+from gateway.http.prefix import prefix_of
 from gateway.http.problems import Problem
 from gateway.http.routes.jobs import JobRoutes
 from gateway.jetstream import Unanswered
@@ -39,12 +40,12 @@ class EventRoutes:
         if snapshot.record.is_finished and seen == snapshot.revision:
             return Response(status_code=204)  # Tells an EventSource that there is no more to come.
         return EventSourceResponse(
-            self._tell(snapshot, seen),
+            self._tell(snapshot, seen, prefix_of(request.scope)),
             ping=HEARTBEAT_SECONDS,
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
-    async def _tell(self, first: Snapshot, seen: int | None) -> AsyncIterator[ServerSentEvent]:
+    async def _tell(self, first: Snapshot, seen: int | None, prefix: str) -> AsyncIterator[ServerSentEvent]:
         """A job that went on while the caller was away is told as it is now: the bucket keeps no older record."""
         told = None
         with self._listeners.listen(first.record.job_id) as listener:
@@ -53,7 +54,7 @@ class EventRoutes:
                 event: Mapping[str, object] = event_document(snapshot.record, 0)
                 transition = [event[name] for name in _TRANSITION]
                 if transition != told and not (told is None and seen == snapshot.revision):
-                    yield _event(snapshot)
+                    yield _event(snapshot, prefix)
                 told = transition
                 if snapshot.record.is_finished or self._listeners.is_stopping:
                     return
@@ -75,8 +76,8 @@ class EventRoutes:
             return known
 
 
-def _event(snapshot: Snapshot) -> ServerSentEvent:
-    document = {**job_document(snapshot.record), **event_document(snapshot.record, snapshot.revision)}
+def _event(snapshot: Snapshot, prefix: str) -> ServerSentEvent:
+    document = {**job_document(snapshot.record, prefix), **event_document(snapshot.record, snapshot.revision)}
     return ServerSentEvent(data=orjson.dumps(document).decode(), id=str(snapshot.revision))
 
 

@@ -8,10 +8,12 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contracts.documents import job_document
 from contracts.names import JOB_KINDS, QUERY_KINDS
 from contracts.records import Status
 from gateway.http.answers import json_response
 from gateway.http.parameters import read_parameters, refuse_parameter
+from gateway.http.prefix import prefix_of
 from gateway.listing.cursors import Cursor, decode_cursor, encode_cursor
 from gateway.listing.jobs import Filters, Listing
 
@@ -29,12 +31,14 @@ class ListingRoutes:
         parameters = read_parameters(request, PARAMETERS)
         filters = _read_filters(parameters)
         limit, cursor = _read_limit(parameters), _read_cursor(parameters)
+        prefix = prefix_of(request.scope)
         page = await self._listing.read_page(filters, limit, cursor)
         headers = {"Cache-Control": "no-store"}
         following = encode_cursor(page.next_cursor) if page.next_cursor else None
         if following:
-            headers["Link"] = f'</jobs?{urlencode(parameters | {"cursor": following})}>; rel="next"'
-        return json_response(orjson.dumps({"jobs": page.jobs, "next_cursor": following}), 200, headers)
+            headers["Link"] = f'<{prefix}/jobs?{urlencode(parameters | {"cursor": following})}>; rel="next"'
+        jobs = [job_document(record, prefix) for record in page.jobs]
+        return json_response(orjson.dumps({"jobs": jobs, "next_cursor": following}), 200, headers)
 
 
 def _read_filters(parameters: dict[str, str]) -> Filters:

@@ -17,6 +17,7 @@ from gateway.http.parameters import (
     read_parameters,
     read_wait,
 )
+from gateway.http.prefix import prefix_of
 from gateway.jetstream import Unanswered
 from gateway.jobs.errors import JobNotFinished, JobNotFound
 from gateway.jobs.job_cache import Snapshot
@@ -42,7 +43,8 @@ class JobRoutes:
 
     async def answer_accepted(self, request: Request, job_id: str, wait: Wait) -> Response:
         """202 and where to look; with a wait the job, 200 when it has ended."""
-        headers = {"Location": f"/jobs/{job_id}", **dict(wait.headers)}
+        prefix = prefix_of(request.scope)
+        headers = {"Location": f"{prefix}/jobs/{job_id}", **dict(wait.headers)}
         if wait.seconds:
             try:
                 snapshot = await self._waiting.wait_until_finished(job_id, wait.seconds, leaving(request))
@@ -50,16 +52,18 @@ class JobRoutes:
                 snapshot = None  # It is accepted all the same.
             if snapshot is not None:
                 if snapshot.record.is_finished:
-                    return json_response(snapshot.document.body, 200, headers)
-                return json_response(snapshot.document.body, 202, {**headers, "Retry-After": POLL_SECONDS})
-        body = orjson.dumps({"job_id": job_id, "status_url": f"/jobs/{job_id}"})
+                    return json_response(snapshot.document(prefix).body, 200, headers)
+                return json_response(snapshot.document(prefix).body, 202, {**headers, "Retry-After": POLL_SECONDS})
+        body = orjson.dumps({"job_id": job_id, "status_url": f"{prefix}/jobs/{job_id}"})
         return json_response(body, 202, {**headers, "Retry-After": POLL_SECONDS})
 
     async def read_status(self, request: Request) -> Response:
         """GET /jobs/{job_id}."""
         wait = read_wait(request, read_parameters(request, ("wait",)))
         snapshot = await self.find_job(request, wait)
-        return status_response(snapshot, request.headers.get("if-none-match"), dict(wait.headers))
+        return status_response(
+            snapshot, prefix_of(request.scope), request.headers.get("if-none-match"), dict(wait.headers)
+        )
 
     async def read_result(self, request: Request) -> Response:
         """GET /jobs/{job_id}/result."""

@@ -258,8 +258,7 @@ def test_the_schema_refuses_what_the_gateway_refuses(request_: dict[str, Any]) -
 def test_every_route_is_described() -> None:
     """What the application serves and what the document tells are the same, method by method; pages aside."""
     # Real parts, but for what they work with: no route is called.
-    hints = {name: kind for name, kind in typing.get_type_hints(Parts).items() if name != "rate_limit"}
-    parts = Parts(**{name: object.__new__(kind) for name, kind in hints.items()}, rate_limit=None)
+    parts = Parts(**{name: object.__new__(kind) for name, kind in typing.get_type_hints(Parts).items()})
     pages = {"/", "/openapi.json", "/docs", "/docs/start.js", "/docs/errors"}
     served = {
         (route.path, method.lower())

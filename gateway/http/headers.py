@@ -1,0 +1,11 @@
+"""Headers as ASGI gives them, for the layers that look at one or two."""
+
+from starlette.types import Scope
+
+
+def find_header(scope: Scope, name: bytes) -> bytes | None:
+    """The first of that name, which is in lower case."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value)
+    return None
