@@ -1,6 +1,7 @@
 """NATS as the gateway uses it: publishing jobs, reading streams and buckets, following changes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from contracts import names
@@ -76,12 +77,8 @@ class JetStream:
 
         Raises Refused, TooLarge, Conflict, NotProvisioned, NotSent, Unanswered.
         """
-        try:
+        async with self._naming_what_is_missing(subject):
             return await self._api.publish(subject, body, headers, timeout)
-        except NotSent:
-            if self.is_connected and (stream := find_stream(subject)):
-                await self.read_stream_state(stream)  # raises NotProvisioned where nobody could have taken it
-            raise
 
     async def read_last(self, stream: str, subject: str) -> Message | None:
         """The subject's last message. Raises NotProvisioned, Unanswered."""
@@ -101,9 +98,10 @@ class JetStream:
     ) -> int:
         """Writes, if `last` is given only when it is still the key's revision. Gives the new revision.
 
-        Raises Conflict, BucketFull, TooLarge, NotSent, Unanswered.
+        Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
         """
-        return await Bucket(self._api, bucket).write(key, value, last=last, ttl_seconds=ttl_seconds)
+        async with self._naming_what_is_missing(f"$KV.{bucket}.{key}"):
+            return await Bucket(self._api, bucket).write(key, value, last=last, ttl_seconds=ttl_seconds)
 
     async def publish_event(self, job_id: str, body: bytes) -> None:
         """At most once: who needs certainty reads the record."""
@@ -156,6 +154,16 @@ class JetStream:
     async def close(self) -> None:
         """Sends what is still to be sent, then closes."""
         await self._connection.close()
+
+    @asynccontextmanager
+    async def _naming_what_is_missing(self, subject: str) -> AsyncIterator[None]:
+        """Where nobody could take what is published, the missing stream is why. Raises NotProvisioned."""
+        try:
+            yield
+        except NotSent:
+            if self.is_connected and (stream := find_stream(subject)):
+                await self.read_stream_state(stream)
+            raise
 
 
 async def connect(settings: NatsSettings, name: str, *, role: str = "gateway") -> JetStream:

@@ -7,8 +7,9 @@ import orjson
 
 from contracts.codes import Failure
 from contracts.logs import bind
-from contracts.records import MAX_DATA_BYTES, JobRecord, Status
+from contracts.records import MAX_DATA_BYTES, JobRecord, Status, without_outputs
 from handlers.clock import utc_now
+from handlers.jetstream import TooLarge
 from handlers.jobs.execution import Execution, Stopped
 from handlers.jobs.incoming import Delivery, Incoming
 from handlers.jobs.lease import Lease, LeaseLost
@@ -74,7 +75,10 @@ class Claims:
 
     async def _end(self, delivery: Delivery, execution: Execution, record: JobRecord) -> None:
         retention_seconds = self._records.retention_seconds(record.kind)
-        record = await execution.save(_without_excess(record), ttl_seconds=retention_seconds)
+        try:
+            record = await execution.save(_without_excess(record), ttl_seconds=retention_seconds)
+        except TooLarge:
+            record = await execution.save(_without_answer(record), ttl_seconds=retention_seconds)
         logger.info("job.ended", extra={"status": record.status.value, "reason": record.reason})
         self._shop.metrics.count_job(record.kind, record.status.value, record.reason or "")
         await delivery.acknowledge()
@@ -84,5 +88,10 @@ def _without_excess(record: JobRecord) -> JobRecord:
     """A query whose answer does not fit a record has failed."""
     if record.data is None or len(orjson.dumps(record.data)) <= MAX_DATA_BYTES:
         return record
-    failure = Failure("result_too_large", f"The answer is larger than {MAX_DATA_BYTES:,} bytes.")
+    return _without_answer(record)
+
+
+def _without_answer(record: JobRecord) -> JobRecord:
+    failure = Failure("result_too_large", "The answer is larger than a record can be.")
+    record = without_outputs(record)
     return replace(record, status=Status.FAILED, data=None, reason=failure.code, error=failure, summary=failure.message)

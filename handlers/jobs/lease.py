@@ -25,8 +25,9 @@ logger = logging.getLogger(__name__)
 _UNANSWERED_PAUSE_SECONDS = 0.25
 # So long a stopping handler goes on asking a NATS that does not answer: its grace is nearly over.
 _HAND_BACK_SECONDS = 5.0
-# A full bucket takes only what is no larger than before: blanks keep room for the end from the claim on.
-_RESERVED_BYTES = 8 * 1024
+# A full bucket takes only what is no larger than before: blanks keep room for the end from the claim on. Less than the
+# 8 KB of 0.1.0, whose revision had fewer digits in the header: what it has claimed must still be taken over.
+_RESERVED_BYTES = 8 * 1024 - 32
 
 
 class LeaseLost(Exception):
@@ -77,7 +78,10 @@ class Lease:
         return await self.save(record)
 
     async def save(self, record: JobRecord, *, ttl_seconds: float | None = None) -> JobRecord:
-        """Writes the record and renews the lease. Raises LeaseLost; BucketFull only where the claim does not fit."""
+        """Writes the record and renews the lease. Raises LeaseLost; BucketFull only where the claim does not fit.
+
+        Raises TooLarge for what no bucket of this size will ever take: nothing was written, and the lease still stands.
+        """
         async with self._writing:
             return await self._save(record, ttl_seconds)
 

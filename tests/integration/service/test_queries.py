@@ -1,6 +1,7 @@
 """What is asked of the cluster while somebody waits, answered by a real handler: accounts, namespaces, tenants."""
 
 import asyncio
+import base64
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -10,7 +11,9 @@ import jsonschema
 import pytest
 import pytest_asyncio
 
+from contracts import names
 from contracts.schemas import make_schema
+from tests.support.gateways import helping_hand
 from tests.support.handlers import House, open_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -175,3 +178,20 @@ async def test_a_tenant_that_nobody_made(house: House) -> None:
     tenant = answer["data"]
     assert (status, tenant["account"], tenant["namespace"], tenant["last_job"]) == (200, None, None, None)
     assert (tenant["differences"], tenant["rbac"]["lines"]) == ([], [])
+
+
+async def test_an_answer_that_no_bucket_takes_ends_the_query(house: House) -> None:
+    """At once, and as what it is: the server's refusal is no silence, and nobody retries it."""
+    secret = await house.everest.get("secret", "everest-accounts", "-n", "everest-system")
+    admin = base64.b64decode(secret["data"]["users.yaml"]).decode()
+    crowd = admin + "".join(admin.replace("admin:", f"user{number}:") for number in range(150))
+    patch = {"data": {"users.yaml": base64.b64encode(crowd.encode()).decode()}}
+    arguments = ("-n", "everest-system", "--type=merge", "-p", json.dumps(patch))
+    code, _, stderr = await house.everest.run("kubectl", "patch", "secret", "everest-accounts", *arguments)
+    assert code == 0, stderr
+    async with helping_hand(house.server) as hand, house.handler():
+        info = await hand.jetstream.stream_info(f"KV_{names.JOBS_BUCKET}")
+        info.config.max_msg_size = 10_000
+        await hand.jetstream.update_stream(info.config)
+        status, answer = await ask(house, "/accounts/list")
+    assert (status, answer["code"]) == (502, "result_too_large")

@@ -145,7 +145,7 @@ def test_a_consumer_changes_where_the_server_lets_it(
 
 @pytest.mark.parametrize("role", ["gateway", "handler"])
 def test_roles_come_in_by_their_own_door(role: str) -> None:
-    """What is imported keeps its name but for the door, the API's and the events' way around the account of the role."""
+    """What is imported keeps its name, but for the door and for the ways of the API and of events."""
     part = PERMISSIONS.partition(f"{role}_imports: [")[2].partition("\n]")[0]
     for inside, outside in re.findall(r'service: \{ account: EVEREST, subject: "([^"]+)" \}, to: "([^"]+)"', part):
         name = outside.replace("everest.v1.api.", "$JS.API.").replace("everest.v1.events.", "everest.v1.told.")
