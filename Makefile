@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit area check chaos bench test-cluster test-image test-api test-browser documents test-manifests lock clean
+.PHONY: setup dev test unit area check chaos bench test-cluster test-image test-api test-browser promtool documents test-manifests lock clean
 
 setup: $(READY)
 
@@ -79,6 +79,13 @@ lock: setup
 	$(LOCK) pyproject.toml -o requirements-run.txt
 	$(LOCK) --no-deps --group swagger-ui -o requirements-swagger-ui.txt
 	$(LOCK) pyproject.toml --extra embedded --group dev -o requirements.txt
+
+# Prometheus' own judge of the alerts, taken out of Debian's package without installing a service.
+promtool: $(VENV)/tools/promtool
+$(VENV)/tools/promtool: | $(READY)
+	mkdir -p $(@D)/package
+	cd $(@D)/package && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .
+	mv $(@D)/package/usr/bin/promtool $@ && rm -r $(@D)/package
 
 clean:
 	rm -rf $(VENV) .data

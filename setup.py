@@ -26,7 +26,8 @@ class BuildWithFiles(build_py):
 
     def get_source_files(self) -> list[str]:
         """What a source distribution must hold, so that a wheel can be built from it."""
-        return [*super().get_source_files(), *(str(file.relative_to(_ROOT)) for file in _nats_files())]
+        packed: list[str] = super().get_source_files()  # type: ignore[no-untyped-call]  # its stubs leave it untyped
+        return [*packed, *(str(file.relative_to(_ROOT)) for file in _nats_files())]
 
 
 def _nats_files() -> list[Path]:

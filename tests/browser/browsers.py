@@ -61,7 +61,7 @@ class Visit:
 
     async def said(self) -> str:
         """What a screen reader was told last."""
-        return await self.page.locator("#said").inner_text()
+        return str(await self.page.locator("#said").inner_text())
 
 
 @asynccontextmanager

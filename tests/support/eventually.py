@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import httpx
 
@@ -14,9 +14,21 @@ _PAUSE_SECONDS = 0.05
 _NOT_YET = (OSError, httpx.TransportError)
 
 
+@overload
 async def eventually(
-    look: Callable[[], Awaitable[Seen] | Seen], what: str | Callable[[], str], *, limit_seconds: float = LIMIT_SECONDS
-) -> Seen:
+    look: Callable[[], Awaitable[Seen]], what: str | Callable[[], str], *, limit_seconds: float = LIMIT_SECONDS
+) -> Seen: ...
+
+
+@overload
+async def eventually(
+    look: Callable[[], Seen], what: str | Callable[[], str], *, limit_seconds: float = LIMIT_SECONDS
+) -> Seen: ...
+
+
+async def eventually(
+    look: Callable[[], Any], what: str | Callable[[], str], *, limit_seconds: float = LIMIT_SECONDS
+) -> Any:
     """What `look` gives as soon as it gives anything true; whoever does not answer yet is looked at again.
 
     `what` says what is waited for, or makes the text of it when it did not come. Raises AssertionError then.

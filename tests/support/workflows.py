@@ -41,6 +41,12 @@ class Attempt:
     completed: list[Completed] = field(default_factory=list)
 
     @property
+    def end(self) -> StepFailed:
+        """How it failed."""
+        assert self.failure is not None, "it did not fail"
+        return self.failure
+
+    @property
     def outcomes(self) -> list[Outcome]:
         return [result.outcome for result in self.results.values()]
 

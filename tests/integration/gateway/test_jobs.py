@@ -169,7 +169,7 @@ async def test_many_submits_with_one_key_are_one_job(gateway: Gateway, hand: Han
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "n\u00e9"])
 async def test_a_bad_idempotency_key_is_refused(gateway: Gateway, key: str) -> None:
-    headers = [("Idempotency-Key", key.encode())]
+    headers = [(b"Idempotency-Key", key.encode())]
     answer = await gateway.api.post(USERS, json={"username": "alice"}, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter")
 
@@ -343,11 +343,11 @@ async def test_the_status_request_over_nats(gateway: Gateway, hand: Hand) -> Non
 
 async def test_the_log_names_no_secret(gateway: Gateway) -> None:
     """One JSON line an answer, with its ids; never a key or a body."""
-    await gateway.submit({"X-Request-Id": "find-me"}, username="not_in_the_log", namespace="neither")
+    job_id = await gateway.submit({"X-Request-Id": "find-me"}, username="not_in_the_log", namespace="neither")
     await gateway.nobody.get("/jobs/x?key=in-the-query", headers={"X-Admin-Key": "guessed-key"})
     (line,) = [line for line in gateway.log_lines() if line.get("request_id") == "find-me"]
     assert (line["event"], line["caller"], line["status"], line["path"]) == ("http.answered", "admin", 202, USERS)
-    assert line["job_id"]
+    assert line["job_id"] == job_id
     assert line["duration_seconds"] >= 0
     for secret in (KEY, "guessed-key", "in-the-query", "not_in_the_log"):
         assert secret not in gateway.read_log()

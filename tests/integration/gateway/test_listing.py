@@ -174,7 +174,7 @@ async def time_pages(gateway: Gateway, pages: int = 20) -> float:
     best = float("inf")
     for _ in range(3):
         began_at = time.perf_counter()
-        cursor = {}
+        cursor: dict[str, str] = {}
         for _ in range(pages):
             page = (await gateway.api.get("/jobs", params={"limit": 50, **cursor})).json()
             assert len(page["jobs"]) == 50

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 from handlers.commands.running import Command, Commands, ExecutableMissing, Interrupted, child_environment
 
@@ -16,7 +17,7 @@ def tell(**event: object) -> None:
     print(json.dumps(event), flush=True)
 
 
-async def run(commands: Commands, order: dict) -> None:
+async def run(commands: Commands, order: dict[str, Any]) -> None:
     try:
         completed = await commands.run(Command(tuple(order["run"]), time_limit_seconds=300), lease=order.get("lease"))
     except (ExecutableMissing, Interrupted) as error:

@@ -136,7 +136,7 @@ class Handler:
 
     def hear(self) -> dict[str, Any]:
         assert self.process.stdout
-        return json.loads(self.process.stdout.readline())
+        return dict(json.loads(self.process.stdout.readline()))
 
     @property
     def guard_pid(self) -> int:

@@ -160,7 +160,8 @@ async def test_a_full_bucket_starts_nothing_and_still_ends_what_runs(house: Hous
 @pytest.mark.slow
 async def test_outputs_of_any_size_and_kind_fail_no_job(house: House) -> None:
     async with house.handler(), helping_hand(house.server) as hand:
-        for number, fault in enumerate(({"output_bytes": 20_000_000}, {"binary_output": True})):
+        faults: tuple[dict[str, Any], ...] = ({"output_bytes": 20_000_000}, {"binary_output": True})
+        for number, fault in enumerate(faults):
             await house.everest.set_faults(only="accounts create", **fault)
             job_id = await house.gateway.submit(username=f"user{number}")
             result = await house.wait_until_finished(job_id)

@@ -229,7 +229,7 @@ async def test_the_same_request_again_runs_nothing(house: House, handler: Handle
     assert await hand.read(job_id) == record
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.binary(max_size=300), st.binary(max_size=60)), min_size=20, max_size=20))
 async def test_any_bytes_at_all_block_nobody(
     house: House, handler: Handler, hand: Hand, messages: list[tuple[bytes, bytes]]

@@ -9,10 +9,10 @@ import pytest_asyncio
 
 from handlers.preflight.rights import needed_rights
 from tests.integration.manifests.test_schemas import MODULES, fetch_module
+from tests.laboratory import kubernetes
 from tests.support.manifests import BASES, MONITORING, OVERLAYS, Object, workloads
 from tests.support.servers import ROOT
 
-kubernetes = pytest.importorskip("tests.kubernetes", reason="there is no real Kubernetes API for tests")
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 HANDLER = "system:serviceaccount:everest-bootstrap:handler"

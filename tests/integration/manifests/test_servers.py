@@ -117,7 +117,7 @@ async def test_with_tls_nothing_is_said_in_clear(tmp_path: Path) -> None:
     await make_certificates(tmp_path)
     async with pods("nats/k8s/tls", tmp_path) as servers:
         trusted = {"NATS_URL": f"tls://localhost:{servers[0].port}", "NATS_TLS_CA": str(tmp_path / "ca.pem")}
-        credentials = {"NATS_USER": "provisioner", "NATS_PASSWORD": PASSWORDS["provisioner"]}
+        credentials: dict[str, Any] = {"NATS_USER": "provisioner", "NATS_PASSWORD": PASSWORDS["provisioner"]}
         await servers[0].provision(LEASE_SECONDS, len(servers), **credentials, **trusted)
         for refused in ({}, {"NATS_URL": trusted["NATS_URL"]}):
             with pytest.raises(AssertionError, match="NATS cannot be used"):
@@ -130,7 +130,7 @@ async def test_what_waits_and_what_runs_is_the_lag(variant: str, tmp_path: Path)
     (scaler,) = (part for part in workloads("handlers/k8s")[0].objects if part["kind"] == "ScaledJob")
     jobs, queries = (trigger["metadata"] for trigger in scaler["spec"]["triggers"])
     async with pods(f"nats/k8s{variant}", tmp_path) as servers:
-        credentials = {"NATS_USER": "provisioner", "NATS_PASSWORD": PASSWORDS["provisioner"]}
+        credentials: dict[str, Any] = {"NATS_USER": "provisioner", "NATS_PASSWORD": PASSWORDS["provisioner"]}
         await servers[0].provision(LEASE_SECONDS, len(servers), **credentials)
         credentials = {"NATS_USER": "gateway", "NATS_PASSWORD": PASSWORDS["gateway"]}
         async with running_gateway(servers[0].url, tmp_path, **credentials) as gateway:

@@ -14,7 +14,7 @@ from contracts import names
 from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
 
 VARIABLES = {f"NATS_{role}_PASSWORD": f"p0{role.lower()}" for role in ("GATEWAY", "HANDLER", "PROVISIONER")}
-CREDENTIALS = {"NATS_USER": "provisioner", "NATS_PASSWORD": VARIABLES["NATS_PROVISIONER_PASSWORD"]}
+CREDENTIALS: dict[str, Any] = {"NATS_USER": "provisioner", "NATS_PASSWORD": VARIABLES["NATS_PROVISIONER_PASSWORD"]}
 MESSAGES = 100
 STREAM = names.JOBS_STREAM
 
@@ -38,7 +38,7 @@ async def take_backup(client: Client) -> tuple[dict[str, Any], list[bytes]]:
     inbox, arrived = client.new_inbox(), asyncio.Queue[Msg]()
     await client.subscribe(inbox, cb=arrived.put)
     described = await ask(client, f"STREAM.SNAPSHOT.{STREAM}", {"deliver_subject": inbox, "no_consumers": False})
-    chunks = []
+    chunks: list[bytes] = []
     while True:
         message = await asyncio.wait_for(arrived.get(), LIMIT_SECONDS)
         if not message.data:

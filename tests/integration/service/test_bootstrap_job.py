@@ -196,7 +196,7 @@ async def test_a_nats_client_gets_the_same_job(house: House) -> None:
         f"everest.v1.jobs.bootstrap.{job_id}", json.dumps({"username": name}).encode()
     )
     assert ack.stream == "EVEREST_JOBS"
-    heard = []
+    heard: list[dict[str, Any]] = []
     while not heard or heard[-1]["status"] not in ("succeeded", "failed"):
         heard.append(json.loads((await events.next_msg(timeout=60)).data))
     assert [event["revision"] for event in heard] == sorted(event["revision"] for event in heard)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -130,7 +131,8 @@ async def test_an_interrupted_job_goes_on_with_the_next_start(tmp_path: Path) ->
 
     The folder has a blank in its name, as folders have.
     """
-    data, lease = tmp_path / "a folder", {"LEASE_SECONDS": str(20 * LIMIT_SECONDS)}
+    data = tmp_path / "a folder"
+    lease: dict[str, Any] = {"LEASE_SECONDS": str(20 * LIMIT_SECONDS)}
     async with simulated_everest(tmp_path / "everest") as everest:
         await everest.set_faults(job_seconds=20 * LIMIT_SECONDS)
         async with standalone(everest, data, SHUTDOWN_GRACE="0.1", **lease) as first:

@@ -248,8 +248,8 @@ async def lab(folder: Path, name: str) -> AsyncIterator[Lab]:
 
 
 def explain_difference(transcript: Transcript, recorded: Any, replayed: Any) -> str:
-    shown = [json.dumps(vars_of(value), indent=1, ensure_ascii=False).splitlines() for value in (recorded, replayed)]
-    lines = difflib.unified_diff(*shown, "recorded", "simulated", lineterm="", n=0)
+    before, after = (json.dumps(vars_of(value), indent=1, ensure_ascii=False) for value in (recorded, replayed))
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "recorded", "simulated", lineterm="", n=0)
     return "\n".join([f"{transcript.case}: {' '.join(transcript.argv)}", *lines])
 
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,7 +28,7 @@ from tests.laboratory.benchmarks.handler_rows import (
 )
 from tests.laboratory.benchmarks.stored_rows import measure_stored
 
-Row = Callable[[Bench], AsyncIterator[Figure]]
+Row = Callable[[Bench], AsyncGenerator[Figure]]
 
 ROWS: dict[str, Row] = {
     "submit": measure_submit,

@@ -40,7 +40,7 @@ class BootstrapRequest(BaseModel):
     namespace: str | None = Field(None, pattern=r"^[a-z]([-a-z0-9]{0,51}[a-z0-9])?$")
     operators: Operators | None = None
     take_ownership: bool = False
-    resources: Resources = Resources()
+    resources: Resources = Field(default_factory=lambda: Resources(cpu_cores=2, ram_mb=2048, disk_gb=20))
 
 
 async def submit(request: Request) -> Response:

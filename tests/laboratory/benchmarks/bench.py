@@ -42,7 +42,7 @@ class Bench:
             await server.provision()
         return server
 
-    async def start_gateway(self, server: NatsServer, **variables: str) -> Gateway:
+    async def start_gateway(self, server: NatsServer, **variables: Any) -> Gateway:
         return await self._stack.enter_async_context(running_gateway(server.url, self.folder, **variables))
 
     async def start_handler(self, server: NatsServer, variables: Mapping[str, str]) -> Child:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,7 @@ _POLL_SECONDS = 3.0
 _PAGE = 100_000  # subjects that the server names at once
 
 
-async def measure_waiters(bench: Bench) -> AsyncIterator[Figure]:
+async def measure_waiters(bench: Bench) -> AsyncGenerator[Figure]:
     """Each waits for a job of its own, which nobody works on. A new gateway each round: memory is not given back."""
     server = await bench.start_nats()
     finished = finished_record()
@@ -52,7 +52,7 @@ async def measure_waiters(bench: Bench) -> AsyncIterator[Figure]:
     yield make_ratio(title, Goal(at_least=0.8), crowded, alone, unit="/s")
 
 
-async def measure_burst(bench: Bench) -> AsyncIterator[Figure]:
+async def measure_burst(bench: Bench) -> AsyncGenerator[Figure]:
     """Once, and not drained: every job that was accepted is in the queue or has a record."""
     tools = make_tools(bench.folder / "tools", pause_seconds=0.5)
     server = await bench.start_nats()

@@ -1,7 +1,7 @@
 """Rows of the gateway: submitting and polling, against bare Starlette routes."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 
 from contracts.documents import job_document
@@ -21,7 +21,7 @@ _WARM_SECONDS = 1.0
 Load = Callable[..., Awaitable[Report]]
 
 
-async def measure_submit(bench: Bench) -> AsyncIterator[Figure]:
+async def measure_submit(bench: Bench) -> AsyncGenerator[Figure]:
     """Against routes that store nothing, and against NATS alone, which is what a durable submit waits for."""
     server = await bench.start_nats()
     gateway = await bench.start_gateway(server)
@@ -36,7 +36,7 @@ async def measure_submit(bench: Bench) -> AsyncIterator[Figure]:
         yield make_ratio(title, Goal(), ours, theirs, unit="/s")
 
 
-async def measure_polls(bench: Bench) -> AsyncIterator[Figure]:
+async def measure_polls(bench: Bench) -> AsyncGenerator[Figure]:
     server = await bench.start_nats()
     gateway = await bench.start_gateway(server)
     finished = [finished_record() for _ in range(_JOBS)]

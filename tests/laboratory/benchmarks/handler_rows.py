@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from tests.laboratory.benchmarks.bench import Bench, resident_megabytes
@@ -26,7 +26,7 @@ _STARTS = 11
 _IDLE_SECONDS = 5
 
 
-async def measure_job_time(bench: Bench) -> AsyncIterator[Figure]:
+async def measure_job_time(bench: Bench) -> AsyncGenerator[Figure]:
     """From the submit to the answer that it has succeeded, with a handler that was idle."""
     tools = make_tools(bench.folder / "tools", pause_seconds=_COMMAND_SECONDS)
     server = await bench.start_nats()
@@ -49,7 +49,7 @@ async def measure_job_time(bench: Bench) -> AsyncIterator[Figure]:
     yield make_ratio(title, Goal(at_most=1.05), mine, bare, unit="s")
 
 
-async def measure_job_rate(bench: Bench) -> AsyncIterator[Figure]:
+async def measure_job_rate(bench: Bench) -> AsyncGenerator[Figure]:
     """Jobs that wait in the queue, eight at a time, with commands that end at once."""
     tools = make_tools(bench.folder / "tools")
     server = await bench.start_nats()
@@ -70,7 +70,7 @@ async def measure_job_rate(bench: Bench) -> AsyncIterator[Figure]:
     yield make_ratio(title, Goal(at_least=0.6), mine, bare, unit="/s")
 
 
-async def measure_scaling(bench: Bench) -> AsyncIterator[Figure]:
+async def measure_scaling(bench: Bench) -> AsyncGenerator[Figure]:
     """The same work for each handler: four need no longer for four times as much."""
     tools = make_tools(bench.folder / "tools", pause_seconds=_SCALE_SECONDS)
     variables = {**tools.variables, "HANDLER_CONCURRENCY": str(_SCALE_SLOTS)}
@@ -93,7 +93,7 @@ async def measure_scaling(bench: Bench) -> AsyncIterator[Figure]:
     yield make_ratio(title, Goal(at_least=3.9), mine, single, unit="/s")
 
 
-async def measure_start(bench: Bench) -> AsyncIterator[Figure]:
+async def measure_start(bench: Bench) -> AsyncGenerator[Figure]:
     """From the start of the process to the first command of a job that waits."""
     fifo = bench.folder / "first-command"
     os.mkfifo(fifo)
@@ -124,7 +124,7 @@ async def measure_start(bench: Bench) -> AsyncIterator[Figure]:
     yield make_ratio(title, Goal(at_most=1.6), mine, library, unit="s")
 
 
-async def measure_memory(bench: Bench) -> AsyncIterator[Figure]:
+async def measure_memory(bench: Bench) -> AsyncGenerator[Figure]:
     """Resident, of processes that have worked and are idle now."""
     tools = make_tools(bench.folder / "tools")
     server = await bench.start_nats()

@@ -1,6 +1,6 @@
 """Rows with a million finished jobs stored, against ten thousand: what is kept must not slow what is new."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,7 +39,7 @@ class _Side:
 _Asked = tuple[_Side, Callable[[int, int], list[str]]]
 
 
-async def measure_stored(bench: Bench) -> AsyncIterator[Figure]:
+async def measure_stored(bench: Bench) -> AsyncGenerator[Figure]:
     many, few = [_Side(await bench.start_gateway(await open_store(bench, count)), count) for count in (MANY, FEW)]
     yield await _compare_lists(bench, many, few)
     title = "first poll of a recent job, 16 clients, 1 M finished jobs stored, against 10 k"

@@ -6,7 +6,7 @@ from typing import Any
 
 import schemathesis
 
-_LEGAL_KEY = re.compile(r"[!-~]{1,64}", re.ASCII)
+_LEGAL_KEY = re.compile(r"[!-~]([ -~]{0,253}[!-~])?", re.ASCII)
 
 
 @schemathesis.hook

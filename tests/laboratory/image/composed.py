@@ -27,7 +27,7 @@ class Composition:
         self._words = (*client, *files)
 
     def __call__(self, *words: str) -> str:
-        variables = {
+        variables: dict[str, Any] = {
             **self._here.variables,
             "LEASE_SECONDS": LEASE_SECONDS,
             "SIMULATED_INSTALL_SECONDS": INSTALL_SECONDS,

@@ -41,7 +41,7 @@ class Container:
 
 
 @contextlib.contextmanager
-def started(*argv: str, **variables: str) -> Iterator[Container]:
+def started(*argv: str, **variables: Any) -> Iterator[Container]:
     """`docker run` with these words, and --detach and a name; removed in the end."""
     name = "everest-image-proof"
     docker("rm", "-fv", name, expect=None)

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 START_SECONDS = 60
 COMMAND_SECONDS = 900
@@ -42,7 +43,7 @@ def run(
     return ended.stdout
 
 
-def docker(*argv: str, expect: int | None = 0, **variables: str) -> str:
+def docker(*argv: str, expect: int | None = 0, **variables: Any) -> str:
     return run("docker", *argv, expect=expect, **variables).strip()
 
 

@@ -1,6 +1,7 @@
 """The record: its transitions, its encoding, and that it always fits."""
 
 import re
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 import orjson
@@ -119,14 +120,15 @@ def test_what_only_a_later_version_can_read_is_neither_ours_nor_nobodys() -> Non
 def test_an_end_is_an_end() -> None:
     """Only a person's retry changes a finished record."""
     record = ended()
-    for change in (
+    changes: tuple[Callable[[], object], ...] = (
         lambda: record.claimed("o", "t"),
         lambda: record.started("s", "t"),
         lambda: record.handed_back("t"),
         lambda: record.failed(Failure("lost", "m"), "t"),
         lambda: record.succeeded("s", "t"),
         lambda: record.requeued("t"),
-    ):
+    )
+    for change in changes:
         with pytest.raises(IllegalTransition):
             change()
     assert record.reopened("t", from_start=False).status is Status.QUEUED

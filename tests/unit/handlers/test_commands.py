@@ -1,6 +1,7 @@
 """A command as it is shown, its environment, its secrets, and the leases that it may run under."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -77,7 +78,7 @@ def test_a_child_gets_no_more_of_the_environment_than_it_needs() -> None:
     }
 
 
-def test_a_program_is_looked_up_on_the_childs_own_path(tmp_path) -> None:
+def test_a_program_is_looked_up_on_the_childs_own_path(tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()
     (tmp_path / "second").mkdir()
     for folder, mode in (("first", 0o644), ("second", 0o755)):

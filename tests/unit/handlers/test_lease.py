@@ -107,7 +107,7 @@ async def test_silence_ends_the_lease_before_others_may_take_over() -> None:
     lease = open_lease(bucket, guard)
     await lease.claim(claimed(lease), 0)
     claimed_at = bucket.stored_at[-1]
-    lease._bucket = Silence()  # type: ignore[assignment]
+    lease._bucket = Silence()
     with pytest.raises(LeaseLost):
         await lease.save(lease.record.started("create_account", NOW))
     assert guard.is_ended

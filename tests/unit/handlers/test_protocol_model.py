@@ -6,7 +6,7 @@ on NATS. What must be true in the end is the promise: an accepted job ends, ends
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, product
 from typing import Any
@@ -160,7 +160,7 @@ class Post:
         steps = tuple(PlannedStep(name, self._ensure(name)) for name in STEPS)
         return Plan(request.model_dump(), steps, lambda _: "done")
 
-    def _ensure(self, name: str) -> Callable[[JobRecord, RunCommand], Awaitable[StepResult]]:
+    def _ensure(self, name: str) -> Callable[[JobRecord, RunCommand], Coroutine[Any, Any, StepResult]]:
         async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
             completed = await run(Command((name, record.job_id), time_limit_seconds=STEPS[name]))
             if self._stage.failures:

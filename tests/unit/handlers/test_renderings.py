@@ -45,8 +45,14 @@ def test_no_rendering_holds_a_password(data: st.DataObject, password: str, limit
     moment = "2026-01-01T00:00:00Z"
     completed = Completed(command.shown, 1, stdout, stderr, False, False, moment, moment, 1.0, command.all_secrets)
     failure = explain(completed)
-    shown = {name: show(raw, limit, completed.secrets) for name, raw in (("stdout", stdout), ("stderr", stderr))}
-    step = StepRecord("create_account", moment, command=completed.command, error=failure, **shown)
+    step = StepRecord(
+        "create_account",
+        moment,
+        command=completed.command,
+        error=failure,
+        stdout=show(stdout, limit, completed.secrets),
+        stderr=show(stderr, limit, completed.secrets),
+    )
     step_of_look = StepRecord("look", moment, commands=(CommandRecord(command.shown, 0),))
     record = JobRecord("1", "bootstrap", Status.RUNNING, "x", "", moment, moment, steps=(step, step_of_look))
     texts = [orjson.dumps(record).decode(), repr(command), repr(completed), str(failure), repr(record)]
