@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from contracts.records import Outcome
-from handlers.preflight.checking import Verdict, find, make_runner
+from handlers.preflight.checking import find, make_runner
+from handlers.preflight.findings import Verdict
 from handlers.preflight.rights import Right, needed_rights
 from tests.simulator import SimulatedEverest
 from tests.support.clusters import IS_REAL, open_cluster

@@ -298,8 +298,8 @@ async def test_a_namespace_for_the_credentials_that_is_not_there_is_no_race(
     """A deployment's fault: jobs wait, and nothing is made."""
     made = await bench.having(EVEREST_CREDENTIALS_NAMESPACE="nowhere").attempt("nowhere-1", username="homeless")
     assert (made.failed_step, made.code) == ("create_account", "credentials_namespace_missing")
-    assert made.failure.failure.nature is Nature.INFRASTRUCTURE
-    assert made.failure.failure.hint == "Make it: kubectl create namespace nowhere"
+    assert made.end.failure.nature is Nature.INFRASTRUCTURE
+    assert made.end.failure.hint == "Make it: kubectl create namespace nowhere"
     users = (await everest.run("everestctl", "accounts", "list", "--columns=user", "--no-headers"))[1].split()
     assert "homeless" not in users
 

@@ -6,6 +6,7 @@ import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -205,7 +206,7 @@ async def test_a_taken_port_is_said(tmp_path: Path) -> None:
         ({"NATS_CREDS_FILE": "/none"}, "NATS"),
     ],
 )
-async def test_bad_settings_end_the_start(tmp_path: Path, variables: dict[str, str], said: str) -> None:
+async def test_bad_settings_end_the_start(tmp_path: Path, variables: dict[str, Any], said: str) -> None:
     """Each named, none of their values shown."""
     with pytest.raises(AssertionError, match=said):
         async with running_gateway("nats://127.0.0.1:1", tmp_path, ready=False, **variables):

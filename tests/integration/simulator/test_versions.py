@@ -111,7 +111,11 @@ class Replay:
             )
         if case == "job fails":
             await self._finish_job(f"{self.prefix}s")
-        faults = {"add killed": {"job_hangs": True}, "sigterm": {"job_hangs": True}, "job fails": {"job_fails": 1}}
+        faults: dict[str, dict[str, Any]] = {
+            "add killed": {"job_hangs": True},
+            "sigterm": {"job_hangs": True},
+            "job fails": {"job_fails": 1},
+        }
         if case in ("ns list while pending", "update pending", "add pending", "state after kill"):
             return  # the Job of the killed one still hangs
         await self.everest.set_faults(**faults.get(case, {"unauthorized": True} if "badtoken" in case else {}))

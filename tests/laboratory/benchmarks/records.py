@@ -102,7 +102,7 @@ def _plain_hint(hint: Any) -> Any:
         return plain_model(hint)
     parts = typing.get_args(hint)
     if typing.get_origin(hint) is tuple:
-        return tuple[tuple(map(_plain_hint, parts))]
+        return tuple.__class_getitem__(tuple(map(_plain_hint, parts)))
     return Union[tuple(map(_plain_hint, parts))] if parts and type(None) in parts else hint  # noqa: UP007 - not literal
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from contracts import names
 from contracts.requests import BootstrapRequest
-from contracts.settings import NatsSettings, read_settings
+from contracts.settings import NatsSettings, Settings, read_settings
 from gateway.commands.processes import find_program
 from gateway.settings import GatewaySettings, ProvisionSettings
 from handlers.preflight.rights import Right, needed_rights
@@ -31,7 +31,7 @@ HANDLER_IDS = [folder for folder, _ in HANDLERS]
 OURS = "everest-bootstrap"
 CREDENTIALS = "everest-bootstrap-credentials"
 
-SETTINGS = {
+SETTINGS: dict[str, tuple[type[Settings], ...]] = {
     "gateway": (GatewaySettings, NatsSettings),
     "provision": (ProvisionSettings, NatsSettings),
     "handler": (HandlerSettings, NatsSettings),
