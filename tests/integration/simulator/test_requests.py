@@ -13,7 +13,7 @@ from tests.simulator.running import SimulatedEverest, simulated_everest
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 # kubectl's own commands send protobuf, as everestctl does.
-IMPERATIVE: dict[str, tuple[str, dict[str, Any]]] = {
+IMPERATIVE: dict[str, tuple[str, Any]] = {
     "secret generic one --from-literal=word=value": ("data", {"word": "dmFsdWU="}),
     "configmap one --from-literal=word=value": ("data", {"word": "value"}),
     "quota one --hard=requests.cpu=2,pods=3": ("spec", {"hard": {"requests.cpu": "2", "pods": "3"}}),

@@ -90,6 +90,7 @@ def test_what_a_later_version_knows_is_shown_as_it_is() -> None:
         "planned",
         "planned",
     )
+    assert job["error"] is not None
     assert (job["error"]["code"], job["error"]["retryable"]) == ("from_tomorrow", False)
     assert job["error"]["hint"]
     assert record.has_finished("create_account")
