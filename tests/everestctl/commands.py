@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from tests.everestctl import accounts, version
+from tests.everestctl import accounts, status, version
 from tests.everestctl.arguments import Command
 from tests.everestctl.errors import Usage
 from tests.everestctl.namespaces import listing, provisioning, removal
@@ -61,7 +61,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("namespaces", "list"): Command(listing.show, 0, {"all": False}, {"a": "all"}),
     ("settings", "rbac", "validate"): Command(rbac.validate, None, _POLICY_FILE),
     ("settings", "rbac", "can"): Command(rbac.can, 4, _POLICY_FILE, usage=CAN_USAGE),
-    ("status",): Command(version.show_status),
+    ("status",): Command(status.show_status),
     ("version",): Command(version.show_version, 0, {"client-only": False}, usage=VERSION_USAGE),
 }
 

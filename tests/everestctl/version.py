@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.everestctl.errors import ApiError, Failed, Usage
 from tests.everestctl.kube.api import Api
-from tests.everestctl.output import now, print_table
+from tests.everestctl.output import now
 from tests.everestctl.usage import VERSION_USAGE
 
 if TYPE_CHECKING:
@@ -77,20 +77,12 @@ def read_server_version(api: Api) -> str:
 
 def check_everest(api: Api) -> Version:
     try:
-        return Version(read_server_version(api))
+        version = Version(read_server_version(api))
     except ApiError as error:
         raise Failed(f"{error}\nfailed to get Everest version") from None
-
-
-def show_status(context: "Context", _: "Flags") -> None:
-    """New in 1.15. What the real one prints was not recorded: the words are ours."""
-    api = context.open_api()
-    check_everest(api)
-    rows = []
-    for deployment in api.list(f"/apis/apps/v1/namespaces/{SYSTEM}/deployments"):
-        available = (deployment.get("status") or {}).get("availableReplicas") or 0
-        rows.append([deployment["metadata"]["name"], "Healthy" if available else "Unhealthy"])
-    print_table(["COMPONENT", "STATUS"], rows)
+    if version.minor < (1, 4):
+        raise Failed("operation not supported for this version of Everest")
+    return version
 
 
 def show_version(context: "Context", flags: "Flags") -> None:

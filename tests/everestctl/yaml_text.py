@@ -69,7 +69,7 @@ def _is_number(text: str) -> bool:
 
 def _resolve(value: Any) -> Any:
     if isinstance(value, dict):
-        return {_read_key(key): _resolve(item) for key, item in value.items()}
+        return {key: _resolve(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_resolve(item) for item in value]
     if not isinstance(value, Word):
@@ -148,7 +148,7 @@ class _Reader:
         found: dict[Any, Any] = {}
         while (line := self._peek()) and line[0] == indent:
             if line[1] == "?" or line[1].startswith("? "):
-                key = self._inner(line, 1)
+                key = _read_key(self._inner(line, 1))
                 after = self._peek()
                 is_given = after is not None and after[0] == indent and after[1][:1] == ":"
                 found[key] = self._inner(after, 1) if after and is_given else None
@@ -157,7 +157,7 @@ class _Reader:
             if parts is None:
                 break
             self._at += 1
-            found[parts[0]] = self._value(parts[1], indent)
+            found[_read_key(parts[0])] = self._value(parts[1], indent)
         return found
 
     def _value(self, rest: str, indent: int) -> Any:
@@ -303,7 +303,7 @@ def _read_flow_map(text: str) -> tuple[dict[Any, Any], str]:
         if text.startswith(":"):
             rest = text[1:].lstrip(" ")
             value, text = (Word(""), rest) if rest[:1] in ",}" and rest else _read_flow(rest)
-        found[key] = value
+        found[_read_key(key)] = value
         text = _pass_comma(text, "}")
 
 

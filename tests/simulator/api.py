@@ -127,8 +127,8 @@ class Api:
         }
 
     def _find(self, kind: Resource, namespace: str, query: dict[str, str]) -> list[Object]:
-        name = query.get("fieldSelector", "").removeprefix("metadata.name=")
-        return self._cluster.store.list(kind, namespace, query.get("labelSelector", ""), name)
+        labels, fields = query.get("labelSelector", ""), query.get("fieldSelector", "")
+        return self._cluster.store.list(kind, namespace, labels, fields)
 
     async def _watch(self, place: Place, user: str, query: dict[str, str], receive: Receive, send: Send) -> None:
         """Until the client leaves or its time is over."""

@@ -25,7 +25,8 @@ def install(store: Store, version: Version) -> None:
     policy = {"enabled": "false", "policy.csv": "g, admin, role:admin\n"}
     metadata = {"name": "everest-rbac", "annotations": {"helm.sh/resource-policy": "keep"}}
     store.create(CONFIGMAPS, SYSTEM, {"metadata": metadata, "data": policy})
-    store.create(DEPLOYMENTS, SYSTEM, _server(version))
+    for name in (SERVER, "everest-operator"):
+        store.create(DEPLOYMENTS, SYSTEM, _server(name, version))
     if version.is_preview:
         store.create(NAMESPACES, "", new_namespace({"metadata": {"name": "openeverest-system"}}))
     storage = {"metadata": {"name": "standard"}, "provisioner": "simulated"}
@@ -48,10 +49,10 @@ def server_image(version: Version) -> str:
     return f"{home}:{version.text}"
 
 
-def _server(version: Version) -> Object:
+def _server(name: str, version: Version) -> Object:
     container = {"name": "everest", "image": server_image(version)}
     spec = {"replicas": 1, "template": {"spec": {"containers": [container]}}}
-    return {"metadata": {"name": SERVER}, "spec": spec, "status": {"availableReplicas": 1}}
+    return {"metadata": {"name": name}, "spec": spec, "status": {"availableReplicas": 1}}
 
 
 def _definition(kind: Resource) -> Object:

@@ -16,6 +16,7 @@ PRE_DELETE = "everest-helm-pre-delete-hook"
 
 _RBAC = "rbac.authorization.k8s.io"
 _LONGEST_NAME = 53
+_HISTORY = 3
 _READ = ["get", "list", "watch"]
 _Rules = list[dict[str, list[str]]]
 
@@ -55,6 +56,7 @@ def install(context: "Context", api: Api, namespace: str, operators: list[str]) 
     if not newest and api.get(f"/api/v1/namespaces/{namespace}") is None:
         identity = {"apiVersion": "v1", "kind": "Namespace"}
         api.ensure("/api/v1/namespaces", {**identity, **_named(namespace, {"name": namespace})})
+    _forget_oldest(api, namespace, releases)
     number = int(_labels(newest)["version"]) + 1 if newest else 1
     release = _create_release(api, namespace, number, "pending-upgrade" if newest else "pending-install")
     _create_objects(api, namespace, operators)
@@ -91,6 +93,13 @@ def list_releases(api: Api, namespace: str) -> list[Object]:
     """The oldest first."""
     found = api.list(f"/api/v1/namespaces/{namespace}/secrets?labelSelector=owner%3Dhelm,name%3D{namespace}")
     return sorted(found, key=lambda secret: int(_labels(secret)["version"]))
+
+
+def _forget_oldest(api: Api, namespace: str, releases: list[Object]) -> None:
+    """So that no more than the history remain; what is deployed is never forgotten."""
+    surplus = max(0, len(releases) - _HISTORY + 1)
+    for release in [one for one in releases if _labels(one)["status"] != "deployed"][:surplus]:
+        _delete_if_there(api, f"/api/v1/namespaces/{namespace}/secrets/{release['metadata']['name']}")
 
 
 def _labels(secret: Object) -> dict[str, str]:

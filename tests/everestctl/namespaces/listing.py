@@ -17,13 +17,13 @@ def show(context: "Context", flags: "Flags") -> None:
     api = context.open_api()
     check_everest(api)
     rows = []
-    for namespace in api.list("/api/v1/namespaces"):
+    selector = "" if flags["all"] else "&labelSelector=app.kubernetes.io%2Fmanaged-by%3Deverest"
+    for namespace in api.list(f"/api/v1/namespaces?fieldSelector=status.phase%3DActive{selector}"):
         name = namespace["metadata"]["name"]
-        is_hidden = "deletionTimestamp" in namespace["metadata"] or name in RESERVED or name.startswith("kube-")
-        if is_hidden or (not is_managed(namespace) and not flags["all"]):
+        if name in RESERVED or name.startswith("kube-"):
             continue
         try:
-            operators = describe_installed(api, name)
+            operators = describe_installed(api, name) if is_managed(namespace) else ""
         except (Failed, ApiError) as error:
             raise Failed(f"cannot get namespace subscriptions: {error}") from None
         rows.append([name, str(bool(operators)).lower(), operators])

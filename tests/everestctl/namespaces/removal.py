@@ -10,6 +10,7 @@ from tests.everestctl.kube.api import Api, Object
 from tests.everestctl.namespaces.helm import uninstall
 from tests.everestctl.namespaces.names import MANAGED, find_namespace, is_managed, read_names
 from tests.everestctl.namespaces.steps import Step, run_steps
+from tests.everestctl.version import check_everest
 
 if TYPE_CHECKING:
     from tests.everestctl.arguments import Flags
@@ -27,28 +28,32 @@ def remove(context: "Context", flags: "Flags", text: str) -> None:
     names = read_names(text)
     api = context.open_api()
     for name in names:
-        found = find_namespace(api, name)
-        if found is None:
-            raise Failed(f"'{name}': namespace does not exist")
-        if not is_managed(found):
-            raise Failed(f"'{name}': namespace is not managed by Everest")
-    if not flags["force"]:
-        _refuse_databases(api, names)
+        _check_namespace(api, name)
+        if not flags["force"]:
+            _refuse_databases(api, name)
+    check_everest(api)
     keeps = flags["keep-namespace"]
     run_steps(context, "namespace-remover", [step for name in names for step in _steps(context, api, name, keeps)])
 
 
-def _refuse_databases(api: Api, names: list[str]) -> None:
-    for name in names:
-        try:
-            found = api.list(_content(name, "databaseclusters"))
-        except ApiError as error:
-            raise Failed(f"{error}\nfailed to check if databases exist in namespace='{name}'") from None
-        if found:
-            raise Failed(
-                "cannot remove namespace with running database clusters. "
-                "HINT: use --force to remove the namespace and all its resources"
-            )
+def _check_namespace(api: Api, name: str) -> None:
+    found = find_namespace(api, name)
+    if found is None:
+        raise Failed(f"'{name}': namespace does not exist")
+    if not is_managed(found):
+        raise Failed(f"'{name}': namespace is not managed by Everest")
+
+
+def _refuse_databases(api: Api, name: str) -> None:
+    try:
+        found = api.list(_content(name, "databaseclusters"))
+    except ApiError as error:
+        raise Failed(f"{error}\nfailed to check if databases exist in namespace='{name}'") from None
+    if found:
+        raise Failed(
+            "cannot remove namespace with running database clusters. "
+            "HINT: use --force to remove the namespace and all its resources"
+        )
 
 
 def _steps(context: "Context", api: Api, name: str, keeps: bool) -> Iterator[Step]:
@@ -65,14 +70,22 @@ def _steps(context: "Context", api: Api, name: str, keeps: bool) -> Iterator[Ste
 
 
 def _delete_all(context: "Context", api: Api, name: str, plural: str) -> None:
+    """Deletes again and again what there is, also what came meanwhile."""
     path = _content(name, plural)
     found = api.list(path)
     if not found:
         return
     api.call("DELETE", path)
+
+    def is_done() -> bool:
+        left = api.list(path)
+        if left:
+            api.call("DELETE", path)
+        return not left
+
     is_database = plural == "databaseclusters"
-    limit = _CONTENT_LIMIT_SECONDS * max(1.0, len(found) / 3) if is_database else _CONTENT_LIMIT_SECONDS
-    _wait(context, lambda: not api.list(path), limit, _DATABASES_TOO_LATE if is_database else _TOO_LATE)
+    factor = max(1, len(found) // 3) if is_database else 1
+    _wait(context, is_done, _CONTENT_LIMIT_SECONDS * factor, _DATABASES_TOO_LATE if is_database else _TOO_LATE)
 
 
 def _uninstall(context: "Context", api: Api, name: str) -> None:
@@ -100,17 +113,23 @@ def _delete_namespace(context: "Context", api: Api, name: str) -> None:
 
 
 def _wait(context: "Context", is_done: Callable[[], bool], limit_seconds: float, too_late: str) -> None:
-    """The fault `removal_limit_seconds` shortens every limit."""
+    """Looks after a while, not at once. The fault `removal_limit_seconds` shortens every limit."""
     ends_at = time.monotonic() + context.faults.get("removal_limit_seconds", limit_seconds)
     poll_seconds = context.faults.get("poll_seconds", _POLL_SECONDS)
-    while not is_done():
+    while True:
+        _sleep(context, min(poll_seconds, ends_at - time.monotonic()))
         if time.monotonic() >= ends_at:
             raise Failed(too_late)
-        next_at = time.monotonic() + poll_seconds
-        while (left := next_at - time.monotonic()) > 0:
-            if context.spinner:
-                context.spinner.turn()
-            time.sleep(min(left, 0.05))
+        if is_done():
+            return
+
+
+def _sleep(context: "Context", seconds: float) -> None:
+    ends_at = time.monotonic() + seconds
+    while (left := ends_at - time.monotonic()) > 0:
+        if context.spinner:
+            context.spinner.turn()
+        time.sleep(min(left, 0.05))
 
 
 def _content(namespace: str, plural: str) -> str:

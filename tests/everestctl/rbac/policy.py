@@ -27,6 +27,7 @@ SINCE = {
 """The resources by the version that brought them."""
 
 _TERM = re.compile(r"[/*-_:a-zA-Z0-9]+")
+_NEVER = (99, 0)
 _RULE_SIZES = {"p": 4, "g": 2}
 _BARE_QUOTE = 'bare " in non-quoted-field'
 _BAD_QUOTE = 'extraneous or missing " in quoted-field'
@@ -46,7 +47,7 @@ def read_policy(text: str) -> Policy:
         if not line or line.startswith("#"):
             continue
         kind, *terms = _read_fields(line)
-        if kind not in _RULE_SIZES:
+        if not terms or kind not in _RULE_SIZES:
             raise Failed(f"invalid policy line '{line}'")
         size = _RULE_SIZES[kind]
         if len(terms) < size or (kind == "p" and len(terms) > size):
@@ -60,23 +61,27 @@ def read_policy(text: str) -> Policy:
 
 
 def check_policy(policy: Policy, version: tuple[int, int]) -> None:
-    """Raises Failed for what Everest's server of that minor version would not start with."""
+    """Raises Failed for what Everest's server of that minor version would not start with: terms, roles, resources."""
+    if why := _find_bad_term(policy) or _find_missing_role(policy) or _find_unknown_resource(policy, version):
+        raise Failed(f"policy syntax error\n{why}")
+
+
+def _find_bad_term(policy: Policy) -> str | None:
+    terms = (term for rule in policy.rules for term in rule)
+    return next((f"invalid policy term '{term}'" for term in terms if not _TERM.fullmatch(term)), None)
+
+
+def _find_missing_role(policy: Policy) -> str | None:
     roles = {role for _, role in policy.links} | {ADMIN}
-    for rule in policy.rules:
-        if why := _find_fault(rule, roles, version):
-            raise Failed(f"policy syntax error\n{why}")
+    subjects = (rule[0] for rule in policy.rules)
+    missing = (one for one in subjects if one.startswith("role:") and one not in roles)
+    return next((f"role '{role}' does not exist" for role in missing), None)
 
 
-def _find_fault(rule: tuple[str, ...], roles: set[str], version: tuple[int, int]) -> str | None:
-    for term in rule:
-        if not _TERM.fullmatch(term):
-            return f"invalid policy term '{term}'"
-    subject, resource, *_ = rule
-    if subject.startswith("role:") and subject not in roles:
-        return f"role '{subject}' does not exist"
-    if resource != "*" and SINCE.get(resource, (9, 9)) > version:
-        return f"unknown resource name '{resource}'"
-    return None
+def _find_unknown_resource(policy: Policy, version: tuple[int, int]) -> str | None:
+    named = (rule[1] for rule in policy.rules if rule[1] != "*")
+    unknown = (one for one in named if SINCE.get(one, _NEVER) > version)
+    return next((f"unknown resource name '{resource}'" for resource in unknown), None)
 
 
 def _read_fields(line: str) -> list[str]:

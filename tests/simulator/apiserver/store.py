@@ -97,12 +97,13 @@ class Store:
         """All that is in a namespace."""
         return [(BY_QUALIFIED[key[0]], value) for key, value in list(self._objects.items()) if key[1] == namespace]
 
-    def list(self, resource: Resource, namespace: str = "", selector: str = "", name: str = "") -> list[Object]:
-        wanted = list(_read_selector(selector))
+    def list(self, resource: Resource, namespace: str = "", selector: str = "", fields: str = "") -> list[Object]:
+        """`selector` is of labels, `fields` of members by their path, as `status.phase=Active`."""
+        wanted, members = list(_read_selector(selector)), list(_read_selector(fields))
         found = []
-        for (qualified, where, called), value in sorted(self._objects.items()):
-            is_meant = qualified == resource.qualified and namespace in ("", where) and name in ("", called)
-            if is_meant and _matches(value, wanted):
+        for (qualified, where, _), value in sorted(self._objects.items()):
+            is_meant = qualified == resource.qualified and namespace in ("", where)
+            if is_meant and _matches(value["metadata"].get("labels") or {}, wanted) and _has(value, members):
                 found.append(value)
         return found
 
@@ -219,9 +220,18 @@ def _read_selector(selector: str) -> Iterator[tuple[str, str, bool]]:
         yield name.strip(), value.strip(), separator != "!="
 
 
-def _matches(value: Object, wanted: list[tuple[str, str, bool]]) -> bool:
-    labels = value["metadata"].get("labels") or {}
+def _matches(labels: Object, wanted: list[tuple[str, str, bool]]) -> bool:
     return all((labels.get(name) == expected) == equal for name, expected, equal in wanted)
+
+
+def _has(value: Object, wanted: list[tuple[str, str, bool]]) -> bool:
+    return all((_member(value, path) == expected) == equal for path, expected, equal in wanted)
+
+
+def _member(value: Any, path: str) -> str:
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return str(value or "")
 
 
 def _now() -> str:

@@ -67,3 +67,22 @@ def test_a_resource_is_known_from_the_version_that_brought_it(version: tuple[int
     else:
         with pytest.raises(Failed, match="unknown resource name"):
             check_policy(policy, version)
+
+
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        ("p, role:x, nonsense, read, a\np, alice, namespaces, re ad, b\n", "invalid policy term 're ad'"),
+        ("p, alice, nonsense, read, a\np, role:x, namespaces, read, b\n", "role 'role:x' does not exist"),
+        ("p, alice, nonsense, read, a\np, alice, rubbish, read, b\n", "unknown resource name 'nonsense'"),
+    ],
+)
+def test_terms_are_looked_at_before_roles_and_roles_before_resources(policy: str, why: str) -> None:
+    with pytest.raises(Failed, match=why):
+        check_policy(read_policy(policy), (1, 10))
+
+
+def test_a_line_of_one_field_is_none() -> None:
+    for line in ("p", "g"):
+        with pytest.raises(Failed, match=f"invalid policy line '{line}'"):
+            read_policy(f"{line}\n")
