@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from contracts.documents import CodeName, JobId, Moment, StatusName
+from contracts.documents import ErrorCode, JobId, JobStatus, Moment
 
 
 class Account(TypedDict):
@@ -80,7 +80,7 @@ class Difference(TypedDict):
 
 class LastJob(TypedDict):
     job_id: JobId
-    status: StatusName
+    status: JobStatus
     finished_at: Moment | None
 
 
@@ -133,7 +133,7 @@ class Problem(TypedDict):
     type: str
     title: str
     status: int
-    code: CodeName
+    code: ErrorCode
     error: Annotated[str, Field(description="The title again, for clients that look for this member.")]
     detail: str
     hint: str

@@ -7,7 +7,7 @@ its description cannot differ.
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 from contracts import codes, records
 from contracts.codes import CODES
@@ -25,17 +25,25 @@ Moment = Annotated[
         json_schema_extra={"format": "date-time"},
     ),
 ]
-JobId = Annotated[str, Field(pattern=JOB_ID_PATTERN, description="One token, or two: `<caller>.<id>`.")]
-Kind = Annotated[str, Field(json_schema_extra={"enum": list(KINDS)})]
-StatusName = Annotated[
-    str,
-    Field(json_schema_extra={"enum": list(Status)}, description="Poll until succeeded or failed."),
-]
+# Named, so that a schema has each once, and a generated client one type for it.
+JobId = TypeAliasType(
+    "JobId", Annotated[str, Field(pattern=JOB_ID_PATTERN, description="One token, or two: `<caller>.<id>`.")]
+)
+Kind = TypeAliasType("Kind", Annotated[str, Field(json_schema_extra={"enum": list(KINDS)})])
+JobStatus = TypeAliasType(
+    "JobStatus",
+    Annotated[str, Field(json_schema_extra={"enum": list(Status)}, description="Poll until succeeded or failed.")],
+)
 # Open: a client must live with what a later version adds.
-OutcomeName = Annotated[str, Field(examples=list(Outcome), description="Later versions may know more.")]
-CodeName = Annotated[
-    str, Field(examples=list(CODES), description="Stable; listed at /docs/errors. Later versions may know more.")
-]
+StepOutcome = TypeAliasType(
+    "StepOutcome", Annotated[str, Field(examples=list(Outcome), description="Later versions may know more.")]
+)
+ErrorCode = TypeAliasType(
+    "ErrorCode",
+    Annotated[
+        str, Field(examples=list(CODES), description="Stable; listed at /docs/errors. Later versions may know more.")
+    ],
+)
 
 
 Correlation = Annotated[str, Field(description="The caller's own mark, as the request gave it.")]
@@ -44,7 +52,7 @@ Correlation = Annotated[str, Field(description="The caller's own mark, as the re
 class Failure(TypedDict):
     """What went wrong, and what to do about it."""
 
-    code: CodeName
+    code: ErrorCode
     message: str
     hint: str
     retryable: bool
@@ -61,7 +69,7 @@ class StepState(TypedDict):
     """How far a step is. `outcome` is null while it runs."""
 
     name: str
-    outcome: OutcomeName | None
+    outcome: StepOutcome | None
     started_at: Moment
     finished_at: Moment | None
     error: Failure | None
@@ -75,7 +83,7 @@ class Step(TypedDict):
     exit_code: int | None
     stdout: str
     stderr: str
-    outcome: OutcomeName | None
+    outcome: StepOutcome | None
     started_at: Moment
     finished_at: Moment | None
     commands: list[Command]
@@ -97,7 +105,7 @@ class PastRun(TypedDict):
 
     attempt: int
     finished_at: Moment | None
-    reason: CodeName | None
+    reason: ErrorCode | None
     error: Failure | None
     losses: int
     steps: list[PastStep]
@@ -108,7 +116,7 @@ class Job(TypedDict):
 
     job_id: JobId
     kind: Kind
-    status: StatusName
+    status: JobStatus
     caller: Annotated[str, Field(description="Who asked: a key's name, or the publisher that the server proves.")]
     created_at: Moment
     started_at: Moment | None
@@ -117,7 +125,7 @@ class Job(TypedDict):
     summary: str
     attempt: Annotated[int, Field(description="Real attempts so far.")]
     losses: Annotated[int, Field(description="Handlers that died or were cut off while they ran it.")]
-    reason: Annotated[CodeName | None, Field(description="Why it failed, or why it waits.")]
+    reason: Annotated[ErrorCode | None, Field(description="Why it failed, or why it waits.")]
     retry_at: Annotated[Moment | None, Field(description="When the next try begins, while it waits for one.")]
     error: Failure | None
     steps: list[StepState]
@@ -152,7 +160,7 @@ class Result(TypedDict):
     warnings: list[str]
     overall_status: Annotated[str, Field(json_schema_extra={"enum": ["succeeded", "failed"]})]
     summary: str
-    reason: CodeName | None
+    reason: ErrorCode | None
     error: Failure | None
     attempt: int
     started_at: Moment | None
@@ -177,11 +185,11 @@ class Event(TypedDict):
     job_id: JobId
     kind: Kind
     revision: int
-    status: StatusName
+    status: JobStatus
     attempt: int
     step: str | None
-    outcome: OutcomeName | None
-    reason: CodeName | None
+    outcome: StepOutcome | None
+    reason: ErrorCode | None
     retry_at: Moment | None
     summary: str
     changed_at: Moment

@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 import yaml
-from pydantic import TypeAdapter
 
 import contracts
 from contracts import documents, schemas
@@ -20,7 +19,7 @@ from tests.support.servers import ROOT
 
 _OPENAPI = ROOT / "gateway" / "openapi"
 _HEADERS = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}
-_NAMED = {"JobId": documents.JobId, "Kind": documents.Kind, "Status": documents.StatusName}
+_NAMED = {"JobId": documents.JobId, "Kind": documents.Kind, "Status": documents.JobStatus}
 
 
 def make_openapi() -> dict[str, Any]:
@@ -48,14 +47,22 @@ def _problem(status: int, codes: list[Code]) -> dict[str, Any]:
 
 
 def _make_model_schemas() -> dict[str, Any]:
-    made: dict[str, Any] = {name: TypeAdapter(alias).json_schema() for name, alias in _NAMED.items()}
+    made: dict[str, Any] = {}
     for name in schemas.MODELS:
         text = orjson.dumps(schemas.make_schema(name)).replace(b"#/$defs/", b"#/components/schemas/")
         schema = orjson.loads(text)
-        made |= schema.pop("$defs", {})
-        schema.pop("anyOf", None)  # only a validator understands it; the descriptions say the same
-        made["".join(word.title() for word in name.split("-"))] = schema
+        parts = schema.pop("$defs", {}) | {"".join(word.title() for word in name.split("-")): schema}
+        if not name.endswith("-request"):
+            _mark_read_only(parts)
+        made |= parts
     return made
+
+
+def _mark_read_only(answers: dict[str, Any]) -> None:
+    """No caller sets a member of an answer: generated clients make it a constant."""
+    for schema in answers.values():
+        for member in schema.get("properties", {}).values():
+            member["readOnly"] = True
 
 
 def make_errors_table() -> str:
