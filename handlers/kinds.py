@@ -19,10 +19,12 @@ def make_plan(
     settings: HandlerSettings, facts: ClusterFacts, find_caller: FindCaller, record: JobRecord, request: Request
 ) -> Plan:
     """The plan of a job. What its first claim resolved stays, whatever the settings are by now."""
-    return PLANS[record.kind](settings, facts, record, request)
+    return PLANS[record.kind](settings, facts, find_caller, record, request)
 
 
-def _plan_bootstrap(settings: HandlerSettings, facts: ClusterFacts, record: JobRecord, request: Request) -> Plan:
+def _plan_bootstrap(
+    settings: HandlerSettings, facts: ClusterFacts, find_caller: FindCaller, record: JobRecord, request: Request
+) -> Plan:
     assert isinstance(request, BootstrapRequest), "the kind's row has no other"
     if record.inputs is None:
         effective = request.with_operators(settings.default_operators)
@@ -43,7 +45,9 @@ def _plan_step(
     return PlannedStep(step.name, ensure)
 
 
-def _plan_query(settings: HandlerSettings, facts: ClusterFacts, record: JobRecord, request: Request) -> Plan:
+def _plan_query(
+    settings: HandlerSettings, facts: ClusterFacts, find_caller: FindCaller, record: JobRecord, request: Request
+) -> Plan:
     from handlers.queries.lists import QUERIES, QueryContext  # what no bootstrap needs would make each start longer
 
     kind = record.kind
@@ -58,7 +62,7 @@ def _plan_query(settings: HandlerSettings, facts: ClusterFacts, record: JobRecor
 
 
 # One for each row of `contracts.kinds`.
-PLANS: dict[str, Callable[[HandlerSettings, ClusterFacts, JobRecord, Request], Plan]] = {
+PLANS: dict[str, Callable[[HandlerSettings, ClusterFacts, FindCaller, JobRecord, Request], Plan]] = {
     "bootstrap": _plan_bootstrap,
     **dict.fromkeys(QUERY_KINDS, _plan_query),
 }

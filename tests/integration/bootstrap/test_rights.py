@@ -110,6 +110,7 @@ async def test_a_role_that_is_somebodys_is_not_taken_over(everest: SimulatedEver
     before = await read_policy(everest)
     refused = await bench.attempt("devteam-1", username="devteam")
     assert (refused.failed_step, refused.code) == ("apply_rbac_policy", "role_taken")
+    assert refused.failure is not None
     assert "`g, bob, role:devteam`" in refused.failure.failure.message
     assert await read_policy(everest) == before
     assert await everest.get("ns", "devteam") is None
