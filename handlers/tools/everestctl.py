@@ -72,7 +72,8 @@ class Everestctl:
 
     async def can(self, subject: str, action: str, resource: str, name: str) -> bool:
         """What the stored policy allows; always true while Everest enforces none. Raises StepFailed."""
-        completed = await self._try("settings", "rbac", "can", subject, action, resource, name)
+        ends_flags = ("--",) if subject.startswith("-") else ()  # an OIDC `sub` may begin so
+        completed = await self._try("settings", "rbac", "can", *ends_flags, subject, action, resource, name)
         answer = {"Yes": True, "No": False}.get(completed.stdout.decode(errors="replace").strip())
         if completed.exit_code != 0 or answer is None:
             raise StepFailed(explain(completed), completed)

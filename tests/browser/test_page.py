@@ -107,7 +107,7 @@ async def test_a_tenant_by_keyboard_alone(browser: Browser, url: str) -> None:
         await expect(form).to_be_hidden()
         await expect(page.get_by_role("heading", name=f"{username} in namespace {username}")).to_be_focused()
         steps = page.get_by_role("list", name="Steps")
-        await expect(steps.locator(".state")).to_have_text(["created", "created", "applied", "applied"])
+        await expect(steps.locator(".state")).to_have_text(["created", "created", "applied", "applied", "unverified"])
         await expect(page.locator(".summary")).to_have_text(
             f"User {username} and namespace {username} created; quota applied; role bound."
         )

@@ -37,10 +37,11 @@ class Handler:
     def log_lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.read_log().splitlines() if line.startswith("{")]
 
-    async def wait_for_event(self, event: str, count: int = 1) -> list[dict[str, Any]]:
-        """The log lines of an event, once there are so many."""
+    async def wait_for_event(self, event: str, count: int = 1, **fields: str) -> list[dict[str, Any]]:
+        """The log lines of an event with these fields, once there are so many."""
+        wanted = {"event": event, **fields}
         for _ in range(LIMIT_SECONDS * 20):
-            found = [line for line in self.log_lines() if line["event"] == event]
+            found = [line for line in self.log_lines() if wanted.items() <= line.items()]
             if len(found) >= count:
                 return found
             await asyncio.sleep(0.05)

@@ -59,18 +59,24 @@ async def test_a_tenant_is_made_in_five_steps(house: House) -> None:
     assert 'requests.memory: "2048Mi"' in steps["apply_resource_quota"]["manifest_preview"]
     assert steps["apply_rbac_policy"]["rbac_applied"] is True
     outcomes = [step["outcome"] for step in result["steps"]]
-    assert outcomes == ["created", "created", "applied", "applied"]
-    for step in result["steps"]:
+    assert outcomes == ["created", "created", "applied", "applied", "unverified"]
+    assert result["usable"] is False  # the request's own default is below Everest's smallest preset
+    proof = steps["verify_tenant"]
+    assert (proof["command"], proof["exit_code"], proof["usable"]) == (None, None, False)
+    for step in result["steps"][:4]:
         assert (step["exit_code"], step["stderr"][:6]) in ((0, ""), (0, "Flag -")), step
         assert step["started_at"] <= step["finished_at"]
         assert step["commands"][-1]["exit_code"] == 0
-    assert result["inputs"] == {
+    asked = {
         "username": name,
+        "account": True,
+        "subjects": [name],
         "namespace": name,
         "operators": {"mongodb": False, "postgresql": True, "xtradb_cluster": False},
         "take_ownership": False,
         "resources": {"cpu_cores": 2, "ram_mb": 2048, "disk_gb": 20},
     }
+    assert asked.items() <= result["inputs"].items()
 
 
 async def test_the_cluster_holds_what_the_record_says(house: House) -> None:
@@ -158,7 +164,7 @@ async def test_a_repeat_changes_nothing(house: House) -> None:
     again = await house.run_job(username=name, operators={"postgresql": True})
     assert first["overall_status"] == again["overall_status"] == "succeeded"
     outcomes = [step["outcome"] for step in again["steps"]]
-    assert outcomes == ["unchanged", "unchanged", "applied", "applied"]
+    assert outcomes == ["unchanged", "unchanged", "applied", "applied", "unverified"]
     assert "credentials_secret" not in again
     assert any("existed before this job" in warning for warning in again["warnings"])
 
@@ -238,7 +244,7 @@ async def test_a_request_can_be_followed_through_the_logs(house: House, handler:
     headers = {"X-Request-Id": request_id, "traceparent": traceparent}
     job_id = await house.gateway.submit(headers, username=new_username())
     await house.wait_until_finished(job_id)
-    (ended,) = [line for line in await handler.wait_for_event("job.ended") if line["job_id"] == job_id]
+    (ended,) = await handler.wait_for_event("job.ended", job_id=job_id)
     assert (ended["request_id"], ended["status"], ended["level"]) == (request_id, "succeeded", "info")
     steps = [line for line in handler.log_lines() if line["event"] == "step.finished" and line["job_id"] == job_id]
     assert [line["step"] for line in steps][-1] == "verify_tenant"
