@@ -14,6 +14,7 @@ QUERY_KINDS = tuple(kind.name for kind in KINDS.values() if kind.is_query)
 
 JOBS_STREAM = "EVEREST_JOBS"
 QUERIES_STREAM = "EVEREST_QUERIES"
+WAITING_STREAM = "EVEREST_WAITING"
 DEAD_STREAM = "EVEREST_DEAD"
 EVENTS_STREAM = "EVEREST_EVENTS"
 
@@ -69,6 +70,22 @@ def event_subject(job_id: str) -> str:
 
 def status_subject(job_id: str) -> str:
     return f"{PREFIX}.status.{job_id}"
+
+
+def waiting_subject(tenant: str, job_id: str) -> str:
+    """The place of a job that waits for its tenant."""
+    return f"{waiting_subjects(tenant)[:-1]}{job_id}"
+
+
+def waiting_subjects(tenant: str) -> str:
+    """All places in a tenant's line."""
+    return f"{PREFIX}.waiting.{tenant_key(tenant)}.>"
+
+
+def read_waiting(subject: str) -> tuple[str, str]:
+    """The tenant and the job id of a place."""
+    tenant, _, job_id = subject.removeprefix(f"{PREFIX}.waiting.").partition(".")
+    return tenant.replace("=", "."), job_id
 
 
 def dead_subject(kind: str, token: str) -> str:

@@ -14,9 +14,11 @@ from typing import Annotated, Any
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
+from contracts import names
 from contracts.codes import Failure
 
 VERSION = 1
+TENANT_BUSY = "tenant_busy"  # the reason of a queued job that waits for another
 MAX_RECORD_BYTES = 256 * 1024
 MAX_DATA_BYTES = 448 * 1024
 
@@ -169,6 +171,11 @@ class JobRecord:
     @property
     def is_held(self) -> bool:
         return self.status is Status.RUNNING and self.owner is not None
+
+    @property
+    def is_waiting(self) -> bool:
+        """For the end of another job of its tenant."""
+        return self.status is Status.QUEUED and self.reason == TENANT_BUSY
 
     def step(self, name: str) -> StepRecord | None:
         return next((step for step in self.steps if step.name == name), None)
@@ -330,6 +337,16 @@ class JobRecord:
         if self.step(step.name) is None:
             return (*self.steps, step)
         return tuple(step if known.name == step.name else known for known in self.steps)
+
+
+def headers_of(record: JobRecord) -> dict[str, str]:
+    """Those of its message, where it is published again."""
+    headers = {
+        names.HEADER_CALLER: record.caller,
+        names.HEADER_REQUEST_ID: record.request_id,
+        names.HEADER_TRACEPARENT: record.traceparent,
+    }
+    return {name: value for name, value in headers.items() if value}
 
 
 def queued_record(

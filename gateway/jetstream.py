@@ -22,6 +22,7 @@ from contracts.link.errors import (
     Unanswered,
 )
 from contracts.link.feeds import HEARTBEAT_SECONDS, Changes, Feed, Replay
+from contracts.link.line import Line
 from contracts.link.messages import Message
 from contracts.link.streams import (
     ConsumerState,
@@ -63,6 +64,7 @@ class JetStream:
         self._connection = connection
         self._api = Api(connection.client)
         self.history = connection.history
+        self.line = Line(self._api)
 
     @property
     def is_connected(self) -> bool:

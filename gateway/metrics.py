@@ -31,7 +31,13 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _PREFIX = "everest_bootstrap"
 _CONSUMERS = ((names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER))
-_STREAMS = (names.JOBS_STREAM, names.QUERIES_STREAM, f"KV_{names.JOBS_BUCKET}", names.DEAD_STREAM)
+_STREAMS = (
+    names.JOBS_STREAM,
+    names.QUERIES_STREAM,
+    f"KV_{names.JOBS_BUCKET}",
+    names.WAITING_STREAM,
+    names.DEAD_STREAM,
+)
 _METHODS = frozenset({"GET", "HEAD", "POST"})
 
 
@@ -85,7 +91,11 @@ class Metrics:
         def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
             return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
 
-        self._jobs = gauge("jobs", "Unfinished jobs: waiting for a handler, or given to one", ("kind", "status"))
+        self._jobs = gauge(
+            "jobs",
+            "Unfinished jobs: queued for a handler, given to one, or waiting for their tenant",
+            ("kind", "status"),
+        )
         self._oldest = gauge("oldest_queued_seconds", "Age of the oldest job that no handler was given")
         self._messages = gauge("stream_messages", "Messages held; for the bucket, records", ("stream",))
         self._bytes = gauge("stream_bytes", "Bytes held", ("stream",))
@@ -164,7 +174,9 @@ class Metrics:
             self._messages.labels(stream).set(state.messages)
             self._bytes.labels(stream).set(state.size_bytes)
             self._max_bytes.labels(stream).set(state.max_bytes)
-        self._dead.set(states[-1].messages)
+        *_, waiting, dead = states
+        self._jobs.labels(names.JOBS_CONSUMER, "waiting").set(waiting.messages)
+        self._dead.set(dead.messages)
 
     async def _look_at_queues(self) -> None:
         for stream, consumer in _CONSUMERS:

@@ -10,7 +10,8 @@ from contracts.link.buckets import Bucket, Entry
 from contracts.link.connection import Connection
 from contracts.link.core_messages import publish_event
 from contracts.link.deliveries import Delivery
-from contracts.link.errors import BucketFull, Conflict, NotLetIn, NotProvisioned, Refused, TooLarge, Unanswered
+from contracts.link.errors import BucketFull, Conflict, NotLetIn, NotProvisioned, NotSent, Refused, TooLarge, Unanswered
+from contracts.link.line import Line, Place
 from contracts.link.source import Source
 from contracts.link.streams import read_last
 from contracts.settings import NatsSettings
@@ -24,6 +25,9 @@ __all__ = [
     "JetStream",
     "NotLetIn",
     "NotProvisioned",
+    "NotSent",
+    "Place",
+    "Refused",
     "Source",
     "TooLarge",
     "Unanswered",
@@ -42,6 +46,7 @@ class JetStream:
         self.jobs = Bucket(self._api, names.JOBS_BUCKET)
         self.tenants = Bucket(self._api, names.TENANTS_BUCKET)
         self.cancels = Bucket(self._api, names.CANCELS_BUCKET)
+        self.line = Line(self._api)
 
     def source(self, stream: str, consumer: str) -> Source:
         return Source(self._connection.client, self._api, stream, consumer)
@@ -53,6 +58,13 @@ class JetStream:
     async def holds_message(self, stream: str, subject: str) -> bool:
         """Whether the stream still holds a message on the subject. Raises NotProvisioned, Unanswered."""
         return await read_last(self._api, stream, subject) is not None
+
+    async def publish_job(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        """Puts a job back into the queue. Raises Refused, also when it is there; Unanswered."""
+        try:
+            await self._api.publish(subject, body, headers)
+        except TooLarge as error:
+            raise Unanswered(f"{subject}: {error!r}") from error
 
     async def publish_event(self, job_id: str, body: bytes) -> None:
         """At most once: who needs certainty reads the record."""

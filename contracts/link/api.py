@@ -23,7 +23,7 @@ from contracts.link.messages import read_moment, shorten_moment
 
 REQUEST_SECONDS = 2.0
 MANAGE_SECONDS = 10.0  # a replicated stream first elects its leader
-_NO_MESSAGE = 10037
+_NO_MESSAGE = (10037, 10057)  # to read, to delete
 _WRONG_LAST_SEQUENCE = 10071
 _TOO_LARGE = 10054
 _INSUFFICIENT = (10023, 10047)  # insufficient resources, store failed
@@ -76,7 +76,7 @@ class Api:
             if "ts" in answer:
                 self._server_time = (read_moment(shorten_moment(answer["ts"])), time.monotonic())
             return answer
-        if error.get("err_code") == _NO_MESSAGE:
+        if error.get("err_code") in _NO_MESSAGE:
             raise NoMessage
         if error.get("err_code") in _NOT_FOUND:
             raise NotProvisioned(f"{operation}: {error.get('description')}; run python -m gateway provision")

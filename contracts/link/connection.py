@@ -14,7 +14,7 @@ from contracts.link.client import LinkClient
 from contracts.link.credentials import read_credentials, show_servers
 from contracts.link.errors import NotLetIn
 from contracts.link.hints import find_hint
-from contracts.link.repeats import Repeats
+from contracts.repeats import Repeats
 from contracts.settings import NatsSettings
 
 logger = logging.getLogger(__name__)

@@ -72,6 +72,7 @@ def find_stream(subject: str) -> str | None:
     for prefix, stream in (
         (f"{names.PREFIX}.jobs.", names.JOBS_STREAM),
         (f"{names.PREFIX}.queries.", names.QUERIES_STREAM),
+        (f"{names.PREFIX}.waiting.", names.WAITING_STREAM),
         (f"{names.PREFIX}.dead.", names.DEAD_STREAM),
     ):
         if subject.startswith(prefix):

@@ -2,7 +2,9 @@
 
 Every gateway runs it, without a leader: each change is a compare-and-set and each publish is refused when the message
 is there. A record that is silent for two leases while the stream holds no message for it is published again, or
-failed as lost. What it finds is counted: but for a retry that was cut off, a finding means that storage was lost.
+failed as lost; one that waits for its tenant has a place instead of a message, and whoever waits for a tenant that is
+free is woken. What it finds is counted: but for a retry that was cut off, and a handler that died between an end and
+the next job's waking, a finding means that storage was lost.
 """
 
 import asyncio
@@ -12,9 +14,9 @@ from datetime import datetime
 
 from contracts import names
 from contracts.codes import Failure
-from contracts.kinds import repeat_request
+from contracts.kinds import KINDS, repeat_request
 from contracts.protocol import ACK_WAIT_PART, SILENT_LEASES
-from contracts.records import JobRecord, UnreadableRecord
+from contracts.records import JobRecord, UnreadableRecord, headers_of
 from contracts.requests import InvalidRequest, Request
 from gateway.jetstream import Conflict, JetStream, Refused, TooLarge, Unanswered
 from gateway.jobs.errors import JobError
@@ -30,7 +32,7 @@ DEFAULT_LEASE_SECONDS = 60.0
 _ROUND_PART = 1 / 2  # of a lease
 _OLDEST = 20  # messages that are looked at each round
 
-FINDINGS = ("requeued", "lost", "message_without_record", "finished_with_message")
+FINDINGS = ("requeued", "lost", "woken", "message_without_record", "finished_with_message")
 
 
 class Reconciler:
@@ -66,6 +68,7 @@ class Reconciler:
             try:
                 await self._heal_silent(lease_seconds)
                 await self._report_oldest(lease_seconds)
+                await self._wake_lines()
             except Unanswered as error:
                 logger.debug("reconciler.interrupted", extra={"error": str(error)})
 
@@ -102,6 +105,9 @@ class Reconciler:
             # It waits in the queue, or its owner will be found dead at the next delivery.
             self._unfinished.sightings[job_id] = Sighting(sighting.revision, self._clock())
             return
+        if await self._has_place(snapshot.record):
+            self._unfinished.sightings[job_id] = Sighting(sighting.revision, self._clock())
+            return
         # Its handler may have ended it, and then acknowledged, between the two reads.
         if await self._find_silent(job_id, sighting) is not None:
             await self._heal(snapshot)
@@ -128,10 +134,50 @@ class Reconciler:
             else:
                 await self._writer.save(record.requeued(self._now()), last=snapshot.revision)
                 self._tell("requeued", record)
-                await self._submission.publish(record.kind, record.job_id, request, _headers(record))
+                await self._submission.publish(record.kind, record.job_id, request, headers_of(record))
         except Conflict:
             logger.debug("reconciler.outrun", extra={"job_id": record.job_id})
         except (Refused, TooLarge, JobError) as error:
+            logger.warning("reconciler.failed", extra={"job_id": record.job_id, "error": repr(error)})
+
+    async def _has_place(self, record: JobRecord) -> bool:
+        request = _repeatable_request(record)
+        tenant = KINDS[record.kind].tenant_of(request) if request and record.is_waiting else None
+        return tenant is not None and await self._jetstream.line.holds(tenant, record.job_id)
+
+    async def _wake_lines(self) -> None:
+        for tenant in await self._jetstream.line.tenants():
+            if not await self._is_held(tenant):
+                await self._wake(tenant)
+
+    async def _is_held(self, tenant: str) -> bool:
+        """Whether a job that is queued or running has the tenant: its end wakes the next one."""
+        holder = await self._jetstream.read_key(names.TENANTS_BUCKET, names.tenant_key(tenant))
+        job_id = holder.body.decode(errors="replace") if holder else ""
+        snapshot = await self._reader.read_through(job_id) if names.is_job_id(job_id) else None
+        if snapshot is None or snapshot.record.is_finished:
+            return False
+        return not snapshot.record.is_waiting or await self._reader.find_message(job_id) is not None
+
+    async def _wake(self, tenant: str) -> None:
+        """Publishes the first that has not ended again, unless it is there. Places are the handlers' to give up."""
+        place = await self._jetstream.line.first(tenant)
+        while place is not None:
+            snapshot = await self._reader.read_record(place.job_id)
+            if snapshot is not None and not snapshot.record.is_finished:
+                if await self._reader.find_message(place.job_id) is None:
+                    await self._publish_again(snapshot.record)
+                return
+            place = await self._jetstream.line.first(tenant, after=place.sequence)
+
+    async def _publish_again(self, record: JobRecord) -> None:
+        request = _repeatable_request(record)
+        if request is None:
+            return
+        self._tell("woken", record)
+        try:
+            await self._submission.publish(record.kind, record.job_id, request, headers_of(record))
+        except JobError as error:
             logger.warning("reconciler.failed", extra={"job_id": record.job_id, "error": repr(error)})
 
     async def _report_oldest(self, lease_seconds: float) -> None:
@@ -171,15 +217,6 @@ def _repeatable_request(record: JobRecord) -> Request | None:
         return repeat_request(record.kind, record.request)
     except (InvalidRequest, KeyError):
         return None
-
-
-def _headers(record: JobRecord) -> dict[str, str]:
-    headers = {names.HEADER_CALLER: record.caller}
-    if record.request_id:
-        headers[names.HEADER_REQUEST_ID] = record.request_id
-    if record.traceparent:
-        headers[names.HEADER_TRACEPARENT] = record.traceparent
-    return headers
 
 
 def _seconds_between(earlier: str, later: str) -> float:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 
 from contracts import names
 from contracts.codes import Failure
-from contracts.kinds import KINDS
 from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, Answer, Event, look_up
-from contracts.records import JobRecord, LaterRecord, Status, encode_record
+from contracts.records import TENANT_BUSY, JobRecord, LaterRecord, Status
 from handlers.clock import utc_now
-from handlers.jetstream import BucketFull, Conflict, Unanswered
+from handlers.jetstream import BucketFull, NotSent, Unanswered
 from handlers.jobs.claim import OWN_FAULT, Claims
 from handlers.jobs.incoming import Delivery, Incoming, UnusableRequest, bind_delivery, read_incoming
 from handlers.jobs.lease import LeaseLost
@@ -21,6 +20,7 @@ from handlers.jobs.records import Records
 from handlers.jobs.refusal import Refusal
 from handlers.jobs.slots import Slots
 from handlers.jobs.tenant_lock import Tenants
+from handlers.jobs.waiting import Waiting
 from handlers.jobs.watching import Watch
 from handlers.jobs.workshop import Workshop
 
@@ -39,6 +39,7 @@ class Admission:
     refusal: Refusal
     claims: Claims
     tenants: Tenants
+    waiting: Waiting
     slots: Slots
     in_hand: set[str] = field(default_factory=set)  # jobs that this handler holds or watches
 
@@ -90,7 +91,7 @@ class Admission:
             return True
         row = look_up(record, Event.DELIVERY)
         if row.answer is Answer.ACK:
-            await incoming.delivery.acknowledge()
+            await self._conclude(incoming)
             return True
         # Bytes that are no record, over a job that runs: its owner finds out when it renews, or its guard does.
         lost = row.answer is Answer.WATCH or (record is None and revision > 0)
@@ -98,10 +99,12 @@ class Admission:
             return True
         current = record or incoming.record
         if lost and current.losses >= MAX_LOSSES:
-            await self._end_lost(incoming.delivery, current, revision)
+            await self._end_lost(incoming, current, revision)
             return True
-        if await self._is_tenant_busy(incoming, current, revision):
-            return True
+        tenant = incoming.tenant
+        if tenant is not None and (holder := await self.tenants.take(tenant, incoming.job_id)) is not None:
+            logger.info("job.waits", extra={"reason": TENANT_BUSY, "holder": holder})
+            return await self._wait(incoming, tenant, current, revision)
         return await self.claims.work_on(incoming, current, revision, lost=lost)
 
     async def _stands_still(self, incoming: Incoming, record: JobRecord | None, revision: int) -> bool:
@@ -111,36 +114,36 @@ class Admission:
             revision
         )
 
-    async def _is_tenant_busy(self, incoming: Incoming, record: JobRecord, revision: int) -> bool:
-        """Whether another live job works for the tenant; then this one waits. Raises BucketFull."""
-        tenant = KINDS[record.kind].tenant_of(incoming.request)
-        if tenant is None:
-            return False
-        holder = await self.tenants.take(tenant, incoming.job_id)
-        if holder is None:
-            return False
-        await self._note_waiting(record, revision)
+    async def _wait(self, incoming: Incoming, tenant: str, record: JobRecord, revision: int) -> bool:
+        """What has not begun is parked; what has, or finds no room, keeps its message and comes again."""
+        self.waiting.note_held(tenant)
+        if record.status is Status.QUEUED:
+            try:
+                if not await self.waiting.park(tenant, record, revision):
+                    return False
+            except (BucketFull, NotSent) as error:
+                logger.warning("job.not_parked", extra={"error": str(error), "next": "it comes again after a while"})
+            else:
+                self.in_hand.discard(incoming.job_id)  # what comes from now on is published anew
+                await incoming.delivery.acknowledge()
+                await self.waiting.look_again(tenant)
+                return True
         delay_seconds = min(2 ** min(incoming.delivery.delivered, 10) / 2, LONGEST_TENANT_DELAY_SECONDS)
-        logger.info("job.waits", extra={"reason": "tenant_busy", "holder": holder})
         self.shop.note_delay(delay_seconds)
         await incoming.delivery.hand_back(delay_seconds)
         return True
 
-    async def _note_waiting(self, record: JobRecord, revision: int) -> None:
-        """Says why it waits, once; where that cannot be written, it waits all the same."""
-        if record.status is not Status.QUEUED or record.reason == "tenant_busy":
-            return
-        waiting = record.waiting("tenant_busy", utc_now())
-        try:
-            await self.shop.jetstream.jobs.write(record.job_id, encode_record(waiting), last=revision)
-        except (Conflict, BucketFull, Unanswered):
-            logger.debug("waiting.unwritten")
+    async def _conclude(self, incoming: Incoming) -> None:
+        """The job's end is saved: who waits for its tenant is next, also where an earlier owner had no time for it."""
+        if incoming.tenant is not None:
+            await self.waiting.wake(incoming.tenant)
+        await incoming.delivery.acknowledge()
 
-    async def _end_lost(self, delivery: Delivery, record: JobRecord, revision: int) -> None:
+    async def _end_lost(self, incoming: Incoming, record: JobRecord, revision: int) -> None:
         failure = Failure("too_many_losses", f"The handlers of this job died or fell silent {record.losses + 1} times.")
         await self.records.end_unheld(record.failed(failure, utc_now()), revision)
         logger.error("job.ended", extra={"status": "failed", "reason": failure.code})
-        await delivery.acknowledge()
+        await self._conclude(incoming)
 
     async def _end_crashed(self, incoming: Incoming) -> None:
         """Only where nobody holds it: an owner ends it itself."""
@@ -148,4 +151,4 @@ class Admission:
         if record is not None and (record.is_held or record.is_finished):
             return
         await self.records.end_unheld((record or incoming.record).failed(OWN_FAULT, utc_now()), revision)
-        await incoming.delivery.acknowledge()
+        await self._conclude(incoming)

@@ -11,10 +11,11 @@ from contracts.records import MAX_DATA_BYTES, JobRecord, Status, without_outputs
 from handlers.clock import utc_now
 from handlers.jetstream import TooLarge
 from handlers.jobs.execution import Execution, Stopped
-from handlers.jobs.incoming import Delivery, Incoming
+from handlers.jobs.incoming import Incoming
 from handlers.jobs.lease import Lease, LeaseLost
 from handlers.jobs.plan import MakePlan
 from handlers.jobs.records import Records
+from handlers.jobs.waiting import Waiting
 from handlers.jobs.workshop import Workshop
 
 logger = logging.getLogger(__name__)
@@ -25,9 +26,10 @@ OWN_FAULT = Failure("command_failed", "The handler met an error of its own; its 
 class Claims:
     """Makes claims for this handler; each is worked on to its end."""
 
-    def __init__(self, shop: Workshop, records: Records, make_plan: MakePlan) -> None:
+    def __init__(self, shop: Workshop, records: Records, waiting: Waiting, make_plan: MakePlan) -> None:
         self._shop = shop
         self._records = records
+        self._waiting = waiting
         self._make_plan = make_plan
 
     async def work_on(self, incoming: Incoming, record: JobRecord, revision: int, *, lost: bool) -> bool:
@@ -46,7 +48,7 @@ class Claims:
             return False
         async with lease.kept():
             await self._tell(claimed, lease.revision, lost=lost)
-            await self._run(incoming.delivery, Execution(shop, lease, plan))
+            await self._run(incoming, Execution(shop, lease, plan))
         return True
 
     async def _tell(self, claimed: JobRecord, revision: int, *, lost: bool) -> None:
@@ -56,13 +58,13 @@ class Claims:
         if lost:
             self._shop.metrics.count_loss("taken_over")
 
-    async def _run(self, delivery: Delivery, execution: Execution) -> None:
+    async def _run(self, incoming: Incoming, execution: Execution) -> None:
         """Raises LeaseLost: then nothing is answered."""
         try:
             record = await execution.run()
         except Stopped as stopped:
             await execution.save(stopped.record.handed_back(utc_now()))
-            await delivery.hand_back()
+            await incoming.delivery.hand_back()
             logger.info("job.handed_back")
             return
         except LeaseLost:
@@ -71,9 +73,9 @@ class Claims:
         except Exception:  # a fault of ours must end the job too, and be seen
             logger.exception("job.crashed")
             record = execution.lease.record.failed(OWN_FAULT, utc_now())
-        await self._end(delivery, execution, record)
+        await self._end(incoming, execution, record)
 
-    async def _end(self, delivery: Delivery, execution: Execution, record: JobRecord) -> None:
+    async def _end(self, incoming: Incoming, execution: Execution, record: JobRecord) -> None:
         retention_seconds = self._records.retention_seconds(record.kind)
         try:
             record = await execution.save(_without_excess(record), ttl_seconds=retention_seconds)
@@ -81,7 +83,9 @@ class Claims:
             record = await execution.save(_without_answer(record), ttl_seconds=retention_seconds)
         logger.info("job.ended", extra={"status": record.status.value, "reason": record.reason})
         self._shop.metrics.count_job(record.kind, record.status.value, record.reason or "")
-        await delivery.acknowledge()
+        if incoming.tenant is not None:
+            await self._waiting.wake(incoming.tenant)
+        await incoming.delivery.acknowledge()
 
 
 def _without_excess(record: JobRecord) -> JobRecord:

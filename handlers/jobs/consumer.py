@@ -13,6 +13,7 @@ from handlers.jobs.records import Records
 from handlers.jobs.refusal import Refusal
 from handlers.jobs.slots import Slots
 from handlers.jobs.tenant_lock import Tenants
+from handlers.jobs.waiting import Waiting
 from handlers.jobs.workshop import Workshop
 
 logger = logging.getLogger(__name__)
@@ -39,10 +40,10 @@ class Source(Protocol):
 
 def open_consumer(shop: Workshop, source: Source, make_plan: MakePlan, slots: Slots) -> "Consumer":
     """The engine behind one source: the only place where its parts meet."""
-    records = Records(shop)
-    admission = Admission(
-        shop, records, Refusal(shop, records), Claims(shop, records, make_plan), Tenants(shop.jetstream), slots
-    )
+    records, tenants = Records(shop), Tenants(shop.jetstream)
+    waiting = Waiting(shop, records, tenants)
+    claims = Claims(shop, records, waiting, make_plan)
+    admission = Admission(shop, records, Refusal(shop, records), claims, tenants, waiting, slots)
     return Consumer(source, admission, slots, shop.stopping)
 
 

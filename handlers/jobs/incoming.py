@@ -7,7 +7,7 @@ from typing import Protocol
 
 from contracts import names
 from contracts.codes import Failure
-from contracts.kinds import read_request
+from contracts.kinds import KINDS, read_request
 from contracts.logs import bind
 from contracts.records import JobRecord, queued_record
 from contracts.requests import InvalidRequest, NotJson, Request, request_hash
@@ -58,6 +58,11 @@ class Incoming:
     @property
     def job_id(self) -> str:
         return self.record.job_id
+
+    @property
+    def tenant(self) -> str | None:
+        """For whom at most one job works at a time; None where that does not matter."""
+        return KINDS[self.record.kind].tenant_of(self.request)
 
 
 class UnusableRequest(Exception):

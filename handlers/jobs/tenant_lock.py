@@ -12,12 +12,12 @@ class Tenants:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def take(self, username: str, job_id: str) -> str | None:
+    async def take(self, tenant: str, job_id: str) -> str | None:
         """Takes the tenant for the job, or gives the live job that has it. Raises Unanswered, BucketFull.
 
         Its own value is written again too: whoever decided on an older one then loses the compare-and-set.
         """
-        key = names.tenant_key(username)
+        key = names.tenant_key(tenant)
         while True:
             entry = await self._store.tenants.read(key)
             holder = (entry.value or b"").decode(errors="replace")
@@ -29,22 +29,39 @@ class Tenants:
                 continue
             return None
 
+    async def find_holder(self, tenant: str) -> str | None:
+        """The live job that has the tenant. Raises Unanswered."""
+        entry = await self._store.tenants.read(names.tenant_key(tenant))
+        holder = (entry.value or b"").decode(errors="replace")
+        return holder if holder and await self._is_live(holder) else None
+
     async def _is_live(self, job_id: str) -> bool:
-        """Queued or running. Asked as a reader asks: record, stream, record."""
+        """Queued or running. Asked as a reader asks: record, stream, record.
+
+        One that waits for its tenant itself is live while it has a message; parked, it has none and holds nothing.
+        """
         if (live := await self._live_by_record(job_id)) is not None:
             return live
-        for kind in names.JOB_KINDS:
-            if await self._store.holds_message(names.JOBS_STREAM, names.job_subject(kind, job_id)):
-                return True  # it may have no record yet
+        if await self._has_message(job_id):
+            return True
         return bool(await self._live_by_record(job_id))
 
     async def _live_by_record(self, job_id: str) -> bool | None:
+        """None where the stream decides."""
         entry = await self._store.jobs.read(job_id)
         if entry.value is None:
             return None
         try:
-            return not decode_record(entry.value).is_finished
+            record = decode_record(entry.value)
         except LaterRecord:
             return True  # as long as this version cannot tell
         except UnreadableRecord:
-            return None  # what the stream says counts
+            return None
+        return None if record.is_waiting else not record.is_finished
+
+    async def _has_message(self, job_id: str) -> bool:
+        """Of any kind that works for a tenant: it may have no record yet, which would tell."""
+        for kind in names.JOB_KINDS:
+            if await self._store.holds_message(names.JOBS_STREAM, names.job_subject(kind, job_id)):
+                return True
+        return False

@@ -10,7 +10,7 @@ from contracts.documents import event_document
 from contracts.records import JobRecord
 from handlers.clock import monotonic
 from handlers.commands.running import Command, Completed
-from handlers.jetstream import Entry
+from handlers.jetstream import Entry, Place
 from handlers.metrics import Metrics
 from handlers.settings import HandlerSettings
 
@@ -29,6 +29,22 @@ class Bucket(Protocol):
         ...
 
 
+class Line(Protocol):
+    """Who waits for which tenant, in the order in which they came."""
+
+    async def join(self, tenant: str, job_id: str) -> None:
+        """Takes the last place; who has one keeps it. Raises BucketFull, Unanswered."""
+        ...
+
+    async def first(self, tenant: str) -> Place | None:
+        """Raises Unanswered."""
+        ...
+
+    async def leave(self, place: Place) -> None:
+        """Raises Unanswered."""
+        ...
+
+
 class Store(Protocol):
     """Where jobs are kept."""
 
@@ -41,7 +57,14 @@ class Store(Protocol):
     @property
     def cancels(self) -> Bucket: ...
 
+    @property
+    def line(self) -> Line: ...
+
     async def publish_event(self, job_id: str, body: bytes) -> None: ...
+
+    async def publish_job(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        """Raises Refused, Unanswered."""
+        ...
 
     async def holds_message(self, stream: str, subject: str) -> bool:
         """Raises Unanswered."""

@@ -15,7 +15,7 @@ from contracts.protocol import State, state_of
 from contracts.records import JobRecord, UnreadableRecord, decode_record
 from handlers.clock import monotonic, utc_now
 from handlers.commands.running import Command, Completed, LeaseEnded
-from handlers.jetstream import Conflict, Entry, Unanswered
+from handlers.jetstream import Conflict, Entry, Place, Refused, Unanswered
 
 T = TypeVar("T")
 
@@ -85,6 +85,7 @@ class Server:
         self.awaits = 0
         self.buckets = {name: _Values() for name in (names.JOBS_BUCKET, names.TENANTS_BUCKET, names.CANCELS_BUCKET)}
         self.messages: dict[str, _Message] = {}
+        self.places: list[Place] = []
         self.dead_letters: list[str] = []
         self.effects: list[Effect] = []
         self.changes: set[tuple[State, State]] = set()
@@ -106,11 +107,25 @@ class Server:
         if subject in self.messages:
             return False
         self._sequence += 1
+        self._changed.set()
         self.messages[subject] = _Message(subject, body, headers or {}, self._sequence, utc_now())
         return True
 
     def record(self, job_id: str) -> JobRecord | None:
         return _decode(self.buckets[names.JOBS_BUCKET].read(job_id).value)
+
+    def join(self, tenant: str, job_id: str) -> None:
+        if not any((place.tenant, place.job_id) == (tenant, job_id) for place in self.places):
+            self._sequence += 1
+            self.places.append(Place(tenant, job_id, self._sequence))
+
+    def first_place(self, tenant: str, after: int = 0) -> Place | None:
+        places = (place for place in self.places if place.tenant == tenant and place.sequence > after)
+        return next(places, None)
+
+    def leave(self, place: Place) -> None:
+        if place in self.places:
+            self.places.remove(place)
 
     # What handlers do.
 
@@ -179,6 +194,7 @@ class Process:
         self.jobs = _Bucket(self, names.JOBS_BUCKET)
         self.tenants = _Bucket(self, names.TENANTS_BUCKET)
         self.cancels = _Bucket(self, names.CANCELS_BUCKET)
+        self.line = _Line(self)
         self.consumer = names.JOBS_CONSUMER
 
     async def do(self, effect: Callable[[], T]) -> T:
@@ -218,6 +234,10 @@ class Process:
 
     async def write_dead_letter(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
         await self.do(lambda: self.server.dead_letters.append(subject))
+
+    async def publish_job(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        if not await self.do(lambda: self.server.publish(subject, body, headers)):
+            raise Refused("maximum messages per subject exceeded")
 
     async def holds_message(self, stream: str, subject: str) -> bool:
         return await self.do(lambda: subject in self.server.messages)
@@ -278,6 +298,26 @@ class _Bucket:
 
     async def write(self, key: str, value: bytes, *, last: int, ttl_seconds: float | None = None) -> int:
         return await self._process.do(lambda: self._process.server.write(self._name, key, value, last))
+
+
+class _Line:
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def join(self, tenant: str, job_id: str) -> None:
+        await self._process.do(lambda: self._process.server.join(tenant, job_id))
+
+    async def first(self, tenant: str, *, after: int = 0) -> Place | None:
+        return await self._process.do(lambda: self._process.server.first_place(tenant, after))
+
+    async def leave(self, place: Place) -> None:
+        await self._process.do(lambda: self._process.server.leave(place))
+
+    async def holds(self, tenant: str, job_id: str) -> bool:
+        return any((place.tenant, place.job_id) == (tenant, job_id) for place in self._process.server.places)
+
+    async def tenants(self) -> set[str]:
+        return {place.tenant for place in self._process.server.places}
 
 
 class Delivery:

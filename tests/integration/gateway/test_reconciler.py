@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from contracts import names
+from contracts.codes import Failure
 from contracts.records import JobRecord, Status, encode_record
 from tests.support.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
 from tests.support.servers import nats_server
@@ -81,6 +82,26 @@ async def test_what_cannot_be_repeated_ends_as_lost(tmp_path: Path) -> None:
         for record in (forgotten, query):
             answer = await gateway.api.get(f"/jobs/{record.job_id}?wait=60")
             assert (answer.json()["status"], answer.json()["reason"]) == ("failed", "lost")
+
+
+async def test_who_waits_for_a_tenant_that_is_free_is_woken(tmp_path: Path) -> None:
+    """The handler that should have done it has died, or is an older one. Who waits behind goes on waiting."""
+    async with two_gateways(tmp_path) as (gateway, hand):
+        ended = succeeded_record(new_record("ended"))
+        gone, first, second = (new_record("alice", id_).waiting("tenant_busy", NOW) for id_ in ("gone", "one", "two"))
+        await hand.write(gone.failed(Failure("cancelled", "by admin"), NOW))
+        for record in (ended, first, second):
+            await hand.write(record)
+        for record in (gone, first, second):
+            await hand.jetstream.publish(names.waiting_subject("alice", record.job_id), b"")
+        await hand.jetstream.publish(f"$KV.{names.TENANTS_BUCKET}.alice", ended.job_id.encode())
+        await wait_for_message(hand, first)
+        await asyncio.sleep(6 * LEASE_SECONDS)
+        assert await hand.count_messages(names.job_subject("bootstrap", second.job_id)) == 0
+        assert await hand.count_messages(names.job_subject("bootstrap", gone.job_id)) == 0
+        assert (await hand.read(second.job_id)).is_waiting
+        metrics = (await gateway.nobody.get("/metrics")).text
+        assert 'everest_bootstrap_reconciler_findings_total{finding="woken"}' in metrics
 
 
 async def test_what_is_well_is_left_alone(tmp_path: Path) -> None:

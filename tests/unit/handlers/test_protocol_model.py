@@ -47,6 +47,7 @@ class Stage:
     failures: list[str] = field(default_factory=list)
     posts: list["Post"] = field(default_factory=list)
     requeued: list[str] = field(default_factory=list)
+    woken: list[str] = field(default_factory=list)  # by the reconciler
     job_ids: list[str] = field(default_factory=list)
 
     def submit(self, job_id: str, username: str = "alice", **request: object) -> None:
@@ -93,8 +94,9 @@ class Stage:
         elif row.answer is Answer.ACCEPTED:
             self.change(job_id, lambda record: record.failed(Failure("cancelled", "by admin"), utc_now()))
 
-    def publish_again(self, job_id: str) -> None:
-        self.server.publish(names.job_subject("bootstrap", job_id), json.dumps(self.record(job_id).request).encode())
+    def publish_again(self, job_id: str) -> bool:
+        body = json.dumps(self.record(job_id).request).encode()
+        return self.server.publish(names.job_subject("bootstrap", job_id), body)
 
     async def retry(self, job_id: str) -> None:
         assert look_up(self.record(job_id), Event.RETRY).write is Write.REOPEN
@@ -102,22 +104,35 @@ class Stage:
         self.publish_again(job_id)
 
     async def reconcile(self) -> None:
-        """As a gateway does it, until cancelled: a silent record without a message is queued again."""
+        """As a gateway does it, until cancelled: silent records without a message, and lines that nobody wakes."""
         seen: dict[str, tuple[int, float]] = {}
         while True:
             await asyncio.sleep(LEASE_SECONDS / 2)
             for job_id in self.job_ids:
-                entry = self.server.buckets[names.JOBS_BUCKET].read(job_id)
-                if seen.get(job_id, (0, 0.0))[0] != entry.revision:
-                    seen[job_id] = entry.revision, monotonic()
-                record = self.server.record(job_id)
-                has_message = names.job_subject("bootstrap", job_id) in self.server.messages
-                if record is None or record.is_finished or has_message:
-                    continue
-                if monotonic() - seen[job_id][1] >= 2 * LEASE_SECONDS:
+                revision = self.server.buckets[names.JOBS_BUCKET].read(job_id).revision
+                if job_id not in seen or seen[job_id][0] != revision:
+                    seen[job_id] = revision, monotonic()
+            silent = {job_id for job_id, (_, seen_at) in seen.items() if monotonic() - seen_at >= 2 * LEASE_SECONDS}
+            for job_id in filter(self._has_lost_its_message, self.job_ids):
+                if job_id in silent:
                     self.change(job_id, lambda record: record.requeued(utc_now()))
                     self.publish_again(job_id)
                     self.requeued.append(job_id)
+            self._wake_line()
+
+    def _has_lost_its_message(self, job_id: str) -> bool:
+        if state_of(self.server.record(job_id)) in (State.ABSENT, State.FINISHED):
+            return False
+        has_place = any(place.job_id == job_id for place in self.server.places)
+        return not has_place and names.job_subject("bootstrap", job_id) not in self.server.messages
+
+    def _wake_line(self) -> None:
+        holder = (self.server.buckets[names.TENANTS_BUCKET].read("alice").value or b"").decode()
+        record = self.server.record(holder)
+        is_held = record is not None and not record.is_finished and not record.is_waiting
+        next_one = next((p.job_id for p in self.server.places if self.state(p.job_id) is not State.FINISHED), None)
+        if next_one is not None and not is_held and self.publish_again(next_one):
+            self.woken.append(next_one)
 
 
 class Post:
@@ -202,6 +217,12 @@ async def a_step_that_is_rejected(stage: Stage) -> None:
 
 async def an_unreadable_request(stage: Stage) -> None:
     stage.submit("one", surplus=True)
+    await stage.ends()
+
+
+async def a_second_job_of_a_tenant(stage: Stage) -> None:
+    for job_id in ("one", "two"):
+        stage.submit(job_id)
     await stage.ends()
 
 
@@ -298,6 +319,7 @@ PLAYS = (
     a_step_that_conflicts_once,
     a_step_that_is_rejected,
     an_unreadable_request,
+    a_second_job_of_a_tenant,
     one_after_the_other_for_a_tenant,
     a_cancel_of_a_queued_job,
     a_cancel_of_a_running_job,
@@ -344,6 +366,7 @@ def perform(
     what = f"{play.__name__}: {fault} at {strike_at}"
     _hold_promise(stage, what)
     assert not stage.requeued or play in LOSSES, f"{what}: a message was lost"
+    assert not stage.woken or strike_at, f"{what}: nobody woke the next one"
     return stage
 
 

@@ -19,7 +19,7 @@ PERMISSIONS = (ROOT / "nats" / "permissions.conf").read_text()
 
 def test_names_are_those_of_contracts() -> None:
     """nats/ and contracts/ name the same streams, buckets and consumers, and nothing else."""
-    assert set(STREAMS) == {*QUEUES, names.DEAD_STREAM, names.EVENTS_STREAM, *BUCKETS}
+    assert set(STREAMS) == {*QUEUES, names.WAITING_STREAM, names.DEAD_STREAM, names.EVENTS_STREAM, *BUCKETS}
     consumers = {(consumer.stream, consumer.name) for consumer in DECLARED.consumers}
     assert consumers == {(names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER)}
     assert not list((ROOT / "nats").rglob("*.py"))
@@ -33,6 +33,8 @@ def test_subjects_are_those_of_contracts() -> None:
         names.job_subject(names.QUERY_KINDS[0], "*").replace(names.QUERY_KINDS[0], "*")
         in (STREAMS[names.QUERIES_STREAM]["subjects"])
     )
+    places = [names.waiting_subject("*", token) for token in ("*", "*.*")]
+    assert STREAMS[names.WAITING_STREAM]["subjects"] == places
     assert STREAMS[names.DEAD_STREAM]["subjects"] == [names.dead_subject(">", "")[:-1]]
     for bucket in BUCKETS:
         assert STREAMS[bucket]["subjects"] == [f"$KV.{bucket.removeprefix('KV_')}.>"]

@@ -1,0 +1,66 @@
+"""The line of jobs that wait for their tenant: a place each, in the order in which they came.
+
+A place is a message in a stream of its own, whose subject says all. The server keeps one for each job.
+"""
+
+from dataclasses import dataclass
+
+from contracts import names
+from contracts.link.api import Api, NoMessage
+from contracts.link.errors import BucketFull, Refused
+from contracts.link.streams import read_last, read_next
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A job's place in the line of its tenant."""
+
+    tenant: str
+    job_id: str
+    sequence: int
+
+
+class Line:
+    """All tenants' lines."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def join(self, tenant: str, job_id: str) -> None:
+        """Takes the last place; who has one keeps it. Raises BucketFull, NotSent, Unanswered."""
+        try:
+            await self._api.publish(names.waiting_subject(tenant, job_id), b"", {})
+        except Refused as error:
+            if not error.is_duplicate:
+                raise BucketFull(str(error)) from error
+
+    async def first(self, tenant: str, *, after: int = 0) -> Place | None:
+        """Who is next, of those that came after a place's sequence. Raises NotProvisioned, Unanswered."""
+        message = await read_next(self._api, names.WAITING_STREAM, after + 1, names.waiting_subjects(tenant))
+        if message is None:
+            return None
+        return Place(tenant, names.read_waiting(message.subject)[1], message.sequence)
+
+    async def holds(self, tenant: str, job_id: str) -> bool:
+        """Whether the job has a place. Raises NotProvisioned, Unanswered."""
+        return await read_last(self._api, names.WAITING_STREAM, names.waiting_subject(tenant, job_id)) is not None
+
+    async def leave(self, place: Place) -> None:
+        """Gives the place up, if it still is there. Raises NotProvisioned, Unanswered."""
+        request = {"seq": place.sequence, "no_erase": True}
+        try:
+            await self._api.ask(f"STREAM.MSG.DELETE.{names.WAITING_STREAM}", request)
+        except NoMessage:
+            return
+
+    async def tenants(self) -> set[str]:
+        """For whom somebody waits. Raises NotProvisioned, Unanswered."""
+        found: set[str] = set()
+        offset, total = 0, 1
+        while offset < total:
+            request = {"subjects_filter": ">", "offset": offset}
+            answer = await self._api.ask(f"STREAM.INFO.{names.WAITING_STREAM}", request)
+            subjects = answer["state"].get("subjects") or {}
+            found |= {names.read_waiting(subject)[0] for subject in subjects}
+            offset, total = offset + max(len(subjects), 1), answer.get("total", 0)
+        return found

@@ -1,0 +1,102 @@
+"""Jobs that wait for their tenant: parked without a message, so that waiting costs nothing, and woken one by one.
+
+A job is parked in this order: its record says that it waits, it takes a place in the tenant's line, its message is
+acknowledged, and then it is looked whether the tenant is still held. The holder's end is saved first, then the next
+job's message is published again, and then the holder's message is acknowledged. So one of the two always sees the
+other; where a handler dies between its writes, its message comes again, or the reconciler wakes the line.
+A place is given up when its job has ended: until then a job that is woken and finds the tenant taken keeps it.
+"""
+
+import asyncio
+import logging
+
+import orjson
+
+from contracts import names
+from contracts.records import TENANT_BUSY, JobRecord, LaterRecord, encode_record, headers_of
+from handlers.clock import monotonic, utc_now
+from handlers.jetstream import Conflict, Refused, Unanswered
+from handlers.jobs.records import Records
+from handlers.jobs.tenant_lock import Tenants
+from handlers.jobs.workshop import Workshop
+
+logger = logging.getLogger(__name__)
+
+_GATHER_SECONDS = 0.05  # many jobs park at once: one look at their tenant is enough for all of them
+_KNOWN_SECONDS = 1.0  # so long a tenant that was found held is taken for held
+_PAUSE_SECONDS = 1.0
+
+
+class Waiting:
+    """The line of each tenant, and what this handler knows of who holds it."""
+
+    def __init__(self, shop: Workshop, records: Records, tenants: Tenants) -> None:
+        self._shop = shop
+        self._records = records
+        self._tenants = tenants
+        self._held_until: dict[str, float] = {}
+        self._looking: set[str] = set()
+
+    def note_held(self, tenant: str) -> None:
+        self._held_until[tenant] = monotonic() + _KNOWN_SECONDS
+
+    def is_known_held(self, tenant: str) -> bool:
+        """Whether the tenant was found held a moment ago. It may be free by now: then `look_again` finds out."""
+        return self._held_until.get(tenant, 0) > monotonic()
+
+    async def park(self, tenant: str, record: JobRecord, revision: int) -> bool:
+        """Before its message is given up. False when another write of the record came first.
+
+        Raises BucketFull, Unanswered: then it keeps its message.
+        """
+        if not record.is_waiting:
+            body = encode_record(record.waiting(TENANT_BUSY, utc_now()))
+            try:
+                await self._shop.jetstream.jobs.write(record.job_id, body, last=revision)
+            except Conflict:
+                return False
+        await self._shop.jetstream.line.join(tenant, record.job_id)
+        return True
+
+    async def look_again(self, tenant: str) -> None:
+        """After a message was given up: the holder may have ended before the new place could be seen."""
+        if tenant in self._looking:
+            return  # somebody looks, and has not begun to
+        self._looking.add(tenant)
+        await asyncio.sleep(_GATHER_SECONDS)
+        self._looking.discard(tenant)
+        while not self._shop.stopping.is_set():
+            try:
+                if await self._tenants.find_holder(tenant) is None:
+                    await self.wake(tenant)
+                else:
+                    self.note_held(tenant)
+            except Unanswered:
+                await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            return
+
+    async def wake(self, tenant: str) -> None:
+        """Publishes the tenant's next job again; it may be there already. Raises Unanswered."""
+        self._held_until.pop(tenant, None)
+        line = self._shop.jetstream.line
+        while (place := await line.first(tenant)) is not None:
+            try:
+                record, _ = await self._records.read(place.job_id)
+            except LaterRecord:
+                logger.warning("job.not_woken", extra={"job_id": place.job_id, "next": "a newer gateway wakes it"})
+                return
+            if record is not None and not record.is_finished and record.request is not None:
+                await self._publish(record)
+                return
+            await line.leave(place)
+
+    async def _publish(self, record: JobRecord) -> None:
+        subject, body = names.job_subject(record.kind, record.job_id), orjson.dumps(record.request)
+        try:
+            await self._shop.jetstream.publish_job(subject, body, headers_of(record))
+        except Refused as error:
+            if not error.is_duplicate:
+                logger.warning("job.not_woken", extra={"job_id": record.job_id, "next": "the reconciler wakes it"})
+            return
+        logger.info("job.woken", extra={"woken": record.job_id})

@@ -1,0 +1,60 @@
+"""Jobs of one tenant: one after the other, parked meanwhile, and nobody else waits for them."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from contracts import names
+from tests.simulator.effects import overlaps
+from tests.support.gateways import helping_hand
+from tests.support.handlers import LEASE_SECONDS, House, open_house
+
+
+@pytest_asyncio.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(tmp_path) as opened:
+        yield opened
+
+
+async def test_each_begins_when_the_one_before_has_ended(house: House) -> None:
+    """Each is parked once and woken once, in the order in which they came; nothing of them is left."""
+    async with house.handler() as handler, helping_hand(house.server) as hand:
+        job_ids = [await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}) for n in range(6)]
+        for job_id in job_ids:
+            assert (await house.wait_until_finished(job_id))["overall_status"] == "succeeded"
+        lines = handler.log_lines()
+        assert [line["job_id"] for line in lines if line["event"] == "job.claimed"] == job_ids
+        assert [line["job_id"] for line in lines if line["event"] == "job.waits"] == job_ids[1:]
+        assert not [line for line in lines if line["event"] == "job.not_parked"]
+        assert not (await hand.jetstream.stream_info(names.WAITING_STREAM)).state.messages
+    assert not overlaps((await house.everest.effects())["runs"])
+
+
+async def test_a_parked_job_is_queued_waits_and_can_be_cancelled(house: House) -> None:
+    await house.everest.set_faults(only="accounts create", slow_seconds=3, times=1)
+    async with house.handler() as handler, helping_hand(house.server) as hand:
+        first = await house.gateway.submit(username="alice")
+        await house.wait_for_run("accounts", "create")
+        cancelled, last = [await house.gateway.submit(username="alice", resources={"disk_gb": n}) for n in (30, 31)]
+        await handler.wait_for_event("job.waits", 2)
+        job = await house.wait_for_job(last, lambda job: job.get("reason") == "tenant_busy")
+        assert (job["status"], job["attempt"]) == ("queued", 0)
+        assert (await house.gateway.api.post(f"/jobs/{cancelled}/cancel")).status_code == 202
+        metrics = (await house.gateway.nobody.get("/metrics")).text
+        assert 'everest_bootstrap_jobs{kind="bootstrap",status="waiting"} 2.0' in metrics
+        for job_id, status in ((first, "succeeded"), (cancelled, "failed"), (last, "succeeded")):
+            assert (await house.wait_until_finished(job_id))["overall_status"] == status
+        assert not (await hand.jetstream.stream_info(names.WAITING_STREAM)).state.messages
+
+
+async def test_without_a_line_jobs_wait_as_ever(house: House) -> None:
+    """A handler that is newer than what was provisioned: what waits keeps its message, and comes again."""
+    async with helping_hand(house.server) as hand, house.handler() as handler:
+        await hand.jetstream.delete_stream(names.WAITING_STREAM)
+        await house.everest.set_faults(only="accounts create", slow_seconds=2, times=1)
+        job_ids = [await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}) for n in range(2)]
+        await handler.wait_for_event("job.not_parked")
+        await house.server.provision(LEASE_SECONDS)
+        for job_id in job_ids:
+            assert (await house.wait_until_finished(job_id))["overall_status"] == "succeeded"
