@@ -1,5 +1,6 @@
 """Jobs of one tenant: one after the other, parked meanwhile, and nobody else waits for them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest_asyncio
 
 from contracts import names
 from tests.simulator.effects import overlaps
-from tests.support.gateways import helping_hand
+from tests.support.gateways import Hand, helping_hand
 from tests.support.handlers import LEASE_SECONDS, House, open_house
+from tests.support.servers import LIMIT_SECONDS
 
 
 @pytest_asyncio.fixture
@@ -27,7 +29,7 @@ async def test_each_begins_when_the_one_before_has_ended(house: House) -> None:
         assert [line["job_id"] for line in lines if line["event"] == "job.claimed"] == job_ids
         assert [line["job_id"] for line in lines if line["event"] == "job.waits"] == job_ids[1:]
         assert not [line for line in lines if line["event"] == "job.not_parked"]
-        assert not (await hand.jetstream.stream_info(names.WAITING_STREAM)).state.messages
+        await _wait_until_nobody_waits(hand)
     assert not overlaps((await house.everest.effects())["runs"])
 
 
@@ -45,7 +47,7 @@ async def test_a_parked_job_is_queued_waits_and_can_be_cancelled(house: House) -
         assert 'everest_bootstrap_jobs{kind="bootstrap",status="waiting"} 2.0' in metrics
         for job_id, status in ((first, "succeeded"), (cancelled, "failed"), (last, "succeeded")):
             assert (await house.wait_until_finished(job_id))["overall_status"] == status
-        assert not (await hand.jetstream.stream_info(names.WAITING_STREAM)).state.messages
+        await _wait_until_nobody_waits(hand)
 
 
 async def test_without_a_line_jobs_wait_as_ever(house: House) -> None:
@@ -58,3 +60,10 @@ async def test_without_a_line_jobs_wait_as_ever(house: House) -> None:
         await house.server.provision(LEASE_SECONDS)
         for job_id in job_ids:
             assert (await house.wait_until_finished(job_id))["overall_status"] == "succeeded"
+
+
+async def _wait_until_nobody_waits(hand: Hand) -> None:
+    """A place is given up after the job's end is saved."""
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while (await hand.jetstream.stream_info(names.WAITING_STREAM)).state.messages:
+            pass

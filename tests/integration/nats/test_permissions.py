@@ -94,11 +94,29 @@ async def test_each_role_can_do_its_work(server: NatsServer, gateway: Gateway, p
         entry = await handler.tenants.read("carol")
         await handler.tenants.write("carol", b"portal.order-1", last=entry.revision)
         assert not await handler.holds_message(names.JOBS_STREAM, f"{JOBS}.portal.order-1")
+        await exercise_line(handler)
         await handler.write_dead_letter(names.dead_subject("bootstrap", "seq-1"), b"x", {})
         await handler.write_dead_letter(names.dead_subject("bootstrap", "a.b"), b"x", {})
         await exercise_gateway(gateway, handler)
     log = server.read_log()
     assert "violation" not in log.lower(), [line for line in log.splitlines() if "iolation" in line]
+
+
+async def exercise_line(handler: JetStream) -> None:
+    """Jobs of one token and of two wait for their tenant, and are published again."""
+    source = handler.source(names.JOBS_STREAM, names.JOBS_CONSUMER)
+    await source.bind()
+    for job_id in ("waits", "portal.waits"):
+        await handler.line.join("erin", job_id)
+        place = await handler.line.first("erin")
+        assert place is not None
+        assert place.job_id == job_id
+        await handler.line.leave(place)
+        assert await handler.line.first("erin") is None
+        await handler.publish_job(f"{JOBS}.{job_id}", BODY, {})
+        delivery = await source.fetch()
+        assert delivery is not None
+        await delivery.acknowledge()
 
 
 async def exercise_gateway(gateway: Gateway, handler: JetStream) -> None:
@@ -157,8 +175,10 @@ OF_HANDLERS = [
     f"$JS.ACK.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}.1.1.1.1.0",
     f"$KV.{names.TENANTS_BUCKET}.alice",
     "everest.v1.dead.bootstrap.x",
+    names.waiting_subject("alice", "x"),
+    f"$JS.API.STREAM.MSG.DELETE.{names.WAITING_STREAM}",
 ]
-OF_GATEWAYS = [f"{JOBS}.x", "everest.v1.queries.accounts-list.x", f"$KV.{names.CANCELS_BUCKET}.x", "_R_.x"]
+OF_GATEWAYS = ["everest.v1.queries.accounts-list.x", f"$KV.{names.CANCELS_BUCKET}.x", "_R_.x"]
 OF_BOTH = [f"$KV.{names.JOBS_BUCKET}.victim", f"$JS.API.STREAM.MSG.GET.KV_{names.JOBS_BUCKET}", f"{JOBS}.billing.x"]
 ATTACKS = [
     *[(role, subject) for role in ("gateway", "handler", "portal") for subject in DESTRUCTIVE],
