@@ -55,6 +55,7 @@ _ALL = (
         "Use a key with the scope that the answer names; python -m gateway new-key NAME --scopes makes one.",
     ),
     _http("job_not_found", 404, "No such job", "Check the id; records of finished jobs are kept for JOB_RETENTION."),
+    _http("tenant_not_found", 404, "No such tenant", "Check the name; POST /bootstrap/users makes one."),
     _http("not_found", 404, "No such route", "See /docs for the routes."),
     _http("method_not_allowed", 405, "The route has no such method", "See the Allow header."),
     _http("not_json", 400, "The body is not JSON", "Send a JSON object encoded as UTF-8."),

@@ -13,6 +13,7 @@ from contracts import codes, records
 from contracts.codes import CODES
 from contracts.kinds import KINDS, resolve
 from contracts.names import JOB_ID_PATTERN, is_query
+from contracts.notices import is_notice
 from contracts.records import JobRecord, Outcome, Status, StepRecord
 
 _RBAC_STEP = "apply_rbac_policy"
@@ -130,6 +131,7 @@ class Job(TypedDict):
     error: Failure | None
     steps: list[StepState]
     warnings: list[str]
+    notices: Annotated[list[str], Field(description="Those of the warnings that hold for every job of the deployment.")]
     username: str | None
     namespace: str | None
     request_id: str | None
@@ -221,6 +223,7 @@ def job_document(record: JobRecord, prefix: str = "") -> Job:
         "error": _failure(record.error),
         "steps": [_step_state(step) for step in record.steps],
         "warnings": list(record.warnings),
+        "notices": list(filter(is_notice, record.warnings)),
         "username": asked.get("username"),
         "namespace": asked.get("namespace"),
         "request_id": record.request_id,

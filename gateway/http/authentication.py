@@ -36,7 +36,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        if scope["type"] != "http" or path in HEALTH_PATHS:
+        if scope["type"] != "http" or (path in HEALTH_PATHS and not scope["query_string"]):
             await self._app(scope, receive, send)
             return
         is_extra = "is_extra" in scope["state"]

@@ -112,6 +112,7 @@ class _Gateway:
             count=metrics.count_finding,
         )
         self._responder = StatusResponder(jetstream, reader, describe)
+        listing = Listing(jetstream, reader)
         jobs = JobRoutes(submission, waiting)
         door = FrontDoor(find_limits(), metrics.count_closed_connection)
         metrics.watch_keys(lambda: keys.is_broken)
@@ -121,13 +122,13 @@ class _Gateway:
             make_app(
                 Parts(
                     jobs=jobs,
-                    listing=ListingRoutes(Listing(jetstream, reader)),
+                    listing=ListingRoutes(listing),
                     interventions=InterventionRoutes(
                         Interventions(jetstream, reader, writer, submission, utc_now), jobs
                     ),
                     events=EventRoutes(jobs, reader, listeners),
                     queries=QueryRoutes(Queries(submission, waiting, settings.query_timeout), jetstream, reader),
-                    health=Health(jetstream, storage, keys, metrics, clock, settings.gateway_nonce),
+                    health=Health(jetstream, storage, listing, keys, metrics, clock, settings.gateway_nonce),
                     metrics=metrics,
                     keys=keys,
                     cache=self._watch.cache,

@@ -54,6 +54,10 @@ class JobIdTaken(JobError):
     """The job id, or the key that it is made of, stands for another request."""
 
 
+class TenantNotFound(JobError):
+    """The cluster holds nothing of the tenant, and no job of it is kept."""
+
+
 class TooManyQuestions(JobError):
     """The account asks faster than it is answered."""
 

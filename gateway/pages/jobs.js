@@ -112,7 +112,8 @@ export class Jobs {
     const isChosen = job.job_id === this.#chosenId;
     const state = stateOf(job);
     const where = job.namespace && job.namespace !== job.username ? `namespace ${job.namespace}` : "";
-    const warned = job.warnings.length && `${job.warnings.length} ${job.warnings.length === 1 ? "warning" : "warnings"}`;
+    const own = job.warnings.length - job.notices.length; // what holds for every job stands at the head of the page
+    const warned = own && `${own} ${own === 1 ? "warning" : "warnings"}`;
     const said = [where, warned, job.status !== "succeeded" && job.summary].filter(Boolean).join(" · ");
     const build = () => make("li", {}, make(
       "button",

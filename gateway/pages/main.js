@@ -314,7 +314,15 @@ class Door {
     this.#show(true);
     this.#work = new Work(service, (reason) => this.#leave(reason));
     this.#work.start();
+    this.#notice(service);
     if (!namedJob()) find("jobs-title").focus();
+  }
+
+  /** What holds for every job of this deployment, once. */
+  async #notice(service) {
+    const { notices } = await service.call("GET", "/readyz?verbose").catch((error) => error.problem ?? {});
+    find("notices").replaceChildren(...(notices ?? []).map((text) => make("li", {}, text)));
+    find("notices").hidden = !notices?.length;
   }
 
   #refuse(text) {
@@ -327,7 +335,8 @@ class Door {
     this.#work?.end();
     this.#work = null;
     sessionStorage.removeItem(KEY);
-    for (const id of ["list", "job", "count"]) find(id).replaceChildren();
+    find("notices").hidden = true;
+    for (const id of ["list", "job", "count", "notices"]) find(id).replaceChildren();
     for (const id of ["submit", "sure"]) find(id).close();
     showTrouble(null);
     this.#show(false);

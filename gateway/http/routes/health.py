@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts import names
+from contracts.notices import is_notice
+from contracts.records import Status
 from gateway.http.answers import json_response
 from gateway.http.parameters import read_parameters
 from gateway.jetstream import JetStream, NotProvisioned, Unanswered
 from gateway.jobs.storage import Storage
 from gateway.keys import Keys
+from gateway.listing.jobs import Filters, Listing
 from gateway.metrics import CONTENT_TYPE, Metrics
 
 STREAMS = (names.JOBS_STREAM, names.QUERIES_STREAM, f"KV_{names.JOBS_BUCKET}", f"KV_{names.CANCELS_BUCKET}")
@@ -27,6 +31,7 @@ class Health:
         self,
         jetstream: JetStream,
         storage: Storage,
+        listing: Listing,
         keys: Keys,
         metrics: Metrics,
         clock: Callable[[], float],
@@ -35,6 +40,7 @@ class Health:
         self._alive = orjson.dumps({"status": "ok"} | ({"nonce": nonce} if nonce else {}))
         self._jetstream = jetstream
         self._storage = storage
+        self._listing = listing
         self._keys = keys
         self._metrics = metrics
         self._clock = clock
@@ -48,16 +54,27 @@ class Health:
         return json_response(self._alive)
 
     async def answer_ready(self, request: Request) -> Response:
-        """GET /readyz."""
-        read_parameters(request)
+        """GET /readyz. With `?verbose`, for which there must be a key, also what holds for every job."""
+        is_verbose = "verbose" in read_parameters(request, ("verbose",))
         async with self._lock:
             if self._clock() - self._looked_at > _KNOWN_SECONDS:
                 self._problems = await self._find_problems()
                 self._looked_at = self._clock()
-        if not self._problems:
-            return json_response(b'{"status":"ready"}')
-        body = orjson.dumps({"status": "not ready", "problems": self._problems})
-        return json_response(body, 503, {"Retry-After": "2"})
+        document: dict[str, Any] = {"status": "ready"}
+        if self._problems:
+            document = {"status": "not ready", "problems": self._problems}
+        if is_verbose:
+            document["notices"] = await self._find_notices()
+        status, headers = (503, {"Retry-After": "2"}) if self._problems else (200, {})
+        return json_response(orjson.dumps(document), status, headers)
+
+    async def _find_notices(self) -> list[str]:
+        """As the newest job that succeeded tells them; none while NATS is away."""
+        try:
+            page = await self._listing.read_page(Filters(status=Status.SUCCEEDED.value), 1, None)
+        except Unanswered:
+            return []
+        return [warning for record in page.jobs for warning in record.warnings if is_notice(warning)]
 
     async def answer_metrics(self, request: Request) -> Response:
         """GET /metrics."""

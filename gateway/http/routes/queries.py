@@ -21,6 +21,7 @@ from gateway.http.answers import json_response
 from gateway.http.parameters import leaving, read_origin, read_parameters
 from gateway.http.problems import invalid_request
 from gateway.jetstream import JetStream
+from gateway.jobs.errors import TenantNotFound
 from gateway.jobs.queries import Queries
 from gateway.jobs.reading import Reader
 
@@ -44,12 +45,17 @@ class QueryRoutes:
         username = request.path_params["username"]
         _check_username(username)
         query = tenant_query(username, await self._find_last_job(username))
-        return await self._answer(request, "tenant", query, about=username)
-
-    async def _answer(self, request: Request, kind: str, query: JobRequest, about: str = "") -> Response:
-        read_parameters(request)
-        record = await self._queries.ask(kind, query, read_origin(request), leaving(request), about)
+        record = await self._ask(request, "tenant", query, about=username)
+        if _holds_nothing(record.data, username):
+            raise TenantNotFound(f"The cluster holds nothing of {username}, and no job of it is kept.")
         return json_response(orjson.dumps(_query_document(record)))
+
+    async def _answer(self, request: Request, kind: str, query: JobRequest) -> Response:
+        return json_response(orjson.dumps(_query_document(await self._ask(request, kind, query))))
+
+    async def _ask(self, request: Request, kind: str, query: JobRequest, about: str = "") -> JobRecord:
+        read_parameters(request)
+        return await self._queries.ask(kind, query, read_origin(request), leaving(request), about)
 
     async def _find_last_job(self, username: str) -> JobRecord | None:
         """The last job that worked for the user, while its record is kept. Raises Unanswered."""
@@ -79,6 +85,16 @@ def tenant_query(username: str, last: JobRecord | None) -> TenantQuery:
         namespace=resolved_request(last).get("namespace"),
         last=finished if last.is_finished and last.inputs else None,
     )
+
+
+def _holds_nothing(tenant: Any, username: str) -> bool:
+    """Nothing in the answer is of the tenant; a namespace of its name may be somebody else's."""
+    if not isinstance(tenant, dict):
+        return False
+    owner = (tenant.get("namespace") or {}).get("owner")
+    lines = (tenant.get("rbac") or {}).get("lines")
+    known = (tenant.get("account"), tenant.get("other_namespaces"), lines, tenant.get("last_job"))
+    return owner != username and not any(known)
 
 
 def _check_username(username: str) -> None:
