@@ -2,7 +2,7 @@
 
 # How they begin. A record keeps the text alone, so that is what they are known by, in every version.
 NOTICES = (
-    "EVEREST_RBAC_APPLY_CMD is not set",
+    "EVEREST_RBAC_APPLY_CMD is not set: no role was bound",
     "Everest enforces no RBAC",
     "The quota is below Everest's smallest preset",
 )

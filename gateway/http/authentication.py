@@ -15,8 +15,8 @@ from gateway.keys import Keys, KeyScope
 logger = logging.getLogger(__name__)
 
 HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-PUBLIC_PATHS = HEALTH_PATHS | {"/", "/openapi.json", "/docs"}
-PUBLIC_PREFIXES = ("/docs/", "/pages/")
+PAGE_PATHS = frozenset({"/", "/openapi.json", "/docs"})
+PAGE_PREFIXES = ("/docs/", "/pages/")
 
 WRONG_KEY_SECONDS = 0.25
 # Beyond this many at a time the answer comes at once: whoever guesses must not fill the memory with sleepers.
@@ -40,7 +40,7 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         is_extra = "is_extra" in scope["state"]
-        if path in PUBLIC_PATHS or path.startswith(PUBLIC_PREFIXES):
+        if path in PAGE_PATHS or path.startswith(PAGE_PREFIXES):
             await self._show_page(scope, receive, send, is_extra=is_extra)
             return
         given = find_header(scope, b"x-admin-key")

@@ -23,7 +23,7 @@ from handlers.workflow import StepContext
 
 _MOST_WRITES = 5
 _MOST_WARNINGS = 5
-_UNSET = "EVEREST_RBAC_APPLY_CMD is not set: no role was bound. everest-rbac-import is the recommended command."
+UNSET = "EVEREST_RBAC_APPLY_CMD is not set: no role was bound. everest-rbac-import is the recommended command."
 UNENFORCED = 'Everest enforces no RBAC (`enabled` of everest-rbac is not "true"): everybody may do everything.'
 
 
@@ -51,7 +51,7 @@ async def ensure_access(context: StepContext) -> StepResult:
     decision = look.decision
     command = ApplyCommand.read(context.settings.everest_rbac_apply_cmd)
     if command is None:
-        warnings = (_UNSET, *_warn(look, "EVEREST_RBAC_APPLY_CMD is not set"))
+        warnings = (UNSET, *_warn(look, "EVEREST_RBAC_APPLY_CMD is not set"))
         return StepResult(Outcome.SKIPPED, None, warnings, rbac_applied=False)
     left = () if command.can_withdraw else decision.withdrawn
     await _record(context, kubectl, decision.recorded, look.claims)

@@ -3,9 +3,19 @@
 import asyncio
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from tests.support.gateways import KEY, Gateway, running_gateway
+from contracts.codes import Failure
+from tests.support.gateways import (
+    KEY,
+    NOW,
+    Gateway,
+    helping_hand,
+    new_record,
+    running_gateway,
+    succeeded_record,
+)
 from tests.support.servers import nats_server
 
 
@@ -105,3 +115,22 @@ async def test_a_rate_limit(tmp_path: Path) -> None:
         assert int(answer.headers["retry-after"]) > 0
         assert await call(gateway, KEY) == 503
         assert (await gateway.nobody.get("/healthz")).status_code == 200
+
+
+async def test_what_holds_for_every_job_is_told_once(tmp_path: Path) -> None:
+    """At /readyz?verbose, to key-holders alone, as the newest job that succeeded tells it; its own warnings stay."""
+    own, notice = "Something of this job.", "Everest enforces no RBAC (whatever follows)."
+    async with (
+        nats_server(tmp_path, lease_seconds=60) as server,
+        helping_hand(server) as hand,
+        running_gateway(server.url, tmp_path) as gateway,
+    ):
+        assert (await gateway.api.get("/readyz?verbose")).json() == {"status": "ready", "notices": []}
+        record = replace(succeeded_record(new_record()), warnings=(notice, own))
+        await hand.write(record)
+        await hand.write(new_record("failed").failed(Failure("forbidden", "may not"), NOW))
+        assert (await gateway.api.get("/readyz?verbose")).json()["notices"] == [notice]
+        assert (await gateway.nobody.get("/readyz")).json() == {"status": "ready"}
+        assert (await gateway.nobody.get("/readyz?verbose")).status_code == 401
+        job = (await gateway.api.get(f"/jobs/{record.job_id}")).json()
+        assert (job["warnings"], job["notices"]) == ([notice, own], [notice])

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -92,8 +93,41 @@ async def test_a_tenant_is_asked_for_with_its_last_job(gateway: Gateway, hand: H
     query = orjson.loads(message.data)
     assert (query["username"], query["namespace"]) == ("tina", "tina-ns")
     assert (query["last"]["job_id"], query["last"]["inputs"]) == (last.job_id, inputs)
-    await hand.finish(message, answered(record, {"account": None}))
-    assert (await asked).json() == {"data": {"account": None}}
+    data = {"account": None, "last_job": query["last"]}
+    await hand.finish(message, answered(record, data))
+    assert (await asked).json() == {"data": data}
+
+
+NOTHING: dict[str, Any] = {
+    "account": None,
+    "namespace": None,
+    "other_namespaces": [],
+    "rbac": {"lines": []},
+    "last_job": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        ({}, 404),
+        ({"namespace": {"name": "nobody", "owner": None}}, 404),
+        ({"namespace": {"name": "nobody", "owner": "somebody"}, "rbac": None}, 404),
+        ({"namespace": {"name": "nobody", "owner": "nobody"}}, 200),
+        ({"account": {"user": "nobody"}}, 200),
+        ({"other_namespaces": ["other"]}, 200),
+        ({"rbac": {"lines": ["g, nobody, role:nobody"]}}, 200),
+    ],
+)
+async def test_nobody_is_no_tenant(gateway: Gateway, hand: Hand, found: dict[str, Any], status: int) -> None:
+    """A namespace of that name may be somebody else's; whatever is the tenant's own is shown."""
+    asked = asyncio.create_task(gateway.api.get("/tenants/nobody"))
+    message, record = await hand.take("tenant")
+    await hand.finish(message, answered(record, NOTHING | found))
+    answer = await asked
+    assert answer.status_code == status
+    if status == 404:
+        assert answer.json()["code"] == "tenant_not_found"
 
 
 async def test_tenants_do_not_share_a_query(gateway: Gateway, hand: Hand) -> None:
@@ -105,7 +139,7 @@ async def test_tenants_do_not_share_a_query(gateway: Gateway, hand: Hand) -> Non
     assert [(await answer).json()["data"] for answer in asked] == usernames
 
 
-@pytest.mark.parametrize("username", ["x", "a-b", "a" * 64])
+@pytest.mark.parametrize("username", ["x", "-ab", "a" * 64])
 async def test_a_username_that_cannot_be(gateway: Gateway, username: str) -> None:
     answer = await gateway.api.get(f"/tenants/{username}")
     assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
