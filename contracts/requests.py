@@ -266,6 +266,10 @@ class BootstrapRequest(Request):
         """The effective request: `default` is used only where the caller named no operators."""
         return self if self.operators is not None else self.model_copy(update={"operators": Operators.of(default)})
 
+    def with_role(self, default: str) -> Self:
+        """The effective request: `default` is used only where the caller named no role."""
+        return self if self.role is not None else self.model_copy(update={"role": default})
+
 
 class AccountsListQuery(Request):
     """List the Everest accounts."""

@@ -1,6 +1,7 @@
 """What each kind of job does: the plan that binds a request to its steps."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from contracts.names import QUERY_KINDS
 from contracts.records import JobRecord, Outcome
@@ -9,60 +10,68 @@ from handlers.bootstrap.steps import STEPS
 from handlers.jobs.plan import Plan, PlannedStep
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
+from handlers.tenants.access import FIRST_ROLE
 from handlers.tenants.managers import FindCaller
 from handlers.tools.kubeconfig import check_kubeconfig
 from handlers.tools.versions import ClusterFacts
 from handlers.workflow import Step, StepContext
 
 
-def make_plan(
-    settings: HandlerSettings, facts: ClusterFacts, find_caller: FindCaller, record: JobRecord, request: Request
-) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every job of this handler finds."""
+
+    settings: HandlerSettings
+    facts: ClusterFacts
+    find_caller: FindCaller
+
+
+def make_plan(around: Surroundings, record: JobRecord, request: Request) -> Plan:
     """The plan of a job. What its first claim resolved stays, whatever the settings are by now."""
-    return PLANS[record.kind](settings, facts, find_caller, record, request)
+    return PLANS[record.kind](around, record, request)
 
 
-def _plan_bootstrap(
-    settings: HandlerSettings, facts: ClusterFacts, find_caller: FindCaller, record: JobRecord, request: Request
-) -> Plan:
+def _plan_bootstrap(around: Surroundings, record: JobRecord, request: Request) -> Plan:
     assert isinstance(request, BootstrapRequest), "the kind's row has no other"
-    if record.inputs is None:
-        effective = request.with_operators(settings.default_operators)
-    else:
-        effective = request.with_operators(Operators(**record.inputs["operators"]).wanted)
-    steps = tuple(_plan_step(settings, facts, find_caller, step, effective) for step in STEPS)
+    effective = _resolve(around.settings, record, request)
+    steps = tuple(_plan_step(around, step, effective) for step in STEPS)
     return Plan(effective.model_dump(), steps, lambda ended: summarize_bootstrap(ended, effective))
 
 
-def _plan_step(
-    settings: HandlerSettings, facts: ClusterFacts, find_caller: FindCaller, step: Step, request: BootstrapRequest
-) -> PlannedStep:
+def _resolve(settings: HandlerSettings, record: JobRecord, request: BootstrapRequest) -> BootstrapRequest:
+    if record.inputs is None:
+        default_role = settings.everest_default_role
+        return request.with_operators(settings.default_operators).with_role(default_role)
+    wanted = Operators(**record.inputs["operators"]).wanted
+    # A job that version 0.1.0 has claimed wants what every job wanted then.
+    return request.with_operators(wanted).with_role(record.inputs.get("role") or FIRST_ROLE)
+
+
+def _plan_step(around: Surroundings, step: Step, request: BootstrapRequest) -> PlannedStep:
     async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
-        if failure := check_kubeconfig(settings.kubeconfig):
+        if failure := check_kubeconfig(around.settings.kubeconfig):
             raise StepFailed(failure)
-        return await step.ensure(StepContext(record, request, run, settings, facts, find_caller))
+        return await step.ensure(StepContext(record, request, run, around.settings, around.facts, around.find_caller))
 
     return PlannedStep(step.name, ensure)
 
 
-def _plan_query(
-    settings: HandlerSettings, facts: ClusterFacts, find_caller: FindCaller, record: JobRecord, request: Request
-) -> Plan:
+def _plan_query(around: Surroundings, record: JobRecord, request: Request) -> Plan:
     from handlers.queries.lists import QUERIES, QueryContext  # what no bootstrap needs would make each start longer
 
     kind = record.kind
 
     async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
-        if failure := check_kubeconfig(settings.kubeconfig):
+        if failure := check_kubeconfig(around.settings.kubeconfig):
             raise StepFailed(failure)
-        answer = await QUERIES[kind](QueryContext(request, run, settings))
+        answer = await QUERIES[kind](QueryContext(request, run, around.settings))
         return StepResult(Outcome.UNCHANGED, answer.deciding, answer.warnings, data=answer.data)
 
     return Plan(request.model_dump(exclude_none=True), (PlannedStep(kind, ensure),), lambda _: f"Answered {kind}.")
 
 
 # One for each row of `contracts.kinds`.
-PLANS: dict[str, Callable[[HandlerSettings, ClusterFacts, FindCaller, JobRecord, Request], Plan]] = {
+PLANS: dict[str, Callable[[Surroundings, JobRecord, Request], Plan]] = {
     "bootstrap": _plan_bootstrap,
     **dict.fromkeys(QUERY_KINDS, _plan_query),
 }
@@ -73,12 +82,21 @@ def summarize_bootstrap(record: JobRecord, request: BootstrapRequest) -> str:
     account, namespace, access = (
         _outcome(record, name) for name in ("create_account", "add_namespace", "apply_rbac_policy")
     )
-    if account == namespace:
+    if account == Outcome.SKIPPED:
+        made = f"Namespace {request.namespace} {namespace}"
+    elif account == namespace:
         made = f"User {request.username} and namespace {request.namespace} {account}"
     else:
         made = f"User {request.username} {account}; namespace {request.namespace} {namespace}"
     bound = "role bound" if access is Outcome.APPLIED else "no role bound (EVEREST_RBAC_APPLY_CMD is not set)"
-    return f"{made}; quota applied; {bound}."
+    return f"{made}; quota applied; {bound}{_describe_proof(record)}."
+
+
+def _describe_proof(record: JobRecord) -> str:
+    proof = record.step("verify_tenant")
+    if proof is None or proof.usable is None:
+        return ""
+    return "; databases can be created" if proof.usable else "; no database can be created yet"
 
 
 def _outcome(record: JobRecord, name: str) -> str | None:

@@ -23,7 +23,7 @@ from handlers.jetstream import JetStream, NotLetIn, Source, Unanswered, connect
 from handlers.jobs.consumer import Consumer, open_consumer
 from handlers.jobs.slots import Slots
 from handlers.jobs.workshop import Workshop
-from handlers.kinds import make_plan
+from handlers.kinds import Surroundings, make_plan
 from handlers.metrics import open_metrics
 from handlers.results import StepFailed
 from handlers.settings import Environment
@@ -102,7 +102,7 @@ async def _work(
         lease_seconds=ack_wait_seconds / ACK_WAIT_PART,
         simulated=is_simulated(settings.kubeconfig),
     )
-    plan = partial(make_plan, settings, ClusterFacts(), partial(_find_caller, jetstream))
+    plan = partial(make_plan, Surroundings(settings, ClusterFacts(), partial(_find_caller, jetstream)))
     consumers = [
         open_consumer(shop, jobs, plan, Slots(settings.handler_concurrency)),
         open_consumer(shop, queries, plan, Slots(_QUERY_SLOTS)),

@@ -34,10 +34,20 @@ async def ensure_account(context: StepContext) -> StepResult:
     secret = CredentialsSecret(settings.everest_credentials_namespace, credentials_secret_name(job.job_id))
     await context.facts.read_versions(everestctl)
     await refuse_early(context, kubectl)
+    if not context.request.account:
+        return StepResult(Outcome.SKIPPED, None, await _warn_of_account(context, everestctl))
     account = _Account(kubectl, everestctl, context.request.username, secret)
     if await account.exists():
         return await account.settle(None)
     return await account.create(settings.subprocess_timeout)
+
+
+async def _warn_of_account(context: StepContext, everestctl: Everestctl) -> tuple[str, ...]:
+    """One that is there stays, with its password: whoever has that can still log in."""
+    username = context.request.username
+    if username not in await everestctl.list_users():
+        return ()
+    return (f"Account {username} is there and stays; no account was asked for. Delete it if nobody is to log in so.",)
 
 
 @dataclass(frozen=True, slots=True)

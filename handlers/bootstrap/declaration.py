@@ -21,11 +21,12 @@ async def read_wanted_access(context: StepContext) -> WantedAccess:
     versions = await context.facts.read_versions(everestctl)
     holder, resources = role_of(request.username), resources_of(versions.client, versions.server or "")
     try:
-        role = load_role(FIRST_ROLE, None).render(holder, request.namespace, resources)
+        role = load_role(request.role or FIRST_ROLE, context.settings.everest_roles_dir)
     except (UnknownRole, InvalidRole) as error:
         raise StepFailed(Failure("invalid_request", f"role: {error}."), step="apply_rbac_policy") from None
-    members = parse_rules("\n".join(render_rule("g", subject, holder) for subject in (request.username,)))
-    return WantedAccess(request.username, (*role.rules, *members), role.left_out)
+    rendered = role.render(holder, request.namespace, resources)
+    members = parse_rules("\n".join(render_rule("g", subject, holder) for subject in request.subjects))
+    return WantedAccess(request.username, (*rendered.rules, *members), rendered.left_out)
 
 
 async def draft_spec(context: StepContext, claims: Claims) -> Spec:
@@ -35,9 +36,7 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
     specs = [spec for claim in claims.all if (spec := claim.read_spec())]
     made = context.job.step("create_account")
     wanted = make_wanted(
-        request.model_dump(),
-        role=FIRST_ROLE,
-        subjects=(request.username,),
+        request.model_dump(exclude={"correlation"}),  # which is of one job
         managed_by=await find_manager(claims, context.find_caller) or context.job.caller,
         account_created=bool(made and made.outcome is Outcome.CREATED) or _agree(specs, len(claims.all)),
         adopted=before.wanted.adopted if before else claims.namespace is not None,

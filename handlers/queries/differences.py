@@ -40,7 +40,7 @@ class Difference:
 
 
 def compare_account(account: Object | None, username: str, expected: Sequence[Expected | None]) -> Iterator[Difference]:
-    if account is None and any(expected):
+    if account is None and any(wanted.request.account for wanted in expected if wanted):
         yield Difference("account", f"There is no account {username}.")
 
 

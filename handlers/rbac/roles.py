@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.requests import ROLE_PATTERN
 from handlers.rbac.policy import InvalidPolicy, Rule, parse_rules, read_wanted, render_rule
 from handlers.rbac.resources import find_unknown
-
-ROLE_NAME_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
 
 _OURS = Path(__file__).with_name("roles")
 # Stands in for a role and a namespace where a file is read without any.
@@ -52,7 +51,7 @@ def load_role(name: str, folder: str | None) -> Role:
     """`folder`: EVEREST_ROLES_DIR. Raises UnknownRole, InvalidRole."""
     for place in _places(folder):
         path = place / f"{name}.csv"
-        if re.fullmatch(ROLE_NAME_PATTERN, name) and path.is_file():
+        if re.fullmatch(ROLE_PATTERN, name) and path.is_file():
             return Role(name, tuple(_read_rights(path)))
     raise UnknownRole(f"there is no role {name}; known: {', '.join(list_roles(folder))}")
 
@@ -63,7 +62,7 @@ def list_roles(folder: str | None) -> list[str]:
         names = {path.stem for place in _places(folder) for path in place.iterdir() if path.suffix == ".csv"}
     except OSError as error:
         raise InvalidRole(f"EVEREST_ROLES_DIR cannot be read: {error.strerror}") from None
-    return sorted(name for name in names if re.fullmatch(ROLE_NAME_PATTERN, name))
+    return sorted(name for name in names if re.fullmatch(ROLE_PATTERN, name))
 
 
 def _places(folder: str | None) -> Iterable[Path]:

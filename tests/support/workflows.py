@@ -14,7 +14,7 @@ from contracts.records import JobRecord, Outcome, Status, StepRecord
 from contracts.requests import BootstrapRequest
 from handlers.bootstrap.steps import STEPS
 from handlers.commands.running import Command, Commands, Completed, child_environment
-from handlers.kinds import make_plan
+from handlers.kinds import Surroundings, make_plan
 from handlers.preflight.checking import make_runner
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.tools.versions import ClusterFacts
@@ -99,7 +99,7 @@ class Bench:
         made = Attempt(dict(done.results) if done else {})
         run = intercept(self._note(made))
         self.callers[job_id] = self.caller
-        for step in make_plan(settings, self.facts, self._find_caller, record, wanted).steps:
+        for step in make_plan(Surroundings(settings, self.facts, self._find_caller), record, wanted).steps:
             if step.name in made.results:
                 continue
             steps = [StepRecord(name, moment, moment, outcome=done.outcome) for name, done in made.results.items()]
