@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit area check chaos bench test-cluster test-image test-api test-browser promtool documents test-manifests lock clean
+.PHONY: setup dev test unit area check chaos bench test-cluster test-image test-api test-clients test-browser promtool documents test-manifests lock clean
 
 setup: $(READY)
 
@@ -64,6 +64,18 @@ $(FUZZER)/bin/schemathesis:
 
 test-api: setup $(FUZZER)/bin/schemathesis
 	$(BIN)/python -m tests.laboratory.fuzzing $(abspath $(FUZZER)/bin/schemathesis)
+
+# Clients made by two generators of our OpenAPI document, compiled, and at work on a live service. Needs node and npm.
+CLIENTS := $(VENV)/clients
+$(CLIENTS)/.ready: Makefile
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet "openapi-python-client==0.29.1" mypy ruff
+	npm install --silent --no-audit --no-fund --prefix $(CLIENTS)/node \
+	  openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 @types/node@20
+	@touch $@
+
+test-clients: setup $(CLIENTS)/.ready
+	PATH="$(abspath $(CLIENTS)/bin):$$PATH" $(BIN)/python -m tests.laboratory.clients $(abspath $(CLIENTS))
 
 # The page in a headless Chromium, Debian's own. SCREENSHOT=path keeps a picture of it.
 test-browser: setup

@@ -56,7 +56,7 @@ class Quota(TypedDict):
     used: dict[str, str]
 
 
-class Limits(TypedDict):
+class LimitRange(TypedDict):
     """The LimitRange's limits, as Kubernetes has them."""
 
     limits: list[dict[str, Any]]
@@ -92,7 +92,7 @@ class Tenant(TypedDict):
     namespace: TenantNamespace | None
     other_namespaces: Annotated[list[str], Field(description="Further ones that were claimed for the user.")]
     quota: Quota | None
-    limit_range: Limits | None
+    limit_range: LimitRange | None
     rbac: Access | None
     last_job: Annotated[LastJob | None, Field(description="What the differences are to; null when none is kept.")]
     differences: list[Difference]

@@ -41,13 +41,21 @@ def make_published_schemas() -> dict[str, dict[str, Any]]:
 
 
 def _tidy(part: Any) -> Any:
-    """Without pydantic's titles, and without defaults that stand for absence."""
+    """Without pydantic's titles, and with defaults told in words alone.
+
+    Generated clients send a default that a schema gives: then nothing is absent any more, and what a deployment wants
+    where a caller says nothing is never used.
+    """
     if isinstance(part, list):
         return [_tidy(item) for item in part]
     if not isinstance(part, dict):
         return part
-    return {
+    told = {
         name: {key: _tidy(value) for key, value in member.items()} if name in ("properties", "$defs") else _tidy(member)
         for name, member in part.items()
-        if not (name == "title" and isinstance(member, str)) and not (name == "default" and member in ("", None))
+        if not (name == "title" and isinstance(member, str)) and name != "default"
     }
+    default = part.get("default")
+    if isinstance(default, bool | int | float):
+        told["description"] = f"{told.get('description', '')} Absent: {str(default).lower()}.".strip()
+    return told

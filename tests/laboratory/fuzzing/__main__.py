@@ -41,7 +41,7 @@ async def _run(house: House, options: argparse.Namespace) -> int:
         "--no-color",
         *([f"--seed={options.seed}"] if options.seed else []),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.fuzzing.hooks"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.laboratory.fuzzing.hooks"}
     process = await asyncio.create_subprocess_exec(*command, cwd=house.folder, env=environment)
     try:
         return await process.wait()
