@@ -230,7 +230,10 @@ class BootstrapRequest(Request):
         default=None, description="Absent: the handlers' EVEREST_DEFAULT_OPERATORS, else none."
     )
     take_ownership: bool = Field(default=False, description="Adopt a namespace that exists and is nobody's here.")
-    resources: Resources = Resources()
+    resources: Resources = Field(
+        default=Resources(),
+        description="A member that is left out: the handlers' EVEREST_DEFAULT_RESOURCES, else 2 / 2048 / 20.",
+    )
     subjects: Subjects = Field(
         default_factory=lambda given: (given["username"],) if given["account"] else (),
         validate_default=True,
@@ -265,6 +268,10 @@ class BootstrapRequest(Request):
     def with_operators(self, default: frozenset[str]) -> Self:
         """The effective request: `default` is used only where the caller named no operators."""
         return self if self.operators is not None else self.model_copy(update={"operators": Operators.of(default)})
+
+    def with_resources(self, default: Resources) -> Self:
+        """The effective request: `default` is used, member by member, only where the caller gave none."""
+        return self.model_copy(update={"resources": default.model_copy(update=self.resources.given)})
 
     def with_role(self, default: str) -> Self:
         """The effective request: `default` is used only where the caller named no role."""

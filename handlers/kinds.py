@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from contracts.names import QUERY_KINDS
 from contracts.records import JobRecord, Outcome
-from contracts.requests import BootstrapRequest, Operators, Request
+from contracts.requests import BootstrapRequest, Operators, Request, Resources
 from handlers.bootstrap.steps import STEPS
 from handlers.jobs.plan import Plan, PlannedStep
 from handlers.results import RunCommand, StepFailed, StepResult
@@ -40,11 +40,14 @@ def _plan_bootstrap(around: Surroundings, record: JobRecord, request: Request) -
 
 def _resolve(settings: HandlerSettings, record: JobRecord, request: BootstrapRequest) -> BootstrapRequest:
     if record.inputs is None:
-        default_role = settings.everest_default_role
-        return request.with_operators(settings.default_operators).with_role(default_role)
-    wanted = Operators(**record.inputs["operators"]).wanted
-    # A job that version 0.1.0 has claimed wants what every job wanted then.
-    return request.with_operators(wanted).with_role(record.inputs.get("role") or FIRST_ROLE)
+        operators, resources = settings.default_operators, settings.default_resources
+        role = settings.everest_default_role
+    else:
+        operators = Operators(**record.inputs["operators"]).wanted
+        resources = Resources(**record.inputs["resources"])
+        # A job that version 0.1.0 has claimed wants what every job wanted then.
+        role = record.inputs.get("role") or FIRST_ROLE
+    return request.with_operators(operators).with_resources(resources).with_role(role)
 
 
 def _plan_step(around: Surroundings, step: Step, request: BootstrapRequest) -> PlannedStep:

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from contracts.requests import OPERATOR_NAMES
+from contracts.requests import OPERATOR_NAMES, InvalidRequest, Resources, validate_request
 from contracts.settings import LogLevel, NatsSettings, Port, Retention, Seconds, Settings, read_settings
 
 NotNegative = Annotated[float, Field(ge=0)]
@@ -26,6 +26,7 @@ class HandlerSettings(Settings):
     everest_default_operators: str | None = None  # names of the request's operator fields, separated by commas
     everest_credentials_namespace: str = "everest-system"
     everest_tenant_role: str | None = None  # a ClusterRole that the handler binds to itself in each tenant namespace
+    everest_default_resources: str | None = None  # such as `cpu_cores=4,ram_mb=8192,disk_gb=100`; each may be left out
     everest_default_role: str = "developer"  # where the request names none
     everest_roles_dir: str | None = None  # `<role>.csv` each, before ours
     tenants_shared: bool = False  # whether a publisher may change the tenants of others
@@ -46,14 +47,32 @@ class HandlerSettings(Settings):
         names = (self.everest_default_operators or "").split(",")
         return frozenset(name.strip() for name in names if name.strip())
 
+    @property
+    def default_resources(self) -> Resources:
+        """Raises ValueError, with what is wrong."""
+        parts = [part.strip() for part in (self.everest_default_resources or "").split(",") if part.strip()]
+        try:
+            return validate_request(Resources, dict(_read_amount(part) for part in parts))
+        except InvalidRequest as error:
+            problems = "; ".join(f"{problem.field} {problem.message}" for problem in error.problems)
+            raise ValueError(f"EVEREST_DEFAULT_RESOURCES: {problems}") from None
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if unknown := self.default_operators - set(OPERATOR_NAMES):
             known = ", ".join(OPERATOR_NAMES)
             raise ValueError(f"EVEREST_DEFAULT_OPERATORS names {len(unknown)} unknown operators; known: {known}")
+        _ = self.default_resources
         if self.limit_range_request_percent > self.limit_range_limit_percent:
             raise ValueError("LIMIT_RANGE_REQUEST_PERCENT must be at most LIMIT_RANGE_LIMIT_PERCENT")
         return self
+
+
+def _read_amount(part: str) -> tuple[str, str]:
+    name, separator, amount = part.partition("=")
+    if not separator:
+        raise ValueError("EVEREST_DEFAULT_RESOURCES must be amounts such as cpu_cores=4,ram_mb=8192,disk_gb=100")
+    return name.strip(), amount.strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,5 +84,6 @@ def find_shortage(hard: dict[str, str]) -> str | None:
         return None
     return (
         f"The quota is below Everest's smallest preset for one node ({small.cpu_cores:g} CPU, {small.ram_mb} MB, "
-        f"{small.disk_gb} GB disk): no database cluster may fit."
+        f"{small.disk_gb} GB disk): no database cluster may fit. "
+        "Ask for more resources, or set the handlers' EVEREST_DEFAULT_RESOURCES."
     )

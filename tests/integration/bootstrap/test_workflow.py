@@ -148,6 +148,19 @@ async def test_the_operators_of_the_deployment_are_used_where_none_are_named(
     await assert_onboarded(everest, "bywish", "bywish")
 
 
+async def test_the_resources_of_the_deployment_are_used_where_none_are_given(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """Member by member: a deployment's default can hold a database, a caller's wish is kept."""
+    deployed = bench.having(EVEREST_DEFAULT_RESOURCES="cpu_cores=4,ram_mb=8192,disk_gb=100")
+    made = await deployed.onboard("roomy", username="roomy", resources={"ram_mb": 4096})
+    quota = await everest.get("resourcequota", "user-quota", "-n", "roomy")
+    assert quota is not None
+    hard = quota["spec"]["hard"]
+    assert (hard["limits.cpu"], hard["limits.memory"], hard["requests.storage"]) == ("4", "4Gi", "100Gi")
+    assert [warning for warning in made.warnings if "smallest preset" in warning] == []
+
+
 async def test_a_repeat_changes_nothing(everest: SimulatedEverest, bench: Bench) -> None:
     """The same job again proves its password; another job says that the account was there."""
     request: dict[str, Any] = {"username": "again", "operators": POSTGRESQL}

@@ -61,6 +61,15 @@ def test_default_operators_are_used_only_where_none_are_named() -> None:
     assert read(username="alice", operators={}).with_operators(default).operators == Operators()
 
 
+def test_default_resources_are_used_member_by_member_where_none_are_given() -> None:
+    """`EVEREST_DEFAULT_RESOURCES` never overrules a caller, and what the caller gave stays what is hashed."""
+    default = Resources(cpu_cores=4, ram_mb=8192)
+    request = read(username="alice", resources={"cpu_cores": 2})
+    assert request.with_resources(default).resources.model_dump() == {"cpu_cores": 2, "ram_mb": 8192, "disk_gb": 20}
+    assert read(username="alice").with_resources(default).resources == default
+    assert request.given == {"username": "alice", "resources": {"cpu_cores": 2}}
+
+
 @pytest.mark.parametrize(
     ("members", "field"),
     [

@@ -41,6 +41,19 @@ def test_every_setting_has_a_default_and_an_empty_one_is_unset(model: type[Setti
         ),
         (
             HandlerSettings,
+            "EVEREST_DEFAULT_RESOURCES",
+            "cpu_cores=s3cret,gpus=1",
+            "EVEREST_DEFAULT_RESOURCES: cpu_cores must be a number, or a string of digits; "
+            "gpus is no field of the request (known: cpu_cores, disk_gb, ram_mb)",
+        ),
+        (
+            HandlerSettings,
+            "EVEREST_DEFAULT_RESOURCES",
+            "s3cret",
+            "EVEREST_DEFAULT_RESOURCES must be amounts such as cpu_cores=4,ram_mb=8192,disk_gb=100",
+        ),
+        (
+            HandlerSettings,
             "LIMIT_RANGE_REQUEST_PERCENT",
             "30",
             "LIMIT_RANGE_REQUEST_PERCENT must be at most LIMIT_RANGE_LIMIT_PERCENT",
