@@ -31,7 +31,8 @@ class BuildWithFiles(build_py):
 
 
 def _nats_files() -> list[Path]:
-    return [*sorted((_ROOT / "nats").glob("*.conf")), _ROOT / "nats" / "declarations.json"]
+    nats = _ROOT / "nats"
+    return [*sorted(nats.glob("*.conf")), nats / "declarations.json", nats / "start.sh"]
 
 
 def _find_swagger_ui() -> Path:

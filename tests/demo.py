@@ -204,6 +204,8 @@ class Demo:
             job_id=job_id,
             log=place.log,
             kubeconfig=place.kubeconfig,
+            nats_url=f"nats://127.0.0.1:{self._environment.get('NATS_PORT') or 4222}",
+            seed=place.folder / "credentials" / "local" / "user.nk",
             client=_program("everest-bootstrap"),
             kubectl=_program("kubectl"),
         )
@@ -293,6 +295,9 @@ What to try next:
   3. Look into the simulated cluster with the real kubectl:
        export KUBECONFIG="{kubeconfig}"
        {kubectl} get namespaces,resourcequotas -A
+  4. Publish a job as another service does (the nats CLI; README.md shows it in Python):
+       nats --server {nats_url} --nkey "{seed}" --inbox-prefix _INBOX_local \\
+         request everest.v1.jobs.bootstrap.order-42 '{{"username": "dora"}}'
 
 The page: {url}/   Routes: {url}/docs   Log: {log}
 """

@@ -50,9 +50,14 @@ def print_new_publisher(name: str) -> int:
         print(f"no publisher was made: the name must be {wanted}", file=sys.stderr)
         return 2
     nkey, seed = make_user_key()
-    block = _BLOCK.format(name=name, nkey=nkey, prefix=names.PREFIX)
+    block = format_account(name, nkey)
     print(_TOLD.format(block=_indent(block), seed=_indent(seed), name=name, prefix=names.PREFIX), end="")
     return 0
+
+
+def format_account(name: str, nkey: str) -> str:
+    """The block of publishers.conf that lets the nkey publish as `name`."""
+    return _BLOCK.format(name=name, nkey=nkey, prefix=names.PREFIX)
 
 
 def _indent(text: str) -> str:

@@ -6,7 +6,6 @@ A handler that dies is started again; the end of NATS or of the gateway ends all
 import asyncio
 import contextlib
 import fcntl
-import json
 import os
 import signal
 import socket
@@ -15,11 +14,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
-from gateway.commands.processes import Child, ProgramMissing, find_program, start
-from gateway.folders import find_nats_folder
+from gateway.commands.embedded_server import EmbeddedServer
+from gateway.commands.processes import Child, ProgramMissing, start
 from gateway.settings import StandaloneEnvironment, StandaloneSettings
 
-_SERVER_CONFIGURATION = find_nats_folder() / "server.conf"
 _NATS_READY_SECONDS = 60
 _RESTART_PAUSES = (0.5, 1, 2, 5, 10)
 _SOUND_SECONDS = 60  # a handler that lived so long was well: its death is a first one
@@ -54,18 +52,19 @@ class _Standalone:
             "NATS_URL": f"nats://{_LOOPBACK}:{self._settings.nats_port}",
             "NATS_LISTEN": f"{_LOOPBACK}:{self._settings.nats_port}",
             "NATS_MONITOR": f"{_LOOPBACK}:-1",  # any free port: two on one machine never meet
-            "NATS_STORE_DIR": json.dumps(str(_make_store(self._settings))),  # quoted: a path may hold a blank
         }
+        self._server = EmbeddedServer(Path(self._settings.data_dir).resolve())
 
     async def run(self) -> int:
-        lock = _lock_store(self._settings)
+        lock = _lock_folder(self._settings)
         _check_ports(self._settings)
+        _prepare(self._server)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        argv = [find_program("nats-server"), "-c", str(_SERVER_CONFIGURATION)]
+        variables = {**self._variables, **self._server.variables}
         # The server holds the lock too: a store is free again only when nobody writes to it any more.
-        nats = await start("nats-server", argv, self._variables, handed=(lock,))
+        nats = await start("nats-server", self._server.argv, variables, handed=(lock,))
         os.close(lock)
         try:
             await self._run_beside(nats)
@@ -78,7 +77,7 @@ class _Standalone:
             await _wait_for_port(self._settings.nats_port, self._stopping)
             if self._stopping.is_set() or not await self._provision():
                 return
-            gateway = await start("gateway", [sys.executable, "-m", "gateway"], self._variables)
+            gateway = await self._start_as("gateway", "gateway", "gateway")
             try:
                 async with _watching(self._end_with, gateway), asyncio.TaskGroup() as group:
                     for _ in range(self._handlers):
@@ -87,9 +86,13 @@ class _Standalone:
             finally:
                 await gateway.stop(_STOP_MARGIN_SECONDS)
 
+    async def _start_as(self, role: str, name: str, *module: str) -> Child:
+        """A child that comes into NATS by its role."""
+        variables = {**self._variables, **self._server.log_in_as(role)}
+        return await start(name, [sys.executable, "-m", *module], variables)
+
     async def _provision(self) -> bool:
-        argv = [sys.executable, "-m", "gateway", "provision", "--give-out-again"]
-        command = await start("provision", argv, self._variables)
+        command = await self._start_as("provisioner", "provision", "gateway", "provision", "--give-out-again")
         self._exit_code = await command.wait()
         return self._exit_code == 0
 
@@ -98,7 +101,7 @@ class _Standalone:
         deaths = 0
         while not self._stopping.is_set():
             started_at = time.monotonic()
-            handler = await start("handler", [sys.executable, "-m", "handlers"], self._variables)
+            handler = await self._start_as("handler", "handler", "handlers")
             ended = asyncio.create_task(handler.wait())
             stopped = asyncio.create_task(self._stopping.wait())
             await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -131,18 +134,20 @@ async def _watching(watch: Callable[[Child], Coroutine[None, None, None]], child
         task.cancel()
 
 
-def _make_store(settings: StandaloneSettings) -> Path:
-    store = Path(settings.data_dir).resolve() / "nats"
+def _prepare(server: EmbeddedServer) -> None:
     try:
-        store.mkdir(parents=True, exist_ok=True)
+        server.prepare()
     except OSError as error:
         raise CannotStart(f"DATA_DIR cannot be used: {error}") from None
-    return store
 
 
-def _lock_store(settings: StandaloneSettings) -> int:
+def _lock_folder(settings: StandaloneSettings) -> int:
     """The descriptor of a lock: nats-server itself would let two servers write to one store."""
-    lock = os.open(Path(settings.data_dir) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
+        lock = os.open(Path(settings.data_dir) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotStart(f"DATA_DIR cannot be used: {error}") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
