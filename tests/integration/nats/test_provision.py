@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,23 @@ async def test_everything_declared_is_made_once(tmp_path: Path) -> None:
         assert (code, output.strip()) == (0, "everything is as declared")
         config = await read_config(server, f"CONSUMER.INFO.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}")
         assert config["ack_wait"] == 3.5e9
+
+
+async def test_a_store_of_0_1_0_is_brought_up_to_date(tmp_path: Path) -> None:
+    """What was declared since is made, nothing is lost, and a second run finds nothing to do."""
+    with tarfile.open(ROOT / "tests" / "data" / "golden-0.1.0" / "store.tar.gz") as store:
+        store.extractall(tmp_path / "nats", filter="data")
+    async with nats_server(tmp_path) as server:
+        before = {stream["config"]["name"]: stream["state"] for stream in (await ask(server, "STREAM.LIST"))["streams"]}
+        code, output = await provision(server)
+        assert (code, f"updated stream {JOBS_BUCKET_STREAM}: " in output) == (0, True), output
+        code, output = await provision(server)
+        assert (code, output.strip()) == (0, "everything is as declared")
+        after = {stream["config"]["name"]: stream["state"] for stream in (await ask(server, "STREAM.LIST"))["streams"]}
+        kept = ("messages", "bytes", "first_seq", "last_seq")
+        assert before[names.JOBS_STREAM]["messages"] == 2
+        for name, state in before.items():
+            assert [after[name][key] for key in kept] == [state[key] for key in kept], name
 
 
 async def test_it_waits_for_a_server_that_starts(tmp_path: Path) -> None:

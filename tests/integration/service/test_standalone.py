@@ -5,17 +5,26 @@ import os
 import signal
 import socket
 import sys
+import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import nats
+import nats.errors
 import pytest
 
 from tests.simulator import SimulatedEverest, simulated_everest
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
 
+GOLDEN_STORE = ROOT / "tests" / "data" / "golden-0.1.0" / "store.tar.gz"
+GOLDEN_JOBS = {
+    "finished": "83489f0a-c773-4563-a40f-7fe1f3495750",
+    "running": "968b6842-e03e-4e52-a82a-e77772a3218c",
+    "queued": "19ffd8a3-bc15-4ba3-a706-78b2c31c1505",
+}
 KEY = "a-key-for-tests"
 
 
@@ -124,6 +133,43 @@ async def test_jobs_survive_a_restart_and_nothing_is_left(tmp_path: Path) -> Non
             assert job["status"] == "succeeded", job
             assert await second.end(signal.SIGINT) == 0
         await wait_until_gone(data)
+
+
+async def test_the_jobs_of_the_version_that_asked_nobody_go_on(tmp_path: Path) -> None:
+    """A data folder of 0.1.0: what had finished is there, what was running and what was queued end."""
+    data = tmp_path / "data"
+    with tarfile.open(GOLDEN_STORE) as store:
+        store.extractall(data / "nats", filter="data")
+    async with simulated_everest(tmp_path / "everest") as everest, standalone(everest, data) as running:
+        await running.wait_until_ready()
+        finished = (await running.api.get(f"/jobs/{GOLDEN_JOBS['finished']}/result")).json()
+        assert (finished["inputs"]["username"], finished["overall_status"]) == ("alice", "succeeded")
+        for state, username in (("running", "bob"), ("queued", "carol")):
+            job = (await running.api.get(f"/jobs/{GOLDEN_JOBS[state]}", params={"wait": "60"})).json()
+            assert (job["username"], job["status"]) == (username, "succeeded"), job
+        assert {job["username"] for job in (await running.api.get("/jobs")).json()["jobs"]} == {"alice", "bob", "carol"}
+        assert "are in the account EVEREST now" in running.log.read_text()
+
+
+async def test_nobody_on_the_machine_comes_into_its_nats(tmp_path: Path) -> None:
+    """The secrets are files that only their owner reads; a service comes in as the local publisher, and as no more."""
+    data, port = tmp_path / "data", free_port()
+    async with (
+        simulated_everest(tmp_path / "everest") as everest,
+        standalone(everest, data, nats_port=port) as running,
+    ):
+        await running.wait_until_ready()
+        url = f"nats://{LOOPBACK}:{port}"
+        with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
+            await nats.connect(url, allow_reconnect=False)
+        modes = {path.stat().st_mode & 0o777 for path in (data / "credentials").rglob("*") if path.is_file()}
+        assert modes == {0o600}
+        seed = data / "credentials" / "local" / "user.nk"
+        client = await nats.connect(url, nkeys_seed=str(seed), inbox_prefix=b"_INBOX_local")
+        await client.jetstream().publish("everest.v1.jobs.bootstrap.order-42", b'{"username": "dora"}')
+        await client.close()
+        job = (await running.api.get("/jobs/local.order-42", params={"wait": "60"})).json()
+        assert (job["caller"], job["status"]) == ("local", "succeeded"), job
 
 
 async def test_an_interrupted_job_goes_on_with_the_next_start(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from contracts import names
 from gateway.commands.declarations import compare_consumer, compare_stream, read_declarations
@@ -152,3 +153,19 @@ def test_roles_come_in_by_their_own_door(role: str) -> None:
     for inside, outside in re.findall(r'service: \{ account: EVEREST, subject: "([^"]+)" \}, to: "([^"]+)"', part):
         name = outside.replace("everest.v1.api.", "$JS.API.").replace("everest.v1.events.", "everest.v1.told.")
         assert inside == f"{role}.{name}"
+
+
+def test_compose_shows_each_service_its_own_secret_only() -> None:
+    """The server makes them in three volumes; a service reaches the one of its role."""
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    assert services["nats"]["entrypoint"] == ["sh", "/etc/everest/start.sh"]
+    folder = services["nats"]["environment"]["CREDENTIALS"]
+    for name, role in (("provision", "provisioner"), ("api", "gateway"), ("handler", "handler")):
+        variables = services[name]["environment"]
+        if isinstance(variables, list):
+            variables = dict(line.partition("=")[::2] for line in variables)
+        assert (variables["NATS_USER"], variables["NATS_PASSWORD_FILE"]) == (role, "/credentials/password")
+        assert f"{role}:{folder}/{role}" in services["nats"]["volumes"]
+        assert [volume for volume in services[name]["volumes"] if "/credentials" in volume] == [
+            f"{role}:/credentials:ro"
+        ]
