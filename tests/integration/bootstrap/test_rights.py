@@ -12,7 +12,7 @@ import pytest_asyncio
 from contracts.records import Outcome
 from handlers.tenants.access import first_lines
 from handlers.tenants.claims import JOB, LABEL, OWNER, SPEC
-from tests.simulator import SimulatedEverest
+from tests.simulator import SimulatedEverest, simulated_everest
 from tests.support.clusters import open_cluster
 from tests.support.workflows import Bench, cut_at, open_bench
 
@@ -320,3 +320,81 @@ async def test_a_suspended_tenant_is_left_alone(everest: SimulatedEverest, bench
         refused = await bench.attempt("asleep-2", username="asleep", namespace="asleep2")
         assert (refused.failed_step, refused.code) == ("create_account", "tenant_suspended")
     await bench.onboard("asleep-3", username="asleep")
+
+
+# Roles and subjects.
+
+
+async def test_a_team_logs_in_by_sso(everest: SimulatedEverest, bench: Bench) -> None:
+    """A group of the identity provider holds the role: nobody gets a password, and strangers nothing."""
+    groups = ["DB Admins", "CN=dba,OU=Groups", "/Keycloak/dba"]
+    made = await bench.onboard("team-1", username="team-payments", account=False, subjects=groups, role="owner")
+    assert made.outcomes[0] is Outcome.SKIPPED
+    assert not any("accounts create" in line or "bootstrap-team" in line for line in made.ran)
+    assert "team-payments" not in (await everest.run("everestctl", "accounts", "list"))[1]
+    policy = await read_policy(everest)
+    assert 'g, "CN=dba,OU=Groups", role:team-payments\n' in policy
+    assert "g, team-payments, role:team-payments" not in policy
+    for group in groups:
+        assert await may(everest, group, "create", "team-payments/b", "database-cluster-backups")
+    assert not await may(everest, "team-payments", "read", "team-payments/db")
+    assert not await may(everest, "stranger", "read", "team-payments/db")
+    wanted = (await read_spec(everest, "team-payments"))["wanted"]
+    assert (wanted["subjects"], wanted["account"], wanted["account_created"]) == (groups, False, False)
+    await bench.onboard("team-2", username="team-payments", account=False, subjects=groups[1:], role="viewer")
+    assert not await may(everest, "DB Admins", "read", "team-payments/db"), "not named any more"
+    assert await may(everest, "/Keycloak/dba", "read", "team-payments/db")
+    assert not await may(everest, "/Keycloak/dba", "delete", "team-payments/db"), "a viewer only reads"
+    assert not await may(everest, "/Keycloak/dba", "read", "team-payments/db", "database-cluster-credentials")
+
+
+async def test_an_account_that_is_not_asked_for_any_more_stays_and_is_named(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    await bench.onboard("kept-account-1", username="kept_account", namespace="kept-account")
+    request = {"username": "kept_account", "namespace": "kept-account", "account": False, "subjects": ["sso-group"]}
+    made = await bench.onboard("kept-account-2", **request)
+    assert any(one.startswith("Account kept_account is there and stays") for one in made.warnings)
+    assert not await may(everest, "kept_account", "read", "kept-account/db")
+    assert await may(everest, "sso-group", "read", "kept-account/db")
+
+
+async def test_subjects_of_two_namespaces_hold_one_role(everest: SimulatedEverest, bench: Bench) -> None:
+    """Their g lines serve all of the tenant's namespaces: a line goes when none of them names it."""
+    await bench.onboard("shared-1", username="sharing", subjects=["group-a"])
+    await bench.onboard("shared-2", username="sharing", namespace="sharing2", subjects=["group-a", "group-b"])
+    await bench.onboard("shared-3", username="sharing")
+    assert await may(everest, "group-a", "read", "sharing2/db")
+    await bench.onboard("shared-4", username="sharing", namespace="sharing2")
+    assert not await may(everest, "group-a", "read", "sharing2/db")
+    assert await may(everest, "sharing", "read", "sharing2/db")
+
+
+async def test_roles_are_files_and_a_deployment_has_its_own(
+    everest: SimulatedEverest, bench: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "auditor.csv").write_text("p, {role}, database-clusters, read, {namespace}/*\n")
+    (tmp_path / "broken.csv").write_text("p, role:other, database-clusters, read, {namespace}/*\n")
+    own = bench.having(EVEREST_ROLES_DIR=str(tmp_path), EVEREST_DEFAULT_ROLE="auditor")
+    await own.onboard("auditor-1", username="auditor")
+    assert await may(everest, "auditor", "read", "auditor/db")
+    assert not await may(everest, "auditor", "create", "auditor/db")
+    assert (await read_spec(everest, "auditor"))["wanted"]["role"] == "auditor"
+    await own.onboard("auditor-2", username="auditor", role="developer")
+    assert await may(everest, "auditor", "create", "auditor/db")
+    for role, words in (("nobody", "known: auditor, broken, developer, owner, viewer"), ("broken", "line 1")):
+        refused = await own.attempt(f"{role}-1", username="unknownrole", role=role)
+        assert (refused.failed_step, refused.code) == ("apply_rbac_policy", "invalid_request")
+        assert words in refused.failure.failure.message
+    assert await everest.get("ns", "unknownrole") is None
+
+
+async def test_what_an_older_everest_does_not_know_is_left_out(tmp_path: Path) -> None:
+    """One unknown resource would end its server."""
+    async with simulated_everest(tmp_path, version="1.6.0") as everest, open_bench(everest.variables) as bench:
+        made = await bench.onboard("older-1", username="older", role="owner")
+        (warning,) = (one for one in made.warnings if one.startswith("Left out"))
+        assert "`p, role:older, data-import-jobs, *, older/*`" in warning
+        assert "pod-scheduling-policies" not in await read_policy(everest)
+        assert "p, role:older, monitoring-instances, *, older/*" in await read_policy(everest)
+        assert not (await everest.state())["has_server_crashed"]
