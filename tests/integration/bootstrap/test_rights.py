@@ -111,7 +111,7 @@ async def test_a_role_that_is_somebodys_is_not_taken_over(everest: SimulatedEver
     refused = await bench.attempt("devteam-1", username="devteam")
     assert (refused.failed_step, refused.code) == ("apply_rbac_policy", "role_taken")
     assert refused.failure is not None
-    assert "`g, bob, role:devteam`" in refused.failure.failure.message
+    assert "`g, bob, role:devteam`" in refused.end.failure.message
     assert await read_policy(everest) == before
     assert await everest.get("ns", "devteam") is None
     assert "devteam" not in (await everest.run("everestctl", "accounts", "list"))[1]
@@ -385,7 +385,7 @@ async def test_roles_are_files_and_a_deployment_has_its_own(
     for role, words in (("nobody", "known: auditor, broken, developer, owner, viewer"), ("broken", "line 1")):
         refused = await own.attempt(f"{role}-1", username="unknownrole", role=role)
         assert (refused.failed_step, refused.code) == ("apply_rbac_policy", "invalid_request")
-        assert words in refused.failure.failure.message
+        assert words in refused.end.failure.message
     assert await everest.get("ns", "unknownrole") is None
 
 
