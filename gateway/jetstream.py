@@ -23,7 +23,7 @@ from contracts.link.errors import (
 )
 from contracts.link.feeds import HEARTBEAT_SECONDS, Changes, Feed, Replay
 from contracts.link.line import Line
-from contracts.link.messages import Message
+from contracts.link.messages import Message, read_moment
 from contracts.link.streams import (
     ConsumerState,
     StreamState,
@@ -73,6 +73,11 @@ class JetStream:
     def server_now(self) -> float | None:
         """Seconds since 1970 by the server's clock; None before its first answer."""
         return self._api.server_now()
+
+    def age_of(self, message: Message) -> float:
+        """Seconds since it was stored, by the server's clock alone; 0 before that is known."""
+        now = self.server_now()
+        return 0.0 if now is None else max(0.0, now - read_moment(message.published_at))
 
     async def publish(self, subject: str, body: bytes, headers: dict[str, str], *, timeout: float) -> int:
         """The sequence at which a stream has stored the message.

@@ -7,7 +7,7 @@ no port of their own. Every gateway sees every end: dashboards take the maximum 
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from prometheus_client import (
     CollectorRegistry,
@@ -192,9 +192,9 @@ class Metrics:
             message = await self._jetstream.read_next(
                 names.JOBS_STREAM, delivered_sequence + 1, f"{names.PREFIX}.jobs.>"
             )
-        now = datetime.now(UTC).isoformat()
-        self._oldest.set(max(0.0, _seconds_between(message.published_at, now)) if message else 0)
+        self._oldest.set(self._jetstream.age_of(message) if message else 0)
 
 
 def _seconds_between(earlier: str, later: str) -> float:
-    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+    """Not below 0: a handler's clock may have been set back in between."""
+    return max(0.0, (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds())

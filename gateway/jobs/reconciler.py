@@ -10,7 +10,6 @@ the next job's waking, a finding means that storage was lost.
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime
 
 from contracts import names
 from contracts.codes import Failure
@@ -186,7 +185,7 @@ class Reconciler:
         sequence = 1
         for _ in range(_OLDEST):
             message = await self._jetstream.read_next(names.JOBS_STREAM, sequence, f"{names.PREFIX}.jobs.>")
-            if message is None or _seconds_between(message.published_at, self._now()) < SILENT_LEASES * lease_seconds:
+            if message is None or self._jetstream.age_of(message) < SILENT_LEASES * lease_seconds:
                 return
             sequence = message.sequence + 1
             if finding := await self._judge(names.read_subject(message.subject).job_id):
@@ -217,7 +216,3 @@ def _repeatable_request(record: JobRecord) -> Request | None:
         return repeat_request(record.kind, record.request)
     except (InvalidRequest, KeyError):
         return None
-
-
-def _seconds_between(earlier: str, later: str) -> float:
-    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from contracts import names
 from contracts.records import JobRecord
 from contracts.requests import Request, encode_request, request_hash
-from gateway.jetstream import JetStream, NotSent, Refused, TooLarge, Unanswered
+from gateway.jetstream import JetStream, NotProvisioned, NotSent, Refused, TooLarge, Unanswered
 from gateway.jobs.errors import JobIdTaken, NotAccepted, OutcomeUnknown, QueueFull, RequestTooLarge
 from gateway.jobs.reading import Reader
 from gateway.jobs.storage import Storage
@@ -60,7 +60,7 @@ class Submission:
     async def publish(self, kind: str, job_id: str, request: Request, headers: dict[str, str]) -> None:
         """Returns once the stream holds the job. A silence is never taken for a refusal: the same id is sent again.
 
-        Raises QueueFull, RequestTooLarge, JobIdTaken, NotAccepted, OutcomeUnknown.
+        Raises QueueFull, RequestTooLarge, JobIdTaken, NotProvisioned, NotAccepted, OutcomeUnknown.
         """
         subject, body = names.job_subject(kind, job_id), encode_request(request)
         deadline = self._clock() + SUBMIT_SECONDS
@@ -76,6 +76,8 @@ class Submission:
                 if await self._settle_refusal(kind, job_id, request, refusal):
                     return
                 may_be_stored = True
+            except NotProvisioned:
+                raise
             except NotSent:
                 await asyncio.sleep(PAUSE_SECONDS)  # a reconnection takes a moment
             except Unanswered:

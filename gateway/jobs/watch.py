@@ -9,8 +9,9 @@ import logging
 from collections.abc import Callable
 
 from contracts import names
+from contracts.codes import CODES
 from contracts.records import UnreadableRecord
-from gateway.jetstream import HEARTBEAT_SECONDS, Feed, JetStream, Message, Unanswered
+from gateway.jetstream import HEARTBEAT_SECONDS, Feed, JetStream, Message, NotProvisioned, Unanswered
 from gateway.jobs.job_cache import JobCache
 from gateway.jobs.reading import record_snapshot
 from gateway.jobs.waiting import Listeners
@@ -39,6 +40,7 @@ class Watch:
         self._clock = clock
         self._observe = observe
         self._feed: Feed | None = None
+        self._is_told = False
         self.cache = JobCache(clock, jetstream.server_now, self.is_alive)
 
     def is_alive(self) -> bool:
@@ -56,10 +58,20 @@ class Watch:
             try:
                 feed = await self._jetstream.open_feed(STREAM, SUBJECTS, self._take, start_sequence=None)
             except Unanswered as error:
-                logger.debug("watch.not_opened", extra={"error": str(error)})
+                self._tell_of_failure(error)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
+            self._is_told = False
             await self._follow(feed)
+
+    def _tell_of_failure(self, error: Unanswered) -> None:
+        """What somebody has to do something about is told once."""
+        if isinstance(error, NotProvisioned) and not self._is_told:
+            self._is_told = True
+            hint = CODES["not_provisioned"].hint
+            logger.warning("nats.not_provisioned", extra={"error": str(error), "hint": hint, "next": "it looks again"})
+        else:
+            logger.debug("watch.not_opened", extra={"error": str(error)})
 
     async def _follow(self, feed: Feed) -> None:
         try:

@@ -14,6 +14,7 @@ import orjson
 
 from contracts import names
 from contracts.records import JobRecord, encode_record
+from gateway.jobs.job_cache import ENTRY_SECONDS
 from gateway.jobs.waiting import REREAD_SECONDS
 from tests.support.gateways import (
     KEY,
@@ -216,6 +217,25 @@ async def test_what_a_publisher_sends_is_no_request_id_and_no_trace(tmp_path: Pa
         assert (known["request_id"], known["traceparent"]) == (legal["X-Request-Id"], legal["traceparent"])
         assert unknown["request_id"] is None
         assert "traceparent" not in unknown
+
+
+async def test_an_expired_record_is_not_served(tmp_path: Path) -> None:
+    """Also by who has it in memory, whether it was read or seen: never longer than its retention."""
+    async with everything(tmp_path) as (_, gateway, hand):
+        read, seen = succeeded_record(new_record()), succeeded_record(new_record())
+        began_at = time.monotonic()
+        await hand.jetstream.publish(
+            f"$KV.{names.JOBS_BUCKET}.{read.job_id}", encode_record(read), headers={"Nats-TTL": "3s"}
+        )
+        assert (await gateway.api.get(f"/jobs/{read.job_id}")).status_code == 200
+        await hand.write(new_record(job_id=seen.job_id))
+        assert (await gateway.api.get(f"/jobs/{seen.job_id}")).status_code == 200
+        await hand.jetstream.publish(
+            f"$KV.{names.JOBS_BUCKET}.{seen.job_id}", encode_record(seen), headers={"Nats-TTL": "3s"}
+        )
+        for record in (read, seen):
+            await gateway.wait_until(f"/jobs/{record.job_id}", 404)
+        assert time.monotonic() - began_at < ENTRY_SECONDS / 2
 
 
 async def test_a_wait_ends_with_its_connection(tmp_path: Path) -> None:

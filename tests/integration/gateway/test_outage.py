@@ -50,7 +50,15 @@ async def test_it_starts_before_nats(tmp_path: Path) -> None:
                     break
                 await asyncio.sleep(0.1)
             assert f"{names.JOBS_STREAM} is missing" in missing.text
-            assert (await submit(gateway))[0].status_code == 503
+            asked = [
+                await gateway.api.post(USERS, json={"username": "alice"}, headers={"Idempotency-Key": "again"}),
+                *[await gateway.api.get(path) for path in ("/jobs/x", "/jobs", "/accounts/list", "/tenants/alice")],
+                (await submit(gateway))[0],
+            ]
+            assert {(answer.status_code, answer.json()["code"]) for answer in asked} == {(503, "not_provisioned")}
+            assert all("python -m gateway provision" in answer.json()["hint"] for answer in asked)
+            told = [line for line in gateway.log_lines() if line["event"] == "nats.not_provisioned"]
+            assert len(told) == 1
             await server.provision()
             await gateway.wait_until("/readyz", 200)
             await gateway.submit()

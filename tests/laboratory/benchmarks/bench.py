@@ -73,7 +73,7 @@ class Bench:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.benchmarks.load",
+            "tests.laboratory.benchmarks.load",
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -102,7 +102,7 @@ class Bench:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            f"tests.benchmarks.{name}",
+            f"tests.laboratory.benchmarks.{name}",
             *arguments,
             cwd=ROOT,
             env={**os.environ, **(variables or {})},
