@@ -112,12 +112,12 @@ class Reconciler:
             await self._heal(snapshot)
 
     async def _find_silent(self, job_id: str, sighting: Sighting) -> Snapshot | None:
-        """The record, if it is still the one that was seen, and has not ended."""
+        """The record, if it is still the one that was seen, has not ended, and is not a later version's to heal."""
         try:
             snapshot = await self._reader.read_record(job_id)
         except UnreadableRecord:
             snapshot = None
-        if snapshot is None or snapshot.record.is_finished:
+        if snapshot is None or snapshot.record.is_finished or snapshot.record.is_later:
             self._unfinished.sightings.pop(job_id, None)
             return None
         return snapshot if snapshot.revision == sighting.revision else None
