@@ -130,3 +130,21 @@ async def test_what_cannot_be_retried(gateway: Gateway, hand: Hand) -> None:
     assert (await gateway.api.post("/jobs/nobody/retry")).json()["code"] == "job_not_found"
     assert (await gateway.api.post("/jobs/nobody/cancel")).json()["code"] == "job_not_found"
     assert (await gateway.api.post(f"/jobs/{queued}/retry?from=middle")).json()["code"] == "bad_parameter"
+
+
+async def test_what_a_later_version_wrote_is_shown_and_left_alone(gateway: Gateway, hand: Hand) -> None:
+    """Its codes are shown as they are, alone and in the list; nobody here cancels or retries it."""
+    failed = new_record("tomorrow").failed(Failure("from_tomorrow", "no"), NOW)
+    for record in (replace(failed, version=2), replace(new_record("tomorrow"), version=2)):
+        revision = await hand.write(record)
+        job = (await gateway.api.get(f"/jobs/{record.job_id}")).json()
+        assert (job["status"], job["reason"]) == (record.status.value, record.reason)
+        listed = (await gateway.api.get("/jobs", params={"username": "tomorrow"})).json()["jobs"]
+        assert job in listed
+        action = "retry" if record.is_finished else "cancel"
+        answer = await gateway.api.post(f"/jobs/{record.job_id}/{action}")
+        assert answer.json()["code"] == "record_unreadable"
+        stored = await hand.jetstream.get_last_msg(
+            f"KV_{names.JOBS_BUCKET}", f"$KV.{names.JOBS_BUCKET}.{record.job_id}"
+        )
+        assert stored.seq == revision
