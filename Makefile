@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit area check chaos bench test-cluster test-image test-api test-clients test-browser promtool documents test-manifests lock clean
+.PHONY: setup dev test unit slow area check chaos bench test-cluster test-image test-api test-clients test-browser promtool documents test-manifests lock clean
 
 setup: $(READY)
 
@@ -25,6 +25,10 @@ test: setup check
 # What needs no server: seconds.
 unit: setup
 	$(BIN)/pytest -q tests/unit
+
+# What takes minutes and needs nothing else; the browser's tests have a target of their own.
+slow: setup
+	$(BIN)/pytest -q -m slow --ignore tests/browser
 
 # One area, unit and integration tests: make area NAME=handlers. Areas are the folders of tests/unit and tests/integration.
 area: setup

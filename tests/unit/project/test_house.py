@@ -1,0 +1,35 @@
+"""What the project promises about itself: CI's actions are pinned, and every `make` that is told of is there."""
+
+import re
+
+import pytest
+import yaml
+
+from tests.support.servers import ROOT
+
+CI = ROOT / ".github" / "workflows" / "ci.yml"
+TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+PACKAGES = ("contracts", "gateway", "handlers", "nats")
+TELLING = ["README.md", "CONTRIBUTING.md", *(f"{name}/README.md" for name in PACKAGES)]
+
+
+def test_actions_are_pinned_by_commit() -> None:
+    """A tag can be moved; the version stands beside for whoever reads and for who updates."""
+    used = re.findall(r"uses: (.*)", CI.read_text())
+    assert used
+    assert [line for line in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+
+
+def test_ci_tests_the_oldest_and_the_newest_python_and_deploys_what_passed() -> None:
+    jobs = yaml.safe_load(CI.read_text())["jobs"]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.x"]
+    assert set(jobs["deploy"]["needs"]) == {"lint", "test"}
+    assert set(jobs["slow"]["strategy"]["matrix"]["suite"]) <= TARGETS
+
+
+@pytest.mark.parametrize("file", TELLING)
+def test_every_make_that_is_told_of_is_there(file: str) -> None:
+    """In code of the text: `make unit`, and lines of blocks that begin so."""
+    text = (ROOT / file).read_text()
+    told = set(re.findall(r"`make ([a-z][a-z-]*)", text)) | set(re.findall(r"^make ([a-z][a-z-]*)", text, re.MULTILINE))
+    assert told - TARGETS == set()
