@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from tests.support.publishers import Publisher
-from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
+from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_cluster, nats_server, write_configuration
 
 PASSWORDS = {role: f"secret-of-{role}" for role in ("gateway", "handler", "provisioner")}
 VARIABLES = {f"NATS_{role.upper()}_PASSWORD": password for role, password in PASSWORDS.items()}
@@ -23,6 +23,16 @@ async def secured_server(folder: Path, publishers: Sequence[Publisher] = ()) -> 
     async with nats_server(folder, configuration=configuration, variables=VARIABLES) as running:
         await running.provision(NATS_USER="provisioner", NATS_PASSWORD=PASSWORDS["provisioner"])
         yield running
+
+
+@asynccontextmanager
+async def secured_cluster(folder: Path, publishers: Sequence[Publisher] = ()) -> AsyncIterator[list[NatsServer]]:
+    """Three nodes, provisioned with as many copies, with an account for each of the publishers."""
+    blocks = "\n".join(publisher.block for publisher in publishers)
+    configuration = write_configuration(folder / "conf", "cluster.conf", "accounts.conf", publishers=blocks)
+    async with nats_cluster(folder, configuration=configuration, variables=VARIABLES) as servers:
+        await servers[0].provision(60, 3, NATS_USER="provisioner", NATS_PASSWORD=PASSWORDS["provisioner"])
+        yield servers
 
 
 class Intruder:

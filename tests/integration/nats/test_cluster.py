@@ -8,13 +8,16 @@ import nats
 import nats.errors
 import nats.js.errors
 import pytest
+from nats.aio.msg import Msg
 from nats.js.api import StreamInfo
 
 from contracts import names
 from tests.simulator import simulated_everest
 from tests.simulator.effects import overlaps
+from tests.support.accounts import PASSWORDS, secured_cluster
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.handlers import House, running_handler
+from tests.support.publishers import make_publisher
 from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_cluster
 
 JOBS = 60
@@ -135,3 +138,30 @@ async def test_killing_the_leader_while_jobs_run_loses_and_doubles_nothing(tmp_p
         assert not overlaps((await everest.effects())["runs"])
         info = await read_stream(servers)
         assert info.state.messages == 0
+
+
+async def test_accounts_reach_over_nodes(tmp_path: Path) -> None:
+    """Gateway, handler and publisher on a node each: jobs of both end, and the publisher hears of its own."""
+    publisher = await make_publisher(tmp_path, "portal")
+    async with (
+        simulated_everest(tmp_path / "everest") as everest,
+        secured_cluster(tmp_path, [publisher]) as (first, second, third),
+        running_gateway(first.url, tmp_path, NATS_USER="gateway", NATS_PASSWORD=PASSWORDS["gateway"]) as gateway,
+        running_handler(second.url, everest, tmp_path, NATS_USER="handler", NATS_PASSWORD=PASSWORDS["handler"]),
+        publisher.connected(third) as portal,
+    ):
+        heard: asyncio.Queue[str] = asyncio.Queue()
+
+        async def hear(message: Msg) -> None:
+            heard.put_nowait(json.loads(message.data)["status"])
+
+        await portal.subscribe("everest.v1.events.order-42", cb=hear)
+        await portal.jetstream().publish("everest.v1.jobs.bootstrap.order-42", b'{"username": "carol"}')
+        job_id = await gateway.submit()
+        for job in (job_id, "portal.order-42"):
+            result = (await gateway.wait_until(f"/jobs/{job}/result", 200)).json()
+            assert result["overall_status"] == "succeeded", result
+        while await asyncio.wait_for(heard.get(), LIMIT_SECONDS) != "succeeded":
+            pass
+        status = await portal.request("everest.v1.status.order-42", b"", timeout=LIMIT_SECONDS)
+        assert json.loads(status.data)["status"] == "succeeded"

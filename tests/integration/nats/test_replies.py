@@ -15,7 +15,7 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from contracts import names
-from tests.support.accounts import PASSWORDS, intruding, secured_server
+from tests.support.accounts import PASSWORDS, intruding, secured_cluster, secured_server
 from tests.support.publishers import Publisher, make_publisher
 from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server
 
@@ -64,10 +64,18 @@ async def portal(tmp_path_factory: pytest.TempPathFactory) -> Publisher:
     return await make_publisher(tmp_path_factory.mktemp("publishers"), "portal")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory, portal: Publisher) -> AsyncIterator[NatsServer]:
-    async with secured_server(tmp_path_factory.mktemp("secured"), [portal]) as running:
-        yield running
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["one node", "three nodes"])
+async def servers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, portal: Publisher
+) -> AsyncIterator[list[NatsServer]]:
+    """Between nodes a message loses where it came from, so that a circle is not seen as one."""
+    folder = tmp_path_factory.mktemp("secured")
+    if request.param == "one node":
+        async with secured_server(folder, [portal]) as server:
+            yield [server]
+    else:
+        async with secured_cluster(folder, [portal]) as cluster:
+            yield cluster
 
 
 async def ask(client: Client, operation: str) -> dict[str, Any]:
@@ -94,23 +102,26 @@ async def make_calls(client: Client, calls: list[tuple[str, bytes]]) -> None:
 
 
 @pytest.mark.parametrize("role", CALLS)
-async def test_no_answer_acts(server: NatsServer, portal: Publisher, role: str) -> None:
+async def test_no_answer_acts(servers: list[NatsServer], portal: Publisher, role: str) -> None:
     """Nothing is deleted, purged or written, neither by the answers of the API nor by those of an empty consumer."""
     password = PASSWORDS["provisioner"]
-    witness = await nats.connect(server.url, user="provisioner", password=password, inbox_prefix=b"_INBOX_provisioner")
+    witness = await nats.connect(
+        servers[0].url, user="provisioner", password=password, inbox_prefix=b"_INBOX_provisioner"
+    )
     before = await read_all(witness)
-    async with intruding(server, role, [portal]) as intruder:
-        await make_calls(intruder.client, CALLS[role])
+    for server in servers:
+        async with intruding(server, role, [portal]) as intruder:
+            await make_calls(intruder.client, CALLS[role])
     assert await read_all(witness) == before
     await witness.close()
 
 
-async def test_an_operators_answers_stay_in_its_account(server: NatsServer, portal: Publisher) -> None:
+async def test_an_operators_answers_stay_in_its_account(servers: list[NatsServer], portal: Publisher) -> None:
     """Who may make and delete streams is trusted with all of them, and still speaks into nobody's inbox."""
     async with (
-        intruding(server, "gateway", [portal]) as gateway,
-        intruding(server, "portal", [portal]) as publisher,
-        intruding(server, "provisioner", [portal]) as provisioner,
+        intruding(servers[-1], "gateway", [portal]) as gateway,
+        intruding(servers[-1], "portal", [portal]) as publisher,
+        intruding(servers[-1], "provisioner", [portal]) as provisioner,
     ):
         for name, other in (("gateway", gateway), ("portal", publisher)):
             subscription = await other.client.subscribe(f"_INBOX_{name}.forged")
