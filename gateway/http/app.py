@@ -100,11 +100,17 @@ def _make_layers(parts: Parts) -> list[Middleware]:
     """The outermost first. Around the application rather than in it: what is answered here never enters it."""
     return [
         Middleware(Access, observe=parts.metrics.observe_request, log=parts.access_log.write),
-        Middleware(Prefix, root_path=parts.settings.root_path, proxies=parts.settings.trusted_proxies),
+        *_make_prefix(parts.settings),
         Middleware(Authentication, keys=parts.keys, count_wrong_key=parts.metrics.count_wrong_key),
         *_make_rate_limit(parts.settings.rate_limit),
         Middleware(CachedStatus, cache=parts.cache),
     ]
+
+
+def _make_prefix(settings: GatewaySettings) -> list[Middleware]:
+    if not settings.root_path and not settings.trusted_proxies:
+        return []
+    return [Middleware(Prefix, root_path=settings.root_path, proxies=settings.trusted_proxies)]
 
 
 def _make_rate_limit(text: str | None) -> list[Middleware]:

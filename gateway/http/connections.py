@@ -61,6 +61,9 @@ def find_limits() -> Limits:
     return Limits(max(16, min(_MOST_CONNECTIONS, wanted - _OTHER_FILES - reserve)), reserve)
 
 
+Group = dict["CallerConnection", int]
+
+
 class FrontDoor:
     """All connections of this gateway. `count` is told of each that it closes, and why."""
 
@@ -68,10 +71,10 @@ class FrontDoor:
         self.limits = limits
         self._count = count
         self._open: set[CallerConnection] = set()
-        # Those that may be closed to make room, each the longest first; a dict keeps the order.
-        self._silent: dict[CallerConnection, None] = {}
-        self._reading: dict[CallerConnection, int] = {}  # with the bytes of their unfinished headers
-        self._unread: dict[CallerConnection, None] = {}
+        # Those that may be closed to make room, each the longest first, with the bytes of their unfinished headers.
+        self._silent: Group = {}
+        self._reading: Group = {}
+        self._unread: Group = {}
         self._held_bytes = 0
         self._untold: dict[str, int] = {}
 
@@ -87,34 +90,34 @@ class FrontDoor:
                 return False
             connection.is_extra = True
         self._open.add(connection)
-        self._silent[connection] = None
+        self.note_silent(connection)
         return True
 
     def note_silent(self, connection: "CallerConnection") -> None:
         """Nothing of a request has come, or the last one is answered."""
-        self._forget(connection)
-        self._silent[connection] = None
+        self._move(connection, self._silent)
 
     def note_reading(self, connection: "CallerConnection", size: int) -> None:
         """So many bytes of a header section have come, and not its end."""
-        self._silent.pop(connection, None)
-        self._held_bytes += size - self._reading.get(connection, 0)
+        if connection.group is not self._reading:
+            self._move(connection, self._reading)
+        self._held_bytes += size - self._reading[connection]
         self._reading[connection] = size
         while self._held_bytes > self.limits.held_bytes:
             oldest = next(iter(self._reading))
             oldest.close(Closing.HEADER_SLOW)
-            self._forget(oldest)
+            self._move(oldest, None)
 
     def note_working(self, connection: "CallerConnection") -> None:
-        self._forget(connection)
+        self._move(connection, None)
 
     def note_unread(self, connection: "CallerConnection") -> None:
         """Its peer does not take what it is sent."""
-        self._unread[connection] = None
+        self._move(connection, self._unread)
 
     def leave(self, connection: "CallerConnection") -> None:
         self._open.discard(connection)
-        self._forget(connection)
+        self._move(connection, None)
 
     def tell(self, reason: Closing) -> None:
         """Counted each time, logged as a sum every few seconds."""
@@ -137,10 +140,12 @@ class FrontDoor:
                 return True
         return False
 
-    def _forget(self, connection: "CallerConnection") -> None:
-        self._silent.pop(connection, None)
-        self._held_bytes -= self._reading.pop(connection, 0)
-        self._unread.pop(connection, None)
+    def _move(self, connection: "CallerConnection", group: Group | None) -> None:
+        if connection.group is not None:
+            self._held_bytes -= connection.group.pop(connection)
+        connection.group = group
+        if group is not None:
+            group[connection] = 0
 
 
 class CallerConnection(HttpToolsProtocol):
@@ -151,10 +156,12 @@ class CallerConnection(HttpToolsProtocol):
         self._door = door
         self._timer: asyncio.TimerHandle | None = None
         self._header_size: int | None = None  # None: no header section is being read
+        self._chunk_size = 0
         self._has_completed = False  # a message, in the bytes that are being read
         self._is_closed = False
         self._thrown_bytes = 0
         self.is_extra = False
+        self.group: Group | None = None  # of those that may be closed to make room
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -173,7 +180,7 @@ class CallerConnection(HttpToolsProtocol):
         if self._is_closed:
             self._throw_away(len(data))
             return
-        was_reading, self._has_completed = self._header_size is not None, False
+        was_reading, self._has_completed, self._chunk_size = self._header_size is not None, False, len(data)
         super().data_received(data)
         if self._is_closed:
             return
@@ -182,7 +189,7 @@ class CallerConnection(HttpToolsProtocol):
                 self._limit(self._door.limits.first_byte_seconds, Closing.SILENT)
             return
         if was_reading or not self._has_completed:
-            self._header_size += len(data)
+            self._header_size += self._chunk_size
         if self._header_size > self._door.limits.header_bytes:
             self._refuse_headers()
             return
@@ -202,18 +209,21 @@ class CallerConnection(HttpToolsProtocol):
             self.scope["state"]["is_extra"] = True
 
     def on_headers_complete(self) -> None:
+        most = (self._header_size or 0) + self._chunk_size
         self._header_size = None
         self._unlimit()
         if self._is_closed:
             return
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > self._door.limits.header_bytes:
+        if most > self._door.limits.header_bytes and self._measure_headers() > self._door.limits.header_bytes:
             self._refuse_headers()
             return
         self._door.note_working(self)
         super().on_headers_complete()
         if self.is_extra:
             self.cycle.keep_alive = False
+
+    def _measure_headers(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
         if not self._is_closed:
