@@ -74,7 +74,7 @@ class Request(BaseModel):
     @classmethod
     def _leave_out_null(cls, members: Any) -> Any:
         """Null for an optional member is absence: some clients cannot leave one out."""
-        if not isinstance(members, dict):
+        if not isinstance(members, dict) or None not in members.values():
             return members
         optional = {name for name, field in cls.model_fields.items() if not field.is_required()}
         return {name: value for name, value in members.items() if value is not None or name not in optional}
@@ -307,31 +307,37 @@ def request_hash(kind: str, request: Request) -> str:
     By the rule of 0.1.0, which is frozen: what it wrote is compared with what is written today. A later member counts
     only where it differs from its default, so that a new one changes no hash; then the hash begins with `2:`.
     """
-    first, whole = (_digest(kind, _spell(request, later)) for later in (False, True))
-    return first if first == whole else f"2:{whole}"
-
-
-def _digest(kind: str, members: dict[str, Any]) -> str:
+    members, has_later = _spell(request)
     # Sorted on the outside alone: members of a part keep the order of their model, as 0.1.0 had them.
-    return hashlib.sha256(kind.encode() + b"\n" + orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    text = kind.encode() + b"\n" + orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
+    return ("2:" if has_later else "") + hashlib.sha256(text).hexdigest()
 
 
-def _spell(request: Request, later: bool) -> dict[str, Any]:
-    """The members that count, as they are hashed."""
-    members = {}
-    for name, field in type(request).model_fields.items():
+def _spell(request: Request) -> tuple[dict[str, Any], bool]:
+    """The members that count, as they are hashed, and whether a later one is among them."""
+    members, has_later = {}, False
+    for name in type(request).model_fields:
         value = getattr(request, name)
         if name not in request.first:
-            default = field.get_default(call_default_factory=True, validated_data=dict(request))
-            if not later or value == default:
+            if not _differs(request, name):
                 continue
+            has_later = True
         elif name not in request.model_fields_set and request.first[name] is not None:
             value = request.first[name]
         if isinstance(value, Request):
-            members[name] = orjson.Fragment(orjson.dumps(_spell(value, later)))
+            part, part_has_later = _spell(value)
+            members[name], has_later = orjson.Fragment(orjson.dumps(part)), has_later or part_has_later
         elif value is not None:
             members[name] = value
-    return members
+    return members, has_later
+
+
+def _differs(request: Request, name: str) -> bool:
+    """Whether a member has another value than its default."""
+    if name not in request.model_fields_set:
+        return False
+    field = type(request).model_fields[name]
+    return bool(getattr(request, name) != field.get_default(call_default_factory=True, validated_data=dict(request)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +371,8 @@ def validate_request(model: type[AnyRequest], members: object) -> AnyRequest:
         return model.model_validate(members)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
-    raise InvalidRequest(_explain(model, isinstance(members, dict) and "namespace" in members, problems))
+    names_namespace = isinstance(members, dict) and members.get("namespace") is not None
+    raise InvalidRequest(_explain(model, names_namespace, problems))
 
 
 def _parse(body: bytes) -> Any:

@@ -219,6 +219,7 @@ def test_a_message_carries_only_what_the_caller_gave() -> None:
             "give one: it defaults to the username, and that name is reserved for Everest",
         ),
         ({"username": "a_b"}, "give one: it defaults to the username, and a namespace must be at most 53 lowercase"),
+        ({"username": "a_b", "namespace": None}, "give one: it defaults to the username, and a namespace must be"),
         ({"username": "alice", "namespace": "kube-x"}, "is reserved for Everest or Kubernetes"),
         ({"username": "alice", "namespace": "A"}, "must be at most 53 lowercase letters, digits or '-', start with"),
         ({"username": "alice", "take_ownership": 1}, "must be true or false"),
