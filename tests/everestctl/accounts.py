@@ -4,9 +4,9 @@ import base64
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tests.everestctl import yaml_text
+from tests.everestctl.accounts_file import Account, Users, read_users, render_users
 from tests.everestctl.errors import ApiError, Failed
 from tests.everestctl.kube.api import Api, Object
 from tests.everestctl.output import now, print_table
@@ -15,8 +15,6 @@ from tests.everestctl.version import SYSTEM
 if TYPE_CHECKING:
     from tests.everestctl.arguments import Flags
     from tests.everestctl.context import Context
-
-Users = dict[str, Any]
 
 _SECRET = f"/api/v1/namespaces/{SYSTEM}/secrets/everest-accounts"
 _USERNAME = re.compile(r"[a-zA-Z0-9_]{3,}")
@@ -34,8 +32,7 @@ def create(context: "Context", flags: "Flags") -> None:
         raise Failed(f"{error}\nfailed to check if account already exists") from None
     if name in users:
         raise Failed("user already exists")
-    made = {"enabled": True, "capabilities": ["login"], "passwordMtime": now()}
-    made["passwordHash"] = _hash_password(api, password)
+    made = Account(True, ("login",), now(), _hash_password(api, password))
     context.pause_race()
     secret, users = _read_users(api)
     _write_users(context, api, secret, {**users, name: made})
@@ -48,11 +45,7 @@ def show(context: "Context", flags: "Flags") -> None:
     columns = [column for column in (flags["columns"] or "user,capabilities,enabled").split(",") if column]
     rows = []
     for name, user in users.items():
-        values = {
-            "user": name,
-            "capabilities": f"[{' '.join(user.get('capabilities') or [])}]",
-            "enabled": str(bool(user.get("enabled"))).lower(),
-        }
+        values = {"user": name} | _describe(user)
         row = [values[column] for column in columns if column in values]
         rows.append(row + [""] * (len(columns) - len(row)))
     order = sorted(range(len(rows)), key=lambda _: os.urandom(4))  # a Go map's order
@@ -67,7 +60,7 @@ def set_password(context: "Context", flags: "Flags") -> None:
     _, users = _read_users(api)
     if name not in users:
         raise Failed("account not found")
-    changed = {**users[name], "passwordHash": _hash_password(api, password), "passwordMtime": now()}
+    changed = _must(users[name])._replace(password_hash=_hash_password(api, password), password_mtime=now())
     context.pause_race()
     secret, users = _read_users(api)
     (secret["metadata"].get("annotations") or {}).pop(f"insecure-password/{name}", None)
@@ -96,27 +89,19 @@ def show_initial_password(context: "Context", _: "Flags") -> None:
     secret, users = _read_users(context.open_api())
     if "insecure-password/admin" not in (secret["metadata"].get("annotations") or {}):
         raise Failed("cannot retrieve admin password after it has been updated")
-    sys.stdout.write(f"{users['admin']['passwordHash']}\n")
+    sys.stdout.write(f"{_must(users['admin']).password_hash!s}\n")
 
 
-def render_users(users: Users) -> str:
-    """As yaml.v2 writes a map of Everest's accounts."""
-    text = ""
-    for name in sorted(users):
-        user = users[name]
-        capabilities = "".join(f"\n  - {word}" for word in user["capabilities"]) or " []"
-        key = yaml_text.write_key(name)
-        text += f"{key}{' ' if key[0] == '?' else chr(10) + '  '}enabled: {str(user['enabled']).lower()}\n"
-        text += f"  capabilities:{capabilities}\n"
-        text += f'  passwordMtime: "{user.get("passwordMtime") or ""}"\n'
-        text += f"  passwordHash: {_render_hash(user['passwordHash'])}\n"
-    return text
+def _describe(user: Account | None) -> dict[str, str]:
+    capabilities = f"[{' '.join(_must(user).capabilities)}]"
+    return {"capabilities": capabilities, "enabled": str(_must(user).is_enabled).lower()}
 
 
-def _render_hash(value: bytes | str) -> str:
-    if isinstance(value, bytes):
-        return f"!!binary {base64.b64encode(value).decode()}"
-    return yaml_text.write_scalar(value)
+def _must(user: Account | None) -> Account:
+    """Where the real one takes it for granted that somebody is there."""
+    if user is None:
+        raise TypeError
+    return user
 
 
 def _read_credentials(flags: "Flags", password: str) -> tuple[str, str]:
@@ -144,17 +129,7 @@ def _ask() -> str:
 
 def _read_users(api: Api) -> tuple[Object, Users]:
     secret = api.call("GET", _SECRET)
-    text = base64.b64decode((secret.get("data") or {}).get("users.yaml", "")).decode()
-    try:
-        users = yaml_text.read(text)
-    except yaml_text.BadYaml as error:
-        raise Failed(str(error)) from None
-    if users is not None and not isinstance(users, dict):
-        shown = text.split("\n")[0][:7]
-        raise Failed(
-            f"yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str `{shown}` into map[string]*accounts.Account"
-        )
-    return secret, users or {}
+    return secret, read_users(base64.b64decode((secret.get("data") or {}).get("users.yaml", "")).decode())
 
 
 def _write_users(context: "Context", api: Api, secret: Object, users: Users) -> None:

@@ -37,7 +37,12 @@ class Word(str):
 
 def read(text: str) -> Any:
     """Keys of maps are text as it is written, but the null: it is the empty text. Raises BadYaml."""
-    return _resolve(_Reader(text).document())
+    return resolve(read_words(text))
+
+
+def read_words(text: str) -> Any:
+    """As `read`, but plain scalars stay the Words that they are."""
+    return _Reader(text).document()
 
 
 def is_plain(text: str) -> bool:
@@ -61,17 +66,22 @@ def write_key(text: str) -> str:
 
 def _is_number(text: str) -> bool:
     digits = text.replace("_", "")
-    is_digit_first = text[0] in "0123456789+-"
-    if is_digit_first and (_INT.fullmatch(digits) or _FLOAT.fullmatch(digits) or _TIMESTAMP.fullmatch(text)):
+    if text[0] in "0123456789+-" and (_INT.fullmatch(digits) or _is_float(digits) or _TIMESTAMP.fullmatch(text)):
         return True
-    return bool(_SPECIAL_FLOAT.fullmatch(text) or (text[0] == "." and _FLOAT.fullmatch(text)))
+    return bool(_SPECIAL_FLOAT.fullmatch(text) or (text[0] == "." and _is_float(text)))
 
 
-def _resolve(value: Any) -> Any:
+def _is_float(digits: str) -> bool:
+    """What is too large for one is a text."""
+    return _FLOAT.fullmatch(digits) is not None and abs(float(digits)) != float("inf")
+
+
+def resolve(value: Any) -> Any:
+    """Gives Words their meaning."""
     if isinstance(value, dict):
-        return {key: _resolve(item) for key, item in value.items()}
+        return {key: resolve(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_resolve(item) for item in value]
+        return [resolve(item) for item in value]
     if not isinstance(value, Word):
         return value
     if value in _WORDS:
@@ -79,7 +89,7 @@ def _resolve(value: Any) -> Any:
     digits = value.replace("_", "")
     if value[0] in "0123456789+-" and _INT.fullmatch(digits):
         return int(re.sub(r"^([-+]?)0([0-7])", r"\g<1>0o\2", digits), 0)
-    return float(digits) if _FLOAT.fullmatch(digits) and value[0] not in "_" else str(value)
+    return float(digits) if _is_float(digits) and value[0] != "_" else str(value)
 
 
 def _read_key(key: Any) -> str:
@@ -119,6 +129,8 @@ class _Reader:
 
     def _block(self, least: int) -> Any:
         found = self._peek()
+        if found is not None and found[1][0] == "\t":
+            raise BadYaml(f"yaml: line {self._at + 1}: found character that cannot start any token")
         if found is None or found[0] < least:
             return None
         indent, text = found
@@ -175,7 +187,7 @@ class _Reader:
             return self._literal(text, indent)
         if text[0] in "[{\"'":
             return self._flow(text)
-        if text[0] in "@`%":
+        if text[0] in "@`%\t":
             raise BadYaml(f"yaml: line {self._at}: found character that cannot start any token")
         words = [_strip_comment(text)]
         while (line := self._peek()) and line[0] > indent and indent >= 0 and _split_key(line[1]) is None:
@@ -200,6 +212,8 @@ class _Reader:
                 value, rest = _read_flow(text)
             except _Open:
                 if self._at >= len(self._all):
+                    if re.search(r"[\[{,:]\s*$", text):
+                        raise BadYaml(f"yaml: line {first}: did not find expected node content") from None
                     kind = "']'" if text[0] == "[" else "'}'"
                     why = (
                         f"did not find expected ',' or {kind}" if text[0] in "[{" else "found unexpected end of stream"

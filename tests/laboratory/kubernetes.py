@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.everestctl.accounts import render_users
+from tests.everestctl.accounts_file import Account, render_users
 from tests.everestctl.errors import Failed
 from tests.everestctl.namespaces.helm import INSTALLER, PRE_DELETE
 from tests.everestctl.namespaces.names import MANAGED
@@ -297,7 +297,7 @@ async def _install(client: _Client) -> None:
     await asyncio.gather(*(_create_crd(client, *crd) for crd in _CRDS))
     for name in (SYSTEM, "everest-monitoring", "everest-olm"):
         await client.create("/api/v1/namespaces", {"metadata": {"name": name}})
-    admin = {"enabled": True, "capabilities": ["login"], "passwordHash": "initialadminpassword"}
+    admin = Account(True, ("login",), now(), "initialadminpassword")
     text = base64.b64encode(render_users({"admin": admin}).encode()).decode()
     metadata = {"name": "everest-accounts", "annotations": {"insecure-password/admin": "true"}}
     await client.create(f"/api/v1/namespaces/{SYSTEM}/secrets", {"metadata": metadata, "data": {"users.yaml": text}})

@@ -9,6 +9,7 @@ from tests.everestctl.errors import Failed
 from tests.everestctl.namespaces.helm import INSTALLER, PRE_DELETE
 from tests.everestctl.namespaces.names import MANAGED
 from tests.everestctl.namespaces.operators import OPERATORS, Operator
+from tests.everestctl.output import now
 from tests.everestctl.rbac.policy import check_policy, read_policy
 from tests.everestctl.version import SYSTEM
 from tests.simulator.apiserver.resources import Resource, resource
@@ -90,13 +91,13 @@ class Controllers:
         await asyncio.sleep(self._cluster.job_seconds)
         await self._outlast("job_hangs")
         if self._takes_fault("job_fails"):
-            self._patch(JOBS, namespace, INSTALLER, {"status": {"failed": 1}})
+            self._patch(JOBS, namespace, INSTALLER, _ended("failed"))
             return
         for operator in OPERATORS.values():
             if self._store.find(SUBSCRIPTIONS, namespace, operator.package):
                 self._install_operator(namespace, operator)
             self._create_engine(namespace, operator)
-        self._patch(JOBS, namespace, INSTALLER, {"status": {"succeeded": 1}})
+        self._patch(JOBS, namespace, INSTALLER, _ended("succeeded"))
 
     def _install_operator(self, namespace: str, operator: Operator) -> None:
         name = f"{operator.package}.{operator.version}"
@@ -135,7 +136,7 @@ class Controllers:
         await asyncio.sleep(self._cluster.job_seconds)
         await self._outlast("removal_job_hangs")
         if self._takes_fault("removal_job_fails"):
-            self._patch(JOBS, namespace, name, {"status": {"failed": 1}})
+            self._patch(JOBS, namespace, name, _ended("failed"))
             return
         for kind in (SUBSCRIPTIONS, SERVICES):
             for value in self._store.list(kind, namespace):
@@ -143,7 +144,7 @@ class Controllers:
         for engine in self._store.list(ENGINES, namespace):
             status = {"status": "not installed", "operatorVersion": None, "availableVersions": None}
             self._patch(ENGINES, namespace, engine["metadata"]["name"], {"status": status})
-        self._patch(JOBS, namespace, name, {"status": {"succeeded": 1}})
+        self._patch(JOBS, namespace, name, _ended("succeeded"))
 
     async def _run_database(self, namespace: str, name: str) -> None:
         """Only where an operator is there to run it."""
@@ -213,6 +214,14 @@ class Controllers:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _ended(result: str) -> Object:
+    """A Job's status as Helm waits for it."""
+    condition = {"type": "Complete", "status": "True", "lastTransitionTime": now()}
+    if result == "failed":
+        condition |= {"type": "Failed", "reason": "BackoffLimitExceeded"}
+    return {"status": {result: 1, "conditions": [condition]}}
 
 
 def _describe(content: list[tuple[Resource, Object]]) -> Object:

@@ -2,7 +2,7 @@
 
 import base64
 
-from tests.everestctl.accounts import render_users
+from tests.everestctl.accounts_file import Account, render_users
 from tests.everestctl.output import now
 from tests.everestctl.version import SYSTEM, Version
 from tests.simulator.apiserver.resources import RESOURCES, Resource, resource
@@ -18,7 +18,7 @@ _CUSTOM = ("everest.percona.com", "operators.coreos.com")
 def install(store: Store, version: Version) -> None:
     for name in ("default", SYSTEM, "everest-monitoring", "everest-olm", "kube-system"):
         store.create(NAMESPACES, "", new_namespace({"metadata": {"name": name}}))
-    admin = {"enabled": True, "capabilities": ["login"], "passwordMtime": now(), "passwordHash": "initialadminpassword"}
+    admin = Account(True, ("login",), now(), "initialadminpassword")
     text = base64.b64encode(render_users({"admin": admin}).encode()).decode()
     metadata = {"name": "everest-accounts", "annotations": {"insecure-password/admin": "true"}}
     store.create(SECRETS, SYSTEM, {"metadata": metadata, "data": {"users.yaml": text}})

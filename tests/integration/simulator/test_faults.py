@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -123,3 +124,62 @@ async def test_an_invalid_policy_crashes_the_server(everest: SimulatedEverest) -
         assert (await everest.state())["has_server_crashed"]
     server = await everest.get("deployment", "everest-server", "-n", "everest-system")
     assert server["status"]["availableReplicas"] == 0
+
+
+ADD = ("everestctl", "namespaces", "add", "--operator.postgresql=true")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (
+            {"kubernetes_version": "v1.26.4"},
+            "chart requires kubeVersion: >=1.27.0-0 which is incompatible with Kubernetes v1.26.4",
+        ),
+        ({"invalid_ownership": True}, "cannot be imported into the current release: invalid ownership metadata; "),
+        (
+            {"denials": [{"resource": "namespaces", "verb": "create", "policy": "names", "message": "not here"}]},
+            "ValidatingAdmissionPolicy 'names' with binding 'names' denied request: not here",
+        ),
+        ({"chart_unreachable": True}, "is not a valid chart repository or cannot be reached"),
+    ],
+)
+async def test_what_a_cluster_says_of_a_chart(everest: SimulatedEverest, fault: dict[str, Any], words: str) -> None:
+    await everest.set_faults(**fault)
+    code, _, stderr = await everest.run(*ADD, "unfitting")
+    assert (code, words in " ".join(stderr.split())) == (1, True), stderr
+    assert await everest.get("namespace", "unfitting") is None
+    assert not await everest.get("secret", "-n", "unfitting", "-l", "owner=helm", "--no-headers")
+
+
+async def test_a_newer_cluster_fits_and_says_its_version(everest: SimulatedEverest) -> None:
+    await everest.set_faults(kubernetes_version="v1.27.0")
+    assert (await everest.run(*ADD, "fitting"))[0] == 0
+    code, stdout, _ = await everest.run("kubectl", "version", "-o", "json")
+    assert (code, json.loads(stdout)["serverVersion"]["gitVersion"]) == (0, "v1.27.0")
+
+
+async def test_the_list_of_namespaces_fails_for_one_that_is_not_ready(everest: SimulatedEverest) -> None:
+    await everest.set_faults(job_hangs=True)
+    adding = asyncio.create_task(everest.run(*ADD, "unready"))
+    while not await everest.get("job", "everest-operators-installer", "-n", "unready"):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    code, stdout, stderr = await everest.run("everestctl", "namespaces", "list")
+    assert (code, stdout, "resource name may not be empty" in stderr) == (1, "", True)
+    await everest.set_faults()
+    assert (await adding)[0] == 0
+    code, stdout, _ = await everest.run("everestctl", "namespaces", "list")
+    assert (code, "unready" in stdout) == (0, True)
+
+
+async def test_helm_keeps_three_releases(everest: SimulatedEverest) -> None:
+    await everest.run(*ADD, "often")
+    for _ in range(4):
+        assert (await everest.run("everestctl", "namespaces", "update", "often", "--operator.postgresql=true"))[0] == 0
+    found = (await everest.get("secret", "-n", "often", "-l", "owner=helm"))["items"]
+    labels = [one["metadata"]["labels"] for one in found]
+    assert sorted((one["version"], one["status"]) for one in labels) == [
+        ("3", "superseded"),
+        ("4", "superseded"),
+        ("5", "deployed"),
+    ]

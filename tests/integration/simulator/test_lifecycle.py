@@ -182,7 +182,7 @@ async def test_accounts_written_by_hand_are_read_by_yamls_rules(everest: Simulat
     assert (code, re.search(r"flow +\[login apiKey\] +true", stdout) is not None) == (0, True)
     await write_users(everest, "just words\n")
     code, _, stderr = await everest.run("everestctl", "accounts", "list")
-    assert (code, "cannot unmarshal !!str `just wo` into map" in stderr) == (1, True)
+    assert (code, "cannot unmarshal !!str `just words` into map" in stderr) == (1, True)
     await write_users(everest, "nobody:\n")
     code, _, stderr = await everest.run("everestctl", "accounts", "list")
     assert (code, stderr.startswith("panic: "), "Traceback" in stderr) == (2, True, False)

@@ -159,8 +159,8 @@ class Store:
     def put(self, resource: Resource, namespace: str, name: str, value: Object) -> Object:
         """Under a new version. What is marked and has no finalizer any more is gone by it; namespaces are ended."""
         self._revision += 1
-        value["metadata"]["resourceVersion"] = str(self._revision)
-        metadata = value["metadata"]
+        metadata = {**value["metadata"], "resourceVersion": str(self._revision)}
+        value = {**value, "metadata": metadata}
         is_over = "deletionTimestamp" in metadata and not metadata.get("finalizers") and resource.kind != "Namespace"
         if is_over:
             self._objects.pop(_key(resource, namespace, name), None)
