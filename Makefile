@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit slow area check chaos bench test-cluster test-image test-api test-clients test-browser promtool documents test-manifests lock clean
+.PHONY: setup dev test unit slow area check chaos bench test-cluster test-image test-api test-clients test-browser promtool nats-cli documents test-manifests lock clean
 
 setup: $(READY)
 
@@ -102,6 +102,11 @@ $(VENV)/tools/promtool: | $(READY)
 	mkdir -p $(@D)/package
 	cd $(@D)/package && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .
 	mv $(@D)/package/usr/bin/promtool $@ && rm -r $(@D)/package
+
+# The command nats, for the README's lines; built with Go where no package has it.
+nats-cli: $(VENV)/tools/nats
+$(VENV)/tools/nats: | $(READY)
+	GOBIN=$(abspath $(@D)) go install github.com/nats-io/natscli/nats@v0.3.0
 
 clean:
 	rm -rf $(VENV) .data

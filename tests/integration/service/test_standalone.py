@@ -4,20 +4,17 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 import tarfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import nats
 import nats.errors
 import pytest
 
-from tests.simulator import SimulatedEverest, simulated_everest
+from tests.simulator import simulated_everest
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
+from tests.support.standalone import standalone
 
 GOLDEN_STORE = ROOT / "tests" / "data" / "golden-0.1.0" / "store.tar.gz"
 GOLDEN_JOBS = {
@@ -25,74 +22,6 @@ GOLDEN_JOBS = {
     "running": "968b6842-e03e-4e52-a82a-e77772a3218c",
     "queued": "19ffd8a3-bc15-4ba3-a706-78b2c31c1505",
 }
-KEY = "a-key-for-tests"
-
-
-class Standalone:
-    def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
-        self.process = process
-        self.log = log
-        self.api = httpx.AsyncClient(
-            base_url=f"http://{LOOPBACK}:{port}", headers={"X-Admin-Key": KEY}, timeout=LIMIT_SECONDS
-        )
-
-    async def wait_until_ready(self) -> None:
-        for _ in range(LIMIT_SECONDS * 10):
-            assert self.process.returncode is None, self.log.read_text()
-            try:
-                if (await self.api.get("/readyz")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.1)
-        raise AssertionError(self.log.read_text())
-
-    async def wait_until_step(self, job_id: str, step: str) -> None:
-        for _ in range(LIMIT_SECONDS * 10):
-            job = (await self.api.get(f"/jobs/{job_id}")).json()
-            if job["steps"] and job["steps"][-1]["name"] == step:
-                return
-            await asyncio.sleep(0.1)
-        raise AssertionError(job)
-
-    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-        return await asyncio.wait_for(self.process.wait(), LIMIT_SECONDS)
-
-
-@asynccontextmanager
-async def standalone(
-    everest: SimulatedEverest,
-    data: Path,
-    *arguments: str,
-    port: int | None = None,
-    nats_port: int | None = None,
-    **settings: str,
-) -> AsyncIterator[Standalone]:
-    port = port or free_port()
-    variables = {
-        **os.environ,
-        **everest.variables,
-        "PORT": str(port),
-        "HOST": LOOPBACK,
-        "NATS_PORT": str(nats_port or free_port()),
-        "DATA_DIR": str(data),
-        "ADMIN_API_KEY": KEY,
-        **settings,
-    }
-    log = data.with_suffix(".log")
-    with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway", "standalone", *arguments,
-            cwd=ROOT, env=variables, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    running = Standalone(process, port, log)
-    try:
-        yield running
-    finally:
-        await running.api.aclose()
-        await running.end()
 
 
 def processes_of(data: Path) -> list[int]:

@@ -1,0 +1,43 @@
+"""Every setting stands in a table of its side's README, with its default, and no other does."""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+from pydantic import BaseModel
+
+from contracts.settings import NatsSettings
+from gateway.client.settings import ClientSettings
+from gateway.settings import GatewaySettings, ProvisionSettings, StandaloneSettings
+from handlers.settings import HandlerSettings, ImportSettings
+from tests.support.servers import ROOT
+
+MODELS: dict[str, Sequence[type[BaseModel]]] = {
+    "gateway": (GatewaySettings, ProvisionSettings, StandaloneSettings, ClientSettings),
+    "handlers": (HandlerSettings, ImportSettings),
+    "nats": (NatsSettings,),
+}
+
+
+def defaults(models: Sequence[type[BaseModel]]) -> dict[str, set[str]]:
+    """By the variable's name; what is required, off or empty shows as unset."""
+    found: dict[str, set[str]] = {}
+    for model in models:
+        for name, field in model.model_fields.items():
+            default = None if field.is_required() else field.default
+            shown = "unset" if default in (None, "", ()) else str(default).lower() if default is False else str(default)
+            found.setdefault(name.upper(), set()).add(shown)
+    return found
+
+
+def table(file: str) -> dict[str, set[str]]:
+    section = (ROOT / file / "README.md").read_text().partition("\n## Settings\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", section, re.MULTILINE)
+    names = [name for name, _ in rows]
+    assert len(set(names)) == len(names)
+    return {name: set(re.findall(r"`([^`]*)`", default)) or {default} for name, default in rows}
+
+
+@pytest.mark.parametrize("side", MODELS)
+def test_code_and_table_are_equal(side: str) -> None:
+    assert table(side) == defaults(MODELS[side])
