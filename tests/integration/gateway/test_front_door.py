@@ -147,6 +147,17 @@ async def test_endless_headers_are_not_kept(gateway: Gateway) -> None:
     await leave([stream])
 
 
+async def test_unfinished_headers_have_a_limit_in_all(gateway: Gateway) -> None:
+    """Each below its own limit, and together more than the gateway keeps: the oldest are closed."""
+    before = await read_metric(gateway, 'http_connections_closed_total{reason="header_slow"}')
+    section = b"GET /healthz HTTP/1.1\r\nX-Half: " + b"x" * 20_000
+    crowd = [await knock(gateway, section) for _ in range(1_000)]
+    await wait_for_metric(gateway, 'http_connections_closed_total{reason="header_slow"}', before + 100)
+    assert await read_until_closed(crowd[0]) == b""
+    assert (await gateway.nobody.get("/healthz")).status_code == 200
+    await leave(crowd)
+
+
 @pytest.mark.parametrize("sends", [b"", b"GET /healthz HTTP/1.1\r\nHo"], ids=["nothing", "half a header section"])
 async def test_silence_ends(gateway: Gateway, sends: bytes) -> None:
     """Nobody comes, and still it is closed: after a time limit of its own."""
