@@ -17,6 +17,7 @@ from handlers.commands.running import (
 )
 from handlers.preflight.findings import Finding, Verdict
 from handlers.preflight.rights import Right, needed_rights
+from handlers.preflight.roles import find_roles
 from handlers.preflight.scratch import check_scratch
 from handlers.rbac.stored_policy import NAME, NAMESPACE, NoPolicy, StoredPolicy
 from handlers.results import RunCommand, StepFailed
@@ -132,6 +133,7 @@ async def _find_in_cluster(
     looks: tuple[Callable[[], Awaitable[list[Finding]]], ...] = (
         lambda: _find_rights(settings, kubectl),
         lambda: _find_versions(everestctl),
+        lambda: find_roles(settings, everestctl),
         lambda: _find_policy(kubectl),
         lambda: _find_credentials_namespace(settings, kubectl),
     )

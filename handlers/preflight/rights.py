@@ -58,7 +58,8 @@ _PROOF = "Without it verify_tenant cannot tell whether the tenant can create a d
 
 _EVERYWHERE = (
     *_rights("get create patch", "namespaces"),
-    *_rights("list update", "namespaces", why=_INSTALLER),
+    *_rights("list", "namespaces", why="A tenant's namespaces are found by their claims, and by nothing else."),
+    *_rights("update", "namespaces", why=_INSTALLER),
     *_rights("list", "storageclasses", "storage.k8s.io"),
 )
 

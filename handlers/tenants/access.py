@@ -91,7 +91,7 @@ def decide_access(
     about_role = [rule for rule in stored.rules if wanted.role in (rule.subject, rule.fields[1])]
     explained = written | {rule.key for rule in wanted.rules}
     foreign = tuple(rule for rule in about_role if rule.key not in explained)
-    is_ours = any(rule.key in written for rule in about_role)
+    is_ours = any(rule.key in written for rule in about_role) or any(map(_is_bound, claims.all))
     if foreign and not is_ours and not take_ownership:
         raise StepFailed(_explain_taken(wanted.role, foreign), step="apply_rbac_policy")
     needed = {rule.key for rule in (*wanted.rules, *elsewhere)}
@@ -108,6 +108,12 @@ def decide_access(
         foreign=foreign,
         is_adopted=take_ownership,
     )
+
+
+def _is_bound(namespace: Namespace) -> bool:
+    """Whether an earlier job found the role free, or adopted it: what others add to it since changes nothing."""
+    spec = namespace.read_spec()
+    return spec is not None and spec.bound
 
 
 def _explain_taken(role: str, foreign: tuple[Rule, ...]) -> Failure:

@@ -41,6 +41,7 @@ class Spec(BaseModel):
     generation: int = 1
     wanted: Wanted
     applied: tuple[str, ...] = ()
+    bound: bool = False  # the role was found to be nobody else's, and the policy was written
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -65,7 +66,7 @@ class Spec(BaseModel):
         return self.model_copy(update={"wanted": changed, "generation": self.generation + 1})
 
     def with_applied(self, lines: tuple[str, ...]) -> Self:
-        return self.model_copy(update={"applied": lines})
+        return self.model_copy(update={"applied": lines, "bound": True})
 
 
 def make_wanted(inputs: dict[str, Any], **facts: Any) -> Wanted:

@@ -79,6 +79,17 @@ class Everestctl:
             raise StepFailed(explain(completed), completed)
         return answer
 
+    async def find_fault(self, policy: str) -> str | None:
+        """What everestctl has against a policy; None when it is valid. Raises StepFailed."""
+        argv = ("everestctl", "settings", "rbac", "validate", "--policy-file", "/dev/stdin")
+        completed = await self._run(Command(argv, policy.encode(), self._time_limit_seconds))
+        said = completed.stdout.decode(errors="replace")
+        if "Invalid" in said:
+            return " ".join(said.partition("Invalid")[2].split()).replace("policy syntax error - ", "")
+        if completed.exit_code != 0 or "Valid" not in said:
+            raise StepFailed(explain(completed), completed)
+        return None
+
     async def add_namespace(self, name: str, operators: frozenset[str], time_limit_seconds: float) -> Completed:
         """The namespace is claimed by then, so taking ownership only says that it exists."""
         return await self._provision("add", name, operators, time_limit_seconds, "--take-ownership")

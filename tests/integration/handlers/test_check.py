@@ -159,3 +159,21 @@ async def test_the_ready_file_is_there_while_the_handler_is_ready(tmp_path: Path
             (line,) = await handler.wait_for_event("handler.not_ready")
             assert "cluster_unreachable" in line["error"]
             assert not file.exists()
+
+
+async def test_each_role_file_is_tried_at_every_version(tmp_path: Path) -> None:
+    """A wrong resource makes the policy invalid, and an invalid policy ends Everest's server."""
+    (tmp_path / "auditor.csv").write_text("p, {role}, database-clusters, read, {namespace}/*\n")
+    async with simulated_everest(tmp_path / "cluster") as everest:
+        code, said = await check(everest, EVEREST_ROLES_DIR=str(tmp_path))
+        assert code == 0, said
+        assert "the roles auditor, developer, owner, viewer are valid for every version up to v1.10.0" in said
+        (tmp_path / "auditor.csv").write_text("p, {role}, databases, read, {namespace}/*\n")
+        (tmp_path / "typo.csv").write_text("p, {role}, database-clusters, raed, {namespace}/*\n")
+        (tmp_path / "other.csv").write_text("g, bob, {role}\n")
+        code, said = await check(everest, EVEREST_ROLES_DIR=str(tmp_path), EVEREST_DEFAULT_ROLE="nobody")
+    assert code == 1
+    assert "no version of Everest known here has the resource databases" in said
+    assert "typo.csv: line 1: unknown action 'raed'" in said
+    assert "other.csv: line 1: a line of a role begins with" in said
+    assert "EVEREST_DEFAULT_ROLE: there is no role nobody" in said
