@@ -65,13 +65,14 @@ def make_app(parts: Parts) -> ASGIApp:
 def make_routes(parts: Parts) -> list[BaseRoute]:
     jobs, interventions, queries, health = parts.jobs, parts.interventions, parts.queries, parts.health
     return [
+        # What is asked most comes first: each is tried in turn.
+        Route("/bootstrap/users", jobs.submit_bootstrap, methods=["POST"]),
         Route("/jobs/{job_id}", jobs.read_status),
         Route("/jobs/{job_id}/result", jobs.read_result),
         Route("/jobs/{job_id}/events", parts.events.follow),
         Route("/jobs/{job_id}/cancel", interventions.cancel, methods=["POST"]),
         Route("/jobs/{job_id}/retry", interventions.retry, methods=["POST"]),
         Route("/jobs", parts.listing.list_jobs),
-        Route("/bootstrap/users", jobs.submit_bootstrap, methods=["POST"]),
         Route("/accounts/list", queries.list_accounts),
         Route("/namespaces/list", queries.list_namespaces),
         Route("/tenants/{username}", queries.read_tenant),
