@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit slow area check chaos bench test-cluster test-image test-api test-clients test-browser promtool nats-cli documents test-manifests lock clean
+.PHONY: setup dev test unit slow area check chaos attack bench test-cluster test-image test-api test-clients test-browser promtool nats-cli documents test-manifests lock clean
 
 setup: $(READY)
 
@@ -42,6 +42,10 @@ check: setup
 # 200 jobs while handlers and NATS are killed, frozen and cut off; prints its figures.
 chaos: setup
 	$(BIN)/python -m tests.chaos
+
+# Everything that callers, strangers, clocks and full disks may try: a line each, and what came of it.
+attack: setup
+	$(BIN)/python -m tests.laboratory.attacks
 
 # The workflow's tests on a real kube-apiserver, built once (minutes), and etcd; where it cannot be had, they say why.
 # EVERESTCTL=/path/to/everestctl runs the real one, with its chart cache in XDG_CACHE_HOME.
