@@ -387,7 +387,7 @@ def _parse(body: bytes) -> Any:
         raise
     except json.JSONDecodeError as error:
         raise NotJson(f"line {error.lineno} column {error.colno}") from None
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):  # orjson's own are TypeErrors
         raise NotJson("it is not UTF-8, nested too deep, or holds a value that JSON does not have") from None
     return value
 

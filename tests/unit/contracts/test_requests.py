@@ -122,7 +122,18 @@ def test_every_problem_is_found_at_once_and_no_value_is_repeated() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff", b"[" * 10_000, b'{"username": NaN}', b"\xef\xbb\xbf{}", "{}".encode("utf-16")]
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 10_000,
+        b"[" * 300 + b"]" * 300,  # which Python reads and orjson does not
+        b'{"username": NaN}',
+        b'{"username":"alice","subjects":["\\ud800"]}',
+        b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16"),
+    ],
 )
 def test_what_is_no_json_is_said_so(body: bytes) -> None:
     """Any bytes end in one of two errors."""
