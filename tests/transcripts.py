@@ -1,7 +1,7 @@
 """What the real everestctl and kubectl answered, as recorded in tests/data/transcripts, and when two answers are alike.
 
-Recorded from everestctl v1.10.0 and kubectl 1.32 on a real kube-apiserver 1.34 that held what an Everest installation
-holds, one JSON document a line. `<TIME>` stands for a timestamp, `<LAB>` for the recorder's folder.
+Where they come from and what else is kept there, its README says. `<TIME>` stands for a timestamp, `<LAB>` for the
+recorder's folder.
 """
 
 import json

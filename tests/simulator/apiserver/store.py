@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from tests.simulator.apiserver.patches import merge
 from tests.simulator.apiserver.resources import BY_KIND, BY_QUALIFIED, Resource
+from tests.simulator.apiserver.selectors import read_selector
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]  # qualified resource, namespace, name
@@ -99,13 +100,16 @@ class Store:
 
     def list(self, resource: Resource, namespace: str = "", selector: str = "", fields: str = "") -> list[Object]:
         """`selector` is of labels, `fields` of members by their path, as `status.phase=Active`."""
-        wanted, members = list(_read_selector(selector)), list(_read_selector(fields))
-        found = []
-        for (qualified, where, _), value in sorted(self._objects.items()):
-            is_meant = qualified == resource.qualified and namespace in ("", where)
-            if is_meant and _matches(value["metadata"].get("labels") or {}, wanted) and _has(value, members):
-                found.append(value)
-        return found
+        labels, members = read_selector(selector), read_selector(fields)
+        found = {
+            key: value
+            for key, value in self._objects.items()
+            if key[0] == resource.qualified
+            and namespace in ("", key[1])
+            and all(term.matches((value["metadata"].get("labels") or {}).get(term.name)) for term in labels)
+            and all(term.matches(_member(value, term.name)) for term in members)
+        }
+        return [found[key] for key in sorted(found)]
 
     def create(self, resource: Resource, namespace: str, value: Object) -> Object:
         value = copy.deepcopy(value)
@@ -131,7 +135,8 @@ class Store:
         if "status" in before:
             value.setdefault("status", before["status"])
         value["apiVersion"], value["kind"] = resource.api_version, resource.kind
-        return self.put(resource, namespace, name, value)
+        value["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"]
+        return before if value == before else self.put(resource, namespace, name, value)
 
     def patch(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
         before = self.get(resource, namespace, name)
@@ -212,20 +217,6 @@ def resource_of(value: Object) -> Resource:
 
 def _key(resource: Resource, namespace: str, name: str) -> Key:
     return resource.qualified, namespace if resource.is_namespaced else "", name
-
-
-def _read_selector(selector: str) -> Iterator[tuple[str, str, bool]]:
-    for term in filter(None, selector.split(",")):
-        name, separator, value = term.partition("!=") if "!=" in term else term.replace("==", "=").partition("=")
-        yield name.strip(), value.strip(), separator != "!="
-
-
-def _matches(labels: Object, wanted: list[tuple[str, str, bool]]) -> bool:
-    return all((labels.get(name) == expected) == equal for name, expected, equal in wanted)
-
-
-def _has(value: Object, wanted: list[tuple[str, str, bool]]) -> bool:
-    return all((_member(value, path) == expected) == equal for path, expected, equal in wanted)
 
 
 def _member(value: Any, path: str) -> str:
