@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import re
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -641,3 +642,33 @@ async def test_each_right_is_missed_in_its_own_words(everest: SimulatedEverest, 
     path = everest.home / "handler.kubeconfig"
     path.write_text(everest.kubeconfig.read_text().replace(everest.server, f"{everest.server}/as/handler"))
     await check(everest, one, KUBECONFIG=str(path))
+
+
+async def test_who_may_not_list_jobs_waits_for_ever(everest: SimulatedEverest) -> None:
+    for manifest in FLAT.manifests:
+        await kubectl(everest, "apply", "-f", str(manifest))
+    roles = {item["roleRef"]["name"] for item in await items(everest, "clusterrolebindings")}
+    rules = [
+        {**rule, "verbs": [verb for verb in rule["verbs"] if verb != "list"]} if "jobs" in rule["resources"] else rule
+        for name in roles
+        for rule in (await everest.get("clusterrole", name))["rules"]
+    ]
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "no-jobs"}}
+    await kubectl(everest, "apply", "-f", "-", stdin=json.dumps({**role, "rules": rules}))
+    await kubectl(everest, "create", "clusterrolebinding", "no-jobs", "--clusterrole=no-jobs", "--user=nolist")
+    system = ("-n", "everest-system")
+    for name in {item["roleRef"]["name"] for item in await items(everest, "rolebindings", *system)}:
+        await kubectl(everest, "create", "rolebinding", f"nolist-{name}", f"--role={name}", "--user=nolist", *system)
+    path = everest.home / "nolist.kubeconfig"
+    path.write_text(everest.kubeconfig.read_text().replace(everest.server, f"{everest.server}/as/nolist"))
+    argv = ("everestctl", "namespaces", "add", "lf-nolist", *OPERATORS)
+    adding = asyncio.create_task(everest.run(*argv, KUBECONFIG=str(path)))
+    job = ("job", "everest-operators-installer", "-n", "lf-nolist", "--for=condition=Complete", "--timeout=60s")
+    while not await everest.get(*job[:4]):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    await kubectl(everest, "wait", *job)
+    assert not (await asyncio.wait({adding}, timeout=1))[0]
+    for run in (await everest.effects())["runs"]:
+        if run["ended_at"] is None:
+            os.kill(run["pid"], signal.SIGKILL)
+    assert (await adding)[0] == -signal.SIGKILL
