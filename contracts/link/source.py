@@ -5,6 +5,7 @@ A fetch is never cancelled: its message would be parked until ack_wait.
 
 import nats.errors
 import nats.js.errors
+import orjson
 from nats.aio.client import Client
 from nats.js.client import JetStreamContext
 
@@ -21,6 +22,7 @@ class Source:
     """A consumer that this handler is bound to."""
 
     def __init__(self, client: Client, api: Api, stream: str, consumer: str) -> None:
+        self._client = client
         self._context = client.jetstream()
         self._api = api
         self.stream = stream
@@ -56,6 +58,25 @@ class Source:
         except (nats.errors.Error, OSError) as error:
             raise Unanswered(repr(error)) from error
         return Delivery.of(message)
+
+    async def fetch_more(self, count: int) -> list[Delivery]:
+        """What else is there now, at most so many, without waiting for more. Never cancel it. Raises Unanswered."""
+        assert self._subscription is not None, "bind comes first"
+        request = orjson.dumps({"batch": count, "no_wait": True})
+        found: list[Delivery] = []
+        try:
+            await self._client.publish(self._subscription._nms, request, self._subscription._deliver)
+            while len(found) < count:
+                message = await self._subscription._sub.next_msg(timeout=FETCH_SECONDS)
+                if message.headers and "Status" in message.headers:
+                    break  # no more; or that of an earlier fetch: then the next one finds the rest
+                found.append(Delivery.of(message))
+        except TimeoutError:
+            return found
+        except (nats.errors.Error, OSError) as error:
+            if not found:
+                raise Unanswered(repr(error)) from error
+        return found
 
     async def hand_back_parked(self) -> None:
         """Hands back what arrived after the last fetch had ended."""

@@ -5,6 +5,7 @@ where that is not known, nothing is answered at all, and the message comes again
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from contracts import names
@@ -14,7 +15,7 @@ from contracts.records import TENANT_BUSY, JobRecord, LaterRecord, Status
 from handlers.clock import utc_now
 from handlers.jetstream import BucketFull, NotSent, Unanswered
 from handlers.jobs.claim import OWN_FAULT, Claims
-from handlers.jobs.incoming import Delivery, Incoming, UnusableRequest, bind_delivery, read_incoming
+from handlers.jobs.incoming import Delivery, Incoming, UnusableRequest, bind_delivery, peek_tenant, read_incoming
 from handlers.jobs.lease import LeaseLost
 from handlers.jobs.records import Records
 from handlers.jobs.refusal import Refusal
@@ -28,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 LONGEST_TENANT_DELAY_SECONDS = 30
 LATER_RECORD_DELAY_SECONDS = 10
+
+
+# Whether a delivery is dealt with by it. False when another write came first: then it is asked again.
+Decide = Callable[[Incoming], Awaitable[bool]]
 
 
 @dataclass(slots=True)
@@ -44,7 +49,22 @@ class Admission:
     in_hand: set[str] = field(default_factory=set)  # jobs that this handler holds or watches
 
     async def handle(self, delivery: Delivery) -> None:
-        """Deals with one delivery. Raises nothing that another delivery would suffer from."""
+        """Deals with one delivery, in a slot. Raises nothing that another delivery would suffer from."""
+        await self._attend(delivery, self._admit)
+
+    async def park(self, delivery: Delivery) -> None:
+        """The same for one whose tenant is known to be held: without a slot."""
+        await self._attend(delivery, self._park)
+
+    def is_known_to_wait(self, delivery: Delivery) -> bool:
+        """Whether another job of its tenant is known to be at work."""
+        return (
+            self.waiting.knows_any
+            and (tenant := peek_tenant(delivery)) is not None
+            and (self.waiting.is_known_held(tenant))
+        )
+
+    async def _attend(self, delivery: Delivery, decide: Decide) -> None:
         address = names.read_subject(delivery.subject)
         bind_delivery(delivery, address.job_id)
         try:
@@ -54,7 +74,7 @@ class Admission:
             elif address.job_id not in self.in_hand:  # else its owner here answers at the end
                 self.in_hand.add(address.job_id)
                 try:
-                    await self._handle(delivery, address.kind, address.job_id)
+                    await self._handle(delivery, address.kind, address.job_id, decide)
                 finally:
                     self.in_hand.discard(address.job_id)
         except LaterRecord as error:
@@ -65,14 +85,14 @@ class Admission:
             logger.warning("delivery.dropped", extra={"error": repr(error)})
             self.shop.note_delay(self.shop.lease_seconds * ACK_WAIT_PART)  # then it comes again, maybe to us
 
-    async def _handle(self, delivery: Delivery, kind: str, job_id: str) -> None:
+    async def _handle(self, delivery: Delivery, kind: str, job_id: str, decide: Decide) -> None:
         try:
             incoming = read_incoming(delivery, kind, job_id)
         except UnusableRequest as error:
             await self.refusal.refuse(delivery, kind, job_id, error.failure)
             return
         try:
-            while not await self._admit(incoming):
+            while not await decide(incoming):
                 pass
         except BucketFull:
             await self.refusal.hand_back_for_room(delivery)
@@ -106,6 +126,13 @@ class Admission:
             logger.info("job.waits", extra={"reason": TENANT_BUSY, "holder": holder})
             return await self._wait(incoming, tenant, current, revision)
         return await self.claims.work_on(incoming, current, revision, lost=lost)
+
+    async def _park(self, incoming: Incoming) -> bool:
+        """Whatever is not new is looked at in a slot."""
+        if incoming.tenant is not None and await self._wait(incoming, incoming.tenant, incoming.record, 0):
+            return True
+        async with self.slots.taken():
+            return await self._admit(incoming)
 
     async def _stands_still(self, incoming: Incoming, record: JobRecord | None, revision: int) -> bool:
         """Watched for its owner's lease: provision may have given others a shorter one since the claim."""

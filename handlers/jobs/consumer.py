@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from handlers.jetstream import NotProvisioned, Unanswered
 from handlers.jobs.admission import Admission
 from handlers.jobs.claim import Claims
+from handlers.jobs.crowd import Crowd
 from handlers.jobs.incoming import Delivery
 from handlers.jobs.plan import MakePlan
 from handlers.jobs.records import Records
@@ -19,6 +21,7 @@ from handlers.jobs.workshop import Workshop
 logger = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
+_LEAST_AHEAD, _MOST_AHEAD = 8, 256
 
 
 class Source(Protocol):
@@ -29,6 +32,10 @@ class Source(Protocol):
 
     async def fetch(self) -> Delivery | None:
         """The next delivery, None when none came for a while. Raises NotProvisioned, Unanswered."""
+        ...
+
+    async def fetch_more(self, count: int) -> Sequence[Delivery]:
+        """What else is there now, at most so many. Raises Unanswered."""
         ...
 
     async def count_pending(self) -> int:
@@ -55,28 +62,63 @@ class Consumer:
         self._admission = admission
         self._slots = slots
         self._stopping = stopping
-        self._in_hand = 0  # deliveries
+        self._crowd = Crowd(admission.park)
+        self._in_hand = 0  # deliveries that have a slot
         self.is_bound = True  # whether the source answered last
 
     @property
     def is_idle(self) -> bool:
-        return not self._in_hand
+        return not self._in_hand and self._crowd.is_empty
 
     async def count_pending(self) -> int:
         return await self._source.count_pending()
 
     async def run(self) -> None:
         """Works until it is asked to stop, and then until every delivery is dealt with or handed back."""
-        async with asyncio.TaskGroup() as deliveries:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._crowd.work())
             while not self._stopping.is_set():
+                await self._crowd.wait_for_room()
                 await self._slots.take()
                 delivery = await self._fetch()
                 if delivery is None:
                     self._slots.give_back()
+                elif self._joins_crowd(delivery):
+                    self._slots.give_back()
+                    await self._look_ahead(tasks)
                 else:
-                    self._in_hand += 1
-                    deliveries.create_task(self._deal_with(delivery))
+                    self._begin(delivery, tasks)
+            self._crowd.close()
             await self._source.hand_back_parked()
+
+    def _begin(self, delivery: Delivery, tasks: asyncio.TaskGroup) -> None:
+        """In a slot that is taken."""
+        self._in_hand += 1
+        tasks.create_task(self._deal_with(delivery))
+
+    async def _look_ahead(self, tasks: asyncio.TaskGroup) -> None:
+        """Through the rest of a crowd, in ever larger parts, to the first that may begin."""
+        count = _LEAST_AHEAD
+        while not self._stopping.is_set():
+            await self._crowd.wait_for_room()
+            try:
+                ahead = await self._source.fetch_more(count)
+            except Unanswered:
+                return  # the next fetch tells
+            others = [delivery for delivery in ahead if not self._joins_crowd(delivery)]
+            for delivery in others:
+                if await self._slots.take_now():
+                    self._begin(delivery, tasks)
+                else:
+                    await delivery.hand_back()
+            if others or len(ahead) < count:
+                return
+            count = min(2 * count, _MOST_AHEAD)
+
+    def _joins_crowd(self, delivery: Delivery) -> bool:
+        if joins := self._admission.is_known_to_wait(delivery):
+            self._crowd.add(delivery)
+        return joins
 
     async def _fetch(self) -> Delivery | None:
         """The next delivery. A fetch is never cancelled: its message would be parked."""

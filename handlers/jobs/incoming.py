@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import orjson
+
 from contracts import names
 from contracts.codes import Failure
 from contracts.kinds import KINDS, read_request
@@ -89,6 +91,16 @@ def read_incoming(delivery: Delivery, kind: str, job_id: str) -> Incoming:
     except Exception as error:
         raise UnusableRequest(_explain(error)) from error
     return Incoming(delivery, record, request)
+
+
+def peek_tenant(delivery: Delivery) -> str | None:
+    """For whom a delivery seems to be; whether it is a request at all is not looked at."""
+    kind = KINDS.get(names.read_subject(delivery.subject).kind)
+    try:
+        tenant = orjson.loads(delivery.body)[kind.tenant_key] if kind else None
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
+    return tenant if isinstance(tenant, str) else None
 
 
 def first_record(

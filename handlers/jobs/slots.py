@@ -14,8 +14,24 @@ class Slots:
     async def take(self) -> None:
         await self._free.acquire()
 
+    async def take_now(self) -> bool:
+        """False when none is free."""
+        if self._free.locked():
+            return False
+        await self._free.acquire()  # which does not wait then
+        return True
+
     def give_back(self) -> None:
         self._free.release()
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """One for as long as the caller needs it."""
+        await self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:

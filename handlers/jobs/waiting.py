@@ -40,9 +40,16 @@ class Waiting:
     def note_held(self, tenant: str) -> None:
         self._held_until[tenant] = monotonic() + _KNOWN_SECONDS
 
+    @property
+    def knows_any(self) -> bool:
+        return bool(self._held_until)
+
     def is_known_held(self, tenant: str) -> bool:
         """Whether the tenant was found held a moment ago. It may be free by now: then `look_again` finds out."""
-        return self._held_until.get(tenant, 0) > monotonic()
+        if self._held_until.get(tenant, 0) > monotonic():
+            return True
+        self._held_until.pop(tenant, None)
+        return False
 
     async def park(self, tenant: str, record: JobRecord, revision: int) -> bool:
         """Before its message is given up. False when another write of the record came first.

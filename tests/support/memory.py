@@ -255,6 +255,13 @@ class Process:
         message = await self.do(self.server.deliver)
         return Delivery(self, message) if message else None
 
+    async def fetch_more(self, count: int) -> list["Delivery"]:
+        found: list[Delivery] = []
+        while len(found) < count and self.server.has_delivery:
+            if message := await self.do(self.server.deliver):
+                found.append(Delivery(self, message))
+        return found
+
     async def count_pending(self) -> int:
         return sum(not message.delivered for message in self.server.messages.values())
 

@@ -136,3 +136,32 @@ async def test_what_is_terminated_is_gone(side: Side) -> None:
     async with asyncio.timeout(20):
         while not await side.publish(SUBJECT, b"2"):
             pass
+
+
+async def test_more_is_fetched_without_waiting_for_it(side: Side) -> None:
+    for number in range(5):
+        await side.publish(f"{SUBJECT}-{number}", b"1")
+    first = await side.delivery()
+    more = await side.source.fetch_more(8)
+    assert [delivery.subject for delivery in (first, *more)] == [f"{SUBJECT}-{number}" for number in range(5)]
+    assert list(await side.source.fetch_more(8)) == []
+    await side.publish(f"{SUBJECT}-5", b"1")
+    assert (await side.delivery()).subject == f"{SUBJECT}-5"
+
+
+async def test_a_line_keeps_the_order_in_which_places_were_taken(side: Side) -> None:
+    line = side.store.line
+    assert await line.first("alice") is None
+    for tenant, job_id in (("alice", "b"), ("bob", "x"), ("alice", "caller.a"), ("alice", "b")):
+        await line.join(tenant, job_id)
+    first = await line.first("alice")
+    assert (first.tenant, first.job_id) == ("alice", "b")
+    behind = await line.first("alice", after=first.sequence)
+    assert behind.job_id == "caller.a"
+    assert await line.first("alice", after=behind.sequence) is None
+    assert await line.tenants() == {"alice", "bob"}
+    await line.leave(first)
+    await line.leave(first)  # what is gone is gone
+    assert (await line.first("alice")).job_id == "caller.a"
+    assert not await line.holds("alice", "b")
+    assert await line.holds("alice", "caller.a")

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 
 from tests.laboratory.benchmarks.bench import Bench
-from tests.laboratory.benchmarks.crowd_rows import measure_burst, measure_waiters
+from tests.laboratory.benchmarks.crowd_rows import measure_burst, measure_tenant_crowd, measure_waiters
 from tests.laboratory.benchmarks.figures import Figure
 from tests.laboratory.benchmarks.gateway_rows import measure_polls, measure_submit
 from tests.laboratory.benchmarks.handler_rows import (
@@ -40,6 +40,7 @@ ROWS: dict[str, Row] = {
     "memory": measure_memory,
     "stored": measure_stored,
     "waiters": measure_waiters,
+    "crowd": measure_tenant_crowd,
     "burst": measure_burst,
 }
 LIMIT_SECONDS = 300  # of a row; one that is stuck must not keep the others from being measured

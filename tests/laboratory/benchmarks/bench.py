@@ -12,7 +12,9 @@ from typing import Any
 
 from gateway.commands.processes import Child, start
 from tests.laboratory.benchmarks.load import Order, Report
+from tests.simulator import simulated_everest
 from tests.support.gateways import KEY, Gateway, running_gateway
+from tests.support.handlers import RBAC_IMPORT
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port
 
 KEY_HEADER = {"X-Admin-Key": KEY}
@@ -44,6 +46,11 @@ class Bench:
 
     async def start_gateway(self, server: NatsServer, **variables: Any) -> Gateway:
         return await self._stack.enter_async_context(running_gateway(server.url, self.folder, **variables))
+
+    async def start_everest(self) -> Mapping[str, str]:
+        """The simulated Everest; gives a handler's variables."""
+        everest = await self._stack.enter_async_context(simulated_everest(self.folder / "everest"))
+        return {**everest.variables, "EVEREST_RBAC_APPLY_CMD": RBAC_IMPORT}
 
     async def start_handler(self, server: NatsServer, variables: Mapping[str, str]) -> Child:
         """Started, and maybe not yet working. `variables` say where its tools are."""

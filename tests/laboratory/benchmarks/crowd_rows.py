@@ -1,10 +1,12 @@
-"""Rows of the crowd: ten thousand who wait, and a hundred thousand submits at once."""
+"""Rows of the crowd: ten thousand who wait, ten thousand jobs of one tenant, a hundred thousand submits at once."""
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nats
 
@@ -14,11 +16,16 @@ from tests.laboratory.benchmarks.figures import Figure, Goal, make_ratio
 from tests.laboratory.benchmarks.gateway_rows import REQUEST, SUBMIT
 from tests.laboratory.benchmarks.records import finished_record
 from tests.laboratory.benchmarks.tools import make_tools
-from tests.support.gateways import Gateway, helping_hand, running_gateway
+from tests.support.gateways import Gateway, Hand, helping_hand, running_gateway
+from tests.support.handlers import FINISHED
 from tests.support.servers import LIMIT_SECONDS, NatsServer
 
 WAITERS = 10_000
 BURST = 100_000
+CROWD = 10_000
+_JOBS_BESIDE = 5
+_IN_FLIGHT = 64  # of the crowd's publisher
+_SUCCESSIONS = 5
 _ROUNDS = 3
 _CLIENTS = 16
 _POLL_SECONDS = 3.0
@@ -50,6 +57,78 @@ async def measure_waiters(bench: Bench) -> AsyncGenerator[Figure]:
     yield Figure(f"memory per waiter, {WAITERS:,} on one gateway", Goal(at_most=40, unit="KB"), kilobytes)
     title = f"poll, {_CLIENTS} clients, while {WAITERS:,} wait, against none waiting"
     yield make_ratio(title, Goal(at_least=0.8), crowded, alone, unit="/s")
+
+
+async def measure_tenant_crowd(bench: Bench) -> AsyncGenerator[Figure]:
+    """Another tenant's job, submitted right behind ten thousand of one tenant, and when all of those wait."""
+    server = await bench.start_nats()
+    gateway = await bench.start_gateway(server)
+    await bench.start_handler(server, await bench.start_everest())
+    await _run_job(gateway, "first")
+    alone = [await _run_job(gateway, f"alone{number}") for number in range(_JOBS_BESIDE)]
+    async with helping_hand(server) as hand:
+        published_seconds = await _publish_crowd(hand, CROWD)
+        behind = [await _run_job(gateway, f"behind{number}") for number in range(_JOBS_BESIDE)]
+        parked_seconds = published_seconds + sum(behind) + await _wait_for_places(hand)
+        beside = [await _run_job(gateway, f"beside{number}") for number in range(_JOBS_BESIDE)]
+        began = await _measure_succession(hand)
+    note = f"published in {published_seconds:.1f} s, all without a message {parked_seconds:.1f} s after the first"
+    for title, others in (("right behind", behind), ("beside", beside)):
+        yield make_ratio(
+            f"a job {title} {CROWD:,} of one tenant, against alone", Goal(at_most=1.5), others, alone, unit="s"
+        )
+    yield Figure(
+        "from the end of a tenant's job to the claim of its next, of the crowd", Goal(at_most=1, unit="s"), began, note
+    )
+
+
+async def _publish_crowd(hand: Hand, count: int) -> float:
+    """Seconds. As one publisher does it that waits for no answer before the next message."""
+    started_at = time.perf_counter()
+    room = asyncio.Semaphore(_IN_FLIGHT)
+
+    async def publish(number: int) -> None:
+        async with room:
+            body = json.dumps({"username": "crowd", "resources": {"disk_gb": 1 + number}}).encode()
+            await hand.jetstream.publish(names.job_subject("bootstrap", f"crowd-{number}"), body)
+
+    await asyncio.gather(*map(publish, range(count)))
+    return time.perf_counter() - started_at
+
+
+async def _run_job(gateway: Gateway, username: str) -> float:
+    """Seconds from the submit to its end."""
+    started_at = time.perf_counter()
+    job_id = await gateway.submit(username=username)
+    while (await gateway.api.get(f"/jobs/{job_id}?wait=60")).json()["status"] not in FINISHED:
+        pass
+    return time.perf_counter() - started_at
+
+
+async def _wait_for_places(hand: Hand) -> float:
+    """Seconds until all but the few that have begun wait without a message."""
+    started_at = time.perf_counter()
+    while (await hand.jetstream.stream_info(names.JOBS_STREAM)).state.messages > 1:  # noqa: ASYNC110 - a measurement
+        await asyncio.sleep(0.2)
+    return time.perf_counter() - started_at
+
+
+async def _measure_succession(hand: Hand) -> list[float]:
+    """Seconds between the end of one of the crowd's jobs and the claim of the next."""
+    moments: dict[str, list[tuple[str, float]]] = {}
+    seen = asyncio.Event()
+
+    async def hear(message: Any) -> None:
+        event = json.loads(message.data)
+        moments.setdefault(event["job_id"], []).append((event["status"], time.perf_counter()))
+        if sum(states[-1][0] in FINISHED for states in moments.values()) > _SUCCESSIONS:
+            seen.set()
+
+    await hand.client.subscribe(names.event_subject("*"), cb=hear)
+    await asyncio.wait_for(seen.wait(), LIMIT_SECONDS)
+    ends = sorted(states[-1][1] for states in moments.values() if states[-1][0] in FINISHED)
+    claims = sorted(states[0][1] for states in moments.values())
+    return [min(claim for claim in claims if claim > end) - end for end in ends[:_SUCCESSIONS]]
 
 
 async def measure_burst(bench: Bench) -> AsyncGenerator[Figure]:
