@@ -58,11 +58,10 @@ class Admission:
 
     def is_known_to_wait(self, delivery: Delivery) -> bool:
         """Whether another job of its tenant is known to be at work."""
-        return (
-            self.waiting.knows_any
-            and (tenant := peek_tenant(delivery)) is not None
-            and (self.waiting.is_known_held(tenant))
-        )
+        if not self.waiting.knows_any:
+            return False
+        tenant = peek_tenant(delivery)
+        return tenant is not None and self.waiting.is_known_held(tenant)
 
     async def _attend(self, delivery: Delivery, decide: Decide) -> None:
         address = names.read_subject(delivery.subject)
@@ -123,8 +122,8 @@ class Admission:
             return True
         tenant = incoming.tenant
         if tenant is not None and (holder := await self.tenants.take(tenant, incoming.job_id)) is not None:
-            logger.info("job.waits", extra={"reason": TENANT_BUSY, "holder": holder})
-            return await self._wait(incoming, tenant, current, revision)
+            self.waiting.note_held(tenant)
+            return await self._wait(incoming, tenant, current, revision, holder)
         return await self.claims.work_on(incoming, current, revision, lost=lost)
 
     async def _park(self, incoming: Incoming) -> bool:
@@ -141,9 +140,10 @@ class Admission:
             revision
         )
 
-    async def _wait(self, incoming: Incoming, tenant: str, record: JobRecord, revision: int) -> bool:
+    async def _wait(
+        self, incoming: Incoming, tenant: str, record: JobRecord, revision: int, holder: str | None = None
+    ) -> bool:
         """What has not begun is parked; what has, or finds no room, keeps its message and comes again."""
-        self.waiting.note_held(tenant)
         if record.status is Status.QUEUED:
             try:
                 if not await self.waiting.park(tenant, record, revision):
@@ -151,6 +151,7 @@ class Admission:
             except (BucketFull, NotSent) as error:
                 logger.warning("job.not_parked", extra={"error": str(error), "next": "it comes again after a while"})
             else:
+                logger.info("job.waits", extra={"reason": TENANT_BUSY, "holder": holder})
                 self.in_hand.discard(incoming.job_id)  # what comes from now on is published anew
                 await incoming.delivery.acknowledge()
                 await self.waiting.look_again(tenant)
