@@ -22,9 +22,9 @@ dev: setup
 test: setup check
 	$(BIN)/pytest -q
 
-# What needs no server: seconds.
+# What needs no server and computes little: seconds.
 unit: setup
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q -m "not slow and not thorough" tests/unit
 
 # What takes minutes and needs nothing else; the browser's tests have a target of their own.
 slow: setup

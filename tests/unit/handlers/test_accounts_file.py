@@ -85,6 +85,7 @@ def test_a_name_that_looks_like_another_type_is_a_name(name: str) -> None:
         assert read_hash(f"{key}:\n  passwordHash: abc\n", name) == b"abc"
 
 
+@pytest.mark.thorough
 @given(st.dictionaries(st.from_regex(r"[A-Za-z0-9_]{3,20}", fullmatch=True), st.binary(min_size=32, max_size=32)))
 def test_every_store_that_a_yaml_library_writes_is_read(accounts: dict[str, bytes]) -> None:
     users = yaml.safe_dump({name: {"enabled": True, "passwordHash": stored} for name, stored in accounts.items()})

@@ -425,6 +425,7 @@ def test_somebody_elses_signal_is_told_from_our_own() -> None:
     assert "memory" in failure.hint
 
 
+@pytest.mark.thorough
 def test_binary_and_huge_output_is_no_obstacle() -> None:
     raw = Completed("tool", 1, b"", bytes(range(256)) * 8192 + b"\nrelease: already exists\n", False, True, "", "", 1)
     failure = explain(raw)

@@ -123,6 +123,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", HOSTILE)
 def test_50_mb_of_hostile_output_are_shown_within_the_limit(name: str) -> None:
     """Linear time: one pass over an input of this size must not be noticed; a quadratic one would take hours."""

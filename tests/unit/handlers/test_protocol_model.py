@@ -392,6 +392,7 @@ def _cases() -> Iterator[Any]:
         yield pytest.param(play, fault, marks=marks, id=f"{play.__name__}-{fault.name.lower()}")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("play", "fault"), [*_cases()])
 def test_the_promise_is_kept_through_trouble_at_every_await(play: Play, fault: Fault) -> None:
     strike_at = 1

@@ -3,6 +3,7 @@
 import base64
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,7 @@ def outputs(draw: st.DrawFn, password: str) -> bytes:
     return b"".join(parts) * draw(st.integers(1, 60))
 
 
+@pytest.mark.thorough
 @given(st.data(), passwords, st.integers(40, 3000))
 def test_no_rendering_holds_a_password(data: st.DataObject, password: str, limit: int) -> None:
     """The record as it is stored, the failure, and everything that a log line could be made of."""

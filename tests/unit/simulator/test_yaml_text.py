@@ -21,6 +21,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=80, deadline=None)
 @given(value=st.dictionaries(WORDS, VALUES, min_size=1, max_size=5), is_flow=st.booleans())
 def test_reads_what_another_writes(value: dict[str, Any], is_flow: bool) -> None:
