@@ -71,11 +71,27 @@ class Access(TypedDict):
 
 
 class Difference(TypedDict):
-    """Between the cluster and what the tenant's last finished job made."""
+    """Between the cluster and what was asked for. `namespace` is null for what is of the tenant as a whole."""
 
+    namespace: str | None
     what: Annotated[str, Field(description="The part: account, namespace, owner, operators, release, quota, …")]
     message: str
     mend: Annotated[str, Field(description="What to do about it.")]
+
+
+class ClaimedNamespace(TenantNamespace):
+    """One of the tenant's namespaces with what differs in it; that of the last job is there when it is gone too.
+
+    `wanted` is what its claim says: the request as it was resolved, with role and subjects. `generation` grows whenever
+    that changes. Both are null for a claim of version 0.1.0.
+    """
+
+    exists: bool
+    quota: Quota | None
+    limit_range: LimitRange | None
+    generation: int | None
+    wanted: dict[str, Any] | None
+    differences: list[Difference]
 
 
 class LastJob(TypedDict):
@@ -89,12 +105,13 @@ class Tenant(TypedDict):
 
     username: str
     account: Account | dict[str, Any] | None
-    namespace: TenantNamespace | None
+    namespaces: Annotated[list[ClaimedNamespace], Field(description="All that are the tenant's.")]
+    namespace: Annotated[TenantNamespace | None, Field(description="The first of them by itself.")]
     other_namespaces: Annotated[list[str], Field(description="Further ones that were claimed for the user.")]
     quota: Quota | None
     limit_range: LimitRange | None
     rbac: Access | None
-    last_job: Annotated[LastJob | None, Field(description="What the differences are to; null when none is kept.")]
+    last_job: Annotated[LastJob | None, Field(description="Null when none is kept.")]
     differences: list[Difference]
 
 

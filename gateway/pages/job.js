@@ -174,7 +174,7 @@ function differenceNote(differences) {
   if (!differences.length) return make("p", { class: "note fine" }, "It is as the tenant's last finished job left it.");
   return make("div", { class: "note" },
     make("b", {}, "Not as the last finished job left it"),
-    make("ul", {}, differences.map((difference) => make("li", {}, make("code", {}, difference.what), ` ${difference.message}`, difference.mend && make("p", { class: "hint" }, make("b", {}, "What to do: "), difference.mend)))));
+    make("ul", {}, differences.map((difference) => make("li", {}, make("code", {}, difference.what), difference.namespace && ` in ${difference.namespace}:`, ` ${difference.message}`, difference.mend && make("p", { class: "hint" }, make("b", {}, "What to do: "), difference.mend)))));
 }
 
 function asked(inputs) {

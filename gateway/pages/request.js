@@ -3,6 +3,12 @@
 import { find, make } from "./elements.js";
 import { Refused } from "./service.js";
 
+/** A box that says what is not to be sends false; lines are a list. */
+function valueOf(field, given) {
+  if ("unless" in field.dataset) return false;
+  return "lines" in field.dataset ? given.split("\n").map((line) => line.trim()).filter(Boolean) : given;
+}
+
 export class RequestForm {
   #service;
   #submitted;
@@ -30,8 +36,8 @@ export class RequestForm {
     this.#tell(null);
     for (const field of this.#fields()) {
       const value = field.name.split(".").reduce((part, name) => part?.[name], inputs);
-      if (field.type === "checkbox") field.checked = value === true;
-      else field.value = value ?? "";
+      if (field.type === "checkbox") field.checked = value === !("unless" in field.dataset);
+      else field.value = Array.isArray(value) ? value.join("\n") : value ?? "";
     }
     this.#dialog.showModal();
     this.#form.elements.username.focus();
@@ -58,8 +64,9 @@ export class RequestForm {
   #read() {
     const request = {};
     for (const field of this.#fields()) {
-      const value = field.type === "checkbox" ? field.checked : field.value.trim();
-      if (!value && field.name !== "username") continue;
+      const given = field.type === "checkbox" ? field.checked : field.value.trim();
+      if (!given && field.name !== "username") continue;
+      const value = valueOf(field, given);
       const names = field.name.split(".");
       const last = names.pop();
       const part = names.reduce((outer, name) => (outer[name] ??= {}), request);

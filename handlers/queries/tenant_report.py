@@ -1,13 +1,14 @@
 """What the cluster holds for a tenant in all its namespaces, and how that differs from what was asked for."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from contracts.requests import TenantQuery
 from handlers.bootstrap.namespace import SUBSCRIPTIONS, newest_release, read_operators
 from handlers.bootstrap.quota import LIMITS_NAME, QUOTA_NAME
-from handlers.queries.differences import Seen, compare, compare_account
+from handlers.queries.differences import Difference, Seen, compare, compare_account
 from handlers.queries.expectations import Expected, read_expected
 from handlers.rbac.stored_policy import NAME, NAMESPACE, NoPolicy, StoredPolicy
 from handlers.settings import HandlerSettings
@@ -41,14 +42,18 @@ async def describe_tenant(
     documents = []
     for seen, wanted in zip(found.namespaces, expected, strict=True):
         differences = compare(seen, wanted, found.policy, settings) if wanted else ()
-        documents.append(_describe_namespace(seen, wanted) | {"differences": _render(differences)})
+        documents.append(_describe_namespace(seen, wanted) | {"differences": _render(differences, seen.name)})
+    of_namespaces = [difference for document in documents for difference in document["differences"]]
     return {
         "username": query.username,
         "account": found.account,
         "namespaces": documents,
         "rbac": _describe_access(found.policy, query.username, expected),
         "last_job": {name: last[name] for name in _OF_LAST if name in last} or None,
-        "differences": [*_render(of_account), *(one for document in documents for one in document["differences"])],
+        "differences": [
+            *_render(of_account, None),
+            *of_namespaces,
+        ],
         **_describe_first(documents),
     }
 
@@ -131,5 +136,6 @@ def _describe_access(
     return answer | {"invalid": str(policy.fault)} if policy.fault else answer
 
 
-def _render(differences: Any) -> list[dict[str, Any]]:
-    return [asdict(difference) for difference in differences]
+def _render(differences: Iterable[Difference], namespace: str | None) -> list[dict[str, Any]]:
+    """`namespace` is None for what is of the tenant as a whole."""
+    return [asdict(difference) | {"namespace": namespace} for difference in differences]

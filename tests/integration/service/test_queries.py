@@ -175,9 +175,27 @@ async def test_a_tenant_is_described_and_compared(house: House, everest: Any) ->
 async def test_a_tenant_that_nobody_made(house: House) -> None:
     async with house.handler():
         status, answer = await ask(house, f"/tenants/{new_username()}")
-    tenant = answer["data"]
-    assert (status, tenant["account"], tenant["namespace"], tenant["last_job"]) == (200, None, None, None)
-    assert (tenant["differences"], tenant["rbac"]["lines"]) == ([], [])
+    assert (status, answer["code"]) == (404, "tenant_not_found")
+
+
+async def test_all_namespaces_of_a_tenant_are_shown_each_with_what_differs(house: House) -> None:
+    name = new_username()
+    async with house.handler():
+        await house.run_job(username=name, role="owner", subjects=["DB Admins"])
+        await house.run_job(username=name, namespace=f"{name}-2")
+        await house.everest.run("kubectl", "delete", "limitrange", "user-limits", "-n", name)
+        tenant = (await ask(house, f"/tenants/{name}"))[1]["data"]
+    by_name = {namespace["name"]: namespace for namespace in tenant["namespaces"]}
+    assert list(by_name) == [f"{name}-2", name], "that of the last job first"
+    assert by_name[f"{name}-2"]["differences"] == []
+    (difference,) = by_name[name]["differences"]
+    assert (difference["what"], difference["namespace"]) == ("limit_range", name)
+    assert tenant["differences"] == [difference]
+    wanted = by_name[name]["wanted"]
+    assert (wanted["role"], wanted["subjects"], by_name[name]["generation"]) == ("owner", [name, "DB Admins"], 1)
+    lines = tenant["rbac"]["lines"]
+    assert f"p, role:{name}, database-clusters, *, {name}/*" in lines
+    assert f"g, DB Admins, role:{name}" in lines
 
 
 async def test_an_answer_that_no_bucket_takes_ends_the_query(house: House) -> None:
@@ -186,8 +204,9 @@ async def test_an_answer_that_no_bucket_takes_ends_the_query(house: House) -> No
     admin = base64.b64decode(secret["data"]["users.yaml"]).decode()
     crowd = admin + "".join(admin.replace("admin:", f"user{number}:") for number in range(150))
     patch = {"data": {"users.yaml": base64.b64encode(crowd.encode()).decode()}}
-    arguments = ("-n", "everest-system", "--type=merge", "-p", json.dumps(patch))
-    code, _, stderr = await house.everest.run("kubectl", "patch", "secret", "everest-accounts", *arguments)
+    arguments = ("-n", "everest-system", "--type=merge", "--patch-file=/dev/stdin")
+    command = ("kubectl", "patch", "secret", "everest-accounts", *arguments)
+    code, _, stderr = await house.everest.run(*command, stdin=json.dumps(patch))
     assert code == 0, stderr
     async with helping_hand(house.server) as hand, house.handler():
         info = await hand.jetstream.stream_info(f"KV_{names.JOBS_BUCKET}")
