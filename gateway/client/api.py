@@ -1,9 +1,11 @@
 """The gateway's routes as methods. Every answer that is no success is raised as what it means to a caller."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from httpx_sse import SSEError, connect_sse
@@ -68,16 +70,16 @@ class Api:
         return self._call("POST", "/bootstrap/users", json=request, headers=headers)
 
     def job(self, job_id: str, *, wait_seconds: int = 0) -> Document:
-        return self._call("GET", f"/jobs/{job_id}", params={"wait": wait_seconds} if wait_seconds else {})
+        return self._call("GET", f"/jobs/{_segment(job_id)}", params={"wait": wait_seconds} if wait_seconds else {})
 
     def result(self, job_id: str) -> Document:
-        return self._call("GET", f"/jobs/{job_id}/result")
+        return self._call("GET", f"/jobs/{_segment(job_id)}/result")
 
     def wait(self, job_id: str, limit_seconds: float | None) -> Document:
         """The finished job. Raises Unfinished when the limit passes before."""
         end = None if limit_seconds is None else time.monotonic() + limit_seconds
         while True:
-            left = _WAIT_SECONDS if end is None else max(0, min(_WAIT_SECONDS, int(end - time.monotonic()) + 1))
+            left = _WAIT_SECONDS if end is None else max(0, math.ceil(min(_WAIT_SECONDS, end - time.monotonic())))
             job = self.job(job_id, wait_seconds=left)
             if job["status"] in FINISHED:
                 return job
@@ -89,7 +91,10 @@ class Api:
         last_id = ""
         while True:
             headers = {"Last-Event-ID": last_id} if last_id else {}
-            with _meaning(), connect_sse(self._client, "GET", f"/jobs/{job_id}/events", headers=headers) as source:
+            with (
+                _meaning(),
+                connect_sse(self._client, "GET", f"/jobs/{_segment(job_id)}/events", headers=headers) as source,
+            ):
                 if source.response.status_code == 204:
                     return
                 if source.response.is_error:
@@ -106,13 +111,13 @@ class Api:
         return self._call("GET", "/jobs", params={name: value for name, value in filters.items() if value is not None})
 
     def cancel(self, job_id: str) -> Document:
-        return self._call("POST", f"/jobs/{job_id}/cancel")
+        return self._call("POST", f"/jobs/{_segment(job_id)}/cancel")
 
     def retry(self, job_id: str, *, from_start: bool) -> Document:
-        return self._call("POST", f"/jobs/{job_id}/retry", params={"from": "start"} if from_start else {})
+        return self._call("POST", f"/jobs/{_segment(job_id)}/retry", params={"from": "start"} if from_start else {})
 
     def tenant(self, username: str) -> Document:
-        return self._call("GET", f"/tenants/{username}")
+        return self._call("GET", f"/tenants/{_segment(username)}")
 
     def readiness(self) -> Document:
         return self._call("GET", "/readyz")
@@ -126,6 +131,11 @@ class Api:
             return dict(answer.json())
         except ValueError:
             raise Unreachable(f"{self.base_url} answers, but it is not this service") from None
+
+
+def _segment(name: str) -> str:
+    """One segment of a path, whatever the name holds: dots alone would lead to another route."""
+    return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
 
 
 @contextmanager

@@ -51,6 +51,11 @@ def submit(
     operator: Annotated[
         list[str] | None, typer.Option(help="mongodb, postgresql or xtradb_cluster; may be repeated")
     ] = None,
+    role: Annotated[str | None, typer.Option(help="developer, owner, viewer, or one of the deployment's own")] = None,
+    subject: Annotated[
+        list[str] | None, typer.Option(help="an OIDC sub or a group that holds the role; may be repeated")
+    ] = None,
+    no_account: Annotated[bool, typer.Option("--no-account", help="the subjects log in by SSO: no password")] = False,
     cpu_cores: Annotated[str | None, typer.Option(help="of the quota")] = None,
     ram_mb: Annotated[str | None, typer.Option(help="of the quota")] = None,
     disk_gb: Annotated[str | None, typer.Option(help="of the quota")] = None,
@@ -67,6 +72,9 @@ def submit(
     request = _given(
         username=username,
         namespace=namespace,
+        role=role,
+        subjects=subject or None,
+        account=False if no_account else None,
         operators=dict.fromkeys(operator, True) if operator else None,
         take_ownership=take_ownership or None,
         resources=_given(**resources) or None,

@@ -80,9 +80,24 @@ async def test_exit_codes_tell_scripts_what_became_of_it(client: Client) -> None
     assert (await client.run("retry", job_id, "--from-start")).code == 0
 
 
+async def test_a_tenant_of_an_identity_provider_is_submitted(client: Client) -> None:
+    """No account, groups with commas and blanks, and a role."""
+    groups = ("CN=Ops, OU=A", "data people")
+    named = [word for group in groups for word in ("--subject", group)]
+    request = ("submit", "team-x", "--no-account", "--role", "viewer", *named)
+    async with running_handler(client.house.server.url, client.house.everest, client.house.folder):
+        job_id = json.loads((await client.run(*request, "-o", "json")).stdout)["job_id"]
+        assert (await client.run("wait", job_id, "--timeout", "inf")).code == 0
+    inputs = json.loads((await client.run("result", job_id, "-o", "json")).stdout)["inputs"]
+    assert (inputs["account"], inputs["role"], tuple(inputs["subjects"])) == (False, "viewer", groups)
+
+
 WRONG: tuple[tuple[tuple[str, ...], dict[str, str], int, tuple[str, ...]], ...] = (
     (("submit", "x"), {}, 3, ("validation_failed", "username: must be", "hint: ")),
     (("job", "never-submitted"), {}, 3, ("job_not_found", "hint: ")),
+    (("job", "../accounts/list"), {}, 3, ("not_found", "hint: ")),
+    (("job", ".."), {}, 3, ("job_not_found", "hint: ")),
+    (("cancel", "x?wait=60"), {}, 3, ("job_not_found", "hint: ")),
     (("jobs",), {"ADMIN_API_KEY": "wrong"}, 3, ("unauthorized", "hint: ")),
     (("jobs",), {"ADMIN_API_KEY": ""}, 2, ("config: set BASE_URL and ADMIN_API_KEY",)),
     (("jobs",), {"BASE_URL": "http://127.0.0.1:1"}, 4, ("unreachable: ", "hint: ")),
