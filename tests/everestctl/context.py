@@ -89,11 +89,12 @@ class Context:
         """Widens a gap in which the real one loses races: between look and act, or the last read and the write."""
         if self.faults.get(gap):
             time.sleep(self.faults[gap])
-        if self.faults.get("holds") == gap.removesuffix("_seconds"):
-            self._wait_to_be_let_go(self.faults["holds"])
+        self.wait_to_be_let_go(gap.removesuffix("_seconds"))
 
-    def _wait_to_be_let_go(self, gap: str) -> None:
-        """The simulated API answers once the fault is taken back."""
+    def wait_to_be_let_go(self, gap: str) -> None:
+        """Where the fault `holds` names this gap: the simulated API answers once it is taken back."""
+        if self.faults.get("holds") != gap:
+            return
         connection = self._connect().open("POST", "/simulator/gap", {"pid": os.getpid(), "gap": gap})
         while connection.recv(65536):
             pass

@@ -25,7 +25,8 @@ Of the cluster:
 Of every everestctl, or those that begin with the words of `only`, `times` times:
 - `slow_seconds`, `hang`, `binary_output`, `output_bytes`, `fail={exit_code, stdout, stderr}`.
 - `race_seconds`: between look and act; `write_race_seconds`: between the last read of the accounts and their write.
-  `holds="race"` or `"write_race"`: as long as the fault lasts, see SimulatedEverest.wait_until_held.
+  `holds="race"`, `"write_race"` or `"poll"` (before each look of a removal at what it waits for): there as long as the
+  fault lasts, see SimulatedEverest.wait_until_held.
 - `chart_unreachable`: the chart's repository. `invalid_ownership`: the chart meets objects of another release.
 - `removal_limit_seconds`: instead of the 900 and 300 seconds that `namespaces remove` waits; `poll_seconds`: instead of
   0.05 between its looks, which are 5 seconds apart in earnest.

@@ -50,11 +50,12 @@ class SimulatedEverest:
         """`runs` of everestctl and `writes` to the API."""
         return await self._ask("GET", "/effects")
 
-    async def wait_until_held(self, *words: str) -> None:
-        """Until an everestctl that begins with these words stands in the gap that the fault `holds` names."""
-        while not any(  # noqa: ASYNC110  # it is another process
-            run["held_in"] and run["argv"][: len(words)] == list(words) for run in (await self.effects())["runs"]
-        ):
+    async def wait_until_held(self, *words: str, count: int = 1) -> None:
+        """Until so many everestctl that begin with these words stand in the gap that the fault `holds` names."""
+        while True:
+            runs = (await self.effects())["runs"]
+            if len([run for run in runs if run["held_in"] and run["argv"][: len(words)] == list(words)]) >= count:
+                return
             await asyncio.sleep(0.05)
 
     async def run(self, *argv: str, stdin: str = "", **variables: str) -> tuple[int, str, str]:

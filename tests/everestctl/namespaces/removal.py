@@ -118,10 +118,11 @@ def _wait(context: "Context", is_done: Callable[[], bool], limit_seconds: float,
     poll_seconds = context.faults.get("poll_seconds", _POLL_SECONDS)
     while True:
         _sleep(context, min(poll_seconds, ends_at - time.monotonic()))
-        if time.monotonic() >= ends_at:
-            raise Failed(too_late)
+        context.wait_to_be_let_go("poll")
         if is_done():
             return
+        if time.monotonic() >= ends_at:
+            raise Failed(too_late)
 
 
 def _sleep(context: "Context", seconds: float) -> None:

@@ -432,23 +432,29 @@ async def test_after_a_signal_one_more_run_ends_it(everest: SimulatedEverest, nu
     assert (code, await exists(everest, name)) == (0, False)
 
 
+# Which object of the hook meets the other's is a matter of luck.
+LOST = re.compile(r"Hook pre-delete .* failed: [^*]*\* .*(already exists|because it is being terminated)\s")
+
+
 async def test_two_at_once_end_it_and_one_may_say_otherwise(everest: SimulatedEverest) -> None:
     await manage(everest, "lf-two0")
     await everest.set_faults(race_seconds=1)
     ended = await asyncio.gather(*(everest.run("everestctl", "namespaces", "remove", "lf-two0") for _ in range(2)))
-    said = {tuple(squeezed(stderr)) for code, _, stderr in ended if code}
-    known = {tuple(squeezed(one["stderr"].replace("lf-two1", "lf-two0"))) for one in recorded("life-rm-two-at-once")}
-    assert said <= known
+    for said in (one["stderr"] for one in recorded("life-rm-two-at-once") if one["rc"]):
+        assert LOST.search(said)
+    assert all(LOST.search(stderr) for code, _, stderr in ended if code), ended
     assert any(code == 0 for code, *_ in ended)
     assert not await exists(everest, "lf-two0")
 
 
 async def test_a_name_that_is_taken_anew_is_waited_for_in_vain(everest: SimulatedEverest) -> None:
     await manage(everest, "lf-rec")
-    await everest.set_faults(poll_seconds=6, removal_limit_seconds=5)
+    await everest.set_faults(holds="poll", removal_limit_seconds=2)
     removal = asyncio.create_task(everest.run("everestctl", "namespaces", "remove", "lf-rec"))
+    await everest.wait_until_held("namespaces", "remove")
     await kubectl(everest, "wait", "--for=delete", "namespace/lf-rec", "--timeout=60s")
     await kubectl(everest, "create", "namespace", "lf-rec")
+    await everest.set_faults()
     code, _, stderr = await removal
     one = first("life-rm-recreated-while-waiting")
     assert (code, stderr) == (one["rc"], one["stderr"])
