@@ -44,6 +44,7 @@ class _Standalone:
         self._handlers = handlers
         self._stopping = asyncio.Event()
         self._exit_code = 0
+        self._cause = ""  # why all is stopped, where nobody asked for it
         # How another NATS is reached must not reach the one that is started here.
         variables = {name: value for name, value in environment.variables.items() if not name.startswith("NATS_")}
         self._variables = {
@@ -70,6 +71,8 @@ class _Standalone:
             await self._run_beside(nats)
         finally:
             await nats.stop(_STOP_MARGIN_SECONDS)
+        if self._cause:  # once more, as the last word: stopping takes long, and logs much
+            print(f"everything is stopped, because {self._cause}", file=sys.stderr)
         return self._exit_code
 
     async def _run_beside(self, nats: Child) -> None:
@@ -120,7 +123,8 @@ class _Standalone:
     async def _end_with(self, child: Child) -> None:
         code = await child.wait()
         if not self._stopping.is_set():
-            print(f"{child.name} ended with {code}; everything is stopped", file=sys.stderr)
+            self._cause = f"{child.name} ended with {code}"
+            print(f"{self._cause}; everything else is stopped now", file=sys.stderr)
             self._exit_code = 1
             self._stopping.set()
 

@@ -150,11 +150,33 @@ async def test_a_handler_that_dies_is_started_again(tmp_path: Path) -> None:
         assert "the next starts in" in running.log.read_text()
 
 
+@pytest.mark.parametrize("name", ["gateway", "nats-server"])
+async def test_the_end_of_what_all_need_ends_all_and_is_the_last_word(tmp_path: Path, name: str) -> None:
+    data = tmp_path / "data"
+    async with simulated_everest(tmp_path / "everest") as everest, standalone(everest, data) as running:
+        await running.wait_until_ready()
+        (pid,) = [pid for pid in processes_of(data) if is_called(name, arguments_of(pid))]
+        os.kill(pid, signal.SIGKILL)
+        assert await asyncio.wait_for(running.process.wait(), 2 * LIMIT_SECONDS) == 1
+        await wait_until_gone(data)
+    last = running.log.read_text().splitlines()[-1]
+    assert last == f"everything is stopped, because {name} ended with -9"
+
+
+def is_called(name: str, arguments: list[bytes]) -> bool:
+    """A module's name is the last argument, a program's the first."""
+    return name.encode() in (arguments[-1], os.path.basename(arguments[0]))
+
+
 def is_handler(pid: int) -> bool:
+    return b"handlers" in arguments_of(pid)
+
+
+def arguments_of(pid: int) -> list[bytes]:
     try:
-        return b"handlers" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
     except OSError:
-        return False
+        return [b""]
 
 
 @pytest.mark.parametrize("name", ["PORT", "NATS_PORT"])
