@@ -29,6 +29,7 @@ CANCELS_BUCKET = "everest_cancels"
 RECORD_SUBJECTS = f"{PREFIX}.records.>"
 
 HEADER_CALLER = "Everest-Caller"
+HEADER_BOUND = "Everest-Bound"  # there: the caller may change its own tenants alone
 HEADER_REQUEST_ID = "X-Request-Id"
 HEADER_TRACEPARENT = "traceparent"
 HEADER_REASON = "Everest-Reason"

@@ -154,6 +154,7 @@ class JobRecord:
     summary: str = ""
     request_id: str | None = None
     traceparent: str | None = None
+    bound: bool = False  # the caller may change its own tenants alone
     history: tuple[PastRun, ...] = ()
     version: int = VERSION
 
@@ -345,6 +346,7 @@ def headers_of(record: JobRecord) -> dict[str, str]:
         names.HEADER_CALLER: record.caller,
         names.HEADER_REQUEST_ID: record.request_id,
         names.HEADER_TRACEPARENT: record.traceparent,
+        names.HEADER_BOUND: "true" if record.bound else None,
     }
     return {name: value for name, value in headers.items() if value}
 
@@ -360,6 +362,7 @@ def queued_record(
     request: dict[str, Any] | None = None,
     request_id: str | None = None,
     traceparent: str | None = None,
+    bound: bool = False,
 ) -> JobRecord:
     """The record of a job that nobody has worked on."""
     return JobRecord(
@@ -373,6 +376,7 @@ def queued_record(
         request=request,
         request_id=request_id,
         traceparent=traceparent,
+        bound=bound,
     )
 
 

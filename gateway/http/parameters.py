@@ -99,4 +99,5 @@ def read_job_id(request: Request) -> str:
 
 
 def read_origin(request: Request) -> Origin:
-    return Origin(request.state.caller, request.state.request_id, find_traceparent(request.scope))
+    is_bound = not request.state.key.may_manage_all
+    return Origin(request.state.caller, request.state.request_id, find_traceparent(request.scope), is_bound)

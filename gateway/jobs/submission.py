@@ -25,10 +25,13 @@ class Origin:
     caller: str
     request_id: str
     traceparent: str | None = None
+    is_bound: bool = False  # to its own tenants
 
     @property
     def headers(self) -> dict[str, str]:
         headers = {names.HEADER_CALLER: self.caller, names.HEADER_REQUEST_ID: self.request_id}
+        if self.is_bound:
+            headers[names.HEADER_BOUND] = "true"
         if self.traceparent:
             headers[names.HEADER_TRACEPARENT] = self.traceparent
         return headers

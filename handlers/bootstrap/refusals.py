@@ -34,7 +34,7 @@ async def refuse_early(context: StepContext, kubectl: Kubectl) -> None:
 async def _check_tenant(context: StepContext, claims: Claims) -> None:
     if not context.settings.tenants_shared:
         manager = await find_manager(claims, context.find_caller)
-        is_bound = is_publisher(context.job.job_id)
+        is_bound = context.job.bound or is_publisher(context.job.job_id)
         check_manager(claims.username, manager, context.job.caller, is_bound=is_bound)
     if any((spec := claim.read_spec()) and spec.wanted.suspended for claim in claims.all):
         raise StepFailed(Failure("tenant_suspended", f"Tenant {claims.username} is suspended."))

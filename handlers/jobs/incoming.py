@@ -118,6 +118,7 @@ def first_record(
         request=request,
         request_id=request_id,
         traceparent=traceparent,
+        bound=names.HEADER_BOUND in delivery.headers,
     )
 
 

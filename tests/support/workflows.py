@@ -78,14 +78,15 @@ class Bench:
     facts: ClusterFacts = field(default_factory=ClusterFacts)
     callers: dict[str, str] = field(default_factory=dict)  # of the jobs whose records are kept
     caller: str = "tests"
+    is_bound: bool = False
 
     def having(self, **settings: str) -> "Bench":
         """The same with other settings, an empty one left out. Asks again for what it knows of the cluster."""
         changed = {name: value for name, value in {**self.settings, **settings}.items() if value}
         return replace(self, settings=changed, facts=ClusterFacts())
 
-    def called_by(self, caller: str) -> "Bench":
-        return replace(self, caller=caller)
+    def called_by(self, caller: str, *, is_bound: bool = False) -> "Bench":
+        return replace(self, caller=caller, is_bound=is_bound)
 
     async def attempt(
         self, job_id: str, *, done: Attempt | None = None, intercept: Intercept = lambda run: run, **request: Any
@@ -95,7 +96,7 @@ class Bench:
         wanted = read_request("bootstrap", orjson.dumps(request))
         assert isinstance(wanted, BootstrapRequest)
         moment = "2026-01-01T00:00:00Z"
-        record = JobRecord(job_id, "bootstrap", Status.RUNNING, self.caller, "", moment, moment)
+        record = JobRecord(job_id, "bootstrap", Status.RUNNING, self.caller, "", moment, moment, bound=self.is_bound)
         made = Attempt(dict(done.results) if done else {})
         run = intercept(self._note(made))
         self.callers[job_id] = self.caller

@@ -290,7 +290,24 @@ async def test_a_publisher_changes_its_own_tenants_alone(everest: SimulatedEvere
     await portal.onboard("portal.order-2", username="owned", namespace="owned2")
     await bench.called_by("admin").onboard("by-admin", username="owned", namespace="owned3")
     assert (await read_spec(everest, "owned3"))["wanted"]["managed_by"] == "portal"
+    limited = await bench.called_by("team", is_bound=True).attempt("by-key", username="owned")
+    assert limited.code == "tenant_managed_by_another", "a key with scopes that name no admin"
     await billing.having(TENANTS_SHARED="true").onboard("billing.order-2", username="owned")
+
+
+async def test_an_import_that_waits_for_others_costs_no_attempt(
+    everest: SimulatedEverest, bench: Bench, tmp_path: Path
+) -> None:
+    """It ends with an exit code of its own, and is run again until it is its turn."""
+    program = tmp_path / "handlers.rbac_import"
+    turns = "[ -e third ] && exit 0\n[ -e second ] && touch third\ntouch second\nexit 75\n"
+    program.write_text(f'#!/bin/sh\ncd "$(dirname "$0")"\n{turns}')
+    program.chmod(0o755)
+    made = await bench.having(EVEREST_RBAC_APPLY_CMD=str(program)).attempt("turn-1", username="turn")
+    assert made.failure is None
+    assert sum(line.startswith(str(program)) for line in made.ran) == 3
+    other = await bench.having(EVEREST_RBAC_APPLY_CMD="sh -c 'exit 75'").attempt("turn-2", username="turn")
+    assert other.code == "rbac_command_failed", "of another command the code means what it means"
 
 
 async def test_a_claim_of_the_first_version_is_managed_by_whoever_asked_for_it(

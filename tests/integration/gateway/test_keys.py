@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from contracts import names
 from contracts.codes import Failure
 from tests.support.gateways import (
     KEY,
@@ -70,6 +71,9 @@ async def test_a_key_does_what_its_scopes_say(tmp_path: Path) -> None:
             answer = await gateway.nobody.post(path, json={"username": "alice"}, headers=key)
             assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
             assert answer.json()["scope"] == "bootstrap"
+        async with helping_hand(server) as hand:
+            message, _ = await hand.take()
+        assert message.headers[names.HEADER_BOUND] == "true", "handlers hold it to its own tenants"
         answer = await gateway.nobody.post(f"/jobs/{job_id}/cancel", headers={"X-Admin-Key": "team-key"})
         assert answer.status_code == 202
 

@@ -217,7 +217,7 @@ def test_asyncapi_leads_somewhere() -> None:
     }
     assert document["info"]["version"] == contracts.__version__
     given = set(request["headers"]["properties"])
-    assert given == {names.HEADER_REQUEST_ID, names.HEADER_TRACEPARENT, names.HEADER_CALLER}
+    assert given == {names.HEADER_REQUEST_ID, names.HEADER_TRACEPARENT, names.HEADER_CALLER, names.HEADER_BOUND}
     told = set(document["components"]["messages"]["deadLetter"]["headers"]["properties"])
     assert told == {names.HEADER_REASON, names.HEADER_SUBJECT, names.HEADER_SEQUENCE}
 
