@@ -9,20 +9,20 @@ import httpx
 
 Seen = TypeVar("Seen")
 
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 120  # generous: a machine may be busy with much else
 _PAUSE_SECONDS = 0.05
 _NOT_YET = (OSError, httpx.TransportError)
 
 
 @overload
 async def eventually(
-    look: Callable[[], Awaitable[Seen]], what: str | Callable[[], str], *, limit_seconds: float = LIMIT_SECONDS
+    look: Callable[[], Awaitable[Seen | None]], what: str | Callable[[], str], *, limit_seconds: float = LIMIT_SECONDS
 ) -> Seen: ...
 
 
 @overload
 async def eventually(
-    look: Callable[[], Seen], what: str | Callable[[], str], *, limit_seconds: float = LIMIT_SECONDS
+    look: Callable[[], Seen | None], what: str | Callable[[], str], *, limit_seconds: float = LIMIT_SECONDS
 ) -> Seen: ...
 
 

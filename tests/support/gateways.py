@@ -20,6 +20,7 @@ from contracts import names
 from contracts.kinds import read_request
 from contracts.records import JobRecord, Outcome, Status, StepRecord, decode_record, encode_record, queued_record
 from contracts.requests import request_hash
+from tests.support.eventually import eventually
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port
 
 KEY = "a-key-for-tests"
@@ -49,12 +50,14 @@ class Gateway:
 
     async def wait_until(self, path: str, status_code: int) -> httpx.Response:
         """Asks until the answer has the status."""
-        for _ in range(LIMIT_SECONDS * 10):
-            answer = await self.api.get(path)
-            if answer.status_code == status_code:
-                return answer
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"{path} never answered {status_code}: {answer.text}")
+        seen: list[httpx.Response] = []
+
+        async def look() -> bool:
+            seen[:] = [await self.api.get(path)]
+            return seen[0].status_code == status_code
+
+        await eventually(look, lambda: f"{path} answers {status_code}: {[answer.text for answer in seen]}")
+        return seen[0]
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.returncode is None:
@@ -95,24 +98,16 @@ async def running_gateway(
 
 
 async def _wait_until_answering(gateway: Gateway) -> None:
-    for _ in range(LIMIT_SECONDS * 10):
+    async def look() -> httpx.Response:
         assert gateway.process.returncode is None, gateway.read_log()
-        try:
-            await gateway.nobody.get("/healthz")
-        except httpx.TransportError:
-            await asyncio.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the gateway does not answer")
+        return await gateway.nobody.get("/healthz")
+
+    await eventually(look, "the gateway answers")
 
 
 async def _wait_until_watching(gateway: Gateway) -> None:
     """Ready it is also without its watch; but who follows a job then is told what it finds at its next look."""
-    for _ in range(LIMIT_SECONDS * 10):
-        if '"watch.opened"' in gateway.read_log():
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("the gateway opens no watch")
+    await eventually(lambda: '"watch.opened"' in gateway.read_log(), "the gateway opens its watch")
 
 
 class Hand:

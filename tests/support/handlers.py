@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulator import SimulatedEverest, simulated_everest
+from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.servers import LIMIT_SECONDS, ROOT, NatsServer, free_port, nats_server
 
@@ -40,12 +41,12 @@ class Handler:
     async def wait_for_event(self, event: str, count: int = 1, **fields: str) -> list[dict[str, Any]]:
         """The log lines of an event with these fields, once there are so many."""
         wanted = {"event": event, **fields}
-        for _ in range(LIMIT_SECONDS * 20):
+
+        def look() -> list[dict[str, Any]] | None:
             found = [line for line in self.log_lines() if wanted.items() <= line.items()]
-            if len(found) >= count:
-                return found
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{event} was not logged:\n{self.read_log()[-3000:]}")
+            return found if len(found) >= count else None
+
+        return await eventually(look, lambda: f"{event} is logged:\n{self.read_log()[-3000:]}")
 
     def send_signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -114,11 +115,14 @@ class House:
 
     async def wait_for_job(self, job_id: str, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The job, once it is so."""
-        for _ in range(LIMIT_SECONDS * 20):
-            if is_so(job := await self.job(job_id)):
-                return job
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"the job never is so: {job}")
+        seen: list[dict[str, Any]] = []
+
+        async def look() -> bool:
+            seen[:] = [await self.job(job_id)]
+            return is_so(seen[0])
+
+        await eventually(look, lambda: f"the job is so: {seen}")
+        return seen[0]
 
     async def wait_until_finished(self, job_id: str) -> dict[str, Any]:
         """The result document, once the job has ended."""
@@ -135,11 +139,12 @@ class House:
 
     async def wait_for_run(self, *words: str, count: int = 1) -> dict[str, Any]:
         """The `count`th everestctl that begins with these words, once it runs."""
-        for _ in range(LIMIT_SECONDS * 20):
-            if len(found := await self.runs_of(*words)) >= count:
-                return found[count - 1]
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{words} ran {len(found)} times")
+
+        async def look() -> dict[str, Any] | None:
+            found = await self.runs_of(*words)
+            return found[count - 1] if len(found) >= count else None
+
+        return await eventually(look, f"{words} ran {count} times")
 
     async def run_job(self, **request: Any) -> dict[str, Any]:
         """Submits a job and gives its result."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.commands.processes import find_program
+from tests.support.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
@@ -134,25 +135,22 @@ class NatsServer:
         await asyncio.wait_for(self._process.wait(), LIMIT_SECONDS)
 
     async def _wait_until_ready(self) -> None:
-        assert self._process is not None
-        for _ in range(LIMIT_SECONDS * 20):
+        async def connect() -> bool:
+            assert self._process is not None
             assert self._process.returncode is None, self.read_log()[-2000:]
-            try:
-                _, writer = await asyncio.open_connection(LOOPBACK, self.port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return
-        raise AssertionError("nats-server does not listen")
+            _, writer = await asyncio.open_connection(LOOPBACK, self.port)
+            writer.close()
+            return True
+
+        await eventually(connect, "nats-server listens")
 
     async def wait_until_healthy(self) -> None:
         """In a cluster: it has found the others, and JetStream has a leader."""
-        for _ in range(LIMIT_SECONDS * 10):
-            if (await asyncio.to_thread(self.read_monitor, "healthz")).get("status") == "ok":
-                return
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"the server is not healthy: {self.read_log()[-2000:]}")
+
+        async def look() -> bool:
+            return bool((await asyncio.to_thread(self.read_monitor, "healthz")).get("status") == "ok")
+
+        await eventually(look, lambda: f"the server is healthy: {self.read_log()[-2000:]}")
 
     def read_monitor(self, path: str) -> dict[str, Any]:
         """A page of the monitoring port; empty when nobody answers."""
