@@ -66,6 +66,14 @@ class Command(TypedDict):
     exit_code: int | None
 
 
+class Progress(TypedDict):
+    """What a running step is at. `lines` are the last of its command, at most 2 KB, where it changes the cluster."""
+
+    command: str
+    since: Moment
+    lines: str
+
+
 class StepState(TypedDict):
     """How far a step is. `outcome` is null while it runs."""
 
@@ -74,6 +82,7 @@ class StepState(TypedDict):
     started_at: Moment
     finished_at: Moment | None
     error: Failure | None
+    progress: NotRequired[Progress]
 
 
 class Step(TypedDict):
@@ -179,6 +188,13 @@ class Result(TypedDict):
     correlation: NotRequired[Correlation]
     history: NotRequired[list[PastRun]]
     simulated: NotRequired[Literal[True]]
+
+
+class StepProgress(Progress):
+    """What a step of a job is at: told at most every two seconds while its command says something new."""
+
+    job_id: JobId
+    step: str
 
 
 class Event(TypedDict):
@@ -332,6 +348,11 @@ def event_document(record: JobRecord, revision: int) -> Event:
     return document
 
 
+def progress_document(job_id: str, step: str, progress: records.Progress) -> StepProgress:
+    """The small message that tells what a step is at; who misses one misses nothing."""
+    return {"job_id": job_id, "step": step, **_progress(progress)}
+
+
 def _correlation(record: JobRecord) -> str | None:
     return (record.request or record.inputs or {}).get("correlation")
 
@@ -363,13 +384,20 @@ def summarize(record: JobRecord) -> str:
 
 
 def _step_state(step: StepRecord) -> StepState:
-    return {
+    state: StepState = {
         "name": step.name,
         "outcome": step.outcome,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
         "error": _failure(step.error),
     }
+    if step.progress is not None:
+        state["progress"] = _progress(step.progress)
+    return state
+
+
+def _progress(progress: records.Progress) -> Progress:
+    return {"command": progress.command, "since": progress.since, "lines": progress.lines}
 
 
 def _past_run(run: records.PastRun) -> PastRun:

@@ -17,6 +17,7 @@ QUERIES_STREAM = "EVEREST_QUERIES"
 WAITING_STREAM = "EVEREST_WAITING"
 DEAD_STREAM = "EVEREST_DEAD"
 EVENTS_STREAM = "EVEREST_EVENTS"
+PROGRESS_STREAM = "EVEREST_PROGRESS"
 
 JOBS_CONSUMER = "bootstrap"
 QUERIES_CONSUMER = "queries"
@@ -67,6 +68,11 @@ def stream_of(kind: str) -> str:
 
 def event_subject(job_id: str) -> str:
     return f"{PREFIX}.events.{job_id}"
+
+
+def progress_subject(job_id: str) -> str:
+    """Where a running step tells what it is at, to who listens."""
+    return f"{PREFIX}.progress.{job_id}"
 
 
 def status_subject(job_id: str) -> str:

@@ -68,6 +68,18 @@ class CommandRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running step is at: its command as it is shown, since when, and the last lines of it, at most 2 KB.
+
+    `lines` are of commands that change the cluster only: what a look prints may be what nobody knows to mask.
+    """
+
+    command: str
+    since: str
+    lines: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StepRecord:
     """A step as far as it went. `outcome` is None while it runs; a step that was interrupted is started again.
 
@@ -89,6 +101,7 @@ class StepRecord:
     policy_diff: str | None = None  # what the step changes in the RBAC policy, at most 4 KB
     usable: bool | None = None  # of verify_tenant; None where nothing was to prove, or nothing could be seen
     error: Failure | None = None
+    progress: Progress | None = None  # while it runs, as of the last renewal
 
     @property
     def is_finished(self) -> bool:
@@ -220,6 +233,13 @@ class JobRecord:
         return self._changed(
             now, steps=self._steps_with(step), warnings=self.warnings + new, reason=None, error=None, outage_seconds=0
         )
+
+    def seen_at(self, progress: Progress | None) -> "JobRecord":
+        """With what the step that runs is at; no transition."""
+        running = self.steps[-1] if self.steps else None
+        if progress is None or running is None or running.outcome is not None:
+            return self
+        return replace(self, steps=(*self.steps[:-1], replace(running, progress=progress)))
 
     def with_credentials(self, secret: CredentialsSecret | None) -> "JobRecord":
         return replace(self, credentials_secret=secret)

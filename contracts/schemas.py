@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from contracts.answers import Accepted, AccountsAnswer, NamespacesAnswer, Problem, TenantAnswer
-from contracts.documents import Event, Job, Result
+from contracts.documents import Event, Job, Result, StepProgress
 from contracts.requests import BootstrapRequest
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -18,6 +18,7 @@ MODELS: dict[str, Any] = {
     "job": Job,
     "result": Result,
     "event": Event,
+    "progress": StepProgress,
     "problem": Problem,
     "accepted": Accepted,
     "accounts-answer": AccountsAnswer,
@@ -36,7 +37,7 @@ def make_published_schemas() -> dict[str, dict[str, Any]]:
     """By file name: what publishers and readers over NATS need."""
     return {
         f"{name}.json": {"$schema": DIALECT, "title": name, **make_schema(name)}
-        for name in ("bootstrap-request", "job", "result", "event", "problem")
+        for name in ("bootstrap-request", "job", "result", "event", "progress", "problem")
     }
 
 

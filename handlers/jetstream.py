@@ -8,7 +8,7 @@ from contracts.link import connection as link
 from contracts.link.api import Api
 from contracts.link.buckets import Bucket, Entry
 from contracts.link.connection import Connection
-from contracts.link.core_messages import publish_event
+from contracts.link.core_messages import publish_event, publish_progress
 from contracts.link.deliveries import Delivery
 from contracts.link.errors import BucketFull, Conflict, NotLetIn, NotProvisioned, NotSent, Refused, TooLarge, Unanswered
 from contracts.link.line import Line, Place
@@ -69,6 +69,10 @@ class JetStream:
     async def publish_event(self, job_id: str, body: bytes) -> None:
         """At most once: who needs certainty reads the record."""
         await publish_event(self._connection.client, job_id, body)
+
+    async def publish_progress(self, job_id: str, body: bytes) -> None:
+        """At most once."""
+        await publish_progress(self._connection.client, job_id, body)
 
     async def write_dead_letter(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
         """Raises Unanswered."""

@@ -14,8 +14,17 @@ logger = logging.getLogger(__name__)
 
 async def publish_event(client: Client, job_id: str, body: bytes) -> None:
     """At most once: who needs certainty reads the record."""
+    await _publish(client, names.event_subject(job_id), job_id, body)
+
+
+async def publish_progress(client: Client, job_id: str, body: bytes) -> None:
+    """At most once, and soon followed by another."""
+    await _publish(client, names.progress_subject(job_id), job_id, body)
+
+
+async def _publish(client: Client, subject: str, job_id: str, body: bytes) -> None:
     try:
-        await client.publish(names.event_subject(job_id), body)
+        await client.publish(subject, body)
     except (nats.errors.Error, OSError) as error:
         logger.warning("event.lost", extra={"job_id": job_id, "error": repr(error)})
 

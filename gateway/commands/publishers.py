@@ -15,13 +15,14 @@ _BLOCK = """\
     nkey: {nkey}
     permissions: {{
       publish: ["{prefix}.jobs.bootstrap.*", "{prefix}.status.*"]
-      subscribe: ["_INBOX_{name}.>", "{prefix}.events.*"]
+      subscribe: ["_INBOX_{name}.>", "{prefix}.events.*", "{prefix}.progress.*"]
     }}
   }}]
   imports: [
     {{ service: {{ account: EVEREST, subject: "{prefix}.jobs.bootstrap.{name}.*" }}, to: "{prefix}.jobs.bootstrap.*" }}
     {{ service: {{ account: EVEREST, subject: "{prefix}.status.{name}.*" }}, to: "{prefix}.status.*" }}
     {{ stream: {{ account: EVEREST, subject: "{prefix}.events.{name}.*" }}, to: "{prefix}.events.*" }}
+    {{ stream: {{ account: EVEREST, subject: "{prefix}.progress.{name}.*" }}, to: "{prefix}.progress.*" }}
   ]
 }}
 """

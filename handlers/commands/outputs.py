@@ -43,6 +43,13 @@ def show(raw: bytes, limit: int, secrets: Iterable[Secret] = ()) -> str:
     return shorten(mask(clean(masked), secrets), limit)
 
 
+def show_end(raw: bytes, limit_bytes: int, secrets: Iterable[Secret] = ()) -> str:
+    """The last of it, in the same way."""
+    secrets = tuple(secrets)
+    text = mask(clean(mask_bytes(raw, secrets)), secrets).strip()
+    return text.encode()[-limit_bytes:].decode(errors="ignore")
+
+
 def clean(raw: bytes) -> str:
     """What a terminal would show at the end: colours gone, spinner frames and rewritten lines only in their last form.
 

@@ -7,6 +7,7 @@ from collections import deque
 
 _READ_BYTES = 65536  # what a pipe holds on Linux
 _LONGEST_LINE_BYTES = 4096
+_END_BYTES = 8192
 
 
 class Capture:
@@ -43,6 +44,12 @@ class Capture:
         rest = rest[rest.find(b"\n", 0, _LONGEST_LINE_BYTES) + 1 :]
         cut_bytes = len(self._head) + len(tail) + self._cut_bytes - len(head) - len(rest)
         return bytes(head) + f"… {cut_bytes:,} bytes cut …\n".encode() + rest
+
+    @property
+    def end(self) -> bytes:
+        """The last whole lines so far: of one that was cut, nobody could tell whether half a secret is in it."""
+        last = b"".join(self._tail)[-_END_BYTES:] if self._tail else bytes(self._head[-_END_BYTES:])
+        return last if len(last) < _END_BYTES else last[last.find(b"\n") + 1 :]
 
     def read_available(self) -> None:
         """Takes what is in the pipe now."""

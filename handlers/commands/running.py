@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -24,6 +24,9 @@ __all__ = [
     "LeaseEnded",
     "child_environment",
 ]
+
+# Is given, when a command has begun, what tells the last bytes of its outputs at any time.
+Watcher = Callable[[Callable[[], bytes]], None]
 
 CAPTURE_BYTES = 8 * 1024 * 1024  # of each stream: a list of 10,000 accounts is 1 MB
 
@@ -105,7 +108,7 @@ class Commands:
         """Kills the lease's commands. None is started under it any more."""
         self._guard.end(lease)
 
-    async def run(self, command: Command, lease: str | None = None) -> Completed:
+    async def run(self, command: Command, lease: str | None = None, watch: Watcher | None = None) -> Completed:
         """Runs the command to its end. Cancelled, it kills the command, waits for its end, and then raises.
 
         Raises ExecutableMissing, ExecutableUnusable; LeaseEnded when the lease is not held, or ended meanwhile;
@@ -122,6 +125,8 @@ class Commands:
                 until=start + command.time_limit_seconds,
                 descriptors=pipes.child_ends,
             )
+            if watch:
+                watch(pipes.read_end)
             end = await self._outlast(running)
             await pipes.drain()
         return Completed(
@@ -170,6 +175,10 @@ class _Pipes:
     @property
     def child_ends(self) -> list[int]:
         return [pipe.child_end for pipe in (self.stdout, self.stderr, self.feed) if pipe]
+
+    def read_end(self) -> bytes:
+        """The last lines so far, those of stderr behind those of stdout."""
+        return b"\n".join(filter(None, (self.stdout.end, self.stderr.end)))
 
     def __enter__(self) -> Self:
         return self

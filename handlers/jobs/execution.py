@@ -3,16 +3,18 @@
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from contracts.cancels import decode_cancel
 from contracts.codes import CODES, Failure, Nature
 from contracts.names import is_query
 from contracts.protocol import RENEWAL_PART
-from contracts.records import CommandRecord, JobRecord, Outcome, StepRecord
+from contracts.records import CommandRecord, JobRecord, Outcome, Progress, StepRecord
 from handlers.clock import monotonic, utc_after, utc_in, utc_now
-from handlers.commands.outputs import show
+from handlers.commands.outputs import show, show_end
 from handlers.commands.running import (
     Command,
     Completed,
@@ -29,6 +31,8 @@ from handlers.results import RunCommand, StepFailed, StepResult
 
 logger = logging.getLogger(__name__)
 
+PROGRESS_SECONDS = 2.0
+PROGRESS_BYTES = 2048
 # The first delay is a sixth of a lease (10 s of 60), doubled for each further failure, at most five leases.
 _FIRST_DELAY_PART = 1 / 6
 _LONGEST_DELAY_PART = 5
@@ -50,6 +54,7 @@ class Execution:
     lease: Lease
     plan: Plan
     _data: Any = field(default=None)
+    _look: Callable[[], Progress] | None = field(default=None)  # at the command that began last
     _is_changing: bool = field(default=False)  # whether the step has begun to change the cluster
 
     async def run(self) -> JobRecord:
@@ -94,8 +99,9 @@ class Execution:
 
     async def _ensure(self, step: PlannedStep, record: JobRecord, commands: list[CommandRecord]) -> StepResult:
         """Raises StepFailed, Stopped, LeaseLost. Whatever ends it early has ended its command too."""
-        self._is_changing = False
+        self._is_changing, self._look = False, None
         work = asyncio.create_task(step.ensure(record, self._runner(commands)))
+        reporter = asyncio.create_task(self._report(step.name))
         try:
             await self._first_of(work, self.shop.stopping, self.lease.lost)
             if not work.done() and not self.lease.lost.is_set() and self._is_changing:
@@ -103,11 +109,31 @@ class Execution:
                 await self._first_of(work, self.lease.lost, timeout=self.shop.settings.shutdown_grace)
         finally:
             work.cancel()
-            await asyncio.wait({work})
+            reporter.cancel()
+            await asyncio.wait({work, reporter})
+            self.lease.progress = None
         if not work.cancelled():
             return work.result()
         self.lease.check()
         raise Stopped(record)
+
+    async def _report(self, step: str) -> None:
+        """Tells what the step is at, until cancelled; the next renewal tells it too."""
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            progress = self._look() if self._look else None
+            if progress is not None and progress != self.lease.progress:
+                self.lease.progress = progress
+                await self.shop.publish_progress(self.lease.record.job_id, step, progress)
+
+    def _watch(self, command: Command, read_end: Callable[[], bytes]) -> None:
+        since = utc_now()
+
+        def look() -> Progress:
+            raw = read_end() if command.changes else b""
+            return Progress(command.shown, since, show_end(raw, PROGRESS_BYTES, command.all_secrets))
+
+        self._look = look
 
     def _runner(self, commands: list[CommandRecord]) -> RunCommand:
         """Runs commands under the lease, and notes each."""
@@ -116,7 +142,7 @@ class Execution:
             self.lease.check()
             self._is_changing |= command.changes
             try:
-                completed = await self.shop.commands.run(command, lease=self.lease.owner)
+                completed = await self.shop.commands.run(command, self.lease.owner, partial(self._watch, command))
             except (ExecutableMissing, ExecutableUnusable) as error:
                 raise StepFailed(_missing(error)) from error
             except LeaseEnded as error:

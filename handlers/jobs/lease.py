@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from contracts.protocol import MARGIN_PART, RENEWAL_PART
-from contracts.records import JobRecord, UnreadableRecord, decode_record, encode_record, fit, without_outputs
+from contracts.records import JobRecord, Progress, UnreadableRecord, decode_record, encode_record, fit, without_outputs
 from handlers.clock import monotonic
 from handlers.jetstream import BucketFull, Conflict, Unanswered
 from handlers.jobs.incoming import Delivery
@@ -59,6 +59,7 @@ class Lease:
         self._revision = 0
         self._deadline = float("inf")  # until the claim is written
         self._record: JobRecord | None = None
+        self.progress: Progress | None = None  # of the step that runs: a renewal carries it
         self.owner = str(uuid.uuid4())
         self.lost = asyncio.Event()
 
@@ -177,7 +178,7 @@ class Lease:
                 if self.record.owner is None:
                     return
                 try:
-                    await self._save(self.record, None)
+                    await self._save(self.record.seen_at(self.progress), None)
                 except LeaseLost:
                     return
 

@@ -6,10 +6,10 @@ from typing import Protocol
 
 import orjson
 
-from contracts.documents import event_document
-from contracts.records import JobRecord
+from contracts.documents import event_document, progress_document
+from contracts.records import JobRecord, Progress
 from handlers.clock import monotonic
-from handlers.commands.running import Command, Completed
+from handlers.commands.running import Command, Completed, Watcher
 from handlers.jetstream import Entry, Place
 from handlers.metrics import Metrics
 from handlers.settings import HandlerSettings
@@ -62,6 +62,8 @@ class Store(Protocol):
 
     async def publish_event(self, job_id: str, body: bytes) -> None: ...
 
+    async def publish_progress(self, job_id: str, body: bytes) -> None: ...
+
     async def publish_job(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
         """Raises Refused, Unanswered."""
         ...
@@ -78,7 +80,7 @@ class Store(Protocol):
 class CommandRunner(Protocol):
     """What runs commands, and ends those of a lease that nobody renews."""
 
-    async def run(self, command: Command, lease: str | None = None) -> Completed: ...
+    async def run(self, command: Command, lease: str | None = None, watch: Watcher | None = None) -> Completed: ...
 
     def renew(self, lease: str, until: float) -> None: ...
 
@@ -113,3 +115,7 @@ class Workshop:
     async def publish_transition(self, record: JobRecord, revision: int) -> None:
         """Tells who listens. The record is the truth; this may be lost."""
         await self.jetstream.publish_event(record.job_id, orjson.dumps(event_document(record, revision)))
+
+    async def publish_progress(self, job_id: str, step: str, progress: Progress) -> None:
+        """Tells who listens what a step is at."""
+        await self.jetstream.publish_progress(job_id, orjson.dumps(progress_document(job_id, step, progress)))

@@ -14,7 +14,7 @@ from contracts import names
 from contracts.protocol import State, state_of
 from contracts.records import JobRecord, UnreadableRecord, decode_record
 from handlers.clock import monotonic, utc_now
-from handlers.commands.running import Command, Completed, LeaseEnded
+from handlers.commands.running import Command, Completed, LeaseEnded, Watcher
 from handlers.jetstream import Conflict, Entry, Place, Refused, Unanswered
 
 T = TypeVar("T")
@@ -232,6 +232,9 @@ class Process:
     async def publish_event(self, job_id: str, body: bytes) -> None:
         self.check()
 
+    async def publish_progress(self, job_id: str, body: bytes) -> None:
+        self.check()
+
     async def write_dead_letter(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
         await self.do(lambda: self.server.dead_letters.append(subject))
 
@@ -270,7 +273,7 @@ class Process:
 
     # As the guard.
 
-    async def run(self, command: Command, lease: str | None = None) -> Completed:
+    async def run(self, command: Command, lease: str | None = None, watch: Watcher | None = None) -> Completed:
         """Takes all of its time. Ends at once with the process, and with the lease, frozen or not."""
         self.check()
         if not self.server.holds(lease):

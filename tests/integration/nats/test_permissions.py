@@ -77,6 +77,7 @@ async def finish_next(handler: JetStream, kind: str = "bootstrap") -> str:
     await handler.cancels.read(job_id)
     await delivery.extend()
     await handler.publish_event(job_id, b"{}")
+    await handler.publish_progress(job_id, b"{}")
     await handler.jobs.write(job_id, encode_record(succeeded_record(record)), last=revision, ttl_seconds=60)
     await delivery.acknowledge()
     await source.count_pending()

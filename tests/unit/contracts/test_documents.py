@@ -211,6 +211,7 @@ def test_asyncapi_leads_somewhere() -> None:
     assert addresses == {
         "jobs": names.job_subject("bootstrap", "{job_id}"),
         "events": names.event_subject("{job_id}"),
+        "progress": names.progress_subject("{job_id}"),
         "status": names.status_subject("{job_id}"),
         "statusAnswer": None,
         "dead": names.dead_subject("{kind}", "{id}"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.commands.outputs import clean, shorten, show, tail
+from handlers.commands.outputs import clean, shorten, show, show_end, tail
 from handlers.commands.secret import MASK, Secret
 
 # What everestctl v1.10 writes without a terminal: spinner frames of three rows, the cursor moved up before each.
@@ -178,3 +178,12 @@ def test_a_cut_leaves_no_half_of_a_secret() -> None:
     for limit in range(200, 260):
         assert "hunter" not in show(b"hunter2-hunter2 " * 1_000, limit, [secret])
     assert "hunter" not in show(b"hunter2-hunter2 " * 300_000, 300, [secret])
+
+
+def test_the_end_of_an_output_is_cleaned_masked_and_short() -> None:
+    raw = b"first\r\n\x1b[31mred\x1b[0m\n" + b"x" * 5000 + b"\nthe password is s3cret-s3cret-s3cret\n"
+    shown = show_end(raw, 100, (Secret("s3cret-s3cret-s3cret"),))
+    assert len(shown.encode()) <= 100
+    assert shown.endswith(f"the password is {MASK}")
+    assert show_end(b"\x1b[31mred\x1b[0m\n", 100) == "red"
+    assert len(show_end("ü".encode() * 200, 101).encode()) == 100

@@ -18,9 +18,13 @@ DAY = 86_400 * 10**9
 PERMISSIONS = (ROOT / "nats" / "permissions.conf").read_text()
 
 
+# What is told to who listens: in which stream it is written, and where it is heard.
+TOLD = {names.EVENTS_STREAM: names.event_subject(">"), names.PROGRESS_STREAM: names.progress_subject(">")}
+
+
 def test_names_are_those_of_contracts() -> None:
     """nats/ and contracts/ name the same streams, buckets and consumers, and nothing else."""
-    assert set(STREAMS) == {*QUEUES, names.WAITING_STREAM, names.DEAD_STREAM, names.EVENTS_STREAM, *BUCKETS}
+    assert set(STREAMS) == {*QUEUES, names.WAITING_STREAM, names.DEAD_STREAM, *TOLD, *BUCKETS}
     consumers = {(consumer.stream, consumer.name) for consumer in DECLARED.consumers}
     assert consumers == {(names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER)}
     assert not list((ROOT / "nats").rglob("*.py"))
@@ -44,12 +48,13 @@ def test_subjects_are_those_of_contracts() -> None:
 def test_permissions_name_only_what_exists() -> None:
     """A renamed stream, bucket or consumer must be renamed in the permissions too."""
     named = set(re.findall(r"\.(KV_everest_\w+|EVEREST_[A-Z]+)", PERMISSIONS))
-    assert named == set(STREAMS) - {names.EVENTS_STREAM}  # that one is written and told, never asked
-    told = STREAMS[names.EVENTS_STREAM]
-    assert set(re.findall(r"everest\.v1\.told\.[*.]+", PERMISSIONS)) == {
-        f"{told['subjects'][0][:-1]}{ids}" for ids in ("*", "*.*")
-    }
-    assert told["republish"]["dest"] == names.event_subject(">")
+    assert named == set(STREAMS) - set(TOLD)  # those are written and told, never asked
+    for stream, subject in TOLD.items():
+        written = STREAMS[stream]["subjects"][0][:-1]
+        assert set(re.findall(rf"{re.escape(written)}[*.]+", PERMISSIONS)) == {
+            f"{written}{ids}" for ids in ("*", "*.*")
+        }
+        assert STREAMS[stream]["republish"]["dest"] == subject
     assert STREAMS[f"KV_{names.JOBS_BUCKET}"]["republish"]["dest"] == names.RECORD_SUBJECTS
     assert set(re.findall(r"\$KV\.(\w+)\.>", PERMISSIONS)) == {
         names.JOBS_BUCKET,
@@ -151,7 +156,9 @@ def test_roles_come_in_by_their_own_door(role: str) -> None:
     """What is imported keeps its name, but for the door and for the ways of the API and of events."""
     part = PERMISSIONS.partition(f"{role}_imports: [")[2].partition("\n]")[0]
     for inside, outside in re.findall(r'service: \{ account: EVEREST, subject: "([^"]+)" \}, to: "([^"]+)"', part):
-        name = outside.replace("everest.v1.api.", "$JS.API.").replace("everest.v1.events.", "everest.v1.told.")
+        name = outside.replace("everest.v1.api.", "$JS.API.")
+        for stream, subject in TOLD.items():
+            name = name.replace(subject[:-1], STREAMS[stream]["subjects"][0][:-1])
         assert inside == f"{role}.{name}"
 
 
