@@ -28,8 +28,9 @@ _BLOCK = """\
 """
 
 _TOLD = """\
-1. Add this block to nats/publishers.conf of every NATS server, then nats-server --signal reload. It holds no secret.
-   The exports are there already: an account can import only what bears its own name.
+1. Add this block to nats/publishers.conf of every NATS server, then nats-server --signal reload, and once more some
+   seconds later: only then an account that is new reaches what it imports. The block holds no secret. The exports are
+   there already: an account can import only what bears its own name.
 
 {block}
 2. Give the service its seed, which is shown once, as a file of its own (mode 0600):

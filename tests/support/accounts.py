@@ -1,6 +1,7 @@
 """A server with accounts, and who tries there what is not his."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from tests.support.publishers import Publisher
-from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_cluster, nats_server, write_configuration
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, NatsServer, nats_cluster, nats_server, write_configuration
 
 PASSWORDS = {role: f"secret-of-{role}" for role in ("gateway", "handler", "provisioner")}
 VARIABLES = {f"NATS_{role.upper()}_PASSWORD": password for role, password in PASSWORDS.items()}
@@ -80,3 +81,16 @@ async def intruding(server: NatsServer, role: str, publishers: Sequence[Publishe
         yield intruder
     finally:
         await intruder.client.close()
+
+
+async def knock(port: int, **credentials: str) -> str:
+    """What the server answers to who comes in so; by hand, for nats-py leaves sockets open where it is refused."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    try:
+        await reader.readline()
+        options = {"verbose": False, "pedantic": False, "lang": "test", "version": "1", **credentials}
+        writer.write(b"CONNECT %s\r\nPING\r\n" % json.dumps(options).encode())
+        return (await asyncio.wait_for(reader.readline(), LIMIT_SECONDS)).decode().strip()
+    finally:
+        writer.close()
+        await writer.wait_closed()

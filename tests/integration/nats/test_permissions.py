@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from contracts.records import encode_record
 from contracts.settings import NatsSettings
 from handlers.jetstream import JetStream
 from handlers.jetstream import connect as connect_handler
-from tests.support.accounts import PASSWORDS, VARIABLES, intruding, secured_server
+from tests.support.accounts import PASSWORDS, VARIABLES, intruding, knock, secured_server
 from tests.support.gateways import Gateway, claimed_record, running_gateway, succeeded_record
 from tests.support.publishers import Publisher, make_publisher
 from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
@@ -209,9 +210,8 @@ async def test_nobody_sends_what_is_not_his(
 
 @pytest.mark.parametrize("password", ["", "wrong"])
 async def test_nobody_comes_in_without_credentials(server: NatsServer, password: str) -> None:
-    credentials = {"user": "gateway", "password": password} if password else {}
-    with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
-        await nats.connect(server.url, allow_reconnect=False, **credentials)
+    credentials = {"user": "gateway", "pass": password} if password else {}
+    assert await knock(server.port, **credentials) == "-ERR 'Authorization Violation'"
 
 
 async def test_a_publisher_follows_its_own_jobs_only(
@@ -330,6 +330,42 @@ async def test_an_account_cannot_import_what_is_anothers(tmp_path: Path) -> None
             await running.start()
     finally:
         await running.stop()
+
+
+async def test_a_publisher_is_added_by_two_reloads(tmp_path: Path, publishers: list[Publisher]) -> None:
+    """The first makes its account, the second connects it; who is connected goes on over both."""
+    old, new = publishers
+    async with (
+        secured_server(tmp_path, [old]) as running,
+        as_handler(running) as handler,
+        old.connected(running) as portal,
+    ):
+        (tmp_path / "conf" / "publishers.conf").write_text(f"{old.block}\n{new.block}")
+        for count in (1, 2):
+            running.send_signal(signal.SIGHUP)
+            await wait_for(lambda count=count: running.read_log().count("Reloaded server configuration") == count)  # type: ignore[misc]
+        async with new.connected(running) as billing:
+            await billing.jetstream().publish(f"{JOBS}.order-1", BODY)
+        await portal.jetstream().publish(f"{JOBS}.order-1", BODY)
+        assert {await finish_next(handler), await finish_next(handler)} == {"portal.order-1", "billing.order-1"}
+
+
+async def test_a_publisher_hears_of_the_end_that_the_gateway_makes(
+    server: NatsServer, gateway: Gateway, publishers: list[Publisher]
+) -> None:
+    """A person cancels its queued job, and tries it again: both are done in the gateway's account."""
+    async with as_handler(server) as handler, publishers[0].connected(server) as portal:
+        events = await portal.subscribe("everest.v1.events.order-9")
+        await portal.jetstream().publish(f"{JOBS}.order-9", BODY)
+        assert (await gateway.api.post("/jobs/portal.order-9/cancel")).status_code == 202
+        assert json.loads((await events.next_msg(timeout=LIMIT_SECONDS)).data)["reason"] == "cancelled"
+        source = handler.source(names.JOBS_STREAM, names.JOBS_CONSUMER)
+        await source.bind()
+        delivery = await source.fetch()
+        assert delivery is not None
+        await delivery.acknowledge()  # as of a job that has ended
+        assert (await gateway.api.post("/jobs/portal.order-9/retry")).status_code == 202
+        assert await finish_next(handler) == "portal.order-9"
 
 
 async def test_nkeys_open_the_same_doors(tmp_path: Path) -> None:
