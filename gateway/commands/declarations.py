@@ -20,6 +20,8 @@ _HARMLESS = (
     "duplicate_window",
     "allow_direct",
     "allow_rollup_hdrs",
+    "allow_atomic",
+    "allow_batched",
     "deny_delete",
     "deny_purge",
     "republish",

@@ -109,6 +109,7 @@ async def test_growth_is_applied_and_more_is_kept(tmp_path: Path) -> None:
         (names.JOBS_STREAM, {"subjects": ["everest.v1.jobs.bootstrap.*"]}),
         (names.JOBS_STREAM, {"max_bytes": 1024 * 1024}),
         (JOBS_BUCKET_STREAM, {"allow_direct": True}),
+        (names.JOBS_STREAM, {"allow_atomic": True}),
         (names.DEAD_STREAM, {"duplicate_window": HOUR}),
     ],
 )

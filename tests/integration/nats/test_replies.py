@@ -6,6 +6,7 @@ replies that would be calls, records or messages of others.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,26 +18,33 @@ from nats.aio.client import Client
 from contracts import names
 from tests.support.accounts import PASSWORDS, intruding, secured_cluster, secured_server
 from tests.support.publishers import Publisher, make_publisher
-from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server
+from tests.support.servers import LIMIT_SECONDS, ROOT, NatsServer, nats_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-JOBS, QUERIES, DEAD = names.JOBS_STREAM, names.QUERIES_STREAM, names.DEAD_STREAM
-RECORDS, TENANTS, CANCELS = (f"KV_{name}" for name in (names.JOBS_BUCKET, names.TENANTS_BUCKET, names.CANCELS_BUCKET))
-NOTHING = b'{"last_by_subj": "nothing.there"}'
-PULL = b'{"batch": 1, "no_wait": true}'
+QUERIES, DEAD = names.QUERIES_STREAM, names.DEAD_STREAM
+TENANTS, CANCELS = f"KV_{names.TENANTS_BUCKET}", f"KV_{names.CANCELS_BUCKET}"
+BODIES = {  # of calls that find nothing: an empty answer is all that some operations of the API need
+    "STREAM.MSG.GET": b'{"last_by_subj": "nothing.there"}',
+    "STREAM.MSG.DELETE": b'{"seq": 1000000}',
+    "CONSUMER.MSG.NEXT": b'{"batch": 1, "no_wait": true}',
+    "STREAM.INFO": b"",
+    "CONSUMER.INFO": b"",
+}
+
+
+def read_calls(role: str) -> list[tuple[str, bytes]]:
+    """Every operation that nats/permissions.conf lets the role ask for."""
+    operations = re.findall(rf'"{role}\.\$JS\.API\.(\S+)"', (ROOT / "nats" / "permissions.conf").read_text())
+    return [
+        (f"$JS.API.{operation}", next(body for name, body in BODIES.items() if operation.startswith(name)))
+        for operation in operations
+    ]
+
+
 CALLS: dict[str, list[tuple[str, bytes]]] = {
-    "gateway": [
-        *[(f"$JS.API.STREAM.MSG.GET.{stream}", NOTHING) for stream in (JOBS, QUERIES, RECORDS, TENANTS)],
-        *[(f"$JS.API.STREAM.INFO.{stream}", b"") for stream in (JOBS, QUERIES, DEAD, RECORDS, CANCELS)],
-        (f"$JS.API.CONSUMER.INFO.{JOBS}.{names.JOBS_CONSUMER}", b""),
-    ],
-    "handler": [
-        *[(f"$JS.API.STREAM.MSG.GET.{stream}", NOTHING) for stream in (JOBS, RECORDS, TENANTS, CANCELS)],
-        (f"$JS.API.CONSUMER.INFO.{JOBS}.{names.JOBS_CONSUMER}", b""),
-        # An empty answer: to some calls of the API that is all they need.
-        (f"$JS.API.CONSUMER.MSG.NEXT.{QUERIES}.{names.QUERIES_CONSUMER}", PULL),
-    ],
+    "gateway": read_calls("gateway"),
+    "handler": read_calls("handler"),
     "portal": [("everest.v1.status.unknown", b""), ("$JS.API.INFO", b"")],
 }
 REPLIES = [
