@@ -41,6 +41,7 @@ DIRECT_CALLER = "nats"
 ADMIN_CALLER = "admin"
 
 _TOKEN = r"[A-Za-z0-9_-]{1,64}"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _JOB_ID = re.compile(rf"{_TOKEN}(\.{_TOKEN})?", re.ASCII)
 JOB_ID_PATTERN = rf"^{_TOKEN}(\.{_TOKEN})?$"
 
@@ -133,8 +134,10 @@ def tenant_key(username: str) -> str:
 
 
 def credentials_secret_name(job_id: str) -> str:
-    """The Secret that holds a created account's password: a legal Kubernetes name for every legal job id."""
-    try:
-        return f"bootstrap-{uuid.UUID(job_id)}"
-    except ValueError:
-        return f"bootstrap-{hashlib.sha256(job_id.encode()).hexdigest()[:16]}"
+    """The Secret that holds a created account's password: legal in Kubernetes, and no other job's.
+
+    Other spellings of a UUID (capitals, no hyphens) are other jobs.
+    """
+    if _UUID.fullmatch(job_id):
+        return f"bootstrap-{job_id}"
+    return f"bootstrap-{hashlib.sha256(job_id.encode()).hexdigest()}"

@@ -33,11 +33,20 @@ class StepResult:
 class StepFailed(Exception):
     """A step that failed; the nature of the failure's code says whether it is tried again.
 
-    `step` is given where another step's name must be shown (a refused namespace before anything was made).
+    `step` is given where another step's name must be shown (a refused namespace before anything was made); `undone`
+    are steps whose effects were taken back, so that the job does not tell of them and a retry begins with them.
     """
 
-    def __init__(self, failure: Failure, deciding: Completed | None = None, *, step: str | None = None) -> None:
+    def __init__(
+        self,
+        failure: Failure,
+        deciding: Completed | None = None,
+        *,
+        step: str | None = None,
+        undone: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(f"{failure.code}: {failure.message}")
+        self.undone = undone
         self.failure = failure
         self.deciding = deciding
         self.step = step

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from functools import partial
 
-from contracts.codes import Failure
+from contracts.codes import CODES, Failure, Nature
 from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
 from handlers.bootstrap.declaration import draft_spec
@@ -13,7 +13,9 @@ from handlers.rbac.enforcer import Enforcer
 from handlers.rbac.look import read_policy
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.access import role_of
-from handlers.tenants.claims import Namespace, claim_namespace, find_namespace
+from handlers.tenants.accounts import remove_account
+from handlers.tenants.claims import Namespace, claim_namespace, find_claims, find_namespace
+from handlers.tenants.credentials import Credentials
 from handlers.tools.compatibility import find_missing_charts
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
@@ -51,7 +53,10 @@ async def ensure_namespace(context: StepContext) -> StepResult:
     """Whose it is comes first: nothing is put into a namespace before the claim is in it."""
     kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
     request = context.request
-    claim = await claim_namespace(kubectl, request, context.job.job_id, partial(draft_spec, context))
+    try:
+        claim = await claim_namespace(kubectl, request, context.job.job_id, partial(draft_spec, context))
+    except StepFailed as refusal:
+        raise await _take_back_account(context, kubectl, refusal) from None
     if role := context.settings.everest_tenant_role:
         await _bind(kubectl, request.namespace, role, await context.facts.read_user(kubectl))
     warnings = await _warn_of_takeover(context, kubectl) if claim.may_have_been_taken else ()
@@ -95,6 +100,21 @@ async def check_operators(context: StepContext, kubectl: Kubectl, namespace: Nam
         if wanted <= {operator["name"] for operator in operators if operator["installed"]}:
             return
     raise StepFailed(failure)
+
+
+async def _take_back_account(context: StepContext, kubectl: Kubectl, refusal: StepFailed) -> StepFailed:
+    """Somebody else was given the namespace after this job had made the account: nobody would use it."""
+    made, request = context.job.step("create_account"), context.request
+    if CODES[refusal.failure.code].nature is not Nature.PERMANENT or not made or made.outcome != Outcome.CREATED:
+        return refusal
+    credentials = Credentials(kubectl, context.settings.everest_credentials_namespace, context.job.job_id)
+    password = await credentials.read()
+    claims = await find_claims(kubectl, request.username, request.namespace)
+    if password is None or claims.all or not await remove_account(kubectl, request.username, password):
+        return refusal
+    await credentials.drop()
+    message = f"{refusal.failure.message} The account that this job had made was taken away again."
+    return StepFailed(replace(refusal.failure, message=message), refusal.deciding, undone=("create_account",))
 
 
 async def _install(

@@ -187,6 +187,9 @@ class Execution:
         )
         delay_seconds = self._delay(record, failure, seconds)
         if delay_seconds is None:
+            if error.undone:
+                kept = tuple(known for known in record.steps if known.name not in error.undone)
+                record = replace(record, steps=kept, credentials_secret=None)
             if error.step:  # shown under another step's name, because nothing of this one was made
                 record = replace(record, steps=tuple(known for known in record.steps if known.name != step.name))
                 failed = replace(failed, name=error.step)

@@ -88,6 +88,13 @@ class Kubectl:
             raise Changed
         return _succeeded(completed)
 
+    async def replace(self, manifest: Object) -> None:
+        """A compare-and-set by the resourceVersion in it. Raises Changed."""
+        completed = await self._change("replace", "-f", "-", stdin=json.dumps(manifest).encode())
+        if completed.exit_code != 0 and b"the object has been modified" in completed.stderr:
+            raise Changed
+        _succeeded(completed)
+
     async def bind_role(self, namespace: str, name: str, cluster_role: str, user: str) -> None:
         """Leaves a binding that is there as it is. A service account is bound by the name of its user."""
         completed = await self._change(

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from handlers.bootstrap.accounts_file import proves
+from handlers.tenants.accounts_file import proves
 from tests.simulator import overlaps
 from tests.support.handlers import House, open_house
 

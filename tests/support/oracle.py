@@ -11,8 +11,8 @@ from nats.aio.client import Client
 
 from contracts import names
 from contracts.records import JobRecord, UnreadableRecord, decode_record
-from handlers.bootstrap.accounts_file import proves
 from handlers.bootstrap.quota import QUOTA_NAME
+from handlers.tenants.accounts_file import proves
 from handlers.tenants.claims import JOB, OWNER
 from tests.simulator.effects import overlaps
 from tests.support.handlers import FINISHED, House

@@ -15,10 +15,10 @@ import pytest_asyncio
 from contracts.codes import CODES, Nature
 from contracts.names import credentials_secret_name
 from contracts.records import Outcome
-from handlers.bootstrap.accounts_file import proves
 from handlers.commands.outputs import show
 from handlers.commands.secret import MASK, Secret
 from handlers.preflight.checking import make_runner
+from handlers.tenants.accounts_file import proves
 from handlers.tools.everestctl import Everestctl
 from tests.simulator import SimulatedEverest
 from tests.support.clusters import open_cluster
@@ -31,6 +31,7 @@ PACKAGE = "percona-postgresql-operator"
 ALL_NEW = [Outcome.CREATED, Outcome.CREATED, Outcome.APPLIED, Outcome.APPLIED, Outcome.UNVERIFIED]  # RBAC is off
 REPEATED = [Outcome.UNCHANGED, Outcome.UNCHANGED, Outcome.APPLIED, Outcome.APPLIED, Outcome.UNVERIFIED]
 FLAGS = "--operator.mongodb=false --operator.postgresql=true --operator.xtradb-cluster=false"
+JOB = "3f0f3a3e-6f43-4d0b-8a2f-0a3a9d3b1c11"
 INSTALLER = "everest-operators-installer"
 
 
@@ -283,6 +284,46 @@ async def test_of_two_tenants_who_want_one_namespace_one_gets_it(everest: Simula
     assert sorted(made.code or "" for made in both) == ["", *["namespace_owned_by_another"] * 2]
     (winner,) = (made for made in both if made.failure is None)
     assert winner.outcomes == ALL_NEW
+    users = (await everest.run("everestctl", "accounts", "list", "--columns=user", "--no-headers"))[1].split()
+    losers = [made for made in both if made.failure is not None]
+    assert len([user for user in users if user.startswith("both_")]) == 1, "the losers' accounts are taken away"
+    for loser in losers:
+        assert loser.end.undone in ((), ("create_account",))
+    secrets = await everest.get("secret", "-n", "everest-system")
+    kept = [one for one in secrets["items"] if one["metadata"]["name"].startswith("bootstrap-")]
+    made_for = [base64.b64decode(one["data"]["username"]).decode() for one in kept]
+    assert len([user for user in made_for if user.startswith("both_")]) == 1
+
+
+@pytest.mark.parametrize("alias", [JOB.upper(), JOB.replace("-", ""), f"{{{JOB}}}", f"urn:uuid:{JOB}"])
+async def test_another_spelling_of_a_job_id_reaches_nobodys_secret(
+    everest: SimulatedEverest, bench: Bench, alias: str
+) -> None:
+    """Whoever may choose ids could ask for another tenant's password, or have it deleted."""
+    assert credentials_secret_name(alias) != credentials_secret_name(JOB)
+    assert credentials_secret_name(JOB) == f"bootstrap-{JOB}"
+    username = "victim_" + str(len(alias))
+    await bench.onboard(JOB, username=username, namespace=username.replace("_", "-"))
+    secret = await everest.get("secret", credentials_secret_name(JOB), "-n", "everest-system")
+    assert secret["metadata"]["annotations"]["everest-bootstrap/job"] == JOB
+    made = await bench.attempt(alias, username=username, namespace=username.replace("_", "-"))
+    assert made.result("create_account").credentials_secret is None
+    assert await everest.get("secret", credentials_secret_name(JOB), "-n", "everest-system") == secret
+    await everest.run("kubectl", "delete", "secret", credentials_secret_name(JOB), "-n", "everest-system")
+
+
+async def test_a_secret_of_another_job_is_neither_read_nor_deleted(everest: SimulatedEverest, bench: Bench) -> None:
+    """By its mark, whatever its name."""
+    kept = {"username": "marked", "password": "never-used-1"}
+    mark = {"everest-bootstrap/job": "another"}
+    metadata = {"name": credentials_secret_name("marked-1"), "namespace": "everest-system", "annotations": mark}
+    await put(everest, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": kept})
+    refused = await bench.attempt("marked-1", username="marked")
+    assert (refused.failed_step, refused.code) == ("create_account", "conflict")
+    await everest.run("everestctl", "accounts", "create", "-u", "marked", "-p", "Their_own_pw1")
+    made = await bench.onboard("marked-1", username="marked")
+    assert made.outcomes[0] is Outcome.UNCHANGED
+    assert await read_password(everest, "marked-1") == "never-used-1"
 
 
 async def test_a_namespace_that_is_being_deleted_is_waited_for(everest: SimulatedEverest, bench: Bench) -> None:

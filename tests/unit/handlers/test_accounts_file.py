@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.bootstrap.accounts_file import UnreadableAccounts, proves, read_hash
+from handlers.tenants.accounts_file import UnreadableAccounts, cut_account, proves, read_hash
 
 SALT = "0b1a2c3d-uid-of-everest-system"
 HASH = bytes(range(200, 232))
@@ -92,3 +92,33 @@ def test_every_store_that_a_yaml_library_writes_is_read(accounts: dict[str, byte
     for name, stored in accounts.items():
         assert read_hash(users, name) == stored
     assert read_hash(users, "nobody-here") is None
+
+
+STORE = """\
+admin:
+  passwordHash: plain
+  enabled: true
+"alice":
+  passwordHash: !!binary |
+    AAAA
+  capabilities:
+  - login
+null:
+  passwordHash: x
+"""
+
+
+@pytest.mark.parametrize(
+    ("username", "gone"),
+    [("admin", slice(0, 3)), ("alice", slice(3, 8)), ("null", slice(8, 10))],
+)
+def test_an_account_is_cut_out_and_every_other_byte_stays(username: str, gone: slice) -> None:
+    lines = STORE.splitlines(keepends=True)
+    del lines[gone]
+    assert cut_account(STORE, username) == "".join(lines)
+
+
+@pytest.mark.parametrize("store", ["{alice: {passwordHash: x}, bob: {}}", "", "bob: {}", "- alice", "alice: ["])
+def test_a_store_in_which_it_cannot_be_told_apart_is_left_alone(store: str) -> None:
+    with pytest.raises(UnreadableAccounts):
+        cut_account(store, "alice")

@@ -51,6 +51,20 @@ def read_hash(users: str, username: str) -> bytes | None:
         raise UnreadableAccounts(f"its passwordHash is broken: {error}") from None
 
 
+def cut_account(users: str, username: str) -> str:
+    """The store without the account, every other byte as it was. Raises UnreadableAccounts: also where it has none."""
+    from yaml.nodes import MappingNode
+
+    root = _compose(users)
+    accounts = _read_mapping(root, "the store")
+    if not isinstance(root, MappingNode) or root.flow_style or username not in accounts:
+        raise UnreadableAccounts("the account cannot be told from its neighbours")
+    lines = users.splitlines(keepends=True)
+    starts = [*(key.start_mark.line for key, _ in root.value), len(lines)]
+    at = [key.value for key, _ in root.value].index(username)
+    return "".join(lines[: starts[at]] + lines[starts[at + 1] :]) or "{}\n"
+
+
 def _compose(users: str) -> "yaml.Node | None":
     """As nodes, which know their place in the text and how each value was written."""
     import yaml  # only where a password is to be proved: it costs a start

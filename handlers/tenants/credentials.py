@@ -1,0 +1,74 @@
+"""The Secret of one job: the password of the account that it makes, under a name and a mark of the job's own."""
+
+import base64
+import secrets
+import string
+from dataclasses import dataclass
+
+from contracts.codes import Failure
+from contracts.names import credentials_secret_name
+from contracts.records import CredentialsSecret
+from handlers.commands.secret import Secret
+from handlers.results import StepFailed
+from handlers.tenants.claims import JOB, find_namespace
+from handlers.tools.kubectl import AlreadyExists, Kubectl, Object
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Another job's Secret is neither read nor deleted: every use compares the job in its annotation."""
+
+    kubectl: Kubectl
+    namespace: str
+    job_id: str
+
+    @property
+    def secret(self) -> CredentialsSecret:
+        return CredentialsSecret(self.namespace, credentials_secret_name(self.job_id))
+
+    async def keep(self, username: str) -> Secret:
+        """Puts a new password into the Secret; an earlier attempt's is used again. Raises StepFailed."""
+        # Legal in every version of Everest, and it begins with a letter: never taken for a flag.
+        password = Secret(secrets.choice(string.ascii_lowercase) + secrets.token_urlsafe(20))
+        try:
+            await self.kubectl.create(self._manifest(username, password), [password])
+        except StepFailed as error:
+            raise await self._explain_unkept(error) from None
+        except AlreadyExists:
+            if (kept := await self.read()) is not None:
+                return kept
+            reason = f"Secret {self.secret.name} in {self.namespace} holds no password of this job."
+            raise StepFailed(Failure("conflict", reason, "Delete it: this service makes it.")) from None
+        return password
+
+    async def read(self) -> Secret | None:
+        """The password; None where there is none of this job."""
+        found = await self.kubectl.get("secret", self.secret.name, self.namespace)
+        if found is None or not self._is_ours(found):
+            return None
+        encoded = (found.get("data") or {}).get("password")
+        return Secret(base64.b64decode(encoded).decode(errors="replace")) if encoded else None
+
+    async def drop(self) -> None:
+        """Deletes it where it is of this job."""
+        found = await self.kubectl.get("secret", self.secret.name, self.namespace)
+        if found is not None and self._is_ours(found):
+            await self.kubectl.delete("secret", self.secret.name, self.namespace)
+
+    def _is_ours(self, found: Object) -> bool:
+        """Version 0.1.0 wrote no mark."""
+        annotations = found["metadata"].get("annotations") or {}
+        return bool(annotations.get(JOB, self.job_id) == self.job_id)
+
+    def _manifest(self, username: str, password: Secret) -> Object:
+        metadata = {"name": self.secret.name, "namespace": self.namespace, "annotations": {JOB: self.job_id}}
+        data = {"username": username, "password": password.reveal()}
+        return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata, "stringData": data}
+
+    async def _explain_unkept(self, error: StepFailed) -> StepFailed:
+        """Nothing was made yet. A deployment's fault, and no race, where the Secrets' namespace is not there."""
+        if error.failure.code != "conflict" or await find_namespace(self.kubectl, self.namespace) is not None:
+            return error
+        reason = f"The namespace {self.namespace} of EVEREST_CREDENTIALS_NAMESPACE is not there."
+        hint = f"Make it: kubectl create namespace {self.namespace}"
+        return StepFailed(Failure("credentials_namespace_missing", reason, hint), error.deciding)
