@@ -109,6 +109,9 @@ def _warn(look: _Look, why_left: str) -> Iterator[str]:
         members = ", ".join(decision.members) or "nobody else"
         lines = name_lines(rule.shown for rule in decision.foreign)
         yield f"{decision.wanted.role} is somebody's and was adopted. Its members: {members}; its lines: {lines}."
+    if decision.beyond:
+        lines = name_lines(rule.shown for rule in decision.beyond)
+        yield f"{decision.wanted.username} may do more than was asked for: others gave that name {lines}."
     if decision.withdrawn and why_left:
         lines = name_lines(decision.withdrawn)
         yield f"These lines are not wanted any more and stay, because {why_left}: {lines}."

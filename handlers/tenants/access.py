@@ -51,6 +51,7 @@ class AccessDecision:
     `recorded`: what the claim must hold before anything is written, so that a kill anywhere forgets no line.
     `withdrawn`: what this service wrote for the namespace, what stands in the policy and nothing needs any more.
     `foreign`: what others gave the tenant's role, and what of it they gave to whom.
+    `beyond`: what others gave to the tenant's own name, which its account holds as well.
     """
 
     wanted: WantedAccess
@@ -58,6 +59,7 @@ class AccessDecision:
     kept: Lines  # what the claim holds when the policy is as decided
     withdrawn: Lines
     foreign: tuple[Rule, ...]
+    beyond: tuple[Rule, ...]
     is_adopted: bool  # the role, as take_ownership has it: what others gave it stays
 
     @property
@@ -106,8 +108,16 @@ def decide_access(
         kept=_lines(rule for rule in recorded if rule.key not in obsolete),
         withdrawn=_lines(rule for rule in own if rule.key in (obsolete - needed) & stored_keys),
         foreign=foreign,
+        beyond=tuple(rule for rule in _find_own(wanted, stored) if rule.key not in explained),
         is_adopted=take_ownership,
     )
+
+
+def _find_own(wanted: WantedAccess, stored: StoredPolicy) -> Iterable[Rule]:
+    """What the policy gives to the tenant's name: Everest knows no difference between accounts, subs and groups."""
+    if wanted.username not in wanted.subjects:
+        return ()
+    return (rule for rule in stored.rules if rule.subject == wanted.username)
 
 
 def _is_bound(namespace: Namespace) -> bool:

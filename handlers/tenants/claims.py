@@ -19,6 +19,11 @@ LABEL = "everest-bootstrap/tenant"  # "true": `kubectl get ns -l everest-bootstr
 _MANAGED = "app.kubernetes.io/managed-by"
 MANAGED_SELECTOR = f"{_MANAGED}=everest"
 _MOST_LOOKS = 5
+_LATER_SPEC = "Use a handler of the version that wrote it."
+_BROKEN_SPEC = (
+    "Mend it, or take it away: kubectl annotate namespace {name} {annotation}- . The next job writes it anew; policy "
+    "lines that it alone named stay."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +64,8 @@ class Namespace:
             return Spec.read(self.spec_text)
         except UnreadableSpec as error:
             reason = f"The annotation {SPEC} of namespace {self.name} cannot be used: {error}."
-            raise StepFailed(
-                Failure("unsupported_version", reason, "Use a handler of the version that wrote it.")
-            ) from None
+            hint = _LATER_SPEC if error.is_later else _BROKEN_SPEC.format(name=self.name, annotation=SPEC)
+            raise StepFailed(Failure("unsupported_version", reason, hint)) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,11 @@ MAX_SPEC_BYTES = 64 * 1024
 
 
 class UnreadableSpec(ValueError):
-    """The annotation holds no spec that this version could go on with."""
+    """The annotation holds no spec that this version could go on with. `is_later`: a later version can."""
+
+    def __init__(self, reason: str, *, is_later: bool = False) -> None:
+        super().__init__(reason)
+        self.is_later = is_later
 
 
 class Wanted(BaseModel):
@@ -49,9 +53,13 @@ class Spec(BaseModel):
         try:
             spec = cls.model_validate_json(text)
         except ValidationError as error:
-            raise UnreadableSpec(f"{error.error_count()} members are missing or of another type") from None
+            what = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+            reason = f"{', '.join(sorted(what))} missing or of another type" if what else "it is no JSON object"
+            raise UnreadableSpec(reason) from None
         if spec.version > SPEC_VERSION:
-            raise UnreadableSpec(f"it is of version {spec.version}, and {SPEC_VERSION} is the last one known here")
+            raise UnreadableSpec(
+                f"it is of version {spec.version}, and {SPEC_VERSION} is the last one known here", is_later=True
+            )
         return spec
 
     def render(self) -> str:

@@ -124,6 +124,14 @@ async def test_a_role_that_is_somebodys_is_not_taken_over(everest: SimulatedEver
     assert again.code is None, "the claim explains the role now"
 
 
+async def test_what_others_gave_a_tenants_name_is_told(everest: SimulatedEverest, bench: Bench) -> None:
+    """A new account of that name holds it as well: an old employee's rights, or a group's."""
+    right = f"p, oncall, {DATABASES}, *, */*"
+    await grant(everest, right)
+    made = await bench.onboard("oncall-1", username="oncall")
+    assert [one for one in made.warnings if "oncall may do more than was asked for" in one and f"`{right}`" in one]
+
+
 async def test_a_role_with_nothing_but_what_is_asked_for_is_nobodys_loss(
     everest: SimulatedEverest, bench: Bench
 ) -> None:

@@ -131,6 +131,17 @@ def test_a_role_that_no_claim_explains_is_somebodys(line: str) -> None:
     assert adopted.withdrawn == ()
 
 
+def test_rights_that_others_gave_to_a_tenants_name_are_known() -> None:
+    """An account of that name gets them; where only others hold the role, nobody does."""
+    given = ["p, alice, database-clusters, *, */*", "g, alice, role:ops"]
+    cluster = Cluster(SEED + "\n".join(given) + "\n")
+    cluster.onboard("alice", want("alice", "alice"))
+    again = cluster.decide(want("alice", "alice"), "alice")
+    assert [rule.shown for rule in again.beyond] == given
+    assert again.withdrawn == ()
+    assert cluster.decide(want("alice", "alice", "developer", "a group"), "alice").beyond == ()
+
+
 def test_what_an_administrator_adds_to_a_tenants_role_takes_nothing_over() -> None:
     cluster = Cluster()
     cluster.onboard("alice", want("alice", "alice"))
