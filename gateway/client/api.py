@@ -66,7 +66,7 @@ class Api:
         self._client.close()
 
     def submit(self, request: Document, *, idempotency_key: str | None = None) -> Document:
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        headers = {"Idempotency-Key": idempotency_key.encode()} if idempotency_key else {}
         return self._call("POST", "/bootstrap/users", json=request, headers=headers)
 
     def job(self, job_id: str, *, wait_seconds: int = 0) -> Document:

@@ -5,8 +5,9 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
 
 CONFIG_FILE = "~/.config/everest-bootstrap.toml"
 
@@ -15,13 +16,21 @@ class InvalidConfig(Exception):
     """The client cannot know whom to call; the message says what to do."""
 
 
+def _check_key(key: SecretStr) -> SecretStr:
+    """What no header can hold is found here: further on an error would show it."""
+    text = key.get_secret_value()
+    if not (text.isascii() and text.isprintable() and text == text.strip()):
+        raise ValueError("must be printable ASCII without blanks at its ends")
+    return key
+
+
 class ClientSettings(BaseModel):
     """`BASE_URL` and `ADMIN_API_KEY`, or the file's members of the same names in lower case."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_url: str = "http://localhost:8080"
-    admin_api_key: SecretStr
+    admin_api_key: Annotated[SecretStr, AfterValidator(_check_key)]
 
 
 def read_client_settings(config: Path | None, variables: Mapping[str, str] | None = None) -> ClientSettings:

@@ -99,6 +99,9 @@ WRONG: tuple[tuple[tuple[str, ...], dict[str, str], int, tuple[str, ...]], ...] 
     (("job", ".."), {}, 3, ("job_not_found", "hint: ")),
     (("cancel", "x?wait=60"), {}, 3, ("job_not_found", "hint: ")),
     (("jobs",), {"ADMIN_API_KEY": "wrong"}, 3, ("unauthorized", "hint: ")),
+    (("submit", "bob", "--idempotency-key", "é"), {}, 3, ("bad_parameter", "printable ASCII")),
+    (("jobs",), {"ADMIN_API_KEY": "s3crét"}, 2, ("admin_api_key cannot be used",)),
+    (("jobs",), {"ADMIN_API_KEY": "s3cr\n"}, 2, ("admin_api_key cannot be used",)),
     (("jobs",), {"ADMIN_API_KEY": ""}, 2, ("config: set BASE_URL and ADMIN_API_KEY",)),
     (("jobs",), {"BASE_URL": "http://127.0.0.1:1"}, 4, ("unreachable: ", "hint: ")),
     (("jobs",), {"BASE_URL": "nonsense"}, 4, ("unreachable: ", "hint: ")),
@@ -113,6 +116,7 @@ async def test_what_is_wrong_is_said_on_stderr(client: Client) -> None:
         assert (ended.code, ended.stdout) == (code, ""), (arguments, ended)
         assert [part for part in said if part not in ended.stderr] == [], ended.stderr
         assert "Traceback" not in ended.stderr
+        assert "s3cr" not in ended.stderr
 
 
 async def test_a_config_file_is_read_when_it_is_its_owners_alone(client: Client) -> None:
