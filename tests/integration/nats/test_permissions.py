@@ -368,6 +368,25 @@ async def test_a_publisher_hears_of_the_end_that_the_gateway_makes(
         assert await finish_next(handler) == "portal.order-9"
 
 
+async def test_progress_reaches_gateways_and_its_publisher(server: NatsServer, publishers: list[Publisher]) -> None:
+    """Each once: a gateway that of all jobs, a publisher that of its own."""
+    async with (
+        as_handler(server) as handler,
+        intruding(server, "gateway", publishers) as gateway,
+        publishers[0].connected(server) as portal,
+    ):
+        at_gateway = await gateway.client.subscribe("everest.v1.progress.>")
+        at_portal = await portal.subscribe("everest.v1.progress.>")
+        await gateway.client.flush()
+        await portal.flush()
+        for job_id in ("by-rest", "billing.order-5", "portal.order-5"):
+            await handler.publish_progress(job_id, b"{}")
+        heard = [(await at_gateway.next_msg(timeout=LIMIT_SECONDS)).subject for _ in range(3)]
+        assert heard == [f"everest.v1.progress.{job_id}" for job_id in ("by-rest", "billing.order-5", "portal.order-5")]
+        assert (await at_portal.next_msg(timeout=LIMIT_SECONDS)).subject == "everest.v1.progress.order-5"
+        assert (at_gateway.pending_msgs, at_portal.pending_msgs) == (0, 0)
+
+
 async def test_nkeys_open_the_same_doors(tmp_path: Path) -> None:
     """The server holds public keys only; the seed of another user opens nothing."""
     keys = {role: make_user_key() for role in (*PASSWORDS, "stranger")}

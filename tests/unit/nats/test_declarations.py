@@ -1,5 +1,6 @@
 """What nats/ declares agrees with contracts; what is there is changed only where nothing can be lost."""
 
+import itertools
 import re
 from typing import Any
 
@@ -176,3 +177,21 @@ def test_compose_shows_each_service_its_own_secret_only() -> None:
         assert [volume for volume in services[name]["volumes"] if "/credentials" in volume] == [
             f"{role}:/credentials:ro"
         ]
+
+
+def _overlap(one: str, other: str) -> bool:
+    pairs = zip(one.split("."), other.split("."), strict=False)
+    for mine, its in pairs:
+        if ">" in (mine, its):
+            return True
+        if mine != its and "*" not in (mine, its):
+            return False
+    return one.count(".") == other.count(".")
+
+
+@pytest.mark.parametrize("kind", ["service", "stream"])
+def test_no_import_fits_two_exports(kind: str) -> None:
+    """The server takes one of them at random for who may import it, and does not start when that is the wrong one."""
+    exports = re.findall(rf'\{{ {kind}: "([^"]+)"', PERMISSIONS.partition("everest_exports: [")[2].partition("\n]")[0])
+    assert exports
+    assert not [pair for pair in itertools.combinations(exports, 2) if _overlap(*pair)]
