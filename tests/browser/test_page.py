@@ -116,6 +116,31 @@ async def test_a_tenant_by_keyboard_alone(browser: Browser, url: str) -> None:
         assert (await visiting.said()).startswith(f"{username}: succeeded")
 
 
+async def test_a_team_on_single_sign_on(browser: Browser, house: House, url: str) -> None:
+    """Role and members from the form; the same form again holds what was asked for."""
+    username = new_name()
+    async with visit(browser, url) as visiting:
+        page = visiting.page
+        await visiting.enter()
+        await page.get_by_role("button", name="New tenant").click()
+        form = page.get_by_role("dialog", name="New tenant")
+        await form.get_by_label("Username").fill(username)
+        await form.get_by_label("Role").fill("Owner!")
+        await form.get_by_label("They log in by single sign-on").check()
+        await form.get_by_role("button", name="Submit").click()
+        await expect(form.get_by_label("Role")).to_have_attribute("aria-invalid", "true")
+        await expect(form.get_by_label("Members")).to_have_attribute("aria-invalid", "true")
+        await form.get_by_label("Role").fill("owner")
+        await form.get_by_label("Members").fill(" DB Admins \n\n/Keycloak/dba\n")
+        await form.get_by_role("button", name="Submit").click()
+        await expect(form).to_be_hidden()
+        states = page.get_by_role("list", name="Steps").locator(".state")
+        await expect(states).to_have_text(["skipped", "created", "applied", "applied", "unverified"])
+        job = (await house.gateway.api.get("/jobs", params={"username": username})).json()["jobs"][0]
+        asked = (await house.gateway.api.get(f"/jobs/{job['job_id']}/result")).json()["inputs"]
+        assert (asked["account"], asked["role"], asked["subjects"]) == (False, "owner", ["DB Admins", "/Keycloak/dba"])
+
+
 async def test_steps_are_shown_as_they_happen(browser: Browser, house: House, url: str) -> None:
     """A running step, its neighbour that ended, and the list beside it; nobody presses anything."""
     username = new_name()
