@@ -32,7 +32,9 @@ async def main() -> None:
                 await stack.enter_async_context(house.handler())
             await enforce_rbac(house)
             await show_single_ones(house)
+            await show_rights(house)
             print(json.dumps(await onboard_many(house, tenants), indent=2))
+            print(json.dumps(await onboard_mixed(house, tenants), indent=2))
 
 
 async def enforce_rbac(house: House) -> None:
@@ -60,6 +62,83 @@ def show(title: str, result: dict[str, Any]) -> None:
         for name in ("stdout", "stderr", "commands", "manifest_preview", "started_at", "finished_at"):
             step.pop(name, None)
     print(f"--- {title}\n{json.dumps(result, indent=2)}\n", flush=True)
+
+
+async def show_rights(house: House) -> None:
+    """Two namespaces of one tenant, a group of an identity provider, and a stranger."""
+    await house.run_job(username="alice", namespace="alice2")
+    await house.run_job(username="payments", account=False, subjects=["DB Admins"], role="viewer")
+    questions = [
+        (who, action, where)
+        for who, where in (("alice", "alice"), ("alice", "alice2"), ("DB Admins", "payments"))
+        for action in ("read", "delete")
+    ]
+    questions += [("stranger", "read", where) for where in ("alice", "alice2", "payments")]
+    print("--- everestctl settings rbac can")
+    for who, action, where in questions:
+        said = "Yes" if await may(house, who, action, where) else "No"
+        print(f"{said:3} {who} {action} database-clusters {where}/db1")
+    print(flush=True)
+
+
+async def may(house: House, subject: str, action: str, namespace: str) -> bool:
+    question = (subject, action, "database-clusters", f"{namespace}/db1")
+    code, stdout, stderr = await house.everest.run("everestctl", "settings", "rbac", "can", *question)
+    assert code == 0, stderr
+    return stdout == "Yes\n"
+
+
+async def onboard_mixed(house: House, count: int) -> dict[str, Any]:
+    """All at once with mixed roles and subjects, twice, an administrator's edits in between: whose lines are left."""
+    names = [f"mixed{number}" for number in range(count)]
+    first = await asyncio.gather(*(house.run_job(**mix(name, number)) for number, name in enumerate(names)))
+    foreign = await edit_as_administrator(house, names)
+    second = await asyncio.gather(*(house.run_job(**mix(name, number + 1)) for number, name in enumerate(names)))
+    lines = (await read_policy(house)).splitlines()
+    return {
+        "tenants_twice_with_mixed_roles": count,
+        "succeeded": sum(result["overall_status"] == "succeeded" for result in (*first, *second)),
+        "foreign_lines": len(foreign),
+        "foreign_lines_as_they_were": [line for line in lines if line in set(foreign)] == foreign,
+        "tenants_who_read": sum([await may(house, subjects_of(name)[0], "read", name) for name in names]),
+        "viewers_who_delete": sum(
+            [
+                await may(house, subjects_of(name)[0], "delete", name)
+                for number, name in enumerate(names)
+                if mix(name, number + 1)["role"] == "viewer"
+            ]
+        ),
+        "strangers_who_read": sum([await may(house, "stranger", "read", name) for name in names[:5]]),
+        "server_crashed": (await house.everest.state())["has_server_crashed"],
+    }
+
+
+def subjects_of(name: str) -> list[str]:
+    return [f"Team {name}, all", "/Keycloak/everybody"]
+
+
+def mix(name: str, number: int) -> dict[str, Any]:
+    role = ("developer", "owner", "viewer")[number % 3]
+    return {"username": name, "account": False, "subjects": subjects_of(name)[: 1 + number % 2], "role": role}
+
+
+async def read_policy(house: House) -> str:
+    found = await house.everest.get("configmap", "everest-rbac", "-n", "everest-system")
+    return str(found["data"]["policy.csv"])
+
+
+async def edit_as_administrator(house: House, names: list[str]) -> list[str]:
+    """Lines of every kind, among them some for tenants' roles. Gives all that are nobody's of this service."""
+    found = await house.everest.get("configmap", "everest-rbac", "-n", "everest-system")
+    before = found["data"]["policy.csv"].splitlines()
+    added = ["# by hand", "p,role:hand,namespaces,  read, *", "g,  hand , role:hand", "g, hand, role:hand"]
+    added += [f"p, role:{name}, backup-storages, read, shared/*" for name in names[::3]]
+    added += [f"g, auditor, role:{name}" for name in names[::4]]
+    found["data"]["policy.csv"] += "".join(f"{line}\n" for line in added)
+    code, _, stderr = await house.everest.run("kubectl", "replace", "-f", "-", stdin=json.dumps(found))
+    assert code == 0, stderr
+    ours = {f"role:{name}" for name in names}
+    return [line for line in before if ours.isdisjoint(line.replace(",", " ").split())] + added
 
 
 async def onboard_many(house: House, count: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.handlers import open_house
-from tests.support.onboardings import enforce_rbac, onboard_many
+from tests.support.onboardings import enforce_rbac, onboard_many, onboard_mixed
 
 
 @pytest.mark.parametrize("count", [8, pytest.param(100, marks=pytest.mark.slow)])
@@ -21,4 +21,18 @@ async def test_tenants_at_once_are_all_onboarded(tmp_path: Path, count: int) -> 
     assert seen["passwords_found_in_records_logs_and_files"] == 0
     assert seen["everestctl_runs_for_one_tenant_side_by_side"] == 0
     assert seen["rbac_enforced"]
+    assert not seen["server_crashed"]
+
+
+@pytest.mark.parametrize("count", [6, pytest.param(100, marks=pytest.mark.slow)])
+async def test_mixed_tenants_twice_leave_every_foreign_line(tmp_path: Path, count: int) -> None:
+    """Roles and subjects change, an administrator edits in between: nobody loses a line, nobody gains one."""
+    async with open_house(tmp_path, lease_seconds=60) as house, house.handler(), house.handler():
+        await enforce_rbac(house)
+        seen = await onboard_mixed(house, count)
+    print(f"\n{seen}")
+    assert seen["succeeded"] == 2 * count
+    assert seen["foreign_lines_as_they_were"]
+    assert seen["tenants_who_read"] == count
+    assert (seen["viewers_who_delete"], seen["strangers_who_read"]) == (0, 0)
     assert not seen["server_crashed"]
