@@ -39,9 +39,9 @@ class Place:
 
     @classmethod
     def of(cls, environment: Mapping[str, str], folder: Path) -> "Place":
-        """A key of one's own is made once and kept in the folder."""
+        """A key of one's own is made once and kept in the folder. Raises CannotStart."""
         return cls(
-            int(environment.get("PORT") or 8080),
+            _read_port(environment),
             folder,
             environment.get("ADMIN_API_KEY") or _own_key(folder),
             secrets.token_hex(),
@@ -60,8 +60,8 @@ class Place:
         return self.folder / "simulated.kubeconfig"
 
 
-class InUse(Exception):
-    """Another demo runs in the folder."""
+class CannotStart(Exception):
+    """Another demo runs in the folder, or a setting cannot be used; the message says what to do."""
 
 
 class EndedEarly(Exception):
@@ -75,7 +75,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             return _run(Place.of(environment, folder), environment)
-    except InUse as error:
+    except CannotStart as error:
         print(error, file=sys.stderr)
     except OSError as error:
         print(f"DATA_DIR {folder} cannot be used: {error}", file=sys.stderr)
@@ -95,12 +95,14 @@ def _run(place: Place, environment: Mapping[str, str]) -> int:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """The folder is this demo's alone: nothing in it is touched before. Raises InUse."""
+    """The folder is this demo's alone: nothing in it is touched before. Raises CannotStart."""
     with (folder / "demo.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUse(f"another demo runs in {folder}: use it, stop it, or set DATA_DIR to another folder") from None
+            raise CannotStart(
+                f"another demo runs in {folder}: use it, stop it, or set DATA_DIR to another folder"
+            ) from None
         yield
 
 
@@ -108,6 +110,14 @@ def _program(name: str) -> str:
     """As it can be pasted: short where it lies below the current folder."""
     path = Path(find_program(name))
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def _read_port(environment: Mapping[str, str]) -> int:
+    """Raises CannotStart."""
+    port = environment.get("PORT") or "8080"
+    if not (port.isdecimal() and port.isascii() and int(port) < 2**16):
+        raise CannotStart("PORT must be a whole number, at most 65535")
+    return int(port)
 
 
 def _own_key(folder: Path) -> str:
@@ -193,7 +203,9 @@ class Demo:
         answer = await self._call("POST", "/bootstrap/users", REQUEST)
         say(f"POST /bootstrap/users {json.dumps(REQUEST)}\n  202 {json.dumps(answer)}\n")
         job = await self._follow(answer["job_id"])
-        say(f"  {job['status']}: {job['summary']}\n")
+        say(
+            "\n".join([f"  {job['status']}: {job['summary']}", *(f"  warning: {text}" for text in job["warnings"]), ""])
+        )
         say(self._what_to_try(job["job_id"]))
 
     def _what_to_try(self, job_id: str) -> str:

@@ -12,7 +12,7 @@ from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
 
 
 @asynccontextmanager
-async def demo(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def demo(folder: Path, port: int | str) -> AsyncIterator[asyncio.subprocess.Process]:
     places = {"PORT": str(port), "NATS_PORT": str(free_port()), "DATA_DIR": str(folder), "ADMIN_API_KEY": ""}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.demo", cwd=ROOT, env=os.environ | places,
@@ -73,3 +73,10 @@ async def test_a_second_demo_in_the_folder_touches_nothing(tmp_path: Path) -> No
         assert (data / "admin.key").read_text().strip() == key
         assert first.returncode is None
         assert b"succeeded: User demo" in said
+        assert b"warning: " in said  # why the last step proved nothing
+
+
+async def test_a_port_that_is_none_is_said_before_anything_starts(tmp_path: Path) -> None:
+    async with demo(tmp_path / "data", "eighty") as process:
+        assert (await read_until(process, b"\n")).startswith(b"PORT must be a whole number")
+        assert await asyncio.wait_for(process.wait(), LIMIT_SECONDS) == 1
