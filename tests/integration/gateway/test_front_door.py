@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.eventually import eventually
 from tests.support.gateways import KEY, Gateway, Hand, helping_hand, new_record, running_gateway
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, nats_server
 
@@ -57,11 +58,10 @@ async def read_metric(gateway: Gateway, series: str) -> float:
 
 
 async def wait_for_metric(gateway: Gateway, series: str, least: float) -> None:
-    for _ in range(LIMIT_SECONDS * 5):
-        if await read_metric(gateway, series) >= least:
-            return
-        await asyncio.sleep(0.2)
-    raise AssertionError(f"{series} never reached {least}")
+    async def is_reached() -> bool:
+        return await read_metric(gateway, series) >= least
+
+    await eventually(is_reached, f"{series} reaches {least}")
 
 
 @pytest.mark.parametrize(

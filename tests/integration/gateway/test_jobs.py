@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from contracts import names
 from contracts.codes import Failure
 from contracts.records import encode_record
+from tests.support.eventually import eventually
 from tests.support.gateways import KEY, NOW, Gateway, Hand, new_record, succeeded_record
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -292,10 +293,7 @@ async def test_status_requests_of_one_account_do_not_delay_anothers(gateway: Gat
     answer = await hand.client.request(names.status_subject("one.1"), b"", timeout=30)
     assert orjson.loads(answer.data)["code"] == "job_not_found"
     looked_up = codes.count("job_not_found")
-    for _ in range(600):
-        if len(codes) == crowd:
-            break
-        await asyncio.sleep(0.1)
+    await eventually(lambda: len(codes) == crowd, lambda: f"all are answered, not {len(codes)}")
     await subscription.unsubscribe()
     assert looked_up < codes.count("job_not_found")
     assert set(codes) == {"job_not_found", "rate_limited"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from contracts import names
 from contracts.codes import Failure
+from tests.support.eventually import eventually
 from tests.support.gateways import (
     KEY,
     NOW,
@@ -43,14 +44,15 @@ async def test_named_keys(tmp_path: Path) -> None:
         assert [job["job_id"] for job in listed] == [job_id]
 
         file.write_text(line("crm", "crm-key", ":2099-12-31"))
-        for _ in range(600):
-            if await call(gateway, "crm-key") == 404:
-                break
+
+        async def is_known() -> bool:
+            return await call(gateway, "crm-key") == 404
+
+        await eventually(is_known, "the new key is read")
         assert await call(gateway, "portal-key") == 401
 
         file.write_text("nonsense\n")
-        while "keys.broken" not in gateway.read_log():  # noqa: ASYNC110 - a line in a file is no event
-            await asyncio.sleep(0.05)
+        await eventually(lambda: "keys.broken" in gateway.read_log(), "the broken file is noticed")
         assert [await call(gateway, key) for key in (KEY, "crm-key")] == [404, 401]
         assert "nonsense" not in gateway.read_log()
         assert "everest_bootstrap_keys_file_broken 1.0" in (await gateway.nobody.get("/metrics")).text

@@ -14,6 +14,7 @@ import pytest
 from contracts import names
 from contracts.codes import Failure
 from contracts.records import encode_record
+from tests.support.eventually import eventually
 from tests.support.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
 from tests.support.servers import LIMIT_SECONDS, nats_server
 
@@ -162,11 +163,11 @@ async def fill(hand: Hand, count: int) -> None:
         await hand.client.publish(f"$KV.{names.JOBS_BUCKET}.{record.job_id}", encode_record(record))
         if number % 500 == 0:
             await hand.client.flush(timeout=LIMIT_SECONDS)
-    for _ in range(LIMIT_SECONDS * 10):
-        if (await hand.jetstream.stream_info(stream)).state.messages >= count:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("the records are not stored")
+
+    async def are_stored() -> bool:
+        return bool((await hand.jetstream.stream_info(stream)).state.messages >= count)
+
+    await eventually(are_stored, "the records are stored")
 
 
 async def time_pages(gateway: Gateway, pages: int = 20) -> float:

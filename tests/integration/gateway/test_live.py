@@ -16,6 +16,7 @@ from contracts import names
 from contracts.records import JobRecord, encode_record
 from gateway.jobs.job_cache import ENTRY_SECONDS
 from gateway.jobs.waiting import REREAD_SECONDS
+from tests.support.eventually import eventually
 from tests.support.gateways import (
     KEY,
     LATER,
@@ -27,7 +28,7 @@ from tests.support.gateways import (
     running_gateway,
     succeeded_record,
 )
-from tests.support.servers import LIMIT_SECONDS, LOOPBACK, NatsServer, nats_server
+from tests.support.servers import LOOPBACK, NatsServer, nats_server
 
 WAITERS = 300
 
@@ -92,11 +93,10 @@ async def test_a_follower_resumes(tmp_path: Path) -> None:
 
 
 async def wait_for_waiters(gateway: Gateway, count: int) -> None:
-    for _ in range(600):
-        if f"everest_bootstrap_waiters {count}.0" in (await gateway.api.get("/metrics")).text:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("they do not wait")
+    async def are_there() -> bool:
+        return f"everest_bootstrap_waiters {count}.0" in (await gateway.api.get("/metrics")).text
+
+    await eventually(are_there, f"{count} wait")
 
 
 async def test_no_waiter_misses_the_end_when_nats_restarts(tmp_path: Path) -> None:
@@ -260,8 +260,4 @@ async def test_a_wait_ends_with_its_connection(tmp_path: Path) -> None:
             writer.transport.abort()
         await wait_for_waiters(gateway, 1)  # the query, which others may share, until QUERY_TIMEOUT
         paths = {f"/jobs/{record.job_id}", "/bootstrap/users", "/accounts/list"}
-        for _ in range(LIMIT_SECONDS * 10):  # lines are written in batches
-            if paths <= {line.get("path") for line in gateway.log_lines()}:
-                return
-            await asyncio.sleep(0.1)
-        raise AssertionError("they are waited for")
+        await eventually(lambda: paths <= {line.get("path") for line in gateway.log_lines()}, "they are answered")

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from contracts import names
+from tests.support.eventually import eventually
 from tests.support.gateways import NOW, Gateway, helping_hand, new_record, running_gateway
 from tests.support.servers import NatsServer, nats_server
 
@@ -43,13 +44,12 @@ async def test_it_starts_before_nats(tmp_path: Path) -> None:
         assert (await gateway.nobody.get("/metrics")).status_code == 200
         await server.start()
         try:
-            missing = await gateway.wait_until("/readyz", 503)
-            for _ in range(600):
-                missing = await gateway.nobody.get("/readyz")
-                if "provision" in missing.text:
-                    break
-                await asyncio.sleep(0.1)
-            assert f"{names.JOBS_STREAM} is missing" in missing.text
+            await gateway.wait_until("/readyz", 503)
+
+            async def is_told() -> bool:
+                return f"{names.JOBS_STREAM} is missing" in (await gateway.nobody.get("/readyz")).text
+
+            await eventually(is_told, "what is missing is told")
             asked = [
                 await gateway.api.post(USERS, json={"username": "alice"}, headers={"Idempotency-Key": "again"}),
                 *[await gateway.api.get(path) for path in ("/jobs/x", "/jobs", "/accounts/list", "/tenants/alice")],

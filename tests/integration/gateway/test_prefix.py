@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 
+from tests.support.eventually import eventually
 from tests.support.gateways import KEY, Gateway, running_gateway
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, free_port, nats_server
 
@@ -83,13 +84,7 @@ async def nginx(folder: Path, gateway: Gateway) -> AsyncIterator[str]:
     address = f"http://{LOOPBACK}:{port}/everest/"
     try:
         async with httpx.AsyncClient() as client:
-            for _ in range(LIMIT_SECONDS * 10):
-                try:
-                    await client.get(f"{address}healthz")
-                except httpx.TransportError:
-                    await asyncio.sleep(0.1)
-                else:
-                    break
+            await eventually(lambda: client.get(f"{address}healthz"), "the proxy answers")
         yield address
     finally:
         process.send_signal(signal.SIGTERM)

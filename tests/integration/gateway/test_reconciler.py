@@ -12,6 +12,7 @@ import orjson
 from contracts import names
 from contracts.codes import Failure
 from contracts.records import JobRecord, Status, encode_record
+from tests.support.eventually import eventually
 from tests.support.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
 from tests.support.servers import nats_server
 
@@ -30,11 +31,9 @@ async def two_gateways(folder: Path) -> AsyncIterator[tuple[Gateway, Hand]]:
 
 
 async def wait_for_message(hand: Hand, record: JobRecord) -> None:
-    for _ in range(600):
-        if await hand.count_messages(names.job_subject("bootstrap", record.job_id)):
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("it was not published again")
+    await eventually(
+        lambda: hand.count_messages(names.job_subject("bootstrap", record.job_id)), "it is published again"
+    )
 
 
 async def test_a_record_without_a_message_is_published_again(tmp_path: Path) -> None:
@@ -137,11 +136,11 @@ async def test_a_message_that_nobody_takes_is_reported(tmp_path: Path) -> None:
             'findings_total{finding="finished_with_message"} 1.0',
             'jobs{kind="bootstrap",status="queued"} 2.0',
         ]
-        for _ in range(600):
-            metrics = (await gateway.nobody.get("/metrics")).text
-            if all(text in metrics for text in wanted):
-                break
-            await asyncio.sleep(0.1)
-        assert all(text in metrics for text in wanted), metrics
+
+        async def read_metrics() -> str | None:
+            text = (await gateway.nobody.get("/metrics")).text
+            return text if all(part in text for part in wanted) else None
+
+        metrics = await eventually(read_metrics, f"the metrics tell {wanted}")
         (age,) = [line for line in metrics.splitlines() if line.startswith("everest_bootstrap_oldest_queued_seconds")]
         assert float(age.split()[1]) > 1

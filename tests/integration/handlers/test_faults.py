@@ -14,6 +14,7 @@ from contracts import names
 from contracts.protocol import MAX_LOSSES
 from contracts.records import JobRecord, Status, UnreadableRecord, decode_record
 from tests.simulator.effects import overlaps
+from tests.support.eventually import eventually
 from tests.support.gateways import helping_hand
 from tests.support.handlers import LEASE_SECONDS, House, open_house, start_handler
 from tests.support.proxy import Proxy, Publish, running_proxy
@@ -106,11 +107,11 @@ async def test_a_kill_at_any_point_of_the_protocol_loses_and_doubles_nothing(hou
                 assert result["overall_status"] == "succeeded", (killed_at[job_id].name, result)
                 job = await house.job(job_id)
                 assert (job["attempt"], job["losses"]) == (1, killed_at[job_id].losses), killed_at[job_id].name
-            for _ in range(600):
-                if not await count_jobs_queued(house):
-                    break
-                await asyncio.sleep(0.1)
-            assert not await count_jobs_queued(house)
+
+            async def is_empty() -> bool:
+                return not await count_jobs_queued(house)
+
+            await eventually(is_empty, "no message is left")
             assert "job.crashed" not in one.read_log()
     writes = (await house.everest.effects())["writes"]
     made = [write for write in writes if write["path"].endswith("/secrets/everest-accounts") and write["code"] == 200]

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from contracts import names
 from tests.simulator.effects import overlaps
+from tests.support.eventually import eventually
 from tests.support.gateways import helping_hand
 from tests.support.handlers import FINISHED, LEASE_SECONDS, House, open_house, start_handler
 from tests.support.servers import LIMIT_SECONDS
@@ -187,11 +188,11 @@ async def test_only_the_end_of_a_job_expires(house: House) -> None:
             ttl = (message.headers or {}).get("Nats-TTL")
             assert (ttl is None) == (record["status"] not in FINISHED)
         assert ttl == "2s"
-        for _ in range(LIMIT_SECONDS):
-            if not (await hand.jetstream.stream_info(f"KV_{names.JOBS_BUCKET}")).state.messages:
-                return
-            await asyncio.sleep(1)
-        raise AssertionError("the record does not expire")
+
+        async def is_empty() -> bool:
+            return not (await hand.jetstream.stream_info(f"KV_{names.JOBS_BUCKET}")).state.messages
+
+        await eventually(is_empty, "the record expires")
 
 
 async def test_a_caller_on_nats_follows_its_job(house: House) -> None:
@@ -216,11 +217,10 @@ async def test_a_caller_on_nats_follows_its_job(house: House) -> None:
 
 
 async def _wait_until_empty(house: House) -> None:
-    for _ in range(LIMIT_SECONDS * 10):
-        if not await count_messages(house):
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("a message stays in the queue")
+    async def is_empty() -> bool:
+        return not await count_messages(house)
+
+    await eventually(is_empty, "no message stays in the queue")
 
 
 async def _limit_bucket(hand: Any, spare_bytes: int) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from contracts import names
 from tests.simulator.effects import overlaps
+from tests.support.eventually import eventually
 from tests.support.gateways import Hand, helping_hand
 from tests.support.handlers import FINISHED, Handler, House, open_house
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK
@@ -65,11 +66,10 @@ async def publish(house: House, subject: bytes, body: bytes, headers: bytes = b"
 
 
 async def wait_until_empty(hand: Hand) -> None:
-    for _ in range(LIMIT_SECONDS * 10):
-        if not (await hand.jetstream.stream_info(names.JOBS_STREAM)).state.messages:
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("a message stays in the queue")
+    async def is_empty() -> bool:
+        return not (await hand.jetstream.stream_info(names.JOBS_STREAM)).state.messages
+
+    await eventually(is_empty, "no message stays in the queue")
 
 
 async def dead_letters(hand: Hand) -> list[tuple[str, dict[str, str], bytes]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.eventually import eventually
 from tests.support.handlers import open_house, start_handler
 from tests.support.manifests import Object, render, workloads
-from tests.support.servers import LIMIT_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -58,8 +58,4 @@ def as_user(part: Object) -> Object:
 
 
 async def wait_for(file: Path) -> None:
-    for _ in range(LIMIT_SECONDS * 10):
-        if await asyncio.to_thread(file.exists):
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{file.name} was never made")
+    await eventually(file.exists, f"{file.name} is made")

@@ -13,9 +13,10 @@ import pytest
 from contracts.protocol import ACK_WAIT_PART
 from contracts.settings import NatsSettings
 from handlers.jetstream import connect
+from tests.support.eventually import eventually
 from tests.support.gateways import running_gateway
 from tests.support.manifests import find, workloads
-from tests.support.servers import LIMIT_SECONDS, LOOPBACK, NatsServer, free_port
+from tests.support.servers import LOOPBACK, NatsServer, free_port
 
 PASSWORDS = {role: f"p0{role}" for role in ("gateway", "handler", "provisioner")}
 LEASE_SECONDS = 60.0
@@ -102,11 +103,10 @@ def find_consumers(answer: dict[str, Any], trigger: dict[str, str]) -> list[dict
 
 
 async def wait_for_lag(servers: list[NatsServer], trigger: dict[str, str], lag: int) -> None:
-    for _ in range(LIMIT_SECONDS * 5):
-        if (seen := await asyncio.to_thread(read_lag, servers, trigger)) == lag:
-            return
-        await asyncio.sleep(0.2)
-    raise AssertionError(f"the lag stays {seen}")
+    async def is_so() -> bool:
+        return await asyncio.to_thread(read_lag, servers, trigger) == lag
+
+    await eventually(is_so, f"the lag is {lag}")
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from contracts.link.messages import Message
 from contracts.settings import NatsSettings
 from gateway.jetstream import JetStream, connect
 from handlers.jetstream import connect as connect_handler
+from tests.support.eventually import eventually
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port, nats_server
 
 BUCKET_STREAM = f"KV_{names.JOBS_BUCKET}"
@@ -124,11 +125,7 @@ async def test_a_feed_that_missed_something_knows(tmp_path: Path) -> None:
         await client.jetstream().update_stream(info.config)
         await client.close()
         await jetstream.write_key(names.JOBS_BUCKET, "job", b"unheard")
-        for _ in range(LIMIT_SECONDS * 10):
-            if not feed.is_whole:
-                break
-            await asyncio.sleep(0.1)
-        assert not feed.is_whole
+        await eventually(lambda: not feed.is_whole, "the feed knows that it lacks a message")
         await feed.close()
 
 

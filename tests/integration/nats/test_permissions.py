@@ -4,8 +4,9 @@ import asyncio
 import json
 import re
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from contracts.settings import NatsSettings
 from handlers.jetstream import JetStream
 from handlers.jetstream import connect as connect_handler
 from tests.support.accounts import PASSWORDS, VARIABLES, intruding, knock, secured_server
+from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, claimed_record, running_gateway, succeeded_record
 from tests.support.publishers import Publisher, make_publisher
 from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
@@ -247,7 +249,7 @@ async def test_a_publisher_follows_its_own_jobs_only(
         assert answer.json()["overall_status"] == "succeeded"
         unknown = json.loads((await portal.request("everest.v1.status.order-43", b"", timeout=LIMIT_SECONDS)).data)
         assert unknown["code"] == "job_not_found"
-        await wait_for(lambda: all(heard.values()))
+        await eventually(lambda: all(heard.values()), "it comes")
         assert heard == {"portal": ["everest.v1.events.order-42"], "billing": ["everest.v1.events.order-42"]}
 
 
@@ -265,7 +267,7 @@ async def test_a_reply_subject_overwrites_nothing(
             await portal.publish(f"everest.v1.status.attack-{number}", b"", reply=reply)
         await portal.flush()
         for number in range(3):
-            assert await wait_for_message(handler, f"{JOBS}.portal.attack-{number}")
+            await wait_for_message(handler, f"{JOBS}.portal.attack-{number}")
         assert await count_jobs(gateway) == state + 3
         entry = await handler.jobs.read("victim")
         assert (entry.value, entry.revision) == (b"as it was", revision)
@@ -343,7 +345,7 @@ async def test_a_publisher_is_added_by_two_reloads(tmp_path: Path, publishers: l
         (tmp_path / "conf" / "publishers.conf").write_text(f"{old.block}\n{new.block}")
         for count in (1, 2):
             running.send_signal(signal.SIGHUP)
-            await wait_for(lambda count=count: running.read_log().count("Reloaded server configuration") == count)  # type: ignore[misc]
+            await eventually(partial(has_reloaded, running, count), f"it reloads {count} times")
         async with new.connected(running) as billing:
             await billing.jetstream().publish(f"{JOBS}.order-1", BODY)
         await portal.jetstream().publish(f"{JOBS}.order-1", BODY)
@@ -415,17 +417,9 @@ async def count_jobs(gateway: Gateway) -> int:
     return int(float(found[1]))
 
 
-async def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(LIMIT_SECONDS * 20):
-        if condition():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("it never came")
+async def wait_for_message(handler: JetStream, subject: str) -> None:
+    await eventually(lambda: handler.holds_message(names.JOBS_STREAM, subject), f"a message waits on {subject}")
 
 
-async def wait_for_message(handler: JetStream, subject: str) -> bool:
-    for _ in range(LIMIT_SECONDS * 20):
-        if await handler.holds_message(names.JOBS_STREAM, subject):
-            return True
-        await asyncio.sleep(0.05)
-    return False
+def has_reloaded(server: NatsServer, count: int) -> bool:
+    return server.read_log().count("Reloaded server configuration") == count

@@ -1,6 +1,5 @@
 """What is asked of the cluster while somebody waits, answered by a real handler: accounts, namespaces, tenants."""
 
-import asyncio
 import base64
 import json
 import uuid
@@ -13,6 +12,7 @@ import pytest_asyncio
 
 from contracts import names
 from contracts.schemas import make_schema
+from tests.support.eventually import eventually
 from tests.support.gateways import helping_hand
 from tests.support.handlers import House, open_house
 
@@ -111,12 +111,13 @@ async def test_namespaces_are_listed_also_while_an_installation_runs(house: Hous
         assert "warnings" not in answer
         await everest.set_faults(job_hangs=True)
         job_id = await house.gateway.submit(username=slow, operators={"mongodb": True})
-        for _ in range(600):
+
+        async def is_warned() -> dict[str, Any] | None:
             status, answer = await ask(house, "/namespaces/list")
             assert status == 200, answer
-            if "warnings" in answer:
-                break
-            await asyncio.sleep(0.1)
+            return answer if "warnings" in answer else None
+
+        answer = await eventually(is_warned, "the list is kubectl's")
         assert "kubectl" in answer["warnings"][0]
         assert expected in answer["data"]
         assert {"namespace": slow, "managed": False, "operators": []} in answer["data"]

@@ -13,6 +13,7 @@ import pytest
 
 from tests.simulator import simulated_everest
 from tests.support.accounts import knock
+from tests.support.eventually import eventually
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
 from tests.support.standalone import standalone
 
@@ -39,11 +40,7 @@ def processes_of(data: Path) -> list[int]:
 
 
 async def wait_until_gone(data: Path) -> None:
-    for _ in range(LIMIT_SECONDS * 10):
-        if not processes_of(data):
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"left behind: {processes_of(data)}")
+    await eventually(lambda: not processes_of(data), lambda: f"all are gone, but {processes_of(data)}")
 
 
 async def test_jobs_survive_a_restart_and_nothing_is_left(tmp_path: Path) -> None:
@@ -136,12 +133,9 @@ async def test_a_handler_that_dies_is_started_again(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with simulated_everest(tmp_path / "everest") as everest, standalone(everest, data) as running:
         await running.wait_until_ready()
-        handlers: list[int] = []
-        for _ in range(LIMIT_SECONDS * 10):
-            handlers = [pid for pid in processes_of(data) if is_handler(pid)]
-            if handlers:
-                break
-            await asyncio.sleep(0.1)
+        handlers = await eventually(
+            lambda: [pid for pid in processes_of(data) if is_handler(pid)], "a handler is there"
+        )
         os.kill(handlers[0], signal.SIGKILL)
         job_id = (await running.api.post("/bootstrap/users", json={"username": "alice"})).json()["job_id"]
         job = (await running.api.get(f"/jobs/{job_id}", params={"wait": "60"})).json()
