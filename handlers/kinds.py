@@ -92,14 +92,7 @@ def summarize_bootstrap(record: JobRecord, request: BootstrapRequest) -> str:
     else:
         made = f"User {request.username} {account}; namespace {request.namespace} {namespace}"
     bound = "role bound" if access is Outcome.APPLIED else "no role bound (EVEREST_RBAC_APPLY_CMD is not set)"
-    return f"{made}; quota applied; {bound}{_describe_proof(record)}."
-
-
-def _describe_proof(record: JobRecord) -> str:
-    proof = record.step("verify_tenant")
-    if proof is None or proof.usable is None:
-        return ""
-    return "; databases can be created" if proof.usable else "; no database can be created yet"
+    return f"{made}; quota applied; {bound}."
 
 
 def _outcome(record: JobRecord, name: str) -> str | None:
