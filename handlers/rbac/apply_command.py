@@ -19,6 +19,7 @@ from handlers.tools.failures import explain, find_reason
 
 _OF_STEPS = (Nature.PERMANENT, Nature.TRANSIENT, Nature.INFRASTRUCTURE)
 _IMPORTS = ("everest-rbac-import", "handlers.rbac_import")
+_FILES = ("policy.csv", "withdraw.csv")
 _MOST_WAITS = 100  # for the imports of other handlers on this machine
 
 
@@ -75,16 +76,25 @@ class ApplyCommand:
 
 @contextmanager
 def _private_files(*texts: str) -> Iterator[list[Path]]:
-    """Nobody else may read them, and they are gone afterwards, also when the step is cut."""
-    folder = Path(tempfile.mkdtemp(prefix="everest-bootstrap-"))  # mode 0700
-    paths = [folder / name for name in ("policy.csv", "withdraw.csv")]
+    """Nobody else may read them, and they are gone afterwards, also when the step is cut. Raises StepFailed."""
+    folder = None
     try:
-        for path, text in zip(paths, texts, strict=True):
-            with open(path, "x", opener=_open_private) as file:
-                file.write(text)
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="everest-bootstrap-"))  # mode 0700
+            paths = [_write_private(folder / name, text) for name, text in zip(_FILES, texts, strict=True)]
+        except OSError as error:
+            reason = f"The policy's temporary file cannot be written: {error.strerror or error}."
+            raise StepFailed(Failure("no_scratch_space", reason)) from error
         yield paths
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_private(path: Path, text: str) -> Path:
+    with open(path, "x", opener=_open_private) as file:
+        file.write(text)
+    return path
 
 
 def _open_private(path: str, flags: int) -> int:

@@ -62,10 +62,9 @@ class ImportCommands:
 
         From a file: without one everestctl says of an unreachable cluster, too, that the policy is invalid.
         """
-        with tempfile.TemporaryDirectory(prefix="everest-rbac-import-") as folder:  # mode 0700
+        with _temporary_folder() as folder:
             path = os.path.join(folder, KEY)
-            with open(path, "w", encoding="utf-8", newline="") as file:
-                file.write(policy)
+            _write(path, policy)
             code, stdout, stderr = self._run("everestctl", "settings", "rbac", "validate", "--policy-file", path)
         if "Invalid" in stdout:
             complaint = " ".join(stdout.partition("Invalid")[2].split())
@@ -89,6 +88,27 @@ class ImportCommands:
             raise Refused(Failure("timed_out", f"{error}.{doubt}")) from None
         stdout, stderr = (stream.decode(errors="replace") for stream in (completed.stdout, completed.stderr))
         return completed.returncode, stdout, stderr
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Of mode 0700. Raises Refused."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="everest-rbac-import-")
+    except OSError as error:
+        raise _no_space(error) from None
+
+
+def _write(path: str, text: str) -> None:
+    """Raises Refused."""
+    try:
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except OSError as error:
+        raise _no_space(error) from None
+
+
+def _no_space(error: OSError) -> Refused:
+    return Refused(Failure("no_scratch_space", f"A temporary file cannot be written: {error.strerror or error}."))
 
 
 def _explain(command: str, code: int, stderr: str) -> Failure:
