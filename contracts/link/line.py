@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from contracts import names
 from contracts.link.api import Api, NoMessage
 from contracts.link.errors import BucketFull, Refused
-from contracts.link.streams import read_last, read_next
+from contracts.link.streams import read_next
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,6 @@ class Line:
             return None
         return Place(tenant, names.read_waiting(message.subject)[1], message.sequence)
 
-    async def holds(self, tenant: str, job_id: str) -> bool:
-        """Whether the job has a place. Raises NotProvisioned, Unanswered."""
-        return await read_last(self._api, names.WAITING_STREAM, names.waiting_subject(tenant, job_id)) is not None
-
     async def leave(self, place: Place) -> None:
         """Gives the place up, if it still is there. Raises NotProvisioned, Unanswered."""
         request = {"seq": place.sequence, "no_erase": True}
@@ -53,14 +49,15 @@ class Line:
         except NoMessage:
             return
 
-    async def tenants(self) -> set[str]:
-        """For whom somebody waits. Raises NotProvisioned, Unanswered."""
-        found: set[str] = set()
+    async def read(self) -> dict[str, set[str]]:
+        """For each tenant for whom somebody waits, the jobs that have a place. Raises NotProvisioned, Unanswered."""
+        found: dict[str, set[str]] = {}
         offset, total = 0, 1
         while offset < total:
             request = {"subjects_filter": ">", "offset": offset}
             answer = await self._api.ask(f"STREAM.INFO.{names.WAITING_STREAM}", request)
             subjects = answer["state"].get("subjects") or {}
-            found |= {names.read_waiting(subject)[0] for subject in subjects}
+            for tenant, job_id in map(names.read_waiting, subjects):
+                found.setdefault(tenant, set()).add(job_id)
             offset, total = offset + max(len(subjects), 1), answer.get("total", 0)
         return found

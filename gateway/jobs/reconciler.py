@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 from contracts import names
 from contracts.codes import Failure
-from contracts.kinds import KINDS, repeat_request
+from contracts.kinds import repeat_request
 from contracts.protocol import ACK_WAIT_PART, SILENT_LEASES
 from contracts.records import JobRecord, UnreadableRecord, headers_of
 from contracts.requests import InvalidRequest, Request
-from gateway.jetstream import Conflict, JetStream, Refused, TooLarge, Unanswered
+from gateway.jetstream import Conflict, JetStream, NotProvisioned, Refused, TooLarge, Unanswered
 from gateway.jobs.errors import JobError
 from gateway.jobs.job_cache import Snapshot
 from gateway.jobs.reading import Reader
@@ -65,9 +65,12 @@ class Reconciler:
             lease_seconds = await self._read_lease()
             await asyncio.sleep(lease_seconds * _ROUND_PART)
             try:
-                await self._heal_silent(lease_seconds)
+                lines = await self._read_lines()
+                holders = {tenant: await self._read_holder(tenant) for tenant in lines}
+                parked = {job_id for job_ids in lines.values() for job_id in job_ids} - set(holders.values())
+                await self._heal_silent(lease_seconds, parked)
                 await self._report_oldest(lease_seconds)
-                await self._wake_lines()
+                await self._wake_lines(holders)
             except Unanswered as error:
                 logger.debug("reconciler.interrupted", extra={"error": str(error)})
 
@@ -78,10 +81,18 @@ class Reconciler:
             return DEFAULT_LEASE_SECONDS
         return consumer.ack_wait_seconds / ACK_WAIT_PART
 
-    async def _heal_silent(self, lease_seconds: float) -> None:
+    async def _read_lines(self) -> dict[str, set[str]]:
+        """Who waits for which tenant; nobody where an older version was provisioned."""
+        try:
+            return await self._jetstream.line.read()
+        except NotProvisioned:
+            return {}
+
+    async def _heal_silent(self, lease_seconds: float, parked: set[str]) -> None:
+        """`parked` have a place instead of a message, and wait for the holder of their tenant."""
         silent_before = self._clock() - SILENT_LEASES * lease_seconds
         for job_id, sighting in list(self._unfinished.sightings.items()):
-            if sighting.seen_at <= silent_before:
+            if sighting.seen_at <= silent_before and job_id not in parked:
                 await self._try_to_heal(job_id, sighting)
 
     async def _try_to_heal(self, job_id: str, sighting: Sighting) -> None:
@@ -102,9 +113,6 @@ class Reconciler:
             return
         if await self._reader.find_message(job_id) is not None:
             # It waits in the queue, or its owner will be found dead at the next delivery.
-            self._unfinished.sightings[job_id] = Sighting(sighting.revision, self._clock())
-            return
-        if await self._has_place(snapshot.record):
             self._unfinished.sightings[job_id] = Sighting(sighting.revision, self._clock())
             return
         # Its handler may have ended it, and then acknowledged, between the two reads.
@@ -139,20 +147,18 @@ class Reconciler:
         except (Refused, TooLarge, JobError) as error:
             logger.warning("reconciler.failed", extra={"job_id": record.job_id, "error": repr(error)})
 
-    async def _has_place(self, record: JobRecord) -> bool:
-        request = _repeatable_request(record)
-        tenant = KINDS[record.kind].tenant_of(request) if request and record.is_waiting else None
-        return tenant is not None and await self._jetstream.line.holds(tenant, record.job_id)
+    async def _read_holder(self, tenant: str) -> str:
+        """The id of the job that has the tenant, empty where none ever had."""
+        holder = await self._jetstream.read_key(names.TENANTS_BUCKET, names.tenant_key(tenant))
+        return holder.body.decode(errors="replace") if holder else ""
 
-    async def _wake_lines(self) -> None:
-        for tenant in await self._jetstream.line.tenants():
-            if not await self._is_held(tenant):
+    async def _wake_lines(self, holders: dict[str, str]) -> None:
+        for tenant, job_id in holders.items():
+            if not await self._is_at_work(job_id):
                 await self._wake(tenant)
 
-    async def _is_held(self, tenant: str) -> bool:
-        """Whether a job that is queued or running has the tenant: its end wakes the next one."""
-        holder = await self._jetstream.read_key(names.TENANTS_BUCKET, names.tenant_key(tenant))
-        job_id = holder.body.decode(errors="replace") if holder else ""
+    async def _is_at_work(self, job_id: str) -> bool:
+        """Whether the job is queued or running: then its end wakes the next one."""
         snapshot = await self._reader.read_through(job_id) if names.is_job_id(job_id) else None
         if snapshot is None or snapshot.record.is_finished:
             return False

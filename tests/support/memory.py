@@ -323,11 +323,11 @@ class _Line:
     async def leave(self, place: Place) -> None:
         await self._process.do(lambda: self._process.server.leave(place))
 
-    async def holds(self, tenant: str, job_id: str) -> bool:
-        return any((place.tenant, place.job_id) == (tenant, job_id) for place in self._process.server.places)
-
-    async def tenants(self) -> set[str]:
-        return {place.tenant for place in self._process.server.places}
+    async def read(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for place in self._process.server.places:
+            found.setdefault(place.tenant, set()).add(place.job_id)
+        return found
 
 
 class Delivery:

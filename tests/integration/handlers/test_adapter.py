@@ -159,9 +159,8 @@ async def test_a_line_keeps_the_order_in_which_places_were_taken(side: Side) -> 
     behind = await line.first("alice", after=first.sequence)
     assert behind.job_id == "caller.a"
     assert await line.first("alice", after=behind.sequence) is None
-    assert await line.tenants() == {"alice", "bob"}
+    assert await line.read() == {"alice": {"b", "caller.a"}, "bob": {"x"}}
     await line.leave(first)
     await line.leave(first)  # what is gone is gone
     assert (await line.first("alice")).job_id == "caller.a"
-    assert not await line.holds("alice", "b")
-    assert await line.holds("alice", "caller.a")
+    assert await line.read() == {"alice": {"caller.a"}, "bob": {"x"}}
