@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import json
 import os
 import signal
@@ -33,6 +34,7 @@ REPEATED = [Outcome.UNCHANGED, Outcome.UNCHANGED, Outcome.APPLIED, Outcome.APPLI
 FLAGS = "--operator.mongodb=false --operator.postgresql=true --operator.xtradb-cluster=false"
 JOB = "3f0f3a3e-6f43-4d0b-8a2f-0a3a9d3b1c11"
 INSTALLER = "everest-operators-installer"
+HELM_SECRET = "helm.sh/release.v1"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -61,6 +63,8 @@ async def bench(cluster: SimulatedEverest) -> AsyncIterator[Bench]:
 async def put(everest: SimulatedEverest, *manifests: dict[str, Any]) -> None:
     """As a person would, or an earlier handler."""
     for manifest in manifests:
+        if manifest.get("type") == HELM_SECRET:
+            manifest |= {"data": {"release": await write_release(everest, manifest["metadata"])}}
         code, _, stderr = await everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(manifest))
         assert code == 0, stderr
 
@@ -75,12 +79,26 @@ def namespace(name: str, owner: str = "", managed: bool = False, **annotations: 
 def release(name: str, version: int, status: str) -> dict[str, Any]:
     labels = {"owner": "helm", "name": name, "status": status, "version": str(version)}
     metadata = {"name": f"sh.helm.release.v1.{name}.v{version}", "namespace": name, "labels": labels}
-    return {"apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1", "metadata": metadata}
+    return {"apiVersion": "v1", "kind": "Secret", "type": HELM_SECRET, "metadata": metadata}
+
+
+async def write_release(everest: SimulatedEverest, metadata: dict[str, Any]) -> str:
+    """A release's payload as Helm stores it: without one, a real everestctl can read none of them."""
+    server = await everest.get("deployment", "everest-server", "-n", "everest-system")
+    version = server["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2]
+    chart = {"metadata": {"apiVersion": "v2", "name": "everest-db-namespace", "version": version}}
+    labels = metadata["labels"]
+    identity = {"name": labels["name"], "namespace": labels["name"], "version": int(labels["version"])}
+    value = {**identity, "info": {"status": labels["status"]}, "chart": chart, "config": {}, "manifest": ""}
+    packed = base64.b64encode(gzip.compress(json.dumps(value).encode()))
+    return base64.b64encode(packed).decode()
 
 
 def subscription(name: str, package: str = PACKAGE, installed: bool = True) -> dict[str, Any]:
     status = {"status": {"installedCSV": f"{package}.v1"}} if installed else {}
-    metadata = {"name": package, "namespace": name}
+    owned = {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": name}
+    labels = {"app.kubernetes.io/managed-by": "Helm"}
+    metadata = {"name": package, "namespace": name, "labels": labels, "annotations": owned}
     return {"apiVersion": "operators.coreos.com/v1alpha1", "kind": "Subscription", "metadata": metadata, **status}
 
 
