@@ -16,9 +16,9 @@ from typing import Any
 
 import httpx
 
-from tests.support.fleet import KINDS, Faults, running_fleet
 from tests.support.handlers import House, open_house, start_handler
-from tests.support.oracle import Verdict, Witness, judge
+from tests.support.storm.fleet import KINDS, Faults, running_fleet
+from tests.support.storm.oracle import Verdict, Witness, judge
 
 HANDLERS = 4
 _JOBS_PER_TENANT = 1.5

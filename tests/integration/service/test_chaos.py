@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.chaos import run_chaos
-from tests.support.fleet import KINDS
+from tests.support.storm.fleet import KINDS
 
 
 async def test_nothing_is_lost_doubled_or_misreported_while_anything_fails(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.handlers import open_house
-from tests.support.onboardings import enforce_rbac, onboard_many, onboard_mixed
+from tests.support.storm.onboardings import enforce_rbac, onboard_many, onboard_mixed
 
 
 @pytest.mark.parametrize("count", [8, pytest.param(100, marks=pytest.mark.slow)])

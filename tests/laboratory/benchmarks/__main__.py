@@ -16,17 +16,17 @@ from datetime import date
 from pathlib import Path
 
 from tests.laboratory.benchmarks.bench import Bench
-from tests.laboratory.benchmarks.crowd_rows import measure_burst, measure_tenant_crowd, measure_waiters
 from tests.laboratory.benchmarks.figures import Figure
-from tests.laboratory.benchmarks.gateway_rows import measure_polls, measure_submit
-from tests.laboratory.benchmarks.handler_rows import (
+from tests.laboratory.benchmarks.rows.crowd import measure_burst, measure_tenant_crowd, measure_waiters
+from tests.laboratory.benchmarks.rows.gateway import measure_polls, measure_submit
+from tests.laboratory.benchmarks.rows.handler import (
     measure_job_rate,
     measure_job_time,
     measure_memory,
     measure_scaling,
     measure_start,
 )
-from tests.laboratory.benchmarks.stored_rows import measure_stored
+from tests.laboratory.benchmarks.rows.stored import measure_stored
 
 Row = Callable[[Bench], AsyncGenerator[Figure]]
 

@@ -6,8 +6,8 @@ from functools import partial
 
 from tests.laboratory.benchmarks.bench import Bench
 from tests.laboratory.benchmarks.figures import Figure, Goal, make_ratio, take_turns
-from tests.laboratory.benchmarks.gateway_rows import REQUEST, SUBMIT, compare_rates
 from tests.laboratory.benchmarks.load import Report
+from tests.laboratory.benchmarks.rows.gateway import REQUEST, SUBMIT, compare_rates
 from tests.laboratory.benchmarks.seeding import job_id_of
 from tests.laboratory.benchmarks.stores import open_store
 from tests.support.gateways import Gateway

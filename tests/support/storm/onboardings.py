@@ -1,4 +1,4 @@
-"""Onboardings as a platform team would try them, each with its result: `python -m tests.support.onboardings`.
+"""Onboardings as a platform team would try them, each with its result: `python -m tests.support.storm.onboardings`.
 
 A real NATS server, the gateway, handlers and a simulated Everest that enforces RBAC; every request goes through HTTP.
 """
@@ -22,7 +22,7 @@ OPERATOR = {"operators": {"postgresql": True}, "resources": {"cpu_cores": 4, "ra
 
 async def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.support.onboardings", description=(__doc__ or "").partition("\n")[0]
+        prog="python -m tests.support.storm.onboardings", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--tenants", type=int, default=100, help="how many at once, at the end (default: 100)")
     tenants = parser.parse_args().tenants

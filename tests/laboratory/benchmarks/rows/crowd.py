@@ -13,8 +13,8 @@ import nats
 from contracts import names
 from tests.laboratory.benchmarks.bench import Bench, UnexpectedAnswer, resident_megabytes
 from tests.laboratory.benchmarks.figures import Figure, Goal, make_ratio
-from tests.laboratory.benchmarks.gateway_rows import REQUEST, SUBMIT
 from tests.laboratory.benchmarks.records import finished_record
+from tests.laboratory.benchmarks.rows.gateway import REQUEST, SUBMIT
 from tests.laboratory.benchmarks.tools import make_tools
 from tests.support.gateways import Gateway, Hand, helping_hand, running_gateway
 from tests.support.handlers import FINISHED

@@ -1,0 +1,1 @@
+"""The rows of the table of figures, each measured beside what it is compared with."""
