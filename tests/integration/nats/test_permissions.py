@@ -370,23 +370,14 @@ async def test_a_publisher_hears_of_the_end_that_the_gateway_makes(
         assert await finish_next(handler) == "portal.order-9"
 
 
-async def test_progress_reaches_gateways_and_its_publisher(server: NatsServer, publishers: list[Publisher]) -> None:
-    """Each once: a gateway that of all jobs, a publisher that of its own."""
-    async with (
-        as_handler(server) as handler,
-        intruding(server, "gateway", publishers) as gateway,
-        publishers[0].connected(server) as portal,
-    ):
-        at_gateway = await gateway.client.subscribe("everest.v1.progress.>")
-        at_portal = await portal.subscribe("everest.v1.progress.>")
-        await gateway.client.flush()
+async def test_a_publisher_hears_the_progress_of_its_own_jobs(server: NatsServer, publishers: list[Publisher]) -> None:
+    async with as_handler(server) as handler, publishers[0].connected(server) as portal:
+        progress = await portal.subscribe("everest.v1.progress.>")
         await portal.flush()
-        for job_id in ("by-rest", "billing.order-5", "portal.order-5"):
+        for job_id in ("by-rest", "billing.order-5", "portal.order-5", "portal.order-6"):
             await handler.publish_progress(job_id, b"{}")
-        heard = [(await at_gateway.next_msg(timeout=LIMIT_SECONDS)).subject for _ in range(3)]
-        assert heard == [f"everest.v1.progress.{job_id}" for job_id in ("by-rest", "billing.order-5", "portal.order-5")]
-        assert (await at_portal.next_msg(timeout=LIMIT_SECONDS)).subject == "everest.v1.progress.order-5"
-        assert (at_gateway.pending_msgs, at_portal.pending_msgs) == (0, 0)
+        heard = [(await progress.next_msg(timeout=LIMIT_SECONDS)).subject for _ in range(2)]
+        assert set(heard) == {"everest.v1.progress.order-5", "everest.v1.progress.order-6"}
 
 
 async def test_nkeys_open_the_same_doors(tmp_path: Path) -> None:
