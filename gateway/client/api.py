@@ -87,7 +87,10 @@ class Api:
                 raise Unfinished(job)
 
     def events(self, job_id: str) -> Iterator[Document]:
-        """Each transition of the job as it happens, the last one included; goes on where a connection broke."""
+        """Each transition of the job as it happens, the last one included.
+
+        A stream that the gateway ends early, as when it stops, is taken up where it was. Raises Unreachable, Refused.
+        """
         last_id = ""
         while True:
             headers = {"Last-Event-ID": last_id} if last_id else {}
