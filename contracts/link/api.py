@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from contracts.link.errors import (
     Conflict,
     ManagementRefused,
+    NodesAway,
     NotProvisioned,
     NotSent,
     Refused,
@@ -29,6 +30,7 @@ _TOO_LARGE = 10054
 _INSUFFICIENT = (10023, 10047)  # insufficient resources, store failed
 _MAXIMUM = 10077  # of messages, of bytes, and of messages per subject alike
 _NOT_FOUND = (10014, 10059)  # consumer, stream
+_OFFLINE = "peer offline"  # one of several reasons for which no peers are suitable (10005)
 
 
 class NoMessage(Exception):
@@ -83,10 +85,12 @@ class Api:
         raise Unanswered(f"{operation}: {error.get('description')}")
 
     async def manage(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Makes or changes a stream or consumer. Raises ManagementRefused, NotSent, Unanswered."""
+        """Makes or changes a stream or consumer. Raises NodesAway, ManagementRefused, NotSent, Unanswered."""
         answer = await self._operate(operation, request, MANAGE_SECONDS)
         if error := answer.get("error"):
-            raise ManagementRefused(f"{operation}: {error.get('description')}")
+            description = str(error.get("description"))
+            refusal = NodesAway if _OFFLINE in description else ManagementRefused
+            raise refusal(f"{operation}: {description}")
         return answer
 
     async def find(self, operation: str) -> dict[str, Any] | None:

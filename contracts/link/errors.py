@@ -39,3 +39,7 @@ class TooLarge(Exception):
 
 class ManagementRefused(Exception):
     """The server does not make or change a stream or consumer as asked."""
+
+
+class NodesAway(ManagementRefused):
+    """Nodes that the copies need are off line: just started, or down. The same request may be met a little later."""

@@ -6,6 +6,7 @@ is changed. Nobody else creates anything: a service that did would start a secon
 
 import asyncio
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,10 @@ from contracts.link.hints import find_hint
 from contracts.protocol import ACK_WAIT_PART
 from contracts.settings import NatsSettings
 from gateway.commands.declarations import Consumer, Declarations, compare_consumer, compare_stream, read_declarations
-from gateway.jetstream import JetStream, ManagementRefused, NotLetIn, Unanswered, connect
+from gateway.jetstream import JetStream, ManagementRefused, NodesAway, NotLetIn, Unanswered, connect
 from gateway.settings import ProvisionSettings
+
+NODES_START_WITHIN = 30.0  # seconds; a healthy node may still be off line for the leader of the cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ async def _provision(nats: NatsSettings, settings: ProvisionSettings, give_out_a
             await _forget_deliveries(jetstream, declarations)
         changes = await plan(jetstream, declarations)
         for change in changes:
-            await jetstream.manage(change.operation, dict(change.request))
+            await _carry_out(jetstream, change)
             print(change.told, flush=True)
         print("everything is as declared" if not changes else f"{len(changes)} changes made")
     except Unanswered as error:
@@ -77,6 +80,19 @@ async def _provision(nats: NatsSettings, settings: ProvisionSettings, give_out_a
     finally:
         await jetstream.close()
     return 0
+
+
+async def _carry_out(jetstream: JetStream, change: Change) -> None:
+    """A node of a cluster that has just started is off line for the others for a while: it is waited for."""
+    patience = time.monotonic() + NODES_START_WITHIN
+    while True:
+        try:
+            await jetstream.manage(change.operation, dict(change.request))
+            return
+        except NodesAway:
+            if time.monotonic() > patience:
+                raise
+            await asyncio.sleep(1)
 
 
 async def _forget_deliveries(jetstream: JetStream, declarations: Declarations) -> None:

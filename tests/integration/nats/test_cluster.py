@@ -15,6 +15,7 @@ from contracts import names
 from tests.simulator import simulated_everest
 from tests.simulator.effects import overlaps
 from tests.support.accounts import PASSWORDS, secured_cluster
+from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.handlers import House, running_handler
 from tests.support.publishers import make_publisher
@@ -74,6 +75,34 @@ async def test_everything_is_replicated(tmp_path: Path) -> None:
         await client.close()
         with pytest.raises(AssertionError, match="set NATS_REPLICAS=3"):
             await servers[0].provision(replicas=1)
+
+
+def count_refusals(servers: list[NatsServer]) -> int:
+    """How many API calls the nodes have refused since they started."""
+    return sum(server.read_monitor("jsz").get("api", {}).get("errors", 0) for server in servers)
+
+
+def read_leader(server: NatsServer) -> str | None:
+    """Who places streams, by this node's account."""
+    return server.read_monitor("jsz").get("meta_cluster", {}).get("leader")
+
+
+async def test_provisioning_waits_for_a_node_that_is_still_starting(tmp_path: Path) -> None:
+    """A node that the leader takes for off line, as after any start, is no reason to give up."""
+    async with nats_cluster(tmp_path) as servers:
+        leader = await eventually(lambda: read_leader(servers[0]), "the nodes have elected a leader")
+        late = next(server for server in reversed(servers) if server.read_monitor("varz")["server_name"] != leader)
+        await late.kill()
+        up = [server for server in servers if server is not late]
+        before = count_refusals(up)
+        provision = asyncio.create_task(up[0].provision(60, 3))
+        await eventually(lambda: count_refusals(up) > before, "the cluster refuses to place three copies on two nodes")
+        assert not provision.done()
+        await late.start()
+        await provision
+        info = await read_stream(servers)
+        assert info.cluster is not None
+        assert len(info.cluster.replicas or []) == 2
 
 
 async def test_killing_the_leader_during_submits_loses_nothing(tmp_path: Path) -> None:
