@@ -84,7 +84,8 @@ def count_refusals(servers: list[NatsServer]) -> int:
 
 def read_leader(server: NatsServer) -> str | None:
     """Who places streams, by this node's account."""
-    return server.read_monitor("jsz").get("meta_cluster", {}).get("leader")
+    leader: str | None = server.read_monitor("jsz").get("meta_cluster", {}).get("leader")
+    return leader
 
 
 async def test_provisioning_waits_for_a_node_that_is_still_starting(tmp_path: Path) -> None:
