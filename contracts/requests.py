@@ -313,6 +313,14 @@ def request_hash(kind: str, request: Request) -> str:
     return ("2:" if has_later else "") + hashlib.sha256(text).hexdigest()
 
 
+def raw_hash(body: bytes) -> str:
+    """What stands for the hash of a body that no request could be made of, in a frozen form as well.
+
+    An older handler refuses a member that it does not know: its record is that of this body, and of no other.
+    """
+    return f"raw:{hashlib.sha256(body).hexdigest()}"
+
+
 def _spell(request: Request) -> tuple[dict[str, Any], bool]:
     """The members that count, as they are hashed, and whether a later one is among them."""
     members, has_later = {}, False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from contracts import names
 from contracts.records import JobRecord
-from contracts.requests import Request, encode_request, request_hash
+from contracts.requests import Request, encode_request, raw_hash, request_hash
 from gateway.jetstream import JetStream, NotProvisioned, NotSent, Refused, TooLarge, Unanswered
 from gateway.jobs.errors import JobIdTaken, NotAccepted, OutcomeUnknown, QueueFull, RequestTooLarge
 from gateway.jobs.reading import Reader
@@ -116,6 +116,10 @@ class Submission:
 
 
 def refuse_other_request(record: JobRecord, kind: str, request: Request) -> None:
-    """Raises JobIdTaken when the job id stands for another request."""
-    if (record.kind, record.request_hash) != (kind, request_hash(kind, request)):
+    """Raises JobIdTaken when the job id stands for another request.
+
+    A handler that could not read this one, because it is older, left the hash of what was published.
+    """
+    hashes = (request_hash(kind, request), raw_hash(encode_request(request)))
+    if record.kind != kind or record.request_hash not in hashes:
         raise JobIdTaken(job_id=record.job_id)

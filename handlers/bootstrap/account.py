@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from contracts.codes import Failure
 from contracts.records import Outcome
 from handlers.bootstrap.refusals import refuse_early
+from handlers.bootstrap.retraction import retract_account
 from handlers.clock import monotonic
 from handlers.commands.running import Completed
 from handlers.results import StepFailed, StepResult
@@ -26,7 +27,10 @@ async def ensure_account(context: StepContext) -> StepResult:
     kubectl = Kubectl(context.run, settings.subprocess_timeout)
     everestctl = Everestctl(context.run, settings.subprocess_timeout)
     await context.facts.read_versions(everestctl)
-    await refuse_early(context, kubectl)
+    try:
+        await refuse_early(context, kubectl)
+    except StepFailed as refusal:
+        raise await retract_account(context, kubectl, refusal) from None
     if not context.request.account:
         return StepResult(Outcome.SKIPPED, None, await _warn_of_account(context, everestctl))
     credentials = Credentials(kubectl, settings.everest_credentials_namespace, context.job.job_id)

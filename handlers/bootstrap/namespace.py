@@ -4,18 +4,17 @@ import asyncio
 from dataclasses import dataclass, replace
 from functools import partial
 
-from contracts.codes import CODES, Failure, Nature
+from contracts.codes import Failure
 from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
 from handlers.bootstrap.declaration import draft_spec
+from handlers.bootstrap.retraction import retract_account
 from handlers.commands.running import Completed
 from handlers.rbac.enforcer import Enforcer
 from handlers.rbac.look import read_policy
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.access import role_of
-from handlers.tenants.accounts import remove_account
-from handlers.tenants.claims import Namespace, claim_namespace, find_claims, find_namespace
-from handlers.tenants.credentials import Credentials
+from handlers.tenants.claims import Namespace, claim_namespace, find_namespace
 from handlers.tools.compatibility import find_missing_charts
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
@@ -56,7 +55,7 @@ async def ensure_namespace(context: StepContext) -> StepResult:
     try:
         claim = await claim_namespace(kubectl, request, context.job.job_id, partial(draft_spec, context))
     except StepFailed as refusal:
-        raise await _take_back_account(context, kubectl, refusal) from None
+        raise await retract_account(context, kubectl, refusal) from None
     if role := context.settings.everest_tenant_role:
         await _bind(kubectl, request.namespace, role, await context.facts.read_user(kubectl))
     warnings = await _warn_of_takeover(context, kubectl) if claim.may_have_been_taken else ()
@@ -100,21 +99,6 @@ async def check_operators(context: StepContext, kubectl: Kubectl, namespace: Nam
         if wanted <= {operator["name"] for operator in operators if operator["installed"]}:
             return
     raise StepFailed(failure)
-
-
-async def _take_back_account(context: StepContext, kubectl: Kubectl, refusal: StepFailed) -> StepFailed:
-    """Somebody else was given the namespace after this job had made the account: nobody would use it."""
-    made, request = context.job.step("create_account"), context.request
-    if CODES[refusal.failure.code].nature is not Nature.PERMANENT or not made or made.outcome != Outcome.CREATED:
-        return refusal
-    credentials = Credentials(kubectl, context.settings.everest_credentials_namespace, context.job.job_id)
-    password = await credentials.read()
-    claims = await find_claims(kubectl, request.username, request.namespace)
-    if password is None or claims.all or not await remove_account(kubectl, request.username, password):
-        return refusal
-    await credentials.drop()
-    message = f"{refusal.failure.message} The account that this job had made was taken away again."
-    return StepFailed(replace(refusal.failure, message=message), refusal.deciding, undone=("create_account",))
 
 
 async def _install(

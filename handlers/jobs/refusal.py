@@ -1,12 +1,12 @@
 """What becomes of a message that is no job: a failed record where its id is free, else a dead letter."""
 
-import hashlib
 import logging
 
 from contracts import names
 from contracts.codes import Failure
 from contracts.protocol import Answer, Event, look_up
 from contracts.records import JobRecord
+from contracts.requests import raw_hash
 from handlers.clock import utc_now
 from handlers.jetstream import BucketFull, Conflict
 from handlers.jobs.incoming import Delivery, first_record
@@ -27,15 +27,15 @@ class Refusal:
 
     async def refuse(self, delivery: Delivery, kind: str, job_id: str, failure: Failure) -> None:
         """An unreadable request whose id can be read: a failed job, unless the id is another's."""
-        raw_hash = f"raw:{hashlib.sha256(delivery.body).hexdigest()}"
+        refused_hash = raw_hash(delivery.body)
         while True:
             record, revision = await self._records.read(job_id)
-            if record is not None and record.request_hash == raw_hash:
+            if record is not None and record.request_hash == refused_hash:
                 break  # ours: the TERM was lost
             if look_up(record, Event.UNREADABLE).answer is Answer.DEAD_LETTER:
                 await self.bury(delivery, kind, job_id, failure)
                 return
-            refused = first_record(delivery, kind, job_id, raw_hash, None).failed(failure, utc_now())
+            refused = first_record(delivery, kind, job_id, refused_hash, None).failed(failure, utc_now())
             try:
                 await self._end(refused, revision)
             except Conflict:

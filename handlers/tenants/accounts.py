@@ -9,7 +9,7 @@ import base64
 from contracts.codes import Failure
 from handlers.commands.secret import Secret
 from handlers.results import StepFailed
-from handlers.tenants.accounts_file import UnreadableAccounts, cut_account, proves
+from handlers.tenants.accounts_file import UnreadableAccounts, cut_account, proves, read_hash
 from handlers.tools.kubectl import Changed, Kubectl, Object, at_once
 
 _SYSTEM, _NAME, _KEY = "everest-system", "everest-accounts", "users.yaml"
@@ -21,6 +21,15 @@ async def is_opened_by(kubectl: Kubectl, username: str, password: Secret) -> boo
     _, users, salt = await _read(kubectl)
     try:
         return proves(users, salt, username, password.reveal())
+    except UnreadableAccounts as error:
+        raise _unreadable(username, error) from None
+
+
+async def has_account(kubectl: Kubectl, username: str) -> bool:
+    """Raises StepFailed."""
+    _, users, _ = await _read(kubectl)
+    try:
+        return read_hash(users, username) is not None
     except UnreadableAccounts as error:
         raise _unreadable(username, error) from None
 

@@ -26,7 +26,8 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
         (f"{INTEGRATION}/bootstrap/test_rights.py", "test_a_role_that_is_somebodys_is_not_taken_over"),
     ),
     "two tenants race for one namespace": (
-        (f"{INTEGRATION}/bootstrap/test_workflow.py", "test_of_two_tenants_who_want_one_namespace_one_gets_it"),
+        (f"{INTEGRATION}/bootstrap/test_retraction.py", "test_of_two_tenants_who_want_one_namespace_one_gets_it"),
+        (f"{INTEGRATION}/bootstrap/test_retraction.py", "test_a_loser_that_dies_leaves_no_account_and_no_word_of_one"),
     ),
     "connections that send nothing, up to the limit of files": (
         (f"{INTEGRATION}/gateway/test_front_door.py", "test_a_crowd_that_sends_little_makes_room"),

@@ -174,3 +174,25 @@ def cut_at(number: int, after_seconds: float) -> Intercept:
         return cut
 
     return intercept
+
+
+def die(words: str, *, after: bool, times: int = 1) -> Intercept:
+    """The handler dies right before or after the command of these words, at the `times`th of them."""
+
+    def intercept(run: RunCommand) -> RunCommand:
+        left = times
+
+        async def watched(command: Command) -> Completed:
+            nonlocal left
+            left -= words in command.shown
+            is_there = left == 0 and words in command.shown
+            if is_there and not after:
+                raise Cut
+            completed = await run(command)
+            if is_there:
+                raise Cut
+            return completed
+
+        return watched
+
+    return intercept

@@ -294,25 +294,6 @@ async def test_a_tenants_namespace_is_never_anothers(everest: SimulatedEverest, 
     assert "second_one" not in (await everest.run("everestctl", "accounts", "list"))[1]
 
 
-async def test_of_two_tenants_who_want_one_namespace_one_gets_it(everest: SimulatedEverest, bench: Bench) -> None:
-    """Both have looked before either has claimed."""
-    both = await asyncio.gather(
-        *(bench.attempt(f"both-{name}", username=f"both_{name}", namespace="both") for name in ("a", "b", "c"))
-    )
-    assert sorted(made.code or "" for made in both) == ["", *["namespace_owned_by_another"] * 2]
-    (winner,) = (made for made in both if made.failure is None)
-    assert winner.outcomes == ALL_NEW
-    users = (await everest.run("everestctl", "accounts", "list", "--columns=user", "--no-headers"))[1].split()
-    losers = [made for made in both if made.failure is not None]
-    assert len([user for user in users if user.startswith("both_")]) == 1, "the losers' accounts are taken away"
-    for loser in losers:
-        assert loser.end.undone in ((), ("create_account",))
-    secrets = await everest.get("secret", "-n", "everest-system")
-    kept = [one for one in secrets["items"] if one["metadata"]["name"].startswith("bootstrap-")]
-    made_for = [base64.b64decode(one["data"]["username"]).decode() for one in kept]
-    assert len([user for user in made_for if user.startswith("both_")]) == 1
-
-
 @pytest.mark.parametrize("alias", [JOB.upper(), JOB.replace("-", ""), f"{{{JOB}}}", f"urn:uuid:{JOB}"])
 async def test_another_spelling_of_a_job_id_reaches_nobodys_secret(
     everest: SimulatedEverest, bench: Bench, alias: str

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from contracts import names
 from contracts.codes import Failure
 from contracts.records import encode_record
+from contracts.requests import raw_hash
 from tests.support.eventually import eventually
 from tests.support.gateways import KEY, NOW, Gateway, Hand, new_record, succeeded_record
 
@@ -159,6 +160,18 @@ async def test_an_idempotency_key_is_remembered_after_the_end(gateway: Gateway, 
     await hand.write(succeeded_record(new_record("remembered", job_id)))
     answer = await gateway.api.post(USERS, json={"username": "remembered"}, headers=headers)
     assert (answer.status_code, answer.json()["job_id"]) == (202, job_id)
+
+
+async def test_what_an_older_handler_refused_is_known_under_its_key(gateway: Gateway, hand: Hand) -> None:
+    """It could not read the request and left the hash of its bytes: a repeat is no other request."""
+    headers, request = {"Idempotency-Key": str(uuid.uuid4())}, {"username": "newer", "role": "viewer"}
+    job_id = await gateway.submit(headers, **request)
+    stored = await hand.jetstream.get_last_msg(names.JOBS_STREAM, names.job_subject("bootstrap", job_id))
+    refused = new_record("newer", job_id, request=None, request_hash=raw_hash(stored.data or b""))
+    await hand.write(refused.failed(Failure("invalid_request", "role: is no field of the request"), NOW))
+    assert await gateway.submit(headers, **dict(reversed(request.items()))) == job_id
+    other = await gateway.api.post(USERS, json=request | {"role": "owner"}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
 
 
 async def test_many_submits_with_one_key_are_one_job(gateway: Gateway, hand: Hand) -> None:

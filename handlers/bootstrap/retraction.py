@@ -1,0 +1,44 @@
+"""An account that this job has made, taken away again where the job ends for good: nobody would use it."""
+
+from dataclasses import replace
+
+from contracts.codes import CODES, Nature
+from contracts.records import Outcome
+from handlers.commands.secret import Secret
+from handlers.results import StepFailed
+from handlers.tenants.accounts import has_account, remove_account
+from handlers.tenants.claims import find_claims
+from handlers.tenants.credentials import Credentials
+from handlers.tools.kubectl import Kubectl
+from handlers.workflow import StepContext
+
+_STEP = "create_account"
+
+
+async def retract_account(context: StepContext, kubectl: Kubectl, refusal: StepFailed) -> StepFailed:
+    """The refusal as the job is to end with it. A tenant that has a namespace keeps its account.
+
+    An earlier attempt may have died at any point of this, or before it could tell that it had made the account: its
+    Secret says so. Raises StepFailed.
+    """
+    request, made = context.request, context.job.step(_STEP)
+    credentials = Credentials(kubectl, context.settings.everest_credentials_namespace, context.job.job_id)
+    if CODES[refusal.failure.code].nature is not Nature.PERMANENT or not request.account:
+        return refusal
+    password = await credentials.read()
+    if password is None and (made is None or made.outcome != Outcome.CREATED):
+        return refusal
+    claims = await find_claims(kubectl, request.username, request.namespace)
+    if claims.all or not await _take_away(kubectl, request.username, password):
+        return refusal
+    await credentials.drop()
+    message = f"{refusal.failure.message} The account that this job had made was taken away again."
+    failure = replace(refusal.failure, message=message)
+    return StepFailed(failure, refusal.deciding, step=refusal.step, undone=(_STEP,))
+
+
+async def _take_away(kubectl: Kubectl, username: str, password: Secret | None) -> bool:
+    """Whether it is not there any more; one that the password does not open is somebody else's by now."""
+    if password is not None and await remove_account(kubectl, username, password):
+        return True
+    return not await has_account(kubectl, username)

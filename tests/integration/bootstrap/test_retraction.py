@@ -1,0 +1,94 @@
+"""Who does not get the namespace gets no account either: what a job made for one is taken away again."""
+
+import asyncio
+import base64
+import json
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from contracts.names import credentials_secret_name
+from contracts.records import Outcome
+from handlers.tenants.claims import JOB, OWNER
+from tests.simulator import SimulatedEverest
+from tests.support.clusters import open_cluster
+from tests.support.workflows import Bench, Intercept, die, open_bench
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def everest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
+    async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.1) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bench(everest: SimulatedEverest) -> AsyncIterator[Bench]:
+    async with open_bench(everest.variables) as opened:
+        yield opened
+
+
+async def claim(everest: SimulatedEverest, name: str, owner: str) -> None:
+    """As another job does."""
+    metadata = {"name": name, "labels": {"name": name}, "annotations": {OWNER: owner, JOB: "another-job"}}
+    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    code, _, stderr = await everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(manifest))
+    assert code == 0, stderr
+
+
+async def list_users(everest: SimulatedEverest) -> list[str]:
+    code, stdout, stderr = await everest.run("everestctl", "accounts", "list", "--columns=user", "--no-headers")
+    assert code == 0, stderr
+    return stdout.split()
+
+
+async def test_of_two_tenants_who_want_one_namespace_one_gets_it(everest: SimulatedEverest, bench: Bench) -> None:
+    """Both have looked before either has claimed."""
+    both = await asyncio.gather(
+        *(bench.attempt(f"both-{name}", username=f"both_{name}", namespace="both") for name in ("a", "b", "c"))
+    )
+    assert sorted(made.code or "" for made in both) == ["", *["namespace_owned_by_another"] * 2]
+    (winner,) = (made for made in both if made.failure is None)
+    assert winner.outcomes[:2] == [Outcome.CREATED, Outcome.CREATED]
+    users = await list_users(everest)
+    losers = [made for made in both if made.failure is not None]
+    assert len([user for user in users if user.startswith("both_")]) == 1, "the losers' accounts are taken away"
+    for loser in losers:
+        assert loser.end.undone in ((), ("create_account",))
+    secrets = await everest.get("secret", "-n", "everest-system")
+    kept = [one for one in secrets["items"] if one["metadata"]["name"].startswith("bootstrap-")]
+    made_for = [base64.b64decode(one["data"]["username"]).decode() for one in kept]
+    assert len([user for user in made_for if user.startswith("both_")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (die("accounts create", after=True), None),  # before its step is saved
+        (die("kubectl create", after=False, times=2), None),  # before the claim
+        (die("kubectl create", after=False, times=2), die("kubectl replace", after=True)),
+        (die("kubectl create", after=False, times=2), die("kubectl delete secret", after=True)),
+    ],
+)
+async def test_a_loser_that_dies_leaves_no_account_and_no_word_of_one(
+    everest: SimulatedEverest, bench: Bench, first: Intercept, second: Intercept | None
+) -> None:
+    """Wherever it died, the next attempt takes back what the job had made, and the record says so."""
+    job_id = str(uuid.uuid4())
+    name = f"late_{job_id[:8]}"
+    request: dict[str, Any] = {"username": name, "namespace": name.replace("_", "-")}
+    made = await bench.attempt(job_id, **request, intercept=first)
+    assert name in await list_users(everest)
+    await claim(everest, request["namespace"], "first_one")
+    if second is not None:
+        await bench.attempt(job_id, **request, done=made, intercept=second)
+    refused = await bench.attempt(job_id, **request, done=made)
+    assert (refused.failed_step, refused.code) == ("add_namespace", "namespace_owned_by_another")
+    assert refused.end.undone == ("create_account",)
+    assert name not in await list_users(everest)
+    secrets = await everest.get("secret", "-n", "everest-system")
+    assert credentials_secret_name(job_id) not in [one["metadata"]["name"] for one in secrets["items"]]
