@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import aclosing
 
 from contracts.codes import CODES, Failure
+from handlers.bootstrap.quota import find_shortage, quota_hard
 from handlers.commands.processes import find_executable
 from handlers.commands.running import (
     Command,
@@ -108,6 +109,14 @@ def _find_missing(settings: HandlerSettings, variables: Mapping[str, str]) -> It
     if failure := check_scratch():
         yield Finding.of(failure)
     yield _find_apply_command(settings.everest_rbac_apply_cmd, variables)
+    yield _find_default_quota(settings)
+
+
+def _find_default_quota(settings: HandlerSettings) -> Finding:
+    """Of a request that names no resources: each of its jobs would be told so."""
+    if shortage := find_shortage(quota_hard(settings.default_resources)):
+        return Finding(Verdict.WARNING, f"where a request names no resources: {shortage}")
+    return Finding(Verdict.FINE, "the quota of a request that names no resources holds Everest's smallest preset")
 
 
 def _find_apply_command(template: str | None, variables: Mapping[str, str]) -> Finding:

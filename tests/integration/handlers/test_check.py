@@ -38,8 +38,10 @@ async def check(everest: SimulatedEverest, *around: str, **variables: str) -> tu
 
 async def test_all_is_well(tmp_path: Path) -> None:
     async with simulated_everest(tmp_path) as everest:
-        code, said = await check(everest, EVEREST_RBAC_APPLY_CMD=RBAC_IMPORT)
+        enough = {"EVEREST_DEFAULT_RESOURCES": "disk_gb=25"}
+        code, said = await check(everest, EVEREST_RBAC_APPLY_CMD=RBAC_IMPORT, **enough)
     assert code == 0, said
+    assert "the quota of a request that names no resources holds Everest's smallest preset" in said
     assert "problem" not in said
     assert "rights that the workflow needs are granted" in said
     assert "Everest enforces no RBAC" in said
@@ -59,6 +61,7 @@ async def test_what_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
         code, said = await check(everest)
         assert code == 1
         assert "cluster_unreachable" in said
+        assert "warning  where a request names no resources: The quota is below Everest's smallest preset" in said
     assert said.count("hint:") >= 2
 
 
