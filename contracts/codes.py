@@ -165,6 +165,11 @@ _ALL = (
         "The tenant is managed by another caller",
         "Only who manages a tenant may change it; an administrator can, and can hand it over.",
     ),
+    _permanent(
+        "kind_unsupported",
+        "The handler cannot do jobs of this kind",
+        "Bring all handlers to the gateway's version, then retry the job.",
+    ),
     _permanent("tenant_suspended", "The tenant is suspended", "Resume the tenant, then submit the request again."),
     _permanent(
         "withdraw_unsupported",

@@ -9,9 +9,15 @@ from typing import Any
 from contracts.requests import (
     AccountsListQuery,
     BootstrapRequest,
+    HandoverRequest,
     InvalidRequest,
     NamespacesListQuery,
+    OffboardRequest,
+    PasswordRequest,
+    RepairRequest,
     Request,
+    ResumeRequest,
+    SuspendRequest,
     TenantQuery,
     parse_request,
     validate_request,
@@ -40,8 +46,8 @@ class Kind:
         return getattr(request, self.tenant_key) if self.tenant_key else None
 
 
-def _job(name: str, request: type[Request], tenant_key: str) -> Kind:
-    return Kind(name, request, f"everest.v1.jobs.{name}", tenant_key)
+def _job(name: str, request: type[Request]) -> Kind:
+    return Kind(name, request, f"everest.v1.jobs.{name}", tenant_key="username")
 
 
 def _query(name: str, request: type[Request]) -> Kind:
@@ -51,7 +57,13 @@ def _query(name: str, request: type[Request]) -> Kind:
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        _job("bootstrap", BootstrapRequest, tenant_key="username"),
+        _job("bootstrap", BootstrapRequest),
+        _job("offboard", OffboardRequest),
+        _job("password", PasswordRequest),
+        _job("suspend", SuspendRequest),
+        _job("resume", ResumeRequest),
+        _job("repair", RepairRequest),
+        _job("handover", HandoverRequest),
         _query("accounts-list", AccountsListQuery),
         _query("namespaces-list", NamespacesListQuery),
         _query("tenant", TenantQuery),

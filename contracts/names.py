@@ -19,8 +19,15 @@ DEAD_STREAM = "EVEREST_DEAD"
 EVENTS_STREAM = "EVEREST_EVENTS"
 PROGRESS_STREAM = "EVEREST_PROGRESS"
 
-JOBS_CONSUMER = "bootstrap"
+# Kinds that version 0.1.0 does not know come by a consumer of their own: it would fail their jobs.
+BOOTSTRAP_CONSUMER = "bootstrap"
+LIFECYCLE_CONSUMER = "lifecycle"
 QUERIES_CONSUMER = "queries"
+CONSUMERS = (
+    (JOBS_STREAM, BOOTSTRAP_CONSUMER),
+    (JOBS_STREAM, LIFECYCLE_CONSUMER),
+    (QUERIES_STREAM, QUERIES_CONSUMER),
+)
 
 JOBS_BUCKET = "everest_jobs"
 TENANTS_BUCKET = "everest_tenants"
@@ -63,8 +70,25 @@ def job_subject(kind: str, job_id: str) -> str:
     return f"{KINDS[kind].subject}.{job_id}"
 
 
+def job_subjects(stream: str, job_id: str) -> str:
+    """Where the stream holds the job's message, whatever its kind."""
+    return f"{PREFIX}.{'queries' if stream == QUERIES_STREAM else 'jobs'}.*.{job_id}"
+
+
 def stream_of(kind: str) -> str:
     return QUERIES_STREAM if is_query(kind) else JOBS_STREAM
+
+
+def consumer_of(kind: str) -> str:
+    """The consumer that gives out jobs of this kind."""
+    if is_query(kind):
+        return QUERIES_CONSUMER
+    return BOOTSTRAP_CONSUMER if kind == "bootstrap" else LIFECYCLE_CONSUMER
+
+
+def consumed_kinds(consumer: str) -> tuple[str, ...]:
+    """The kinds whose jobs the consumer gives out."""
+    return tuple(kind for kind in KINDS if consumer_of(kind) == consumer)
 
 
 def event_subject(job_id: str) -> str:

@@ -40,6 +40,7 @@ TENANT_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{1,61}[A-Za-z0-9_]$"
 NAMESPACE_PATTERN = r"^[a-z]([-a-z0-9]{0,51}[a-z0-9])?$"
 RESERVED_NAMESPACES = ("everest-system", "everest-monitoring", "everest-olm", "default")
 
+CALLER_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 ROLE_PATTERN = r"^[a-z][a-z0-9_-]{0,62}$"
 MOST_SUBJECTS = 50
 
@@ -276,6 +277,72 @@ class BootstrapRequest(Request):
     def with_role(self, default: str) -> Self:
         """The effective request: `default` is used only where the caller named no role."""
         return self if self.role is not None else self.model_copy(update={"role": default})
+
+
+class TenantRequest(Request):
+    """About a tenant that this service has made."""
+
+    username: Username
+
+    first: ClassVar[Mapping[str, Any]] = {"username": None}
+
+
+class OffboardRequest(TenantRequest):
+    """Take a tenant away: its rights, its namespace, and with its last one its account."""
+
+    namespace: Namespace | None = Field(default=None, description="Absent: all namespaces of the tenant, in one job.")
+    delete_databases: bool = Field(
+        default=False, description="With `confirm`: databases, backups and volumes go too, for good."
+    )
+    keep_namespace: bool = Field(
+        default=False, description="Take Everest, claim, quota and limit range off the namespace; leave the rest."
+    )
+    delete_account: bool = Field(
+        default=False, description="With `confirm`: the account goes also where no job of this service made it."
+    )
+    confirm: str | None = Field(
+        default=None,
+        max_length=63,
+        description="The name of the namespace, or the username where no namespace is given. Any other is refused.",
+    )
+
+    @model_validator(mode="after")
+    def _check_confirm(self) -> Self:
+        if self.confirm not in (None, self.namespace or self.username):
+            raise ValueError(f"confirm must be the name of the {'namespace' if self.namespace else 'tenant'}")
+        if self.delete_databases and self.keep_namespace:
+            raise ValueError("delete_databases and keep_namespace exclude each other")
+        return self
+
+    @property
+    def is_confirmed(self) -> bool:
+        return self.confirm is not None
+
+
+class PasswordRequest(TenantRequest):
+    """Give the tenant's account a new password."""
+
+
+class SuspendRequest(TenantRequest):
+    """Take a tenant's rights and logins away until it is resumed."""
+
+    pause_databases: bool = Field(default=False, description="Pause those of its databases that run, too.")
+
+
+class ResumeRequest(TenantRequest):
+    """Give a suspended tenant back what was taken."""
+
+
+class RepairRequest(TenantRequest):
+    """Make the cluster what the tenant's spec says, where it differs."""
+
+    namespace: Namespace | None = Field(default=None, description="Absent: all namespaces of the tenant.")
+
+
+class HandoverRequest(TenantRequest):
+    """Let another caller manage the tenant."""
+
+    caller: str = Field(pattern=CALLER_PATTERN, description="The name of the key, or of the publisher.")
 
 
 class AccountsListQuery(Request):

@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case _:
             from gateway.commands.publishers import print_new_publisher
 
-            return print_new_publisher(arguments.name)
+            return print_new_publisher(arguments.name, arguments.kinds.split(","))
 
 
 def _read_arguments() -> argparse.Namespace:
@@ -79,6 +79,9 @@ def _read_arguments() -> argparse.Namespace:
     )
     publisher = commands.add_parser("new-publisher", help="print a publisher's account for the NATS configuration")
     publisher.add_argument("name")
+    publisher.add_argument(
+        "--kinds", metavar="KIND,...", default="bootstrap", help="what it may publish (default: %(default)s)"
+    )
     return parser.parse_args()
 
 

@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _PREFIX = "everest_bootstrap"
-_CONSUMERS = ((names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER))
 _STREAMS = (
     names.JOBS_STREAM,
     names.QUERIES_STREAM,
@@ -93,7 +92,7 @@ class Metrics:
 
         self._jobs = gauge(
             "jobs",
-            "Unfinished jobs: queued for a handler, given to one, or waiting for their tenant",
+            "Unfinished jobs by their consumer: queued for a handler, given to one; and all that wait for their tenant",
             ("kind", "status"),
         )
         self._oldest = gauge("oldest_queued_seconds", "Age of the oldest job that no handler was given")
@@ -175,24 +174,25 @@ class Metrics:
             self._bytes.labels(stream).set(state.size_bytes)
             self._max_bytes.labels(stream).set(state.max_bytes)
         *_, waiting, dead = states
-        self._jobs.labels(names.JOBS_CONSUMER, "waiting").set(waiting.messages)
+        self._jobs.labels("all", "waiting").set(waiting.messages)
         self._dead.set(dead.messages)
 
     async def _look_at_queues(self) -> None:
-        for stream, consumer in _CONSUMERS:
+        ages = [0.0]
+        for stream, consumer in names.CONSUMERS:
             state = await self._jetstream.read_consumer_state(stream, consumer)
             self._jobs.labels(consumer, "queued").set(state.pending)
             self._jobs.labels(consumer, "running").set(state.unacknowledged)
-            if stream == names.JOBS_STREAM:
-                await self._look_at_oldest(state.delivered_sequence if state.pending else None)
+            if stream == names.JOBS_STREAM and state.pending:
+                ages += await self._read_ages(names.consumed_kinds(consumer), state.delivered_sequence + 1)
+        self._oldest.set(max(ages))
 
-    async def _look_at_oldest(self, delivered_sequence: int | None) -> None:
-        message = None
-        if delivered_sequence is not None:
-            message = await self._jetstream.read_next(
-                names.JOBS_STREAM, delivered_sequence + 1, f"{names.PREFIX}.jobs.>"
-            )
-        self._oldest.set(self._jetstream.age_of(message) if message else 0)
+    async def _read_ages(self, kinds: tuple[str, ...], sequence: int) -> list[float]:
+        """How old the first message of each kind is, from a sequence on."""
+        firsts = await asyncio.gather(
+            *(self._jetstream.read_next(names.JOBS_STREAM, sequence, names.job_subject(kind, ">")) for kind in kinds)
+        )
+        return [self._jetstream.age_of(message) for message in firsts if message]
 
 
 def _seconds_between(earlier: str, later: str) -> float:

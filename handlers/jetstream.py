@@ -56,7 +56,10 @@ class JetStream:
         return self._connection.is_connected
 
     async def holds_message(self, stream: str, subject: str) -> bool:
-        """Whether the stream still holds a message on the subject. Raises NotProvisioned, Unanswered."""
+        """Whether the stream still holds a message on the subject, which may be a pattern.
+
+        Raises NotProvisioned, Unanswered.
+        """
         return await read_last(self._api, stream, subject) is not None
 
     async def publish_job(self, subject: str, body: bytes, headers: dict[str, str]) -> None:

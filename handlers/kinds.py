@@ -7,7 +7,7 @@ from contracts.names import QUERY_KINDS
 from contracts.records import JobRecord, Outcome
 from contracts.requests import BootstrapRequest, Operators, Request, Resources
 from handlers.bootstrap.steps import STEPS
-from handlers.jobs.plan import Plan, PlannedStep
+from handlers.jobs.plan import NoPlan, Plan, PlannedStep
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
 from handlers.tenants.access import FIRST_ROLE
@@ -27,7 +27,9 @@ class Surroundings:
 
 
 def make_plan(around: Surroundings, record: JobRecord, request: Request) -> Plan:
-    """The plan of a job. What its first claim resolved stays, whatever the settings are by now."""
+    """The plan of a job. What its first claim resolved stays, whatever the settings are by now. Raises NoPlan."""
+    if record.kind not in PLANS:
+        raise NoPlan(record.kind)
     return PLANS[record.kind](around, record, request)
 
 
@@ -73,7 +75,7 @@ def _plan_query(around: Surroundings, record: JobRecord, request: Request) -> Pl
     return Plan(request.model_dump(exclude_none=True), (PlannedStep(kind, ensure),), lambda _: f"Answered {kind}.")
 
 
-# One for each row of `contracts.kinds`.
+# One for each row of `contracts.kinds`; jobs of a kind that has none are refused.
 PLANS: dict[str, Callable[[Surroundings, JobRecord, Request], Plan]] = {
     "bootstrap": _plan_bootstrap,
     **dict.fromkeys(QUERY_KINDS, _plan_query),

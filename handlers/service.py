@@ -20,7 +20,7 @@ from contracts.repeats import Repeats
 from handlers.clock import monotonic
 from handlers.commands.running import Commands
 from handlers.jetstream import JetStream, NotLetIn, Source, Unanswered, connect
-from handlers.jobs.consumer import Consumer, open_consumer
+from handlers.jobs.consumer import Consumer, open_consumers
 from handlers.jobs.slots import Slots
 from handlers.jobs.workshop import Workshop
 from handlers.kinds import Surroundings, make_plan
@@ -86,10 +86,8 @@ async def _work(
     started_at: float,
 ) -> None:
     settings = environment.settings
-    jobs = jetstream.source(names.JOBS_STREAM, names.JOBS_CONSUMER)
-    queries = jetstream.source(names.QUERIES_STREAM, names.QUERIES_CONSUMER)
-    ack_wait_seconds = await _bind(jobs, stopping)
-    await _bind(queries, stopping)
+    sources = [jetstream.source(stream, consumer) for stream, consumer in names.CONSUMERS]
+    ack_wait_seconds, *_ = [await _bind(source, stopping) for source in sources]
     if stopping.is_set():
         return
     metrics = open_metrics(settings.metrics_port)
@@ -104,8 +102,8 @@ async def _work(
     )
     plan = partial(make_plan, Surroundings(settings, ClusterFacts(), partial(_find_caller, jetstream)))
     consumers = [
-        open_consumer(shop, jobs, plan, Slots(settings.handler_concurrency)),
-        open_consumer(shop, queries, plan, Slots(_QUERY_SLOTS)),
+        *open_consumers(shop, sources[:-1], plan, Slots(settings.handler_concurrency)),
+        *open_consumers(shop, sources[-1:], plan, Slots(_QUERY_SLOTS)),
     ]
     metrics.observe_start(monotonic() - started_at)
     logger.info(

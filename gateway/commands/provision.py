@@ -107,18 +107,27 @@ async def _forget_deliveries(jetstream: JetStream, declarations: Declarations) -
 
 
 async def plan(jetstream: JetStream, declarations: Declarations) -> list[Change]:
-    """What is to be done, in order. Raises WouldLoseData, ManagementRefused, Unanswered."""
-    changes: list[Change] = []
+    """What is to be done, in order. Raises WouldLoseData, ManagementRefused, Unanswered.
+
+    A consumer that is to take less does so before its stream takes more: else its handlers, which may be of an older
+    version, would be given what they do not know.
+    """
+    streams: list[Change] = []
+    narrowed: list[Change] = []
+    consumers: list[Change] = []
     refused: list[str] = []
+    taken: dict[str, set[str]] = {}
     for stream in declarations.streams:
         present = await jetstream.read_management(f"STREAM.INFO.{stream['name']}")
-        changes += _plan_stream(stream, present, refused)
+        taken[stream["name"]] = set(present["config"].get("subjects", ())) if present else set()
+        streams += _plan_stream(stream, present, refused)
     for consumer in declarations.consumers:
         present = await jetstream.read_management(f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
-        changes += _plan_consumer(consumer, present, refused)
+        is_narrowed = present is not None and taken[consumer.stream].issuperset(consumer.config["filter_subjects"])
+        (narrowed if is_narrowed else consumers).extend(_plan_consumer(consumer, present, refused))
     if refused:
         raise WouldLoseData(refused)
-    return changes
+    return [*narrowed, *streams, *consumers]
 
 
 def _plan_stream(wanted: Mapping[str, Any], present: Mapping[str, Any] | None, refused: list[str]) -> list[Change]:

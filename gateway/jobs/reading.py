@@ -1,7 +1,5 @@
 """Reading a job: its record in the bucket, else its message in a stream, else its record once more."""
 
-import asyncio
-
 from contracts import names
 from contracts.kinds import read_request
 from contracts.records import JobRecord, decode_record, queued_record
@@ -47,14 +45,10 @@ class Reader:
 
     async def find_message(self, job_id: str) -> Message | None:
         """The job's message, in whichever stream holds one. Raises Unanswered."""
-        for kind in names.JOB_KINDS:
-            if message := await self._jetstream.read_last(names.stream_of(kind), names.job_subject(kind, job_id)):
+        for stream in (names.JOBS_STREAM, names.QUERIES_STREAM):
+            if message := await self._jetstream.read_last(stream, names.job_subjects(stream, job_id)):
                 return message
-        queries = (
-            self._jetstream.read_last(names.QUERIES_STREAM, names.job_subject(kind, job_id))
-            for kind in names.QUERY_KINDS
-        )
-        return next(filter(None, await asyncio.gather(*queries)), None)
+        return None
 
     async def _read_queued(self, job_id: str) -> Snapshot | None:
         message = await self.find_message(job_id)

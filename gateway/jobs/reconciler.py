@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from contracts import names
 from contracts.codes import Failure
-from contracts.kinds import repeat_request
+from contracts.kinds import KINDS, repeat_request
 from contracts.protocol import ACK_WAIT_PART, SILENT_LEASES
 from contracts.records import JobRecord, UnreadableRecord, headers_of
 from contracts.requests import InvalidRequest, Request
@@ -76,7 +76,7 @@ class Reconciler:
 
     async def _read_lease(self) -> float:
         try:
-            consumer = await self._jetstream.read_consumer_state(names.JOBS_STREAM, names.JOBS_CONSUMER)
+            consumer = await self._jetstream.read_consumer_state(names.JOBS_STREAM, names.BOOTSTRAP_CONSUMER)
         except Unanswered:
             return DEFAULT_LEASE_SECONDS
         return consumer.ack_wait_seconds / ACK_WAIT_PART
@@ -125,7 +125,7 @@ class Reconciler:
             snapshot = await self._reader.read_record(job_id)
         except UnreadableRecord:
             snapshot = None
-        if snapshot is None or snapshot.record.is_finished or snapshot.record.is_later:
+        if snapshot is None or snapshot.record.is_finished or _is_later(snapshot.record):
             self._unfinished.sightings.pop(job_id, None)
             return None
         return snapshot if snapshot.revision == sighting.revision else None
@@ -212,6 +212,11 @@ class Reconciler:
     def _tell(self, finding: str, record: JobRecord) -> None:
         self._count(finding)
         logger.warning(f"job.{finding}", extra={"job_id": record.job_id, "status": record.status.value})
+
+
+def _is_later(record: JobRecord) -> bool:
+    """Whether a later version wrote it, or knows its kind: then a later gateway heals it."""
+    return record.is_later or record.kind not in KINDS
 
 
 def _repeatable_request(record: JobRecord) -> Request | None:

@@ -17,6 +17,7 @@ from handlers.jetstream import BucketFull, NotSent, Unanswered
 from handlers.jobs.claim import OWN_FAULT, Claims
 from handlers.jobs.incoming import Delivery, Incoming, UnusableRequest, bind_delivery, peek_tenant, read_incoming
 from handlers.jobs.lease import LeaseLost
+from handlers.jobs.plan import NoPlan
 from handlers.jobs.records import Records
 from handlers.jobs.refusal import Refusal
 from handlers.jobs.slots import Slots
@@ -124,7 +125,12 @@ class Admission:
         if tenant is not None and (holder := await self.tenants.take(tenant, incoming.job_id)) is not None:
             self.waiting.note_held(tenant)
             return await self._wait(incoming, tenant, current, revision, holder)
-        return await self.claims.work_on(incoming, current, revision, lost=lost)
+        try:
+            return await self.claims.work_on(incoming, current, revision, lost=lost)
+        except NoPlan:
+            failure = Failure("kind_unsupported", f"This handler cannot do jobs of the kind {current.kind}.")
+            await self._end_unplanned(incoming, current.failed(failure, utc_now()), revision)
+            return True
 
     async def _park(self, incoming: Incoming) -> bool:
         """Whatever is not new is looked at in a slot."""
@@ -171,6 +177,11 @@ class Admission:
         failure = Failure("too_many_losses", f"The handlers of this job died or fell silent {record.losses + 1} times.")
         await self.records.end_unheld(record.failed(failure, utc_now()), revision)
         logger.error("job.ended", extra={"status": "failed", "reason": failure.code})
+        await self._conclude(incoming)
+
+    async def _end_unplanned(self, incoming: Incoming, record: JobRecord, revision: int) -> None:
+        await self.records.end_unheld(record, revision)
+        logger.error("job.ended", extra={"status": "failed", "reason": record.reason})
         await self._conclude(incoming)
 
     async def _end_crashed(self, incoming: Incoming) -> None:

@@ -45,17 +45,17 @@ class Source(Protocol):
     async def hand_back_parked(self) -> None: ...
 
 
-def open_consumer(shop: Workshop, source: Source, make_plan: MakePlan, slots: Slots) -> "Consumer":
-    """The engine behind one source: the only place where its parts meet."""
+def open_consumers(shop: Workshop, sources: Sequence[Source], make_plan: MakePlan, slots: Slots) -> "list[Consumer]":
+    """The engine behind sources that share their slots: the only place where its parts meet."""
     records, tenants = Records(shop), Tenants(shop.jetstream)
     waiting = Waiting(shop, records, tenants)
     claims = Claims(shop, records, waiting, make_plan)
     admission = Admission(shop, records, Refusal(shop, records), claims, tenants, waiting, slots)
-    return Consumer(source, admission, slots, shop.stopping)
+    return [Consumer(source, admission, slots, shop.stopping) for source in sources]
 
 
 class Consumer:
-    """One source, with slots of its own: a short query never waits behind long jobs."""
+    """One source. Slots are given in turn to whoever has work, so that no crowd of one source starves another's."""
 
     def __init__(self, source: Source, admission: Admission, slots: Slots, stopping: asyncio.Event) -> None:
         self._source = source
@@ -79,17 +79,29 @@ class Consumer:
             tasks.create_task(self._crowd.work())
             while not self._stopping.is_set():
                 await self._crowd.wait_for_room()
-                await self._slots.take()
-                delivery = await self._fetch()
+                delivery = await self._take()
                 if delivery is None:
-                    self._slots.give_back()
-                elif self._joins_crowd(delivery):
+                    continue
+                if self._joins_crowd(delivery):
                     self._slots.give_back()
                     await self._look_ahead(tasks)
                 else:
                     self._begin(delivery, tasks)
             self._crowd.close()
             await self._source.hand_back_parked()
+
+    async def _take(self) -> Delivery | None:
+        """The next delivery, and a slot for it. Nobody holds a slot while waiting for what may never come."""
+        await self._slots.take()
+        delivery = await self._fetch(waits=False)
+        if delivery is not None:
+            return delivery
+        self._slots.give_back()
+        delivery = await self._fetch()
+        if delivery is not None and not await self._slots.take_now():
+            await delivery.hand_back()  # to another handler, or to this one when it is its turn
+            return None
+        return delivery
 
     def _begin(self, delivery: Delivery, tasks: asyncio.TaskGroup) -> None:
         """In a slot that is taken."""
@@ -120,10 +132,12 @@ class Consumer:
             self._crowd.add(delivery)
         return joins
 
-    async def _fetch(self) -> Delivery | None:
+    async def _fetch(self, *, waits: bool = True) -> Delivery | None:
         """The next delivery. A fetch is never cancelled: its message would be parked."""
+        if self._stopping.is_set():
+            return None
         try:
-            delivery = None if self._stopping.is_set() else await self._source.fetch()
+            delivery = await self._source.fetch() if waits else next(iter(await self._source.fetch_more(1)), None)
         except (NotProvisioned, Unanswered) as error:
             self.is_bound = False
             logger.warning("fetch.failed", extra={"consumer": self._source.consumer, "error": str(error)})

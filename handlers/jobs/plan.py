@@ -26,4 +26,8 @@ class Plan:
     summarize: Callable[[JobRecord], str]
 
 
+class NoPlan(Exception):
+    """This handler cannot do jobs of the kind."""
+
+
 MakePlan = Callable[[JobRecord, Request], Plan]

@@ -31,8 +31,8 @@ class Records:
         except UnreadableRecord as error:
             logger.error("record.unreadable", extra={"revision": entry.revision, "error": str(error)})
             return None, entry.revision
-        if record.is_later:
-            raise LaterRecord(f"the record of {job_id} has version {record.version}")
+        if record.is_later or record.kind not in KINDS:
+            raise LaterRecord(f"the record of {job_id} has version {record.version} and kind {record.kind}")
         return record, entry.revision
 
     async def end(self, record: JobRecord, revision: int) -> None:

@@ -60,8 +60,5 @@ class Tenants:
         return None if record.is_waiting else not record.is_finished
 
     async def _has_message(self, job_id: str) -> bool:
-        """Of any kind that works for a tenant: it may have no record yet, which would tell."""
-        for kind in names.JOB_KINDS:
-            if await self._store.holds_message(names.JOBS_STREAM, names.job_subject(kind, job_id)):
-                return True
-        return False
+        """Of any kind: it may have no record yet, which would tell."""
+        return await self._store.holds_message(names.JOBS_STREAM, names.job_subjects(names.JOBS_STREAM, job_id))

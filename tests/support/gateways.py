@@ -132,7 +132,7 @@ class Hand:
     async def take(self, kind: str = "bootstrap") -> tuple[Any, JobRecord]:
         """The next message of the queue, claimed: the message and its running record."""
         stream = names.stream_of(kind)
-        consumer = names.QUERIES_CONSUMER if names.is_query(kind) else names.JOBS_CONSUMER
+        consumer = names.consumer_of(kind)
         subscription = await self.jetstream.pull_subscribe_bind(durable=consumer, stream=stream)
         (message,) = await subscription.fetch(1, timeout=LIMIT_SECONDS)
         await subscription.unsubscribe()

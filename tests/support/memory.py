@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 from contracts import names
@@ -111,6 +112,14 @@ class Server:
         self.messages[subject] = _Message(subject, body, headers or {}, self._sequence, utc_now())
         return True
 
+    def holds_message(self, subjects: str) -> bool:
+        wanted = subjects.split(".")
+        return any(
+            len(tokens := subject.split(".")) == len(wanted)
+            and all(mine in (token, "*") for mine, token in zip(wanted, tokens, strict=True))
+            for subject in self.messages
+        )
+
     def record(self, job_id: str) -> JobRecord | None:
         return _decode(self.buckets[names.JOBS_BUCKET].read(job_id).value)
 
@@ -144,12 +153,15 @@ class Server:
         if after.is_finished:
             self.ends.append((after.job_id, after.run))
 
-    @property
-    def has_delivery(self) -> bool:
-        return any(message.available_at <= monotonic() for message in self.messages.values())
+    def find_delivery(self, consumer: str) -> _Message | None:
+        for message in self.messages.values():
+            is_its = names.consumer_of(names.read_subject(message.subject).kind) == consumer
+            if is_its and message.available_at <= monotonic():
+                return message
+        return None
 
-    def deliver(self) -> _Message | None:
-        message = next((message for message in self.messages.values() if message.available_at <= monotonic()), None)
+    def deliver(self, consumer: str) -> _Message | None:
+        message = self.find_delivery(consumer)
         if message is not None:
             message.delivered += 1
             message.available_at = monotonic() + self.ack_wait_seconds
@@ -187,7 +199,7 @@ def _decode(body: bytes | None) -> JobRecord | None:
 class Process:
     """One handler's way to the server: killed, frozen and silenced as a whole."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, consumer: str = names.BOOTSTRAP_CONSUMER) -> None:
         self.server = server
         self.killed = asyncio.Event()
         self._thaws_at = 0.0
@@ -195,7 +207,7 @@ class Process:
         self.tenants = _Bucket(self, names.TENANTS_BUCKET)
         self.cancels = _Bucket(self, names.CANCELS_BUCKET)
         self.line = _Line(self)
-        self.consumer = names.JOBS_CONSUMER
+        self.consumer = consumer
 
     async def do(self, effect: Callable[[], T]) -> T:
         """The effect, as atomic as it is on the server; trouble before it, or before its answer arrives."""
@@ -243,7 +255,7 @@ class Process:
             raise Refused("maximum messages per subject exceeded")
 
     async def holds_message(self, stream: str, subject: str) -> bool:
-        return await self.do(lambda: subject in self.server.messages)
+        return await self.do(lambda: self.server.holds_message(subject))
 
     # As the adapter's source.
 
@@ -252,16 +264,18 @@ class Process:
 
     async def fetch(self) -> "Delivery | None":
         self.check()
-        if not self.server.has_delivery:  # what finds nothing is no await at which trouble would tell anything
+        if (
+            self.server.find_delivery(self.consumer) is None
+        ):  # what finds nothing is no await at which trouble would tell anything
             await asyncio.sleep(_LOOK_SECONDS)
             return None
-        message = await self.do(self.server.deliver)
+        message = await self.do(partial(self.server.deliver, self.consumer))
         return Delivery(self, message) if message else None
 
     async def fetch_more(self, count: int) -> list["Delivery"]:
         found: list[Delivery] = []
-        while len(found) < count and self.server.has_delivery:
-            if message := await self.do(self.server.deliver):
+        while len(found) < count and self.server.find_delivery(self.consumer) is not None:
+            if message := await self.do(partial(self.server.deliver, self.consumer)):
                 found.append(Delivery(self, message))
         return found
 

@@ -33,10 +33,10 @@ class Publisher:
             await client.close()
 
 
-async def make_publisher(folder: Path, name: str) -> Publisher:
+async def make_publisher(folder: Path, name: str, *arguments: str) -> Publisher:
     """`python -m gateway new-publisher`, and what a person does with its output."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "new-publisher", name, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "gateway", "new-publisher", name, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await process.communicate()
     assert process.returncode == 0

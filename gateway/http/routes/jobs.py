@@ -1,13 +1,17 @@
 """The routes of jobs: submit, status, result."""
 
+from collections.abc import Awaitable, Callable
+
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts.records import UnreadableRecord
+from contracts.requests import Request as JobRequest
 from gateway.http.answers import POLL_SECONDS, document_response, json_response, status_response
 from gateway.http.authentication import require
 from gateway.http.bodies import read_job_request
+from gateway.http.named_requests import read_named_request
 from gateway.http.parameters import (
     Wait,
     leaving,
@@ -23,7 +27,7 @@ from gateway.jobs.errors import JobNotFinished, JobNotFound
 from gateway.jobs.job_cache import Snapshot
 from gateway.jobs.submission import Submission
 from gateway.jobs.waiting import Waiting
-from gateway.keys import KeyScope
+from gateway.keys import KeyScope, scope_of
 
 
 class JobRoutes:
@@ -35,9 +39,22 @@ class JobRoutes:
         """POST /bootstrap/users."""
         require(request, KeyScope.BOOTSTRAP)
         wait = read_wait(request, read_parameters(request, ("wait",)))
+        read_idempotency_key(request)  # refused before a body is read
+        return await self.submit(request, "bootstrap", await read_job_request(request, "bootstrap"), wait)
+
+    def submit_named(self, kind: str) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint of a kind whose names are in the path and whose other members are in the query."""
+
+        async def submit(request: Request) -> Response:
+            require(request, scope_of(kind))
+            return await self.submit(request, kind, *await read_named_request(request, kind))
+
+        return submit
+
+    async def submit(self, request: Request, kind: str, job_request: JobRequest, wait: Wait) -> Response:
+        """Queues a job of any kind, for a caller whose key is good for it."""
         key = read_idempotency_key(request)
-        job_request = await read_job_request(request, "bootstrap")
-        job_id = await self._submission.submit("bootstrap", job_request, read_origin(request), key)
+        job_id = await self._submission.submit(kind, job_request, read_origin(request), key)
         request.state.job_id = job_id
         return await self.answer_accepted(request, job_id, wait)
 

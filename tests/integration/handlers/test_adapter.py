@@ -62,7 +62,7 @@ async def side(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
             return True
 
         jetstream = await connect(NatsSettings(nats_url=nats.url), "test", lambda: None)
-        source = jetstream.source(names.JOBS_STREAM, names.JOBS_CONSUMER)
+        source = jetstream.source(names.JOBS_STREAM, names.BOOTSTRAP_CONSUMER)
         assert await source.bind() == ACK_WAIT_SECONDS
         yield Side(jetstream, source, publish_there)
         await jetstream.close()

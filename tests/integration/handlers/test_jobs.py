@@ -233,7 +233,7 @@ async def _limit_bucket(hand: Any, spare_bytes: int) -> None:
 async def test_a_consumer_that_is_deleted_is_waited_for_and_nothing_is_made_by_a_handler(house: House) -> None:
     """Its jobs are still in the stream: provisioning again is all that is needed."""
     async with helping_hand(house.server) as hand, house.handler() as handler:
-        await hand.jetstream.delete_consumer(names.JOBS_STREAM, names.JOBS_CONSUMER)
+        await hand.jetstream.delete_consumer(names.JOBS_STREAM, names.BOOTSTRAP_CONSUMER)
         job_id = await house.gateway.submit(username="alice")
         await handler.wait_for_event("fetch.failed")
         assert not await hand.jetstream.consumers_info(names.JOBS_STREAM)

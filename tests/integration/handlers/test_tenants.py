@@ -44,7 +44,7 @@ async def test_a_parked_job_is_queued_waits_and_can_be_cancelled(house: House) -
         assert (job["status"], job["attempt"]) == ("queued", 0)
         assert (await house.gateway.api.post(f"/jobs/{cancelled}/cancel")).status_code == 202
         metrics = (await house.gateway.nobody.get("/metrics")).text
-        assert 'everest_bootstrap_jobs{kind="bootstrap",status="waiting"} 2.0' in metrics
+        assert 'everest_bootstrap_jobs{kind="all",status="waiting"} 2.0' in metrics
         for job_id, status in ((first, "succeeded"), (cancelled, "failed"), (last, "succeeded")):
             assert (await house.wait_until_finished(job_id))["overall_status"] == status
         await _wait_until_nobody_waits(hand)

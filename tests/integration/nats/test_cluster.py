@@ -69,7 +69,7 @@ async def test_everything_is_replicated(tmp_path: Path) -> None:
             assert stream.config.num_replicas == 3, stream.config.name
             assert stream.cluster is not None
             assert len(stream.cluster.replicas or []) == 2, stream.config.name
-        consumer = await jetstream.consumer_info(names.JOBS_STREAM, names.JOBS_CONSUMER)
+        consumer = await jetstream.consumer_info(names.JOBS_STREAM, names.BOOTSTRAP_CONSUMER)
         assert consumer.cluster is not None
         assert len(consumer.cluster.replicas or []) == 2
         await client.close()

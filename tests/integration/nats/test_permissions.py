@@ -38,7 +38,8 @@ BODY = b'{"username": "carol"}'
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def publishers(tmp_path_factory: pytest.TempPathFactory) -> list[Publisher]:
     folder = tmp_path_factory.mktemp("publishers")
-    return [await make_publisher(folder, name) for name in ("portal", "billing")]
+    portal = await make_publisher(folder, "portal")
+    return [portal, await make_publisher(folder, "billing", "--kinds", "bootstrap,offboard")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -66,7 +67,7 @@ async def as_handler(server: NatsServer) -> AsyncIterator[JetStream]:
 
 async def finish_next(handler: JetStream, kind: str = "bootstrap") -> str:
     """Takes a job as a handler does, from the fetch to the acknowledgement; gives its id."""
-    consumer = names.QUERIES_CONSUMER if names.is_query(kind) else names.JOBS_CONSUMER
+    consumer = names.consumer_of(kind)
     source = handler.source(names.stream_of(kind), consumer)
     await source.bind()
     delivery = await source.fetch()
@@ -95,6 +96,10 @@ async def test_each_role_can_do_its_work(server: NatsServer, gateway: Gateway, p
         assert (await gateway.wait_until(f"/jobs/{job_id}/result", 200)).json()["overall_status"] == "succeeded"
         await portal.jetstream().publish(f"{JOBS}.order-1", BODY)
         assert await finish_next(handler) == "portal.order-1"
+        async with publishers[1].connected(server) as billing:
+            for kind in ("bootstrap", "offboard"):
+                await billing.jetstream().publish(f"everest.v1.jobs.{kind}.{kind}-1", BODY)
+                assert await finish_next(handler, kind) == f"billing.{kind}-1"
         entry = await handler.tenants.read("carol")
         await handler.tenants.write("carol", b"portal.order-1", last=entry.revision)
         assert not await handler.holds_message(names.JOBS_STREAM, f"{JOBS}.portal.order-1")
@@ -108,7 +113,7 @@ async def test_each_role_can_do_its_work(server: NatsServer, gateway: Gateway, p
 
 async def exercise_line(handler: JetStream) -> None:
     """Jobs of one token and of two wait for their tenant, and are published again."""
-    source = handler.source(names.JOBS_STREAM, names.JOBS_CONSUMER)
+    source = handler.source(names.JOBS_STREAM, names.BOOTSTRAP_CONSUMER)
     await source.bind()
     for job_id in ("waits", "portal.waits"):
         await handler.line.join("erin", job_id)
@@ -132,7 +137,7 @@ async def exercise_gateway(gateway: Gateway, handler: JetStream) -> None:
     assert (await gateway.api.post(f"/jobs/{queued}/cancel")).status_code == 202
     await gateway.wait_until(f"/jobs/{queued}/result", 200)
     assert (await gateway.api.post(f"/jobs/{queued}/retry")).status_code == 202
-    source = handler.source(names.JOBS_STREAM, names.JOBS_CONSUMER)
+    source = handler.source(names.JOBS_STREAM, names.BOOTSTRAP_CONSUMER)
     await source.bind()
     delivery = await source.fetch()
     assert delivery is not None
@@ -169,14 +174,16 @@ DESTRUCTIVE = [
     f"$JS.API.STREAM.UPDATE.{names.JOBS_STREAM}",
     f"$JS.API.STREAM.MSG.DELETE.{names.JOBS_STREAM}",
     "$JS.API.STREAM.CREATE.MINE",
-    f"$JS.API.CONSUMER.DELETE.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}",
+    f"$JS.API.CONSUMER.DELETE.{names.JOBS_STREAM}.{names.BOOTSTRAP_CONSUMER}",
     f"$JS.API.CONSUMER.DURABLE.CREATE.{names.JOBS_STREAM}.mine",
     f"$JS.API.CONSUMER.CREATE.{names.JOBS_STREAM}",
     f"$JS.API.CONSUMER.CREATE.KV_{names.JOBS_BUCKET}",
 ]
 OF_HANDLERS = [
-    f"$JS.API.CONSUMER.MSG.NEXT.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}",
-    f"$JS.ACK.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}.1.1.1.1.0",
+    f"$JS.API.CONSUMER.MSG.NEXT.{names.JOBS_STREAM}.{names.BOOTSTRAP_CONSUMER}",
+    f"$JS.ACK.{names.JOBS_STREAM}.{names.BOOTSTRAP_CONSUMER}.1.1.1.1.0",
+    f"$JS.API.CONSUMER.MSG.NEXT.{names.JOBS_STREAM}.{names.LIFECYCLE_CONSUMER}",
+    f"$JS.ACK.{names.JOBS_STREAM}.{names.LIFECYCLE_CONSUMER}.1.1.1.1.0",
     f"$KV.{names.TENANTS_BUCKET}.alice",
     "everest.v1.dead.bootstrap.x",
     names.waiting_subject("alice", "x"),
@@ -191,6 +198,7 @@ ATTACKS = [
     *[("handler", subject) for subject in OF_GATEWAYS],
     *[("portal", subject) for subject in (*OF_BOTH, *OF_GATEWAYS[1:])],
     ("portal", "everest.v1.events.order-1"),
+    ("portal", "everest.v1.jobs.offboard.order-1"),  # a kind that its operator has not given it
     ("portal", "everest.v1.status.billing.order-1"),
     ("provisioner", f"$KV.{names.JOBS_BUCKET}.victim"),
     # The doors of others, and what lies behind one's own, by the names that they have inside.
@@ -361,7 +369,7 @@ async def test_a_publisher_hears_of_the_end_that_the_gateway_makes(
         await portal.jetstream().publish(f"{JOBS}.order-9", BODY)
         assert (await gateway.api.post("/jobs/portal.order-9/cancel")).status_code == 202
         assert json.loads((await events.next_msg(timeout=LIMIT_SECONDS)).data)["reason"] == "cancelled"
-        source = handler.source(names.JOBS_STREAM, names.JOBS_CONSUMER)
+        source = handler.source(names.JOBS_STREAM, names.BOOTSTRAP_CONSUMER)
         await source.bind()
         delivery = await source.fetch()
         assert delivery is not None

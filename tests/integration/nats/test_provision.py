@@ -35,8 +35,12 @@ async def provision(server: NatsServer, *arguments: str, **variables: str) -> tu
 
 
 async def ask(server: NatsServer, operation: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
+    return await ask_subject(server, f"$JS.API.{operation}", request)
+
+
+async def ask_subject(server: NatsServer, subject: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
     client = await nats.connect(server.url)
-    answer = await client.request(f"$JS.API.{operation}", orjson.dumps(request or {}), timeout=5)
+    answer = await client.request(subject, orjson.dumps(request or {}), timeout=5)
     await client.close()
     return dict(orjson.loads(answer.data))
 
@@ -54,7 +58,7 @@ async def test_everything_declared_is_made_once(tmp_path: Path) -> None:
         assert (code, f"{count} changes made" in output) == (0, True), output
         code, output = await provision(server, LEASE_SECONDS="7")
         assert (code, output.strip()) == (0, "everything is as declared")
-        config = await read_config(server, f"CONSUMER.INFO.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}")
+        config = await read_config(server, f"CONSUMER.INFO.{names.JOBS_STREAM}.{names.BOOTSTRAP_CONSUMER}")
         assert config["ack_wait"] == 3.5e9
 
 
@@ -66,6 +70,8 @@ async def test_a_store_of_0_1_0_is_brought_up_to_date(tmp_path: Path) -> None:
         before = {stream["config"]["name"]: stream["state"] for stream in (await ask(server, "STREAM.LIST"))["streams"]}
         code, output = await provision(server)
         assert (code, f"updated stream {JOBS_BUCKET_STREAM}: " in output) == (0, True), output
+        told = [output.index(words) for words in KINDS_ARE_ADDED]
+        assert told == sorted(told), output
         code, output = await provision(server)
         assert (code, output.strip()) == (0, "everything is as declared")
         after = {stream["config"]["name"]: stream["state"] for stream in (await ask(server, "STREAM.LIST"))["streams"]}
@@ -73,6 +79,27 @@ async def test_a_store_of_0_1_0_is_brought_up_to_date(tmp_path: Path) -> None:
         assert before[names.JOBS_STREAM]["messages"] == 2
         for name, state in before.items():
             assert [after[name][key] for key in kept] == [state[key] for key in kept], name
+        await expect_new_kinds_at_their_own_consumer(server)
+
+
+# The handlers of 0.1.0 fail what they do not know: before the stream takes a new kind, their consumer leaves it alone.
+KINDS_ARE_ADDED = (
+    f"updated consumer {names.BOOTSTRAP_CONSUMER} of {names.JOBS_STREAM}: ",
+    f"updated stream {names.JOBS_STREAM}: ",
+    f"created consumer {names.LIFECYCLE_CONSUMER} of {names.JOBS_STREAM}",
+)
+
+
+async def expect_new_kinds_at_their_own_consumer(server: NatsServer) -> None:
+    for job_id in ("order-42", "portal.order-42"):
+        acknowledged = await ask_subject(server, names.job_subject("offboard", job_id), {"username": "alice"})
+        assert acknowledged["stream"] == names.JOBS_STREAM
+    pending = {
+        consumer: (await ask(server, f"CONSUMER.INFO.{names.JOBS_STREAM}.{consumer}"))["num_pending"]
+        for consumer in (names.BOOTSTRAP_CONSUMER, names.LIFECYCLE_CONSUMER)
+    }
+    assert pending[names.LIFECYCLE_CONSUMER] == 2
+    assert pending[names.BOOTSTRAP_CONSUMER] <= 2  # those of 0.1.0
 
 
 async def test_it_waits_for_a_server_that_starts(tmp_path: Path) -> None:
@@ -150,7 +177,7 @@ async def test_a_drift_that_could_lose_data_is_refused(tmp_path: Path, stream: s
         assert f"stream {stream}: {next(iter(drift))}" in output
         assert "hint" in output
         assert await read_config(server, f"STREAM.INFO.{stream}") == changed["config"]
-        consumer = await read_config(server, f"CONSUMER.INFO.{names.JOBS_STREAM}.{names.JOBS_CONSUMER}")
+        consumer = await read_config(server, f"CONSUMER.INFO.{names.JOBS_STREAM}.{names.BOOTSTRAP_CONSUMER}")
         assert consumer["ack_wait"] == 30e9
 
 
@@ -169,16 +196,16 @@ async def test_a_changed_consumer_is_mended_or_refused(tmp_path: Path) -> None:
     """A filter or a backoff goes; another deliver policy is said, with what to do."""
     async with nats_server(tmp_path) as server:
         await server.provision()
-        where = f"{names.JOBS_STREAM}.{names.JOBS_CONSUMER}"
+        where = f"{names.JOBS_STREAM}.{names.BOOTSTRAP_CONSUMER}"
         before = await read_config(server, f"CONSUMER.INFO.{where}")
-        changed = {**before, "filter_subject": "everest.v1.jobs.bootstrap.*", "max_ack_pending": 1}
+        changed = {**before, "filter_subjects": ["everest.v1.jobs.bootstrap.*"], "max_ack_pending": 1}
         request = {"stream_name": names.JOBS_STREAM, "config": changed}
         assert "error" not in await ask(server, f"CONSUMER.DURABLE.CREATE.{where}", request)
         code, output = await provision(server)
-        assert (code, "filter_subject, max_ack_pending" in output) == (0, True), output
+        assert (code, "filter_subjects, max_ack_pending" in output) == (0, True), output
         assert await read_config(server, f"CONSUMER.INFO.{where}") == before
         await ask(server, f"CONSUMER.DELETE.{where}")
-        other = {"durable_name": names.JOBS_CONSUMER, "ack_policy": "explicit", "max_waiting": 7}
+        other = {"durable_name": names.BOOTSTRAP_CONSUMER, "ack_policy": "explicit", "max_waiting": 7}
         request = {"stream_name": names.JOBS_STREAM, "config": other}
         assert "error" not in await ask(server, f"CONSUMER.DURABLE.CREATE.{where}", request)
         code, output = await provision(server)

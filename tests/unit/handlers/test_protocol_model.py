@@ -22,7 +22,7 @@ from contracts.records import VERSION, JobRecord, Outcome, Status, encode_record
 from contracts.requests import Request, request_hash
 from handlers.clock import monotonic, utc_now
 from handlers.commands.running import Command
-from handlers.jobs.consumer import open_consumer
+from handlers.jobs.consumer import open_consumers
 from handlers.jobs.plan import Plan, PlannedStep
 from handlers.jobs.slots import Slots
 from handlers.jobs.workshop import Workshop
@@ -169,7 +169,8 @@ class Post:
         process, settings = self.process, HandlerSettings()
         shop = Workshop(process, process, settings, NoMetrics(), self.stopping, self._lease_seconds, simulated=True)
         self.shop = shop
-        await open_consumer(shop, process, self._plan, Slots(2)).run()
+        (consumer,) = open_consumers(shop, [process], self._plan, Slots(2))
+        await consumer.run()
 
     def _plan(self, record: JobRecord, request: Request) -> Plan:
         steps = tuple(PlannedStep(name, self._ensure(name)) for name in STEPS)

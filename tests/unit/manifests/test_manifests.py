@@ -193,7 +193,7 @@ def test_triggers_are_what_nats_holds(folder: str, workload: Workload) -> None:
     triggers = {
         (trigger["metadata"]["stream"], trigger["metadata"]["consumer"]) for trigger in scaler["spec"]["triggers"]
     }
-    assert triggers == {(names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER)}
+    assert triggers == set(names.CONSUMERS)
     service = find(render("nats/k8s"), "Service", "nats-headless")
     ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
     for trigger in scaler["spec"]["triggers"]:

@@ -27,7 +27,7 @@ def test_names_are_those_of_contracts() -> None:
     """nats/ and contracts/ name the same streams, buckets and consumers, and nothing else."""
     assert set(STREAMS) == {*QUEUES, names.WAITING_STREAM, names.DEAD_STREAM, *TOLD, *BUCKETS}
     consumers = {(consumer.stream, consumer.name) for consumer in DECLARED.consumers}
-    assert consumers == {(names.JOBS_STREAM, names.JOBS_CONSUMER), (names.QUERIES_STREAM, names.QUERIES_CONSUMER)}
+    assert consumers == set(names.CONSUMERS)
     assert not list((ROOT / "nats").rglob("*.py"))
 
 
@@ -35,6 +35,11 @@ def test_subjects_are_those_of_contracts() -> None:
     """Exactly the kinds of jobs there are, with ids of one token and of two: a mistyped kind finds no stream."""
     jobs = [names.job_subject(kind, token) for kind in names.JOB_KINDS for token in ("*", "*.*")]
     assert STREAMS[names.JOBS_STREAM]["subjects"] == jobs
+    for consumer in DECLARED.consumers:
+        wanted = [
+            names.job_subject(kind, token) for kind in names.consumed_kinds(consumer.name) for token in ("*", "*.*")
+        ]
+        assert consumer.config["filter_subjects"] == (wanted if consumer.stream == names.JOBS_STREAM else [])
     assert (
         names.job_subject(names.QUERY_KINDS[0], "*").replace(names.QUERY_KINDS[0], "*")
         in (STREAMS[names.QUERIES_STREAM]["subjects"])

@@ -1,0 +1,119 @@
+"""Consumers that share their slots, and kinds that a handler cannot do: over a server in memory, in virtual time."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from contracts import names
+from contracts.records import JobRecord, Outcome
+from contracts.requests import Request
+from handlers.clock import monotonic
+from handlers.commands.running import Command
+from handlers.jobs.consumer import open_consumers
+from handlers.jobs.plan import MakePlan, NoPlan, Plan, PlannedStep
+from handlers.jobs.slots import Slots
+from handlers.jobs.workshop import Workshop
+from handlers.metrics import NoMetrics
+from handlers.results import RunCommand, StepResult
+from handlers.settings import HandlerSettings
+from tests.support.memory import Process, Server
+from tests.support.virtual_time import run_virtually
+
+STEP_SECONDS = 10.0
+LIMIT_SECONDS = 3600.0
+
+
+def plan_one_step(record: JobRecord, request: Request) -> Plan:
+    async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+        return StepResult(Outcome.CREATED, await run(Command((record.job_id,), time_limit_seconds=STEP_SECONDS)))
+
+    return Plan(request.model_dump(), (PlannedStep("only", ensure),), lambda _: "done")
+
+
+def refuse(record: JobRecord, request: Request) -> Plan:
+    raise NoPlan(record.kind)
+
+
+def submit(server: Server, kind: str, job_id: str) -> None:
+    server.publish(names.job_subject(kind, job_id), json.dumps({"username": f"user{job_id}"}).encode())
+
+
+@asynccontextmanager
+async def handler(server: Server, slots: int, plan: MakePlan = plan_one_step) -> AsyncIterator[None]:
+    """Works for both consumers of jobs until it is left."""
+    stopping = asyncio.Event()
+    sources = [Process(server, consumer) for consumer in (names.BOOTSTRAP_CONSUMER, names.LIFECYCLE_CONSUMER)]
+    shop = Workshop(sources[0], sources[0], HandlerSettings(), NoMetrics(), stopping, 60.0, simulated=True)
+    async with asyncio.TaskGroup() as tasks:
+        for consumer in open_consumers(shop, sources, plan, Slots(slots)):
+            tasks.create_task(consumer.run())
+        yield
+        stopping.set()
+
+
+async def until(server: Server, is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while not is_so():
+            await server.change()
+
+
+def ended(server: Server) -> list[str]:
+    return [job_id for job_id, _ in server.ends]
+
+
+@pytest.mark.parametrize(("crowd", "other"), [("bootstrap", "offboard"), ("offboard", "bootstrap")])
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_crowd_of_one_kind_starves_no_other(crowd: str, other: str, slots: int) -> None:
+    """The next slot that is free is the other's, and all of them together stay the handler's concurrency."""
+
+    async def play() -> None:
+        server = Server(ack_wait_seconds=30)
+        for number in range(20):
+            submit(server, crowd, f"crowd{number}")
+        async with handler(server, slots):
+            await until(server, lambda: len(ended(server)) >= 2 * slots)
+            submit(server, other, "other")
+            await until(server, lambda: not server.messages)
+        assert ended(server).index("other") <= 2 * slots + 2 * slots
+        for begun_at in [effect.begun_at for effect in server.effects]:
+            at_once = [effect for effect in server.effects if effect.begun_at <= begun_at < effect.ended_at]
+            assert len(at_once) <= slots
+
+    run_virtually(play())
+
+
+@pytest.mark.parametrize("kind", ["bootstrap", "offboard"])
+def test_an_idle_handler_begins_at_once(kind: str) -> None:
+    """With a single slot, too: no consumer holds it while it waits."""
+
+    async def play() -> None:
+        server = Server(ack_wait_seconds=30)
+        async with handler(server, slots=1):
+            await asyncio.sleep(100)
+            submit(server, kind, "job")
+            submitted_at = monotonic()
+            await until(server, lambda: bool(server.effects))
+            assert server.effects[0].begun_at - submitted_at < 3
+            await until(server, lambda: not server.messages)
+
+    run_virtually(play())
+
+
+def test_a_kind_that_the_handler_cannot_do_is_refused() -> None:
+    """It ends at once, says what to do, and can be retried when the handlers can do it."""
+
+    async def play() -> None:
+        server = Server(ack_wait_seconds=30)
+        submit(server, "offboard", "job")
+        async with handler(server, 1, refuse):
+            await until(server, lambda: not server.messages)
+        record = server.record("job")
+        assert record is not None
+        assert (record.reason, record.request) == ("kind_unsupported", {"username": "userjob"})
+        assert "offboard" in record.summary
+        assert not server.effects
+
+    run_virtually(play())
