@@ -1,6 +1,39 @@
-"""What holds for all tests: hypothesis never judges by the clock, because machines are as slow as they are."""
+"""What holds for all tests: which modules begin first; and hypothesis never judges by the clock.
 
+Machines are as slow as they are.
+"""
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+# The longest, so that none of them is what all others wait for in the end; the short ones fill the gaps.
+BEGIN_FIRST = (
+    "integration/bootstrap/test_workflow",
+    "unit/handlers/test_protocol_model",
+    "integration/handlers/test_faults",
+    "integration/service/test_standalone",
+    "integration/handlers/test_jobs",
+    "integration/service/test_queries",
+    "integration/handlers/test_stop",
+    "integration/gateway/test_front_door",
+    "integration/gateway/test_live",
+    "integration/gateway/test_outage",
+    "integration/rbac/test_importer",
+    "integration/bootstrap/test_rights",
+    "integration/simulator/test_lifecycle",
+    "integration/nats/test_cluster",
+    "integration/service/test_demo",
+    "integration/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    path = item.nodeid.removeprefix("tests/")
+    return next((turn for turn, begin in enumerate(BEGIN_FIRST) if path.startswith(begin)), len(BEGIN_FIRST))

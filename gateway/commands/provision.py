@@ -41,7 +41,8 @@ class WouldLoseData(Exception):
 def provision(nats: NatsSettings, settings: ProvisionSettings, *, give_out_again: bool = False) -> int:
     """Runs the command and gives its exit code. `give_out_again` is for a moment at which no handler runs."""
     try:
-        return asyncio.run(_provision(nats, settings, give_out_again))
+        asyncio.run(make_all(nats, settings, give_out_again=give_out_again))
+        return 0
     except WouldLoseData as error:
         reasons = "\n".join(f"  {difference}" for difference in error.differences)
         print(f"refused, nothing was changed: this could lose data\n{reasons}", file=sys.stderr)
@@ -61,7 +62,8 @@ def provision(nats: NatsSettings, settings: ProvisionSettings, *, give_out_again
     return 1
 
 
-async def _provision(nats: NatsSettings, settings: ProvisionSettings, give_out_again: bool) -> int:
+async def make_all(nats: NatsSettings, settings: ProvisionSettings, *, give_out_again: bool = False) -> None:
+    """All that is declared. Raises WouldLoseData, ManagementRefused, NotLetIn, Unanswered."""
     declarations = read_declarations(
         replicas=settings.nats_replicas, ack_wait_seconds=settings.lease_seconds * ACK_WAIT_PART
     )
@@ -79,7 +81,6 @@ async def _provision(nats: NatsSettings, settings: ProvisionSettings, give_out_a
         raise Unanswered(f"{error} {jetstream.history.last_error}".rstrip()) from error
     finally:
         await jetstream.close()
-    return 0
 
 
 async def _carry_out(jetstream: JetStream, change: Change) -> None:

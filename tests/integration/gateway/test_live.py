@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import orjson
+import pytest
 
 from contracts import names
 from contracts.records import JobRecord, encode_record
@@ -30,11 +31,13 @@ from tests.support.gateways import (
 )
 from tests.support.servers import LOOPBACK, NatsServer, nats_server
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 WAITERS = 300
 
 
 @asynccontextmanager
-async def everything(folder: Path) -> AsyncIterator[tuple[NatsServer, Gateway, Hand]]:
+async def everything_apart(folder: Path) -> AsyncIterator[tuple[NatsServer, Gateway, Hand]]:
     async with (
         nats_server(folder, lease_seconds=60) as server,
         running_gateway(server.url, folder) as gateway,
@@ -54,42 +57,40 @@ async def read_events(answer: httpx.Response) -> AsyncIterator[tuple[str, dict[s
             yield event_id, orjson.loads(value)
 
 
-async def test_one_event_per_transition(tmp_path: Path) -> None:
+async def test_one_event_per_transition(gateway: Gateway, hand: Hand) -> None:
     """Ids are revisions; a renewed lease is no transition; the stream ends after the last event."""
-    async with everything(tmp_path) as (_, gateway, hand):
-        job_id = await gateway.submit()
-        record = new_record(job_id=job_id)
-        async with gateway.api.stream("GET", f"/jobs/{job_id}/events") as answer:
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            events = read_events(answer)
-            event_id, event = await anext(events)
-            assert (event_id, event["status"]) == ("0", "queued")
-            running = record.claimed("me", NOW)
-            revisions = [await hand.write(running)]
-            await hand.write(replace(running, write="a renewed lease", changed_at=LATER))
-            revisions.append(await hand.write(running.started("create_account", NOW)))
-            revisions.append(await hand.write(succeeded_record(record)))
-            told = [(int(event_id), event) async for event_id, event in events]
-        assert [revision for revision, _ in told] == revisions
-        assert [event["status"] for _, event in told] == ["running", "running", "succeeded"]
-        assert told[1][1]["step"] == "create_account"
+    job_id = await gateway.submit()
+    record = new_record(job_id=job_id)
+    async with gateway.api.stream("GET", f"/jobs/{job_id}/events") as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        events = read_events(answer)
+        event_id, event = await anext(events)
+        assert (event_id, event["status"]) == ("0", "queued")
+        running = record.claimed("me", NOW)
+        revisions = [await hand.write(running)]
+        await hand.write(replace(running, write="a renewed lease", changed_at=LATER))
+        revisions.append(await hand.write(running.started("create_account", NOW)))
+        revisions.append(await hand.write(succeeded_record(record)))
+        told = [(int(event_id), event) async for event_id, event in events]
+    assert [revision for revision, _ in told] == revisions
+    assert [event["status"] for _, event in told] == ["running", "running", "succeeded"]
+    assert told[1][1]["step"] == "create_account"
 
 
-async def test_a_follower_resumes(tmp_path: Path) -> None:
+async def test_a_follower_resumes(gateway: Gateway, hand: Hand) -> None:
     """Last-Event-ID: nothing that was seen is told again, what was missed is; 204 when there is no more."""
-    async with everything(tmp_path) as (_, gateway, hand):
-        record = new_record().claimed("me", NOW)
-        seen = await hand.write(record)
-        path = f"/jobs/{record.job_id}/events"
-        async with gateway.api.stream("GET", path, headers={"Last-Event-ID": str(seen)}) as answer:
-            last = await hand.write(succeeded_record(record))
-            told = [event_id async for event_id, _ in read_events(answer)]
-        assert told == [str(last)]
-        async with gateway.api.stream("GET", path, headers={"Last-Event-ID": str(seen)}) as answer:
-            assert [event_id async for event_id, _ in read_events(answer)] == [str(last)]
-        again = await gateway.api.get(path, headers={"Last-Event-ID": str(last)})
-        assert again.status_code == 204
-        assert (await gateway.api.get("/jobs/nobody/events")).json()["code"] == "job_not_found"
+    record = new_record().claimed("me", NOW)
+    seen = await hand.write(record)
+    path = f"/jobs/{record.job_id}/events"
+    async with gateway.api.stream("GET", path, headers={"Last-Event-ID": str(seen)}) as answer:
+        last = await hand.write(succeeded_record(record))
+        told = [event_id async for event_id, _ in read_events(answer)]
+    assert told == [str(last)]
+    async with gateway.api.stream("GET", path, headers={"Last-Event-ID": str(seen)}) as answer:
+        assert [event_id async for event_id, _ in read_events(answer)] == [str(last)]
+    again = await gateway.api.get(path, headers={"Last-Event-ID": str(last)})
+    assert again.status_code == 204
+    assert (await gateway.api.get("/jobs/nobody/events")).json()["code"] == "job_not_found"
 
 
 async def wait_for_waiters(gateway: Gateway, count: int) -> None:
@@ -101,7 +102,7 @@ async def wait_for_waiters(gateway: Gateway, count: int) -> None:
 
 async def test_no_waiter_misses_the_end_when_nats_restarts(tmp_path: Path) -> None:
     """Those who poll with a wait and those who follow, though the end is written while the watch is away."""
-    async with everything(tmp_path) as (server, gateway, hand):
+    async with everything_apart(tmp_path) as (server, gateway, hand):
         record = new_record().claimed("me", NOW)
         await hand.write(record)
         waiting = [asyncio.create_task(gateway.api.get(f"/jobs/{record.job_id}?wait=55")) for _ in range(20)]
@@ -122,48 +123,44 @@ async def poll(gateway: Gateway, record: JobRecord) -> str:
     return str(answer.json().get("summary", answer.status_code))
 
 
-async def test_waiters_share_one_watch(tmp_path: Path) -> None:
+async def test_waiters_share_one_watch(server: NatsServer, gateway: Gateway, hand: Hand) -> None:
     """Hundreds of them add no subscription, and while nothing changes they ask NATS for nothing."""
-    async with everything(tmp_path) as (server, gateway, hand):
-        record = new_record()
-        await hand.write(record)
-        before = await asyncio.to_thread(server.read_monitor, "varz")
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(
-            base_url=gateway.api.base_url, headers=gateway.api.headers, limits=limits
-        ) as client:
-            waiting = [
-                asyncio.create_task(client.get(f"/jobs/{record.job_id}?wait=60", timeout=90)) for _ in range(WAITERS)
-            ]
-            await wait_for_waiters(gateway, WAITERS)
-            await asyncio.sleep(REREAD_SECONDS * 1.5)  # each of them has looked again
-            during = await asyncio.to_thread(server.read_monitor, "varz")
-            await hand.write(succeeded_record(record))
-            answers = await asyncio.gather(*waiting)
-        assert {answer.json()["status"] for answer in answers} == {"succeeded"}
-        assert during["subscriptions"] == before["subscriptions"]
-        # What the gateway itself asks now and then is the same with one waiter and with many.
-        assert during["in_msgs"] - before["in_msgs"] < WAITERS
+    record = new_record()
+    await hand.write(record)
+    before = await asyncio.to_thread(server.read_monitor, "varz")
+    limits = httpx.Limits(max_connections=None)
+    async with httpx.AsyncClient(base_url=gateway.api.base_url, headers=gateway.api.headers, limits=limits) as client:
+        waiting = [
+            asyncio.create_task(client.get(f"/jobs/{record.job_id}?wait=60", timeout=90)) for _ in range(WAITERS)
+        ]
+        await wait_for_waiters(gateway, WAITERS)
+        await asyncio.sleep(REREAD_SECONDS * 1.1)  # each of them has looked again
+        during = await asyncio.to_thread(server.read_monitor, "varz")
+        await hand.write(succeeded_record(record))
+        answers = await asyncio.gather(*waiting)
+    assert {answer.json()["status"] for answer in answers} == {"succeeded"}
+    assert during["subscriptions"] == before["subscriptions"]
+    # What the gateway itself asks now and then is the same with one waiter and with many.
+    assert during["in_msgs"] - before["in_msgs"] < WAITERS
 
 
-async def test_memory_is_true(tmp_path: Path) -> None:
+async def test_memory_is_true(gateway: Gateway, hand: Hand) -> None:
     """Polls after a write never show what was before it by more than the way of the event."""
-    async with everything(tmp_path) as (_, gateway, hand):
-        record = new_record().claimed("me", NOW)
-        for turn in range(50):
-            changed = replace(record, summary=f"turn {turn}")
-            await hand.write(changed)
-            for _ in range(100):
-                if await poll(gateway, record) == changed.summary:
-                    break
-                await asyncio.sleep(0.01)
-            else:
-                raise AssertionError("the change is not seen")
+    record = new_record().claimed("me", NOW)
+    for turn in range(50):
+        changed = replace(record, summary=f"turn {turn}")
+        await hand.write(changed)
+        for _ in range(100):
+            if await poll(gateway, record) == changed.summary:
+                break
+            await asyncio.sleep(0.01)
+        else:
+            raise AssertionError("the change is not seen")
 
 
 async def test_no_answer_is_old_when_the_connection_is_cut(tmp_path: Path) -> None:
     """With NATS frozen, nothing older than 5 seconds is served: the gateway says that it does not know."""
-    async with everything(tmp_path) as (server, gateway, hand):
+    async with everything_apart(tmp_path) as (server, gateway, hand):
         record = succeeded_record(new_record())
         await hand.write(record)
         assert await poll(gateway, record) == record.summary
@@ -178,69 +175,65 @@ async def test_no_answer_is_old_when_the_connection_is_cut(tmp_path: Path) -> No
         await gateway.wait_until(f"/jobs/{record.job_id}", 200)
 
 
-async def test_a_deleted_record_is_gone(tmp_path: Path) -> None:
+async def test_a_deleted_record_is_gone(gateway: Gateway, hand: Hand) -> None:
     """Absence is told by the watch too."""
-    async with everything(tmp_path) as (_, gateway, hand):
-        record = succeeded_record(new_record())
-        await hand.write(record)
-        assert await poll(gateway, record) == record.summary
-        subject = f"$KV.{names.JOBS_BUCKET}.{record.job_id}"
-        await hand.jetstream.publish(subject, b"", headers={"KV-Operation": "DEL"})
-        await gateway.wait_until(f"/jobs/{record.job_id}", 404)
+    record = succeeded_record(new_record())
+    await hand.write(record)
+    assert await poll(gateway, record) == record.summary
+    subject = f"$KV.{names.JOBS_BUCKET}.{record.job_id}"
+    await hand.jetstream.publish(subject, b"", headers={"KV-Operation": "DEL"})
+    await gateway.wait_until(f"/jobs/{record.job_id}", 404)
 
 
-async def test_who_waits_hears_of_a_record_that_nobody_can_count(tmp_path: Path) -> None:
+async def test_who_waits_hears_of_a_record_that_nobody_can_count(gateway: Gateway, hand: Hand) -> None:
     """What the metrics make of a record is told after those who wait for it."""
-    async with everything(tmp_path) as (_, gateway, hand):
-        record = new_record()
-        await hand.write(record)
-        waiting = asyncio.create_task(gateway.api.get(f"/jobs/{record.job_id}?wait=60"))
-        await wait_for_waiters(gateway, 1)
-        began_at = time.monotonic()
-        ended = orjson.loads(encode_record(succeeded_record(record))) | {"attempt": "three", "losses": {}}
-        await hand.jetstream.publish(
-            f"$KV.{names.JOBS_BUCKET}.{record.job_id}", orjson.dumps(ended), headers={"Nats-TTL": "600s"}
-        )
-        await waiting
-        assert time.monotonic() - began_at < REREAD_SECONDS
+    record = new_record()
+    await hand.write(record)
+    waiting = asyncio.create_task(gateway.api.get(f"/jobs/{record.job_id}?wait=60"))
+    await wait_for_waiters(gateway, 1)
+    began_at = time.monotonic()
+    ended = orjson.loads(encode_record(succeeded_record(record))) | {"attempt": "three", "losses": {}}
+    await hand.jetstream.publish(
+        f"$KV.{names.JOBS_BUCKET}.{record.job_id}", orjson.dumps(ended), headers={"Nats-TTL": "600s"}
+    )
+    await waiting
+    assert time.monotonic() - began_at < REREAD_SECONDS
 
 
-async def test_what_a_publisher_sends_is_no_request_id_and_no_trace(tmp_path: Path) -> None:
+async def test_what_a_publisher_sends_is_no_request_id_and_no_trace(gateway: Gateway, hand: Hand) -> None:
     """A queued job shows what its record will hold: legal ids, or none."""
-    async with everything(tmp_path) as (_, gateway, hand):
-        legal = {"X-Request-Id": "find-me", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-        strange = {"X-Request-Id": "<script>", "traceparent": "00-anything"}
-        for job_id, headers in (("svc.legal", legal), ("svc.strange", strange)):
-            subject = names.job_subject("bootstrap", job_id)
-            await hand.jetstream.publish(subject, b'{"username":"alice"}', headers=headers)
-        known, unknown = [(await gateway.api.get(f"/jobs/svc.{name}")).json() for name in ("legal", "strange")]
-        assert (known["request_id"], known["traceparent"]) == (legal["X-Request-Id"], legal["traceparent"])
-        assert unknown["request_id"] is None
-        assert "traceparent" not in unknown
+    legal = {"X-Request-Id": "find-me", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    strange = {"X-Request-Id": "<script>", "traceparent": "00-anything"}
+    for job_id, headers in (("svc.legal", legal), ("svc.strange", strange)):
+        subject = names.job_subject("bootstrap", job_id)
+        await hand.jetstream.publish(subject, b'{"username":"alice"}', headers=headers)
+    known, unknown = [(await gateway.api.get(f"/jobs/svc.{name}")).json() for name in ("legal", "strange")]
+    assert (known["request_id"], known["traceparent"]) == (legal["X-Request-Id"], legal["traceparent"])
+    assert unknown["request_id"] is None
+    assert "traceparent" not in unknown
 
 
-async def test_an_expired_record_is_not_served(tmp_path: Path) -> None:
+async def test_an_expired_record_is_not_served(gateway: Gateway, hand: Hand) -> None:
     """Also by who has it in memory, whether it was read or seen: never longer than its retention."""
-    async with everything(tmp_path) as (_, gateway, hand):
-        read, seen = succeeded_record(new_record()), succeeded_record(new_record())
-        began_at = time.monotonic()
-        await hand.jetstream.publish(
-            f"$KV.{names.JOBS_BUCKET}.{read.job_id}", encode_record(read), headers={"Nats-TTL": "3s"}
-        )
-        assert (await gateway.api.get(f"/jobs/{read.job_id}")).status_code == 200
-        await hand.write(new_record(job_id=seen.job_id))
-        assert (await gateway.api.get(f"/jobs/{seen.job_id}")).status_code == 200
-        await hand.jetstream.publish(
-            f"$KV.{names.JOBS_BUCKET}.{seen.job_id}", encode_record(seen), headers={"Nats-TTL": "3s"}
-        )
-        for record in (read, seen):
-            await gateway.wait_until(f"/jobs/{record.job_id}", 404)
-        assert time.monotonic() - began_at < ENTRY_SECONDS / 2
+    read, seen = succeeded_record(new_record()), succeeded_record(new_record())
+    began_at = time.monotonic()
+    await hand.jetstream.publish(
+        f"$KV.{names.JOBS_BUCKET}.{read.job_id}", encode_record(read), headers={"Nats-TTL": "3s"}
+    )
+    assert (await gateway.api.get(f"/jobs/{read.job_id}")).status_code == 200
+    await hand.write(new_record(job_id=seen.job_id))
+    assert (await gateway.api.get(f"/jobs/{seen.job_id}")).status_code == 200
+    await hand.jetstream.publish(
+        f"$KV.{names.JOBS_BUCKET}.{seen.job_id}", encode_record(seen), headers={"Nats-TTL": "3s"}
+    )
+    for record in (read, seen):
+        await gateway.wait_until(f"/jobs/{record.job_id}", 404)
+    assert time.monotonic() - began_at < ENTRY_SECONDS / 2
 
 
 async def test_a_wait_ends_with_its_connection(tmp_path: Path) -> None:
     """Of a job, of a submit and of a query: nobody is waited for who has left."""
-    async with everything(tmp_path) as (_, gateway, hand):
+    async with everything_apart(tmp_path) as (_, gateway, hand):
         record = new_record()
         await hand.write(record)
         waits = [

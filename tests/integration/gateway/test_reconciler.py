@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import orjson
+import pytest
+import pytest_asyncio
 
 from contracts import names
 from contracts.codes import Failure
@@ -15,6 +17,8 @@ from contracts.records import JobRecord, Status, encode_record
 from tests.support.eventually import eventually
 from tests.support.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
 from tests.support.servers import nats_server
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LEASE_SECONDS = 1
 
@@ -30,39 +34,46 @@ async def two_gateways(folder: Path) -> AsyncIterator[tuple[Gateway, Hand]]:
         yield gateway, hand
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Gateway, Hand]]:
+    """For those who count nothing: each has records of its own."""
+    async with two_gateways(tmp_path_factory.mktemp("gateways")) as running:
+        yield running
+
+
 async def wait_for_message(hand: Hand, record: JobRecord) -> None:
     await eventually(
         lambda: hand.count_messages(names.job_subject("bootstrap", record.job_id)), "it is published again"
     )
 
 
-async def test_a_record_without_a_message_is_published_again(tmp_path: Path) -> None:
+async def test_a_record_without_a_message_is_published_again(pair: tuple[Gateway, Hand]) -> None:
     """Queued (a retry that was cut off), held by a handler that is gone, handed back: once each, by two gateways."""
-    async with two_gateways(tmp_path) as (gateway, hand):
-        records = [
-            new_record("queued"),
-            new_record("held").claimed("gone", NOW),
-            new_record("handedback").claimed("gone", NOW).handed_back(NOW),
-        ]
-        for record in records:
-            await hand.write(record)
-        for record in records:
-            await wait_for_message(hand, record)
-            assert await hand.count_messages(names.job_subject("bootstrap", record.job_id)) == 1
-            healed = await hand.read(record.job_id)
-            assert (healed.owner, healed.is_finished, healed.request_hash) == (None, False, record.request_hash)
-        metrics = (await gateway.nobody.get("/metrics")).text
-        assert 'everest_bootstrap_reconciler_findings_total{finding="requeued"}' in metrics
-
-
-async def test_a_record_that_nobody_can_read_keeps_nobody_from_being_healed(tmp_path: Path) -> None:
-    """Whatever was written under a key before the others."""
-    async with two_gateways(tmp_path) as (_, hand):
-        for number, body in enumerate((b"\xff", b"[]", b"{}", b'{"status":"running"}', *_strange_records())):
-            await hand.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.strange-{number}", body)
-        record = new_record("good")
+    gateway, hand = pair
+    records = [
+        new_record("queued"),
+        new_record("held").claimed("gone", NOW),
+        new_record("handedback").claimed("gone", NOW).handed_back(NOW),
+    ]
+    for record in records:
         await hand.write(record)
+    for record in records:
         await wait_for_message(hand, record)
+        assert await hand.count_messages(names.job_subject("bootstrap", record.job_id)) == 1
+        healed = await hand.read(record.job_id)
+        assert (healed.owner, healed.is_finished, healed.request_hash) == (None, False, record.request_hash)
+    metrics = (await gateway.nobody.get("/metrics")).text
+    assert 'everest_bootstrap_reconciler_findings_total{finding="requeued"}' in metrics
+
+
+async def test_a_record_that_nobody_can_read_keeps_nobody_from_being_healed(pair: tuple[Gateway, Hand]) -> None:
+    """Whatever was written under a key before the others."""
+    _, hand = pair
+    for number, body in enumerate((b"\xff", b"[]", b"{}", b'{"status":"running"}', *_strange_records())):
+        await hand.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.strange-{number}", body)
+    record = new_record("good")
+    await hand.write(record)
+    await wait_for_message(hand, record)
 
 
 def _strange_records() -> list[bytes]:
@@ -71,57 +82,57 @@ def _strange_records() -> list[bytes]:
     return [orjson.dumps(whole | {name: {"of": ["another type"]}}) for name in whole]
 
 
-async def test_what_cannot_be_repeated_ends_as_lost(tmp_path: Path) -> None:
+async def test_what_cannot_be_repeated_ends_as_lost(pair: tuple[Gateway, Hand]) -> None:
     """A request that is not kept, and a query nobody waits for any more."""
-    async with two_gateways(tmp_path) as (gateway, hand):
-        forgotten = replace(new_record(), request=None).claimed("gone", NOW)
-        query = replace(new_record(), kind="accounts-list").claimed("gone", NOW)
-        for record in (forgotten, query):
-            await hand.write(record)
-        for record in (forgotten, query):
-            answer = await gateway.api.get(f"/jobs/{record.job_id}?wait=60")
-            assert (answer.json()["status"], answer.json()["reason"]) == ("failed", "lost")
+    gateway, hand = pair
+    forgotten = replace(new_record(), request=None).claimed("gone", NOW)
+    query = replace(new_record(), kind="accounts-list").claimed("gone", NOW)
+    for record in (forgotten, query):
+        await hand.write(record)
+    for record in (forgotten, query):
+        answer = await gateway.api.get(f"/jobs/{record.job_id}?wait=60")
+        assert (answer.json()["status"], answer.json()["reason"]) == ("failed", "lost")
 
 
-async def test_who_waits_for_a_tenant_that_is_free_is_woken(tmp_path: Path) -> None:
+async def test_who_waits_for_a_tenant_that_is_free_is_woken(pair: tuple[Gateway, Hand]) -> None:
     """The handler that should have done it has died, or is an older one. Who waits behind goes on waiting."""
-    async with two_gateways(tmp_path) as (gateway, hand):
-        ended = succeeded_record(new_record("ended"))
-        gone, first, second = (new_record("alice", id_).waiting("tenant_busy", NOW) for id_ in ("gone", "one", "two"))
-        await hand.write(gone.failed(Failure("cancelled", "by admin"), NOW))
-        for record in (ended, first, second):
-            await hand.write(record)
-        for record in (gone, first, second):
-            await hand.jetstream.publish(names.waiting_subject("alice", record.job_id), b"")
-        await hand.jetstream.publish(f"$KV.{names.TENANTS_BUCKET}.alice", ended.job_id.encode())
-        await wait_for_message(hand, first)
-        await asyncio.sleep(6 * LEASE_SECONDS)
-        assert await hand.count_messages(names.job_subject("bootstrap", second.job_id)) == 0
-        assert await hand.count_messages(names.job_subject("bootstrap", gone.job_id)) == 0
-        assert (await hand.read(second.job_id)).is_waiting
-        metrics = (await gateway.nobody.get("/metrics")).text
-        assert 'everest_bootstrap_reconciler_findings_total{finding="woken"}' in metrics
+    gateway, hand = pair
+    ended = succeeded_record(new_record("ended"))
+    gone, first, second = (new_record("alice", id_).waiting("tenant_busy", NOW) for id_ in ("gone", "one", "two"))
+    await hand.write(gone.failed(Failure("cancelled", "by admin"), NOW))
+    for record in (ended, first, second):
+        await hand.write(record)
+    for record in (gone, first, second):
+        await hand.jetstream.publish(names.waiting_subject("alice", record.job_id), b"")
+    await hand.jetstream.publish(f"$KV.{names.TENANTS_BUCKET}.alice", ended.job_id.encode())
+    await wait_for_message(hand, first)
+    await asyncio.sleep(6 * LEASE_SECONDS)
+    assert await hand.count_messages(names.job_subject("bootstrap", second.job_id)) == 0
+    assert await hand.count_messages(names.job_subject("bootstrap", gone.job_id)) == 0
+    assert (await hand.read(second.job_id)).is_waiting
+    metrics = (await gateway.nobody.get("/metrics")).text
+    assert 'everest_bootstrap_reconciler_findings_total{finding="woken"}' in metrics
 
 
-async def test_what_is_well_is_left_alone(tmp_path: Path) -> None:
+async def test_what_is_well_is_left_alone(pair: tuple[Gateway, Hand]) -> None:
     """A finished job, a queued one with its message, and a running one whose lease is renewed."""
-    async with two_gateways(tmp_path) as (gateway, hand):
-        finished = succeeded_record(new_record())
-        revision = await hand.write(finished)
-        waiting = new_record("waiting", await gateway.submit(username="waiting")).waiting("tenant_busy", NOW)
-        await hand.write(waiting)
-        renewed = new_record("renewed").claimed("me", NOW)
-        lost = new_record("lost")
-        await hand.write(lost)
-        for turn in range(8 * LEASE_SECONDS):  # beyond two leases, and the reconciler's turn after them
-            await hand.write(replace(renewed, write=str(turn)))
-            await asyncio.sleep(0.5)
-        await wait_for_message(hand, lost)
-        subject = f"$KV.{names.JOBS_BUCKET}.{finished.job_id}"
-        assert (await hand.jetstream.get_last_msg(f"KV_{names.JOBS_BUCKET}", subject)).seq == revision
-        assert (await hand.read(renewed.job_id)).owner == "me"
-        assert (await hand.read(waiting.job_id)).status is Status.QUEUED
-        assert await hand.count_messages(names.job_subject("bootstrap", renewed.job_id)) == 0
+    gateway, hand = pair
+    finished = succeeded_record(new_record())
+    revision = await hand.write(finished)
+    waiting = new_record("waiting", await gateway.submit(username="waiting")).waiting("tenant_busy", NOW)
+    await hand.write(waiting)
+    renewed = new_record("renewed").claimed("me", NOW)
+    lost = new_record("lost")
+    await hand.write(lost)
+    for turn in range(8 * LEASE_SECONDS):  # beyond two leases, and the reconciler's turn after them
+        await hand.write(replace(renewed, write=str(turn)))
+        await asyncio.sleep(0.5)
+    await wait_for_message(hand, lost)
+    subject = f"$KV.{names.JOBS_BUCKET}.{finished.job_id}"
+    assert (await hand.jetstream.get_last_msg(f"KV_{names.JOBS_BUCKET}", subject)).seq == revision
+    assert (await hand.read(renewed.job_id)).owner == "me"
+    assert (await hand.read(waiting.job_id)).status is Status.QUEUED
+    assert await hand.count_messages(names.job_subject("bootstrap", renewed.job_id)) == 0
 
 
 async def test_a_message_that_nobody_takes_is_reported(tmp_path: Path) -> None:

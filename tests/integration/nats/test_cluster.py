@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from nats.js.api import StreamInfo
 
 from contracts import names
+from gateway.commands.provision import WouldLoseData
 from tests.simulator import simulated_everest
 from tests.simulator.effects import overlaps
 from tests.support.accounts import PASSWORDS, secured_cluster
@@ -73,7 +74,7 @@ async def test_everything_is_replicated(tmp_path: Path) -> None:
         assert consumer.cluster is not None
         assert len(consumer.cluster.replicas or []) == 2
         await client.close()
-        with pytest.raises(AssertionError, match="set NATS_REPLICAS=3"):
+        with pytest.raises(WouldLoseData, match="set NATS_REPLICAS=3"):
             await servers[0].provision(replicas=1)
 
 

@@ -17,6 +17,7 @@ import pytest_asyncio
 from nats.aio.msg import Msg
 
 from contracts import names
+from contracts.link.errors import NotLetIn
 from contracts.link.user_keys import make_user_key
 from contracts.records import encode_record
 from contracts.settings import NatsSettings
@@ -404,7 +405,7 @@ async def test_nkeys_open_the_same_doors(tmp_path: Path) -> None:
             handler = await connect_handler(settings, "a test", lambda: None)
             assert await finish_next(handler) == job_id
             await handler.close()
-        with pytest.raises(AssertionError, match=r"(?i)authorization"):
+        with pytest.raises(NotLetIn, match=r"(?i)authorization"):
             await running.provision(NATS_NKEY_FILE=str(files["stranger"]))
 
 
