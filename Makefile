@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit slow area check chaos attack bench test-cluster test-image test-api test-clients test-browser promtool nats-cli documents test-manifests lock clean
+.PHONY: setup dev test unit slow area check chaos faults attack bench test-cluster test-image test-api test-clients test-browser promtool nats-cli documents test-manifests lock clean
 
 setup: $(READY)
 
@@ -42,6 +42,10 @@ check: setup
 # 200 jobs while handlers and NATS are killed, frozen and cut off; prints its figures.
 chaos: setup
 	$(BIN)/python -m tests.chaos
+
+# Jobs while a volume is full, NATS is frozen, three nodes are parted, versions are mixed and clocks jump: a line of figures each.
+faults: setup
+	$(BIN)/python -m tests.laboratory.faults $(ROW)
 
 # Everything that callers, strangers, clocks and full disks may try: a line each, and what came of it.
 attack: setup

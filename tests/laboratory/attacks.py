@@ -47,6 +47,20 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
         (f"{INTEGRATION}/gateway/test_front_door.py", "test_who_does_not_take_the_answer_is_left"),
     ),
     "odd but legal, and illegal requests": ((f"{INTEGRATION}/gateway/test_http.py", "test_an_odd_request"),),
+    "twisted paths, by every method": (
+        (f"{INTEGRATION}/gateway/test_paths.py", "test_a_twisted_path_leads_nowhere"),
+        (f"{INTEGRATION}/gateway/test_pages.py", "test_nothing_else_is_served"),
+    ),
+    "forged cursors": (
+        ("tests/unit/gateway/test_cursors.py", "test_what_is_no_cursor"),
+        ("tests/unit/gateway/test_cursors.py", "test_any_bytes_are_refused_or_read"),
+        (f"{INTEGRATION}/gateway/test_listing.py", "test_a_bad_parameter_is_refused"),
+    ),
+    "markup in every field": (
+        (f"{INTEGRATION}/gateway/test_pages.py", "test_markup_stays_text"),
+        (f"{INTEGRATION}/gateway/test_pages.py", "test_the_page_makes_nothing_of_markup"),
+        (f"{INTEGRATION}/gateway/test_pages.py", "test_the_policy_is_strict"),
+    ),
     "a full temporary folder": (
         (f"{INTEGRATION}/handlers/test_check.py", "test_a_full_temporary_folder_is_a_problem"),
     ),
@@ -69,6 +83,9 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "messages that are poison": (
         (f"{INTEGRATION}/handlers/test_poison.py", "test_a_request_with_any_headers_is_a_job"),
+        (f"{INTEGRATION}/handlers/test_poison.py", "test_a_body_that_is_no_request_ends_as_a_failed_job"),
+        (f"{INTEGRATION}/handlers/test_poison.py", "test_any_bytes_at_all_block_nobody"),
+        (f"{INTEGRATION}/handlers/test_poison.py", "test_another_request_under_a_taken_id_is_a_dead_letter"),
     ),
     "a record of a later version": (
         (f"{INTEGRATION}/gateway/test_jobs.py", "test_a_record_of_a_later_version_is_shown_as_it_is"),
@@ -89,6 +106,12 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
     "a full bucket": (
         (f"{INTEGRATION}/handlers/test_jobs.py", "test_a_full_bucket_starts_nothing_and_still_ends_what_runs"),
         (f"{INTEGRATION}/nats/test_link.py", "test_a_full_bucket_takes_a_value_again_at_every_revision"),
+    ),
+    "another spelling of a job's id": (
+        (f"{INTEGRATION}/bootstrap/test_workflow.py", "test_another_spelling_of_a_job_id_reaches_nobodys_secret"),
+    ),
+    "an older handler beside a newer gateway": (
+        (f"{INTEGRATION}/gateway/test_jobs.py", "test_what_an_older_handler_refused_is_known_under_its_key"),
     ),
     "a key that was removed, a broken line beside it": (
         ("tests/unit/gateway/test_keys.py", "test_a_key_that_was_removed_is_removed"),

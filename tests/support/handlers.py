@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,16 +66,23 @@ async def start_handler(
     nats_url: str, everest: SimulatedEverest, folder: Path, *arguments: str, **variables: str
 ) -> Handler:
     """Starts one; the RBAC command is the one that ships with handlers."""
+    return await launch_handler(ROOT, nats_url, everest, folder, *arguments, variables=variables)
+
+
+async def launch_handler(
+    root: Path, nats_url: str, everest: SimulatedEverest, folder: Path, *arguments: str, variables: Mapping[str, str]
+) -> Handler:
+    """Starts the one of the tree in `root`."""
     log = folder / f"handler-{free_port()}.log"
     settings = {"NATS_URL": nats_url, "EVEREST_RBAC_APPLY_CMD": RBAC_IMPORT, "SHUTDOWN_GRACE": "10"}
-    environment = {**os.environ, **everest.variables, "PYTHONPATH": str(ROOT), **settings, **variables}
+    environment = {**os.environ, **everest.variables, "PYTHONPATH": str(root), **settings, **variables}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "handlers",
             *arguments,
-            cwd=ROOT,
+            cwd=root,
             env={name: value for name, value in environment.items() if value},
             stdout=output,
             stderr=output,

@@ -35,6 +35,29 @@ async def test_the_policy_is_strict(gateway: Gateway) -> None:
     assert "unsafe" not in policy
 
 
+MARKUP = "<img src=x onerror=alert(1)>"
+FIELDS = ("username", "namespace", "role", "subjects", "correlation", "operators", "resources", "take_ownership")
+
+
+@pytest.mark.parametrize("field", FIELDS)
+async def test_markup_stays_text(gateway: Gateway, field: str) -> None:
+    """Whatever holds it is JSON and says so; what is refused is not said again."""
+    value = [MARKUP] if field == "subjects" else MARKUP
+    answer = await gateway.api.post("/bootstrap/users", json={"username": "alice", field: value})
+    answers = [answer]
+    if answer.status_code == 202:
+        answers += [await gateway.api.get(path) for path in (answer.json()["status_url"], "/jobs?limit=1")]
+    else:
+        assert (answer.status_code, MARKUP in answer.text) == (422, False)
+    assert {one.headers["content-type"] for one in answers} <= {"application/json", "application/problem+json"}
+
+
+async def test_the_page_makes_nothing_of_markup() -> None:
+    """What it shows it sets as text."""
+    text = "".join(path.read_text() for path in PAGES.glob("*.js"))
+    assert not re.search(r"(inner|outer)HTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(|new Function", text)
+
+
 async def test_nothing_else_is_served(gateway: Gateway) -> None:
     for path in ("/pages/none.js", "/pages/../keys.py", "/pages/%2e%2e/keys.py", "/pages/"):
         assert (await gateway.nobody.get(path)).status_code in (401, 404)

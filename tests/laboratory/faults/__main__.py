@@ -1,0 +1,199 @@
+"""`python -m tests.laboratory.faults [ROW…]`: what came of the jobs of each row, as a table. Minutes each."""
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from tests.chaos import Run
+from tests.laboratory.faults.clocks import Clock, find_library
+from tests.laboratory.faults.partitions import PAIRS, Cluster, pairs_of, running_cluster
+from tests.laboratory.faults.runs import LEASE_SECONDS, PassedOver, open_house, run_jobs
+from tests.laboratory.faults.versions import unpack_first_version, write_import_command
+from tests.support.handlers import Handler, launch_handler, start_handler
+from tests.support.handlers import open_house as open_single_house
+from tests.support.servers import ROOT, nats_server
+
+_PARTED_LEASE_SECONDS = 12.0  # an election takes 4 to 9 s
+_VOLUME = "64m"
+_COLUMNS = ("accepted", "lost", "unfinished", "failed", "overlaps", "untrue", "seconds")
+
+
+async def fill_the_disk(folder: Path) -> Run:
+    """Twice for two leases; NATS writes again after a restart, as its operators are told."""
+    async with (
+        _small_volume(folder / "nats") as volume,
+        open_single_house(folder, lease_seconds=LEASE_SECONDS) as house,
+        house.handler(),
+        house.handler(),
+    ):
+
+        async def disturb() -> None:
+            for _ in range(2):
+                await asyncio.sleep(LEASE_SECONDS)
+                ballast = volume / "ballast"
+                await _run("dd", "if=/dev/zero", f"of={ballast}", "bs=4k")
+                await asyncio.sleep(2 * LEASE_SECONDS)
+                ballast.unlink()
+                await house.server.restart()
+
+        return await run_jobs(house, disturb, jobs=30, lease_seconds=LEASE_SECONDS)
+
+
+@asynccontextmanager
+async def _small_volume(folder: Path) -> AsyncIterator[Path]:
+    if await _run("mkdir", folder) or await _run("mount", "-t", "tmpfs", "-o", f"size={_VOLUME}", "tmpfs", folder):
+        raise PassedOver("a small volume can be mounted by root alone")
+    try:
+        yield folder
+    finally:
+        await _run("umount", folder)
+
+
+async def _run(*argv: str | Path) -> int:
+    process = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.DEVNULL)
+    return await process.wait()
+
+
+async def freeze_nats(folder: Path) -> Run:
+    """Shorter than a lease, about one, and for three."""
+    async with open_single_house(folder, lease_seconds=LEASE_SECONDS) as house, house.handler(), house.handler():
+
+        async def disturb() -> None:
+            for leases in (0.6, 1.2, 3):
+                await asyncio.sleep(LEASE_SECONDS)
+                house.server.send_signal(signal.SIGSTOP)
+                await asyncio.sleep(leases * LEASE_SECONDS)
+                house.server.send_signal(signal.SIGCONT)
+
+        return await run_jobs(house, disturb, jobs=30, lease_seconds=LEASE_SECONDS)
+
+
+async def part_the_nodes(folder: Path) -> Run:
+    """The leader alone, a follower alone, all three apart, two that see each other through the third, a leader that
+    comes and goes."""
+    lease_seconds = _PARTED_LEASE_SECONDS
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(running_cluster(folder, lease_seconds))
+        house = await stack.enter_async_context(open_house(folder, cluster.servers[0], cluster.urls))
+        for server in cluster.servers:  # each begins at a node of its own, and goes where it is let in
+            others = [one.url for one in cluster.servers if one is not server]
+            handler = await start_handler(",".join([server.url, *others]), house.everest, folder)
+            stack.push_async_callback(handler.stop)
+        return await run_jobs(
+            house,
+            partial(_part_five_ways, cluster, lease_seconds),
+            jobs=40,
+            lease_seconds=lease_seconds,
+            pace_seconds=2.0,
+        )
+
+
+async def _part_five_ways(cluster: Cluster, lease_seconds: float) -> None:
+    leader = await cluster.find_leader()
+    follower = (leader + 1) % len(cluster.servers)
+    between = [pair for pair in PAIRS if {*pair} == {leader, follower}]
+    for pairs in (pairs_of(leader), pairs_of(follower), PAIRS, between):
+        cluster.part(pairs)
+        await asyncio.sleep(1.5 * lease_seconds)
+        cluster.mend()
+        await asyncio.sleep(lease_seconds)
+    leader = await cluster.find_leader()
+    for _ in range(6):
+        cluster.part(pairs_of(leader), silent=False)
+        await asyncio.sleep(lease_seconds / 4)
+        cluster.mend()
+        await asyncio.sleep(lease_seconds / 4)
+
+
+async def mix_versions(folder: Path) -> Run:
+    """Two handlers of 0.1.0 and two of today, each killed once in the middle; tenants have jobs that wait."""
+    old = unpack_first_version(folder / "first")
+    old_import = write_import_command(folder, old)
+    async with AsyncExitStack() as stack:
+        house = await stack.enter_async_context(open_single_house(folder, lease_seconds=LEASE_SECONDS))
+
+        async def start(root: Path) -> Handler:
+            own = {"EVEREST_RBAC_APPLY_CMD": str(old_import)} if root is old else {}
+            variables = {"HANDLER_CONCURRENCY": "2", **own}
+            handler = await launch_handler(root, house.server.url, house.everest, folder, variables=variables)
+            stack.push_async_callback(handler.stop)
+            return handler
+
+        handlers = [(root, await start(root)) for root in (old, ROOT, old, ROOT)]
+
+        async def disturb() -> None:
+            for root, handler in handlers:
+                await asyncio.sleep(LEASE_SECONDS)
+                await handler.stop(signal.SIGKILL)
+                await start(root)
+
+        return await run_jobs(house, disturb, jobs=40, lease_seconds=LEASE_SECONDS)
+
+
+async def turn_the_clocks(folder: Path) -> Run:
+    """Two handlers and the gateway, each a day before or behind, and jumping while they work."""
+    library = find_library()
+    clocks = [Clock(folder / f"clock-{number}", library) for number in range(3)]
+    for clock, offset in zip(clocks, ("+1d", "-1d", "-3600s"), strict=True):
+        clock.set(offset)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(nats_server(folder, lease_seconds=LEASE_SECONDS))
+        house = await stack.enter_async_context(open_house(folder, server, server.url, **clocks[2].variables))
+        for clock in clocks[:2]:
+            await stack.enter_async_context(house.handler(**clock.variables))
+
+        async def disturb() -> None:
+            for offsets in (("-1d", "+1d", "+3600s"), ("+0s", "-3600s", "-1d"), ("+1d", "+1d", "+1d")):
+                await asyncio.sleep(LEASE_SECONDS)
+                for clock, offset in zip(clocks, offsets, strict=True):
+                    clock.set(offset)
+
+        return await run_jobs(house, disturb, jobs=30, lease_seconds=LEASE_SECONDS)
+
+
+ROWS: dict[str, tuple[str, Callable[[Path], Awaitable[Run]]]] = {
+    "disk": ("NATS' volume is full, twice", fill_the_disk),
+    "frozen": ("NATS is frozen, up to three leases", freeze_nats),
+    "parted": ("three nodes, parted five ways", part_the_nodes),
+    "versions": ("handlers of 0.1.0 and of today", mix_versions),
+    "clocks": ("clocks a day off, and jumping", turn_the_clocks),
+}
+
+
+async def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.laboratory.faults", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
+    rows = parser.parse_args().rows or list(ROWS)
+    if unknown := set(rows) - set(ROWS):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+    width = max(len(title) for title, _ in ROWS.values())
+    print(f"{'':{width}}", *(f"{column:>10}" for column in _COLUMNS), flush=True)
+    is_good = True
+    for row in rows:
+        title, play = ROWS[row]
+        with tempfile.TemporaryDirectory(prefix=f"faults-{row}-") as folder:
+            try:
+                run = await play(Path(folder))
+            except PassedOver as error:
+                print(f"{title:{width}} passed over: {error}", flush=True)
+                continue
+        print(f"{title:{width}}", *(f"{figure:>10}" for figure in _count(run)), flush=True)
+        print(*run.verdict.complaints, sep="\n", end="" if not run.verdict.complaints else "\n", file=sys.stderr)
+        is_good &= run.is_good
+    return 0 if is_good else 1
+
+
+def _count(run: Run) -> tuple[int, ...]:
+    verdict = run.verdict
+    parts = (verdict.lost, verdict.unfinished, verdict.failed, verdict.overlapped, verdict.untrue)
+    return (len(run.accepted), *map(len, parts), round(run.seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
