@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit slow area check chaos faults attack bench test-cluster test-image test-api test-clients test-browser promtool nats-cli documents test-manifests lock clean
+.PHONY: setup dev test unit slow area check chaos faults attack bench test-cluster test-image test-api test-clients test-browser promtool nats-cli helm documents test-chart lock clean
 
 setup: $(READY)
 
@@ -59,12 +59,18 @@ test-cluster: setup
 bench: setup
 	$(BIN)/python -m tests.laboratory.benchmarks $(ROW)
 
-# The Kubernetes manifests: their schemas (fetched with pip and go), the rights on a simulated cluster, TLS.
-test-manifests: setup
+# The chart: linted, rendered, its objects against their schemas (fetched with pip and go), its life on a real Kubernetes
+# API (as test-cluster), the rights on a simulated one, TLS. What cannot be had here is skipped, and counted.
+test-chart: setup helm
 	$(BIN)/pip install --quiet kubernetes-validate==1.37.0
 	$(BIN)/pytest -q -n 0 -m "slow or not slow" tests/unit/manifests tests/integration/manifests
 
-# All that is made of code and committed: openapi.json, JSON Schemas, the table and the picture in READMEs.
+# The one on PATH, or built into the cache with Go, because no package has it: some minutes, once.
+helm: setup
+	$(BIN)/python -m tests.laboratory.chart
+
+# All that is made of code and committed: openapi.json, JSON Schemas, the table and the picture in READMEs; with helm, what
+# it renders of the chart.
 documents: setup
 	$(BIN)/python -m tests.laboratory.documents
 

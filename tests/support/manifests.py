@@ -1,51 +1,44 @@
-"""The Kubernetes manifests as kustomize renders them, and what a test asks of them."""
+"""The chart as Helm renders it, in each of its variants, and what a test asks of that.
 
-import subprocess
-from collections.abc import Iterator
+The renderings are committed, so that it takes no Helm: `make documents` makes them, `make test-chart` compares them.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
-from gateway.commands.processes import find_program
 from tests.support.servers import ROOT
 
 Object = dict[str, Any]
 
-BASES = ("nats/k8s", "gateway/k8s", "handlers/k8s")
-OVERLAYS = (
-    "nats/k8s/single",
-    "nats/k8s/tls",
-    "gateway/k8s/single",
-    "gateway/k8s/tls",
-    "handlers/k8s/always-on",
-    "handlers/k8s/narrow",
-    "handlers/k8s/tls",
-)
-MONITORING = "gateway/monitoring"
-EVERY = (*BASES, *OVERLAYS, MONITORING)
+CHART = ROOT / "gateway" / "chart"
+RENDERED = ROOT / "tests" / "data" / "chart"
+VARIANTS = ("default", "small", "secured", "external")
+
+
+def values_of(variant: str) -> Path:
+    return CHART / "ci" / f"{variant}-values.yaml"
 
 
 @cache
-def render_text(folder: str) -> str:
-    """What `kubectl apply -k` would send."""
-    command = [find_program("kubectl"), "kustomize", str(ROOT / folder)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+def render(variant: str) -> tuple[Object, ...]:
+    """What Helm would send."""
+    files = sorted((RENDERED / variant).rglob("*.yaml"))
+    assert files, "make helm documents"
+    # In Python alone it is seconds.
+    return tuple(part for file in files for part in yaml.load_all(file.read_text(), yaml.CSafeLoader) if part)
 
 
-def render(folder: str) -> list[Object]:
-    return list(yaml.load_all(render_text(folder), yaml.CSafeLoader))  # a second's work for the one in Python
-
-
-def find(objects: list[Object], kind: str, name: str, namespace: str | None = None) -> Object:
-    """The one object of that kind; a generated name may end in its hash."""
+def find(objects: Iterable[Object], kind: str, name: str, namespace: str | None = None) -> Object:
+    """The one object of that kind."""
     (found,) = (
         part
         for part in objects
-        if part["kind"] == kind
-        and (part["metadata"]["name"] == name or part["metadata"]["name"].rpartition("-")[0] == name)
+        if (part["kind"], part["metadata"]["name"]) == (kind, name)
         and namespace in (None, part["metadata"].get("namespace"))
     )
     return found
@@ -58,7 +51,7 @@ class Workload:
     kind: str
     name: str
     template: Object
-    objects: list[Object]
+    objects: tuple[Object, ...]
 
     @property
     def pod(self) -> Object:
@@ -72,10 +65,7 @@ class Workload:
     @property
     def variables(self) -> dict[str, str | None]:
         """Its environment; None where the value is a Secret's or the kubelet's."""
-        variables: dict[str, str | None] = {}
-        for source in self.container.get("envFrom", []):
-            variables |= find(self.objects, "ConfigMap", source["configMapRef"]["name"])["data"]
-        return variables | {part["name"]: part.get("value") for part in self.container.get("env", [])}
+        return {part["name"]: part.get("value") for part in self.container["env"]}
 
     def files(self) -> Iterator[PurePosixPath]:
         """The files that its volumes are known to hold."""
@@ -96,17 +86,22 @@ class Workload:
         return [SECRET_KEYS[part["secretName"]]] if "secretName" in part and part["secretName"] in SECRET_KEYS else []
 
 
-# Secrets that the documentation has a person make, mounted whole.
+# Secrets that are mounted whole.
 SECRET_KEYS = {"gateway-keys": "admin-api-key"}
 
 
-def workloads(folder: str) -> list[Workload]:
-    objects = render(folder)
+def workloads(variant: str) -> list[Workload]:
+    objects = render(variant)
     return [
-        Workload(part["kind"], part["metadata"]["name"], template, objects)
+        Workload(part["kind"], part["metadata"]["labels"]["app.kubernetes.io/name"], template, objects)
         for part in objects
         if (template := _template(part)) is not None
     ]
+
+
+def find_workload(variant: str, name: str) -> Workload:
+    (found,) = (part for part in workloads(variant) if part.name == name)
+    return found
 
 
 def _template(part: Object) -> Object | None:

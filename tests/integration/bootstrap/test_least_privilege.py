@@ -16,7 +16,7 @@ from handlers.preflight.rights import Right, needed_rights
 from tests.simulator import SimulatedEverest
 from tests.support.clusters import IS_REAL, open_cluster
 from tests.support.environments import handler_settings
-from tests.support.roles import ADMISSION, FLAT, NARROW, USER, VARIANTS, Rights
+from tests.support.roles import FLAT, NARROW, USER, VARIANTS, Rights
 from tests.support.workflows import Bench, open_bench
 
 ALL_NEW = [Outcome.CREATED, Outcome.CREATED, Outcome.APPLIED, Outcome.APPLIED, Outcome.UNVERIFIED]
@@ -28,8 +28,8 @@ async def as_handler(folder: Path, rights: Rights) -> AsyncIterator[tuple[Simula
     async with open_cluster(folder, roles=rights.manifests, user=USER, job_seconds=0.1) as everest:
         handler = dict(everest.variables)
         everest.kubeconfig = everest.admin_kubeconfig
-        if rights is NARROW and IS_REAL:
-            await do(everest, "kubectl", "apply", "-f", str(ADMISSION))
+        if IS_REAL:
+            await do(everest, "kubectl", "apply", "-f", str(rights.admission))
         async with open_bench(handler, **rights.settings) as bench:
             yield everest, bench
 

@@ -9,7 +9,7 @@ import yaml
 
 from tests.support.eventually import eventually
 from tests.support.handlers import open_house, start_handler
-from tests.support.manifests import Object, render, workloads
+from tests.support.manifests import RENDERED, Object, find_workload, render
 
 pytestmark = pytest.mark.slow
 
@@ -19,13 +19,14 @@ KINDS = ("Namespace", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"
 PLACES = ("NATS_URL", "NATS_USER", "NATS_PASSWORD_FILE", "KUBECONFIG", "HOME", "XDG_CACHE_HOME", "READY_FILE")
 
 
-@pytest.mark.parametrize("folder", ["handlers/k8s", "handlers/k8s/narrow"])
-async def test_the_shipped_roles_suffice(folder: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variant", ["default", "secured"])
+async def test_the_shipped_roles_suffice(variant: str, tmp_path: Path) -> None:
     """The preflight finds nothing missing, a job with an operator succeeds, and every query is answered."""
-    objects = [as_user(part) for part in render(folder) if part["kind"] in KINDS]
+    namespace = yaml.safe_load((RENDERED / "namespace.yaml").read_text())
+    objects = [namespace, *(as_user(part) for part in render(variant) if part["kind"] in KINDS)]
     roles = tmp_path / "roles.yaml"
     roles.write_text(yaml.safe_dump_all(objects))
-    (workload,) = workloads(folder)
+    workload = find_workload(variant, "handler")
     variables = {name: value for name, value in workload.variables.items() if value and name not in PLACES}
     ready = tmp_path / "ready"
     async with open_house(tmp_path, roles=[roles], user=USER) as house:

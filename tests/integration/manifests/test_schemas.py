@@ -1,6 +1,6 @@
-"""The manifests against the schemas of Kubernetes, KEDA and the Prometheus Operator, which are fetched and never kept.
+"""The chart's objects against the schemas of Kubernetes, KEDA and the Prometheus Operator, which are fetched, not kept.
 
-`make test-manifests` installs what is needed; where it cannot be had the test says so and passes over.
+`make test-chart` installs what is needed; where it cannot be had the test says so and passes over.
 """
 
 import json
@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.support.manifests import EVERY, Object, render
+from tests.support.manifests import VARIANTS, Object, render
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +27,9 @@ MODULES = {
     ),
 }
 OLDEST_KUBERNETES, NEWEST_KUBERNETES = "1.31", "1.35"
-OBJECTS = [(folder, part) for folder in EVERY for part in render(folder)]
-CUSTOM = [(folder, part) for folder, part in OBJECTS if part["apiVersion"].partition("/")[0] in MODULES]
-PLAIN = [(folder, part) for folder, part in OBJECTS if (folder, part) not in CUSTOM]
+OBJECTS = [(variant, part) for variant in VARIANTS for part in render(variant)]
+CUSTOM = [(variant, part) for variant, part in OBJECTS if part["apiVersion"].partition("/")[0] in MODULES]
+PLAIN = [(variant, part) for variant, part in OBJECTS if (variant, part) not in CUSTOM]
 
 
 def name(value: object) -> str | None:
@@ -37,14 +37,14 @@ def name(value: object) -> str | None:
 
 
 @pytest.mark.parametrize("version", [OLDEST_KUBERNETES, NEWEST_KUBERNETES])
-@pytest.mark.parametrize(("folder", "part"), PLAIN, ids=name)
-def test_kubernetes_knows_every_field(folder: str, part: Object, version: str) -> None:
+@pytest.mark.parametrize(("variant", "part"), PLAIN, ids=name)
+def test_kubernetes_knows_every_field(variant: str, part: Object, version: str) -> None:
     validator = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate is not installed")
     validator.validate(part, version, strict=True)
 
 
-@pytest.mark.parametrize(("folder", "part"), CUSTOM, ids=name)
-def test_custom_resources_are_as_defined(folder: str, part: Object) -> None:
+@pytest.mark.parametrize(("variant", "part"), CUSTOM, ids=name)
+def test_custom_resources_are_as_defined(variant: str, part: Object) -> None:
     """The API server drops a field that a definition does not know: here it is an error."""
     group, _, version = part["apiVersion"].partition("/")
     definition = find_definition(group, part["kind"])
@@ -87,7 +87,7 @@ def close(schema: Any) -> Any:
 
 def test_a_field_that_is_not_known_is_found() -> None:
     """The check can fail."""
-    (part,) = (part for folder, part in CUSTOM if folder == "handlers/k8s" and part["kind"] == "ScaledJob")
+    (part,) = (part for variant, part in CUSTOM if variant == "default" and part["kind"] == "ScaledJob")
     wrong = {**part, "spec": {**part["spec"], "cooldownPeriod": 300}}  # which only a ScaledObject has
     with pytest.raises(jsonschema.ValidationError):
-        test_custom_resources_are_as_defined("handlers/k8s", wrong)
+        test_custom_resources_are_as_defined("default", wrong)

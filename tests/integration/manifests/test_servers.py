@@ -1,4 +1,4 @@
-"""The configuration that nats/k8s gives its pods: servers start with it, and KEDA finds in them what it scales by."""
+"""The configuration that the chart gives NATS: servers start with it, and KEDA finds in them what it scales by."""
 
 import asyncio
 import shutil
@@ -16,7 +16,7 @@ from contracts.settings import NatsSettings
 from handlers.jetstream import connect
 from tests.support.eventually import eventually
 from tests.support.gateways import running_gateway
-from tests.support.manifests import find, workloads
+from tests.support.manifests import find, find_workload
 from tests.support.servers import LOOPBACK, NatsServer, free_port
 
 PASSWORDS = {role: f"p0{role}" for role in ("gateway", "handler", "provisioner")}
@@ -24,9 +24,9 @@ LEASE_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def pods(folder: str, path: Path) -> AsyncIterator[list[NatsServer]]:
+async def pods(variant: str, path: Path) -> AsyncIterator[list[NatsServer]]:
     """As many servers as the StatefulSet has pods, each with the files and the variables of its pod."""
-    (workload,) = workloads(folder)
+    workload = find_workload(variant, "nats")
     conf = path / "etc"
     conf.mkdir()
     for name in ("nats-configuration", "nats-publishers"):
@@ -112,11 +112,11 @@ async def wait_for_lag(servers: list[NatsServer], trigger: dict[str, str], lag: 
 
 @pytest.mark.slow
 async def test_with_tls_nothing_is_said_in_clear(tmp_path: Path) -> None:
-    """nats/k8s/tls: the nodes find each other, clients shake hands first, and one without the CA gets nowhere."""
+    """With tls.enabled: the nodes find each other, clients shake hands first, and one without the CA gets nowhere."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not on PATH: it makes the certificates")
     await make_certificates(tmp_path)
-    async with pods("nats/k8s/tls", tmp_path) as servers:
+    async with pods("secured", tmp_path) as servers:
         trusted = {"NATS_URL": f"tls://localhost:{servers[0].port}", "NATS_TLS_CA": str(tmp_path / "ca.pem")}
         credentials: dict[str, Any] = {"NATS_USER": "provisioner", "NATS_PASSWORD": PASSWORDS["provisioner"]}
         await servers[0].provision(LEASE_SECONDS, len(servers), **credentials, **trusted)
@@ -125,12 +125,12 @@ async def test_with_tls_nothing_is_said_in_clear(tmp_path: Path) -> None:
                 await servers[0].provision(LEASE_SECONDS, len(servers), **credentials, **refused)
 
 
-@pytest.mark.parametrize("variant", ["", "/single"])
+@pytest.mark.parametrize("variant", ["default", "small"])
 async def test_what_waits_and_what_runs_is_the_lag(variant: str, tmp_path: Path) -> None:
     """From the pods' configuration to the number that KEDA scales by, with the credentials of each role."""
-    (scaler,) = (part for part in workloads("handlers/k8s")[0].objects if part["kind"] == "ScaledJob")
+    (scaler,) = (part for part in find_workload("default", "handler").objects if part["kind"] == "ScaledJob")
     jobs, queries = (trigger["metadata"] for trigger in scaler["spec"]["triggers"])
-    async with pods(f"nats/k8s{variant}", tmp_path) as servers:
+    async with pods(variant, tmp_path) as servers:
         credentials: dict[str, Any] = {"NATS_USER": "provisioner", "NATS_PASSWORD": PASSWORDS["provisioner"]}
         await servers[0].provision(LEASE_SECONDS, len(servers), **credentials)
         credentials = {"NATS_USER": "gateway", "NATS_PASSWORD": PASSWORDS["gateway"]}

@@ -20,8 +20,7 @@ from tests.support.servers import LOOPBACK, ROOT, free_port, nats_server
 
 KEY = "a-key-for-tests"
 NOT_INSTALLED = (
-    *("gateway/image/", "gateway/k8s/", "gateway/chart/", "gateway/monitoring/"),
-    *("handlers/image/", "handlers/k8s/"),
+    *("gateway/image/", "gateway/chart/", "handlers/image/"),
     "gateway/openapi/openapi.yaml",
 )
 PAGES = ("/", "/docs", "/docs/assets/swagger-ui-bundle.js", "/docs/assets/swagger-ui.css", "/openapi.json")

@@ -1,15 +1,20 @@
-"""The Kubernetes manifests: hardened, and true to the settings, names and rights that the code knows."""
+"""The chart's objects: hardened, and true to the settings, names and rights that the code knows."""
 
+import itertools
+import json
 import os
 import re
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import jsonschema
 import pytest
 import yaml
 
+import contracts
 from contracts import names
 from contracts.requests import BootstrapRequest
 from contracts.settings import NatsSettings, Settings, read_settings
@@ -20,14 +25,16 @@ from handlers.results import StepFailed
 from handlers.settings import HandlerSettings
 from handlers.tenants.claims import OWNER, Namespace, check_owner
 from handlers.tools.kubeconfig import check_kubeconfig
+from tests.laboratory.chart import DIGEST, make_digest
 from tests.support.environments import environment, handler_settings
-from tests.support.manifests import BASES, EVERY, OVERLAYS, Object, Workload, find, mebibytes, render, workloads
+from tests.support.manifests import CHART, VARIANTS, Object, Workload, find, find_workload, mebibytes, render, workloads
 from tests.support.servers import ROOT
 
-WORKLOADS = [(folder, workload) for folder in (*BASES, *OVERLAYS) for workload in workloads(folder)]
-IDS = [f"{folder}-{workload.name}" for folder, workload in WORKLOADS]
-HANDLERS = [(folder, workload) for folder, workload in WORKLOADS if workload.name == "handler"]
-HANDLER_IDS = [folder for folder, _ in HANDLERS]
+WORKLOADS = [(variant, part) for variant in VARIANTS for part in workloads(variant)]
+IDS = [f"{variant}-{part.name}" for variant, part in WORKLOADS]
+HANDLERS = [find_workload(variant, "handler") for variant in VARIANTS]
+OWN_NATS = [variant for variant in VARIANTS if any(part.name == "nats" for part in workloads(variant))]
+RIGHTS = {"flat": "default", "narrow": "secured"}  # a variant with each
 OURS = "everest-bootstrap"
 CREDENTIALS = "everest-bootstrap-credentials"
 
@@ -42,8 +49,8 @@ OF_TOOLS = {"HOME", "XDG_CACHE_HOME"}
 RESTRICTED_VOLUMES = {"configMap", "emptyDir", "projected", "secret", "persistentVolumeClaim"}
 
 
-@pytest.mark.parametrize(("folder", "workload"), WORKLOADS, ids=IDS)
-def test_pods_are_restricted(folder: str, workload: Workload) -> None:
+@pytest.mark.parametrize(("variant", "workload"), WORKLOADS, ids=IDS)
+def test_pods_are_restricted(variant: str, workload: Workload) -> None:
     """The Pod Security Standard "restricted", and what it does not ask for: no writable root, no token, limits."""
     pod, container = workload.pod, workload.container
     security = pod["securityContext"]
@@ -63,8 +70,8 @@ def test_pods_are_restricted(folder: str, workload: Workload) -> None:
     assert "memory" in container["resources"]["limits"]
 
 
-@pytest.mark.parametrize(("folder", "workload"), WORKLOADS, ids=IDS)
-def test_all_that_is_written_to_is_a_volume(folder: str, workload: Workload) -> None:
+@pytest.mark.parametrize(("variant", "workload"), WORKLOADS, ids=IDS)
+def test_all_that_is_written_to_is_a_volume(variant: str, workload: Workload) -> None:
     """The root is read-only; every file that a variable names is in a volume."""
     mounts = {mount["name"] for mount in workload.container["volumeMounts"]}
     claimed = {"data"} if workload.kind == "StatefulSet" else set()
@@ -79,11 +86,11 @@ def test_all_that_is_written_to_is_a_volume(folder: str, workload: Workload) -> 
 
 
 @pytest.mark.parametrize(
-    ("folder", "workload"),
-    [(folder, workload) for folder, workload in WORKLOADS if workload.name in SETTINGS],
+    ("variant", "workload"),
+    [(variant, part) for variant, part in WORKLOADS if part.name in SETTINGS],
     ids=[name for name in IDS if not name.endswith("-nats")],
 )
-def test_settings_are_known_and_legal(folder: str, workload: Workload) -> None:
+def test_settings_are_known_and_legal(variant: str, workload: Workload) -> None:
     """A mistyped name would be ignored in silence; a value that cannot be read would end the pod."""
     models = SETTINGS[workload.name]
     known = {name.upper() for model in models for name in model.model_fields}
@@ -100,18 +107,18 @@ def test_every_secret_is_handed_to_who_needs_it() -> None:
     for _, workload in WORKLOADS:
         for volume in workload.pod["volumes"]:
             for source in volume.get("projected", {}).get("sources", []):
-                if source.get("secret", {}).get("name") == "nats-passwords":
+                if source.get("secret", {}).get("name") in ("nats-passwords", "nats-seeds"):
                     taken.setdefault(workload.name, set()).update(item["key"] for item in source["secret"]["items"])
-        assert workload.variables.get("NATS_USER", workload.name) in (*taken.get(workload.name, set()), "nats")
+        assert workload.variables.get("NATS_USER", None) in (*taken.get(workload.name, set()), None)
     assert taken == {"gateway": {"gateway"}, "provision": {"provisioner"}, "handler": {"handler"}}
 
 
-@pytest.mark.parametrize("folder", [folder for folder in EVERY if folder.startswith("nats")])
-def test_the_server_has_every_variable_of_its_configuration(folder: str) -> None:
+@pytest.mark.parametrize("variant", OWN_NATS)
+def test_the_server_has_every_variable_of_its_configuration(variant: str) -> None:
     """nats-server refuses to start where one is missing."""
-    (workload,) = workloads(folder)
-    configuration = find(workload.objects, "ConfigMap", "nats-configuration")["data"]
-    publishers = find(workload.objects, "ConfigMap", "nats-publishers")["data"]
+    server = find_workload(variant, "nats")
+    configuration = find(server.objects, "ConfigMap", "nats-configuration")["data"]
+    publishers = find(server.objects, "ConfigMap", "nats-publishers")["data"]
     files = {**configuration, **publishers}
     wanted, reached = set(), ["nats.conf"]
     for name in reached:
@@ -120,17 +127,18 @@ def test_the_server_has_every_variable_of_its_configuration(folder: str) -> None
         wanted |= set(re.findall(r"\$(NATS_\w+)", text))
     assert "permissions.conf" in reached, "without accounts everybody may do everything"
     assert "publishers.conf" in reached
-    assert wanted <= set(workload.variables)
+    assert wanted <= set(server.variables)
+    assert ("NATS_TLS_KEY_FILE" in wanted) is (variant == "secured")
 
 
-@pytest.mark.parametrize("folder", ["nats/k8s", "nats/k8s/tls"])
-def test_three_nodes_know_each_other(folder: str) -> None:
-    (workload,) = workloads(folder)
-    stateful = find(workload.objects, "StatefulSet", "nats")
-    routes = re.findall(r"nats://([\w.-]+):6222", workload.variables["NATS_ROUTES"] or "")
+@pytest.mark.parametrize("variant", ["default", "secured"])
+def test_three_nodes_know_each_other(variant: str) -> None:
+    server = find_workload(variant, "nats")
+    stateful = find(server.objects, "StatefulSet", "nats")
+    routes = re.findall(r"nats://([\w.-]+):6222", server.variables["NATS_ROUTES"] or "")
     assert routes == [f"nats-{number}.{stateful['spec']['serviceName']}" for number in range(3)]
     assert stateful["spec"]["replicas"] == 3
-    assert find(workload.objects, "PodDisruptionBudget", "nats")["spec"]["maxUnavailable"] == 1
+    assert find(server.objects, "PodDisruptionBudget", "nats")["spec"]["maxUnavailable"] == 1
     (claim,) = stateful["spec"]["volumeClaimTemplates"]
     limit = re.search(r"max_file_store: (\d+)GB", (ROOT / "nats" / "node.conf").read_text())
     assert limit is not None
@@ -138,29 +146,39 @@ def test_three_nodes_know_each_other(folder: str) -> None:
     assert size > int(limit[1]) * 1024, "a server that meets a full disk stops answering"
 
 
-@pytest.mark.parametrize(("folder", "replicas"), [("", "3"), ("/tls", "3"), ("/single", "1")])
-def test_as_many_copies_as_nodes(folder: str, replicas: str) -> None:
-    (provision,) = (part for part in workloads(f"gateway/k8s{folder}") if part.name == "provision")
-    assert provision.variables["NATS_REPLICAS"] == replicas
-    assert str(find(render(f"nats/k8s{folder}"), "StatefulSet", "nats")["spec"]["replicas"]) == replicas
+@pytest.mark.parametrize(("variant", "replicas"), [("default", "3"), ("secured", "3"), ("small", "1")])
+def test_as_many_copies_as_nodes(variant: str, replicas: str) -> None:
+    assert find_workload(variant, "provision").variables["NATS_REPLICAS"] == replicas
+    assert str(find(render(variant), "StatefulSet", "nats")["spec"]["replicas"]) == replicas
+
+
+def test_another_nats_is_reached_and_none_installed() -> None:
+    """Its URL, a seed for each role, and no object of ours."""
+    assert "external" not in OWN_NATS
+    assert not any(part["metadata"]["name"].startswith("nats") for part in render("external"))
+    for part in workloads("external"):
+        with environment({name: value for name, value in part.variables.items() if value}):
+            settings = read_settings(NatsSettings)
+        assert settings.nats_url == "tls://nats.example.com:4222"
+        assert (settings.nats_user, settings.nats_nkey_file) == (None, "/run/secrets/nats/password")
 
 
 def test_the_gateway_stays_available() -> None:
-    objects = render("gateway/k8s")
+    objects = render("default")
     assert find(objects, "Deployment", "gateway")["spec"]["replicas"] == 2
     assert find(objects, "PodDisruptionBudget", "gateway")["spec"]["minAvailable"] == 1
-    (gateway,) = (part for part in workloads("gateway/k8s") if part.name == "gateway")
+    gateway = find_workload("default", "gateway")
     probes = {name: gateway.container[f"{name}Probe"]["httpGet"]["path"] for name in ("liveness", "readiness")}
     assert probes == {"liveness": "/healthz", "readiness": "/readyz"}
     (port,) = gateway.container["ports"]
     assert port["containerPort"] == GatewaySettings.model_fields["port"].default
 
 
-@pytest.mark.parametrize("folder", BASES)
-def test_network_policies_reach_every_pod(folder: str) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_network_policies_reach_every_pod(variant: str) -> None:
     """Both directions are listed for each pod, and the label that NATS lets in is on each client."""
-    policies = [part["spec"] for part in render(folder) if part["kind"] == "NetworkPolicy"]
-    for workload in workloads(folder):
+    policies = [part["spec"] for part in render(variant) if part["kind"] == "NetworkPolicy"]
+    for workload in workloads(variant):
         labels = workload.template["metadata"]["labels"]
         (policy,) = (policy for policy in policies if _selects(policy["podSelector"], labels))
         assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
@@ -173,8 +191,8 @@ def _selects(selector: Object, labels: dict[str, str]) -> bool:
     )
 
 
-@pytest.mark.parametrize(("folder", "workload"), HANDLERS, ids=HANDLER_IDS)
-def test_handlers_end_in_time_and_fit(folder: str, workload: Workload) -> None:
+@pytest.mark.parametrize("workload", HANDLERS, ids=VARIANTS)
+def test_handlers_end_in_time_and_fit(workload: Workload) -> None:
     """An installation is finished before the pod is killed; the memory goes with the concurrency."""
     settings = handler_settings({name: value for name, value in workload.variables.items() if value})
     assert workload.pod["terminationGracePeriodSeconds"] >= settings.shutdown_grace + 30
@@ -185,8 +203,12 @@ def test_handlers_end_in_time_and_fit(folder: str, workload: Workload) -> None:
     assert settings.everest_rbac_apply_cmd == "everest-rbac-import"
 
 
-@pytest.mark.parametrize(("folder", "workload"), HANDLERS, ids=HANDLER_IDS)
-def test_triggers_are_what_nats_holds(folder: str, workload: Workload) -> None:
+SCALED = [part for part in HANDLERS if part.variables["NATS_URL"] == "nats://nats:4222" and part.kind == "ScaledJob"]
+SCALED += [find_workload("secured", "handler")]
+
+
+@pytest.mark.parametrize("workload", SCALED, ids=lambda part: part.kind)
+def test_triggers_are_what_nats_holds(workload: Workload) -> None:
     """One trigger for each consumer, on the account of our roles, at the port that the Service has."""
     (scaler,) = (part for part in workload.objects if part["kind"].startswith("Scaled"))
     concurrency = workload.variables["HANDLER_CONCURRENCY"]
@@ -194,7 +216,7 @@ def test_triggers_are_what_nats_holds(folder: str, workload: Workload) -> None:
         (trigger["metadata"]["stream"], trigger["metadata"]["consumer"]) for trigger in scaler["spec"]["triggers"]
     }
     assert triggers == set(names.CONSUMERS)
-    service = find(render("nats/k8s"), "Service", "nats-headless")
+    service = find(workload.objects, "Service", "nats-headless")
     ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
     for trigger in scaler["spec"]["triggers"]:
         metadata = trigger["metadata"]
@@ -209,50 +231,45 @@ def test_triggers_are_what_nats_holds(folder: str, workload: Workload) -> None:
 
 def test_a_scaled_job_never_kills_work() -> None:
     """The lag counts what is being worked on, so `default` is right; a change of it leaves running jobs alone."""
-    spec = find(render("handlers/k8s"), "ScaledJob", "handler")["spec"]
+    spec = find(render("default"), "ScaledJob", "handler")["spec"]
     assert (spec["minReplicaCount"], spec["scalingStrategy"], spec["rollout"]) == (
         0,
         {"strategy": "default"},
         {"strategy": "gradual"},
     )
     assert spec["jobTargetRef"]["backoffLimit"] == 0
-    (workload,) = workloads("handlers/k8s")
-    assert workload.pod["restartPolicy"] == "Never"
-    assert workload.container["command"][:3] == ["python", "-m", "handlers"]
-    assert "--until-idle" in workload.container["command"]
-    assert workload.variables["HANDLER_CONCURRENCY"] == "1"
+    handler = find_workload("default", "handler")
+    assert handler.pod["restartPolicy"] == "Never"
+    assert handler.container["command"][:3] == ["python", "-m", "handlers"]
+    assert "--until-idle" in handler.container["command"]
+    assert handler.variables["HANDLER_CONCURRENCY"] == "1"
 
 
-def test_both_ways_to_run_handlers_are_one_pod() -> None:
-    """The pod of the Deployment is that of the ScaledJob, but for what differs by nature."""
-    (job,), (service,) = workloads("handlers/k8s"), workloads("handlers/k8s/always-on")
-    differing = {"command", "resources", "envFrom"}
-    assert _without(job.container, differing) == _without(service.container, differing)
-    assert _without(job.pod, {"containers", "restartPolicy"}) == _without(service.pod, {"containers"})
-    assert job.template["metadata"]["labels"] == service.template["metadata"]["labels"]
-
-
-def _without(part: Object, keys: set[str]) -> Object:
-    return {key: value for key, value in part.items() if key not in keys}
+def test_a_deployment_is_scaled_by_one_of_two() -> None:
+    """KEDA, and then the Deployment says no number, or the values."""
+    assert "replicas" not in find(render("secured"), "Deployment", "handler")["spec"]
+    assert find(render("small"), "Deployment", "handler")["spec"]["replicas"] == 1
+    assert not any(part["kind"].startswith("Scaled") for part in render("small"))
+    for variant in ("secured", "small"):
+        assert find_workload(variant, "handler").variables["METRICS_PORT"] == "9090"
 
 
 @pytest.mark.parametrize(("age_seconds", "is_ready"), [(0, True), (3600, False), (None, False)])
 def test_the_probe_tests_the_files_age(tmp_path: Path, age_seconds: int | None, is_ready: bool) -> None:
     """Run as the kubelet runs it."""
-    (workload,) = workloads("handlers/k8s")
     file = tmp_path / "ready"
     if age_seconds is not None:
         file.touch()
         os.utime(file, (time.time() - age_seconds,) * 2)
-    command = workload.container["readinessProbe"]["exec"]["command"]
+    command = find_workload("default", "handler").container["readinessProbe"]["exec"]["command"]
     completed = subprocess.run(command, env={**os.environ, "READY_FILE": str(file)}, capture_output=True, check=False)
     assert (completed.returncode == 0) is is_ready
 
 
 def test_the_kubeconfig_names_the_pods_own_files(tmp_path: Path) -> None:
     """It is one that a handler and kubectl can use, holds no secret, and the files are where the pod has them."""
-    (workload,) = workloads("handlers/k8s")
-    text = find(workload.objects, "ConfigMap", "handler-kubeconfig")["data"]["kubeconfig"]
+    handler = find_workload("default", "handler")
+    text = find(handler.objects, "ConfigMap", "handler-kubeconfig")["data"]["kubeconfig"]
     file = tmp_path / "kubeconfig"
     for name in ("ca.crt", "token"):
         (tmp_path / name).touch()
@@ -264,10 +281,12 @@ def test_the_kubeconfig_names_the_pods_own_files(tmp_path: Path) -> None:
     cluster, user = seen["clusters"][0]["cluster"], seen["users"][0]["user"]
     assert cluster["server"] == "https://kubernetes.default.svc"
     assert set(user) == {"tokenFile"}
-    assert {PurePosixPath(cluster["certificate-authority"]), PurePosixPath(user["tokenFile"])} <= set(workload.files())
+    assert {PurePosixPath(cluster["certificate-authority"]), PurePosixPath(user["tokenFile"])} <= set(handler.files())
 
 
-def _rules(objects: list[Object], kind: str, name: str, namespace: str | None = None) -> set[tuple[str, str, str, str]]:
+def _rules(
+    objects: Iterable[Object], kind: str, name: str, namespace: str | None = None
+) -> set[tuple[str, str, str, str]]:
     """Group, resource, verb and the names that the right is limited to."""
     return {
         (group, resource, verb, ",".join(rule.get("resourceNames", [])))
@@ -280,8 +299,8 @@ def _rules(objects: list[Object], kind: str, name: str, namespace: str | None = 
 
 def test_rights_are_bounded() -> None:
     """No wildcard and no way to more rights; narrow has nothing on Secrets cluster-wide."""
-    for folder in ("handlers/k8s", "handlers/k8s/narrow"):
-        objects = render(folder)
+    for variant in RIGHTS.values():
+        objects = render(variant)
         for role in (part for part in objects if part["kind"] in ("Role", "ClusterRole")):
             for group, resource, verb, limited in _rules([role], role["kind"], role["metadata"]["name"]):
                 assert "*" not in (group, resource, verb)
@@ -293,14 +312,14 @@ def test_rights_are_bounded() -> None:
             assert find(
                 objects, reference["kind"], reference["name"], namespace if reference["kind"] == "Role" else None
             )
-    narrow = _rules(render("handlers/k8s/narrow"), "ClusterRole", "everest-bootstrap-handler")
+    narrow = _rules(render(RIGHTS["narrow"]), "ClusterRole", "everest-bootstrap-handler")
     assert not any(resource == "secrets" for _, resource, _, _ in narrow)
 
 
-@pytest.mark.parametrize("folder", ["handlers/k8s", "handlers/k8s/narrow"])
-def test_the_roles_grant_what_the_workflow_needs(folder: str) -> None:
+@pytest.mark.parametrize("rights", RIGHTS)
+def test_the_roles_grant_what_the_workflow_needs(rights: str) -> None:
     """All of it and, but for Everest's former name and the list of foreign namespaces, no more."""
-    objects, (workload,) = render(folder), workloads(folder)
+    objects, handler = render(RIGHTS[rights]), find_workload(RIGHTS[rights], "handler")
     granted = {
         Right(verb, resource, group, role["metadata"].get("namespace", ""), limited)
         for role in objects
@@ -310,7 +329,7 @@ def test_the_roles_grant_what_the_workflow_needs(folder: str) -> None:
     }
     needed = {
         replace(right, why="", is_optional=False)
-        for right in needed_rights(CREDENTIALS, workload.variables.get("EVEREST_TENANT_ROLE"))
+        for right in needed_rights(CREDENTIALS, handler.variables.get("EVEREST_TENANT_ROLE"))
     }
     lists = {
         Right(verb, resource, "operators.coreos.com")
@@ -324,36 +343,85 @@ def test_the_roles_grant_what_the_workflow_needs(folder: str) -> None:
 
 def test_narrow_is_flat_in_one_namespace() -> None:
     """Cluster-wide and in a tenant's namespace together both grant the same, but for the binding itself."""
-    flat, narrow = render("handlers/k8s"), render("handlers/k8s/narrow")
+    flat, narrow = render(RIGHTS["flat"]), render(RIGHTS["narrow"])
     everywhere = _rules(flat, "ClusterRole", "everest-bootstrap-handler")
     claimed = _rules(narrow, "ClusterRole", "everest-bootstrap-handler")
     inside = _rules(narrow, "ClusterRole", "everest-bootstrap-tenant")
     binding = ("rbac.authorization.k8s.io", "clusterroles", "bind", "everest-bootstrap-tenant")
     assert claimed | inside == everywhere | {binding}
-    (workload,) = workloads("handlers/k8s/narrow")
-    assert workload.variables["EVEREST_TENANT_ROLE"] == "everest-bootstrap-tenant"
+    assert find_workload("secured", "handler").variables["EVEREST_TENANT_ROLE"] == "everest-bootstrap-tenant"
     system = _rules(narrow, "Role", "everest-bootstrap-handler", "everest-system")
     accounts = {("", "secrets", verb, "everest-accounts") for verb in ("get", "update")}
     assert system == _rules(flat, "Role", "everest-bootstrap-handler", "everest-system") | accounts
 
 
-@pytest.mark.parametrize("folder", ["nats/k8s", "handlers/k8s"])
-def test_no_tenant_can_have_our_namespaces(folder: str) -> None:
-    """Not even with take_ownership: the name in their annotation is no legal username."""
-    for namespace in (part for part in render(folder) if part["kind"] == "Namespace"):
-        assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-        seen = Namespace.of({**namespace, "metadata": {**namespace["metadata"], "resourceVersion": "1"}})
-        request = BootstrapRequest(username="mallory", namespace=seen.name, take_ownership=True)
-        with pytest.raises(StepFailed) as refused:
-            check_owner(seen, request)
-        assert refused.value.failure.code == "namespace_owned_by_another"
-        assert "-" in namespace["metadata"]["annotations"][OWNER]
+def test_no_tenant_can_have_our_namespaces() -> None:
+    """Not even with take_ownership: by its annotation, whose name is no legal username, and by the API server."""
+    (credentials,) = (part for part in render("default") if part["kind"] == "Namespace")
+    assert credentials["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert credentials["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    seen = Namespace.of({**credentials, "metadata": {**credentials["metadata"], "resourceVersion": "1"}})
+    request = BootstrapRequest(username="mallory", namespace=seen.name, take_ownership=True)
+    with pytest.raises(StepFailed) as refused:
+        check_owner(seen, request)
+    assert refused.value.failure.code == "namespace_owned_by_another"
+    assert "-" in credentials["metadata"]["annotations"][OWNER]
+    policy = find(render("default"), "ValidatingAdmissionPolicy", "everest-bootstrap-claims")["spec"]
+    for namespace in (OURS, CREDENTIALS):
+        assert f"'{namespace}'" in policy["validations"][0]["expression"]
 
 
-def test_names_are_where_they_are_made() -> None:
-    """Every object is in a namespace that one of the bases makes, or in Everest's own."""
-    made = {part["metadata"]["name"] for folder in BASES for part in render(folder) if part["kind"] == "Namespace"}
-    assert made == {OURS, CREDENTIALS}
-    for folder in EVERY:
-        used = {part["metadata"]["namespace"] for part in render(folder) if "namespace" in part["metadata"]}
-        assert used <= made | {"everest-system"}
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_names_are_where_they_are_made(variant: str) -> None:
+    """Every object is in the release's namespace, the one that the chart makes, or Everest's own."""
+    used = {part["metadata"]["namespace"] for part in render(variant) if "namespace" in part["metadata"]}
+    assert used <= {OURS, CREDENTIALS, "everest-system"}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_only_secrets_that_are_there_are_named(variant: str) -> None:
+    """Without a cluster the chart makes none, so a rendering holds no secret."""
+    assert not any(part["kind"] == "Secret" for part in render(variant))
+
+
+def test_the_renderings_are_of_this_chart() -> None:
+    """So that a change of a template is tested here, where there is no Helm; `make test-chart` compares them."""
+    assert DIGEST.read_text() == make_digest(), "make helm documents"
+
+
+def test_one_version() -> None:
+    """The chart's, its images' and the package's are the same."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert {chart["version"], chart["appVersion"]} == {contracts.__version__}
+    images = {image["name"]: image["image"] for image in yaml.safe_load(chart["annotations"]["artifacthub.io/images"])}
+    assert set(images.values()) == {
+        part.container["image"] for variant in ("default", "small") for part in workloads(variant)
+    }
+    for name in ("crds", "changes"):
+        assert yaml.safe_load(chart["annotations"][f"artifacthub.io/{name}"])
+
+
+def test_every_value_says_what_it_is_for() -> None:
+    """A comment above each, and a place in the schema, which has nothing else."""
+    text = (CHART / "values.yaml").read_text().splitlines()
+    values = [(before, line) for before, line in itertools.pairwise(text) if re.match(r" *\w+: .", line)]
+    assert [line for before, line in values if not before.lstrip().startswith("#")] == []
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert _leaves(yaml.safe_load("\n".join(text))) == _schema_leaves(schema) - {"global"}
+    jsonschema.Draft7Validator.check_schema(schema)
+
+
+def _leaves(values: Object, path: str = "") -> set[str]:
+    """Names of values with the folders they are in; what a person fills in freely is one value."""
+    found: set[str] = set()
+    for name, value in values.items():
+        is_folder = isinstance(value, dict) and value and name not in ("resources", "dashboardLabels")
+        found |= _leaves(value, f"{path}{name}.") if is_folder else {f"{path}{name}"}
+    return found
+
+
+def _schema_leaves(schema: Object, path: str = "") -> set[str]:
+    found: set[str] = set()
+    for name, part in schema["properties"].items():
+        found |= _schema_leaves(part, f"{path}{name}.") if "properties" in part else {f"{path}{name}"}
+    return found

@@ -20,15 +20,15 @@ from gateway.jetstream import Connection, JetStream
 from gateway.jobs.waiting import Listeners
 from gateway.metrics import Metrics
 from handlers.metrics import PrometheusMetrics
-from tests.support.manifests import MONITORING, find, render
+from tests.support.manifests import find, render
 from tests.support.servers import ROOT
 
 PREFIX = "everest_bootstrap_"
 # Prometheus adds them to what it scrapes, or makes them of a histogram.
 ADDED_LABELS = {"instance", "le"}
-RULES = find(render(MONITORING), "PrometheusRule", "everest-bootstrap")["spec"]
+RULES = find(render("secured"), "PrometheusRule", "everest-bootstrap")["spec"]
 (GROUP,) = RULES["groups"]
-DASHBOARD = json.loads(find(render(MONITORING), "ConfigMap", "everest-bootstrap-dashboard")["data"]["dashboard.json"])
+DASHBOARD = json.loads(find(render("secured"), "ConfigMap", "everest-bootstrap-dashboard")["data"]["dashboard.json"])
 # What Grafana puts in.
 VARIABLES = {"$__rate_interval": "5m"}
 

@@ -1,0 +1,90 @@
+"""The chart by Helm's own judgement: linted, rendered as it is committed, packed, and refusing what cannot work."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.laboratory.chart import EARLIER, find_helm, render_files, run_helm, template
+from tests.support.manifests import CHART, RENDERED, VARIANTS, values_of
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_helm() is None, reason="helm is not here: make test-chart builds it"),
+]
+# All values, as a deployment of that version has them.
+OLDER_VALUES = sorted(EARLIER.glob("values-*.yaml"))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_committed_is_what_helm_renders(variant: str) -> None:
+    folder = RENDERED / variant
+    committed = {str(file.relative_to(folder)): file.read_text() for file in sorted(folder.rglob("*.yaml"))}
+    assert render_files(variant) == committed, "make documents"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_nothing_to_lint(variant: str) -> None:
+    done = run_helm("lint", "--strict", str(CHART), "--values", str(values_of(variant)))
+    assert done.returncode == 0, done.stdout
+    assert "WARNING" not in done.stdout
+
+
+GIVEN = ("--values", str(values_of("default")))
+REFUSED = {
+    "Secrets would be made anew at each rendering": ((), "must name a Secret of yours"),
+    "only one Secret is given": (("--set", "nats.existingSecret=a"), "gateway.existingSecret must name a Secret"),
+    "certificates, too": ((*GIVEN, "--set", "nats.tls.enabled=true"), "nats.tls.existingSecret must name a Secret"),
+    "two nodes are no cluster": ((*GIVEN, "--set", "nats.nodes=2"), "nats/nodes"),
+    "a mode that is none": ((*GIVEN, "--set", "handlers.mode=daemonset"), "handlers/mode"),
+    "a mistyped name": ((*GIVEN, "--set", "gateway.replica=3"), "replica"),
+    "a mistyped setting": ((*GIVEN, "--set", "gateway.settings.rate_limit=1"), "rate_limit"),
+    "KEDA cannot find another NATS": (
+        (*GIVEN, "--set", "nats.external.url=nats://a:4222"),
+        "needs nats.external.monitoring",
+    ),
+    "nobody's passwords": (
+        ("--set", "gateway.existingSecret=a,nats.external.url=nats://a:4222"),
+        "nats.existingSecret must name",
+    ),
+    "a namespace that a tenant could have": (
+        (*GIVEN, "--set", "handlers.credentialsNamespace=passwords"),
+        "credentials",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_cannot_work_is_refused(why: str) -> None:
+    """Before anything is installed, and with what to do."""
+    arguments, words = REFUSED[why]
+    done = template(*arguments)
+    assert done.returncode != 0
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("values", OLDER_VALUES, ids=lambda path: path.stem)
+def test_values_of_earlier_versions_still_count(values: Path) -> None:
+    """An upgrade with --reuse-values hands all of them to the new templates and their schema."""
+    done = template("--values", str(values), *GIVEN)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_hook_is_an_alternative() -> None:
+    """For who wants `helm install` to end when all is provisioned."""
+    done = template(*GIVEN, "--set", "provision.hook=true", "--show-only", "templates/gateway/provision.yaml")
+    assert done.returncode == 0, done.stderr
+    (job,) = yaml.safe_load_all(done.stdout)
+    assert job["metadata"]["name"] == "provision"
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
+
+
+def test_the_package_holds_what_an_installation_needs(tmp_path: Path) -> None:
+    done = run_helm("package", str(CHART), "--destination", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (package,) = tmp_path.glob("everest-bootstrap-*.tgz")
+    with tarfile.open(package) as archive:
+        names = {name.removeprefix("everest-bootstrap/") for name in archive.getnames()}
+    assert {"Chart.yaml", "values.yaml", "values.schema.json", "README.md", "files/nats/permissions.conf"} <= names
+    assert not any(name.startswith("ci/") for name in names)
