@@ -177,7 +177,7 @@ async def _find_rights(settings: HandlerSettings, kubectl: Kubectl) -> list[Find
 
 
 def _describe_missing(right: Right) -> Finding:
-    hint = f"Grant it: {right}, as the chart's roles do (gateway/chart). {right.why}".strip()
+    hint = f"Grant it: {right}, as our chart's roles do. {right.why}".strip()
     verdict = Verdict.WARNING if right.is_optional else Verdict.PROBLEM
     return Finding.of(Failure("forbidden", f"this handler may not {right}", hint), verdict)
 

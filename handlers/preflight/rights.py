@@ -1,4 +1,4 @@
-"""The rights that the workflow needs in the cluster: every one was found by taking it away. gateway/chart grants them."""
+"""The rights that the workflow needs in the cluster: each was found by taking it away. The chart grants them."""
 
 from dataclasses import dataclass
 

@@ -141,7 +141,7 @@ TABLE = (
     Row(
         r"attempting to grant RBAC permissions not currently held",
         "forbidden",
-        "The handler must hold every right that the Role of Everest's installer grants: give it the chart's roles (gateway/chart).",
+        "The handler must hold every right that the Role of Everest's installer grants: those of our chart's roles.",
     ),
     Row(
         r"cannot (?P<verb>\S+) resource \"(?P<resource>[^\"]+)\" in API group \"(?P<group>[^\"]*)\" (?P<where>[^\n;]+)",

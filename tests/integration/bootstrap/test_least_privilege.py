@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ async def test_a_job_that_lacks_a_right_says_which(tmp_path: Path, right: Right,
     documents = list(yaml.safe_load_all(FLAT.manifests[0].read_text()))
     documents[0]["rules"] = without(documents[0]["rules"], right)
     lesser.write_text(yaml.safe_dump_all(documents))
-    async with as_handler(tmp_path / "cluster", Rights((lesser,))) as (_, bench):
+    async with as_handler(tmp_path / "cluster", replace(FLAT, manifests=(lesser,))) as (_, bench):
         made = await bench.attempt("alice-1", username="alice", operators={"postgresql": True})
         assert (made.failed_step, made.code) == (step, "forbidden"), made.failure
         assert made.failure is not None

@@ -27,6 +27,7 @@ DEFINITIONS = {
     "keda.sh": ("scaledjobs", "scaledobjects"),
     "monitoring.coreos.com": ("podmonitors", "prometheusrules"),
 }
+APPLY = ("apply", "--server-side", "--force-conflicts")
 SECRETS = {"gateway-keys": {"admin-api-key"}, "nats-passwords": {"gateway", "handler", "provisioner"}}
 
 
@@ -127,9 +128,7 @@ async def read_versions(everest: Any) -> dict[str, str]:
 async def test_every_variant_can_follow(cluster: Any, variant: str) -> None:
     """Nothing that cannot be changed differs: the API takes it, in a dry run."""
     await helm(cluster, "upgrade", "--dry-run=server", "--values", str(values_of(variant)))
-    for part in render(variant):
-        if part["kind"] != "StatefulSet" or variant != "small":
-            await must(cluster, "apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(part))
+    await must(cluster, *APPLY, "--dry-run=server", "-f", "-", stdin=yaml.safe_dump_all(render(variant)))
 
 
 async def test_fewer_nodes_are_refused(cluster: Any) -> None:
@@ -201,7 +200,7 @@ async def test_what_keeps_something_outlives_the_chart(cluster: Any) -> None:
 
 async def test_what_kustomize_made_is_taken_over(cluster: Any) -> None:
     """Whoever has 0.1.0: its Secrets count, and its NATS keeps its volumes."""
-    await must(cluster, "apply", "-f", str(EARLIER / "kustomize-0.1.0.yaml"))
+    await must(cluster, *APPLY, "-f", str(EARLIER / "kustomize-0.1.0.yaml"))
     for name, keys in SECRETS.items():
         literals = [f"--from-literal={key}=p0{key}" for key in keys]
         await must(cluster, "create", "secret", "generic", name, "-n", NAMESPACE, *literals)

@@ -1,13 +1,16 @@
 """The chart by Helm's own judgement: linted, rendered as it is committed, packed, and refusing what cannot work."""
 
+import os
+import subprocess
 import tarfile
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.laboratory.chart import EARLIER, find_helm, render_files, run_helm, template
+from tests.laboratory.chart import EARLIER, KUBERNETES, find_helm, render_files, run_helm, template
 from tests.support.manifests import CHART, RENDERED, VARIANTS, values_of
+from tests.support.servers import ROOT
 
 pytestmark = [
     pytest.mark.slow,
@@ -88,3 +91,19 @@ def test_the_package_holds_what_an_installation_needs(tmp_path: Path) -> None:
         names = {name.removeprefix("everest-bootstrap/") for name in archive.getnames()}
     assert {"Chart.yaml", "values.yaml", "values.schema.json", "README.md", "files/nats/permissions.conf"} <= names
     assert not any(name.startswith("ci/") for name in names)
+
+
+def test_a_release_names_its_own_images(tmp_path: Path) -> None:
+    """As CI packs it: of what was pushed just before."""
+    helm = find_helm()
+    assert helm is not None
+    command = [str(ROOT / ".ci" / "pack-chart"), "registry.example.com/team/", str(tmp_path)]
+    path = f"{Path(helm).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(command, env={**os.environ, "PATH": path}, check=True, capture_output=True, timeout=60)
+    (package,) = tmp_path.glob("*.tgz")
+    done = run_helm("template", "x", str(package), "--kube-version", KUBERNETES, *GIVEN)
+    assert done.returncode == 0, done.stderr
+    images = {line.split()[-1].strip('"') for line in done.stdout.splitlines() if line.strip().startswith("image:")}
+    assert {image.rpartition("/")[0] for image in images if "everest" in image} == {"registry.example.com/team"}
+    shown = run_helm("show", "chart", str(package)).stdout
+    assert shown.count('"registry.example.com/team/everest-bootstrap-') == 2

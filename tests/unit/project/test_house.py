@@ -7,17 +7,30 @@ import yaml
 
 from tests.support.servers import ROOT
 
-CI = ROOT / ".github" / "workflows" / "ci.yml"
+WORKFLOWS = ROOT / ".github" / "workflows"
+CI = WORKFLOWS / "ci.yml"
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 PACKAGES = ("contracts", "gateway", "handlers", "nats")
 TELLING = ["README.md", "CONTRIBUTING.md", *(f"{name}/README.md" for name in PACKAGES)]
 
 
-def test_actions_are_pinned_by_commit() -> None:
+@pytest.mark.parametrize("name", ["ci", "release"])
+def test_actions_are_pinned_by_commit(name: str) -> None:
     """A tag can be moved; the version stands beside for whoever reads and for who updates."""
-    used = re.findall(r"uses: (.*)", CI.read_text())
+    used = re.findall(r"uses: (?!\./)(.*)", (WORKFLOWS / f"{name}.yml").read_text())
     assert used
     assert [line for line in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+
+
+def test_a_tag_is_released_when_it_has_passed() -> None:
+    """Tested, held to the version and scanned before; signed by an identity of its own, and nothing else may write."""
+    jobs = yaml.safe_load(CI.read_text())["jobs"]
+    assert (jobs["release"]["needs"], jobs["release"]["if"]) == ("deploy", "github.ref_type == 'tag'")
+    assert jobs["release"]["uses"] == f"./{(WORKFLOWS / 'release.yml').relative_to(ROOT)}"
+    release = yaml.safe_load((WORKFLOWS / "release.yml").read_text())
+    assert release["permissions"] == yaml.safe_load(CI.read_text())["permissions"] == {"contents": "read"}
+    asked = {name: level for job in release["jobs"].values() for name, level in job["permissions"].items()}
+    assert {name for name, level in asked.items() if level == "write"} <= set(jobs["release"]["permissions"])
 
 
 def test_ci_tests_the_oldest_and_the_newest_python_and_deploys_what_passed() -> None:
