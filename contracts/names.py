@@ -18,6 +18,7 @@ WAITING_STREAM = "EVEREST_WAITING"
 DEAD_STREAM = "EVEREST_DEAD"
 EVENTS_STREAM = "EVEREST_EVENTS"
 PROGRESS_STREAM = "EVEREST_PROGRESS"
+AUDIT_STREAM = "EVEREST_AUDIT"
 
 # Kinds that version 0.1.0 does not know come by a consumer of their own: it would fail their jobs.
 BOOTSTRAP_CONSUMER = "bootstrap"
@@ -32,9 +33,14 @@ CONSUMERS = (
 JOBS_BUCKET = "everest_jobs"
 TENANTS_BUCKET = "everest_tenants"
 CANCELS_BUCKET = "everest_cancels"
+ANSWERS_BUCKET = "everest_answers"
 
-# The server tells here what is stored in the bucket of jobs, to who listens.
+# The server tells here what is stored in the buckets of jobs and of answers, to who listens.
 RECORD_SUBJECTS = f"{PREFIX}.records.>"
+ANSWER_SUBJECTS = f"{PREFIX}.answers.>"
+# The newest record of each job, put there by the server alone; and what else is an entry of the audit.
+AUDITED_SUBJECTS = f"{PREFIX}.audit.jobs.>"
+AUDIT_SUBJECTS = f"{PREFIX}.audit.>"
 
 HEADER_CALLER = "Everest-Caller"
 HEADER_BOUND = "Everest-Bound"  # there: the caller may change its own tenants alone
@@ -89,6 +95,21 @@ def consumer_of(kind: str) -> str:
 def consumed_kinds(consumer: str) -> tuple[str, ...]:
     """The kinds whose jobs the consumer gives out."""
     return tuple(kind for kind in KINDS if consumer_of(kind) == consumer)
+
+
+def bucket_of(kind: str) -> str:
+    """Where the records of jobs of this kind are."""
+    return ANSWERS_BUCKET if is_query(kind) else JOBS_BUCKET
+
+
+def act_subject(action: str, token: str) -> str:
+    """An entry of the audit that is no job's; what is published again under the token takes the place of the first."""
+    return f"{PREFIX}.audit.acts.{action}.{token}"
+
+
+def audited_subject(job_id: str) -> str:
+    """A job's newest record in the audit."""
+    return f"{PREFIX}.audit.jobs.{job_id}"
 
 
 def event_subject(job_id: str) -> str:

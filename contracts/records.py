@@ -130,6 +130,12 @@ class PastRun:
     error: Failure | None
     losses: int
     steps: tuple[tuple[str, str], ...] = ()  # name and outcome
+    # Of the steps that the next run did again: what they ran last.
+    commands: tuple[CommandRecord, ...] = ()
+    cancelled_by: str | None = None
+    cancelled_at: str | None = None
+    retried_by: str | None = None  # who reopened it
+    retried_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,8 @@ class JobRecord:
     retry_delay_seconds: float | None = None  # slept again by the next owner; no clocks are compared
     reason: str | None = None
     error: Failure | None = None
+    cancelled_by: str | None = None  # who ended this run, and when it was asked for
+    cancelled_at: str | None = None
     steps: tuple[StepRecord, ...] = ()
     warnings: tuple[str, ...] = ()
     credentials_secret: CredentialsSecret | None = None
@@ -299,9 +307,15 @@ class JobRecord:
             error=failure,
         )
 
-    def reopened(self, now: str, *, from_start: bool) -> "JobRecord":
+    def cancelled(self, by: str, asked_at: str, now: str, message: str) -> "JobRecord":
+        """Ended by a person."""
+        ended = self.failed(Failure("cancelled", message), now)
+        return replace(ended, cancelled_by=by, cancelled_at=asked_at)
+
+    def reopened(self, now: str, *, from_start: bool, by: str | None = None) -> "JobRecord":
         """A person retries a failed job: the only way out of an end. What succeeded is kept unless `from_start`."""
         self._expect(Status.FAILED)
+        again = [step for step in self.steps if from_start or not step.is_finished]
         past = PastRun(
             self.attempt,
             self.finished_at,
@@ -309,6 +323,11 @@ class JobRecord:
             self.error,
             self.losses,
             tuple((step.name, str(step.outcome or "interrupted")) for step in self.steps),
+            tuple(CommandRecord(step.command, step.exit_code) for step in again if step.command),
+            self.cancelled_by,
+            self.cancelled_at,
+            by,
+            now,
         )
         return self._changed(
             now,
@@ -323,6 +342,8 @@ class JobRecord:
             retry_delay_seconds=None,
             reason=None,
             error=None,
+            cancelled_by=None,
+            cancelled_at=None,
             steps=() if from_start else tuple(step for step in self.steps if step.is_finished),
             warnings=() if from_start else tuple(one for one in self.warnings if not _OF_A_HANDLER.fullmatch(one)),
             summary="",

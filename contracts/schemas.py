@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from contracts.answers import Accepted, AccountsAnswer, NamespacesAnswer, Problem, TenantAnswer
 from contracts.documents import Event, Job, Result, StepProgress
 from contracts.requests import BootstrapRequest
+from contracts.told.entries import Entry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -24,6 +25,7 @@ MODELS: dict[str, Any] = {
     "accounts-answer": AccountsAnswer,
     "namespaces-answer": NamespacesAnswer,
     "tenant-answer": TenantAnswer,
+    "entry": Entry,
 }
 
 

@@ -9,7 +9,7 @@ from contracts.link import connection as link
 from contracts.link.api import REQUEST_SECONDS, Api
 from contracts.link.buckets import Bucket
 from contracts.link.connection import Connection
-from contracts.link.core_messages import Question, publish_event, take_questions
+from contracts.link.core_messages import Question, follow, publish_event, take_questions
 from contracts.link.errors import (
     BucketFull,
     Conflict,
@@ -130,6 +130,10 @@ class JetStream:
         `take` returns soon: the next one waits for it.
         """
         await take_questions(self._connection.client, subject, "gateway", take)
+
+    async def follow_answers(self, deliver: Callable[[Message], None]) -> None:
+        """What the bucket of answers stores from now on, at most once. Kept over reconnections."""
+        await follow(self._connection.client, names.ANSWER_SUBJECTS, deliver)
 
     async def open_feed(
         self, stream: str, subjects: str, deliver: Callable[[Message], None], *, start_sequence: int | None

@@ -34,6 +34,8 @@ _STREAMS = (
     names.JOBS_STREAM,
     names.QUERIES_STREAM,
     f"KV_{names.JOBS_BUCKET}",
+    f"KV_{names.ANSWERS_BUCKET}",
+    names.AUDIT_STREAM,
     names.WAITING_STREAM,
     names.DEAD_STREAM,
 )
@@ -100,6 +102,7 @@ class Metrics:
         self._bytes = gauge("stream_bytes", "Bytes held", ("stream",))
         self._max_bytes = gauge("stream_max_bytes", "Bytes that may be held, -1 without a limit", ("stream",))
         self._dead = gauge("dead_letters", "Dead letters held")
+        self._audit_lag = gauge("audit_lag", "Changes of records that the audit does not hold yet")
         gauge("nats_connected", "Whether NATS is connected").set_function(lambda: self._jetstream.is_connected)
         gauge("nats_reconnections", "Reconnections since the start").set_function(
             lambda: self._jetstream.history.reconnections
@@ -173,6 +176,8 @@ class Metrics:
             self._messages.labels(stream).set(state.messages)
             self._bytes.labels(stream).set(state.size_bytes)
             self._max_bytes.labels(stream).set(state.max_bytes)
+            if stream == names.AUDIT_STREAM:
+                self._audit_lag.set(state.lag)
         *_, waiting, dead = states
         self._jobs.labels("all", "waiting").set(waiting.messages)
         self._dead.set(dead.messages)

@@ -93,10 +93,14 @@ def _read_admin_key(settings: GatewaySettings) -> str:
 
 
 class ProvisionSettings(Settings):
-    """`lease_seconds`: how long a handler may be silent; the handlers take it from the consumer."""
+    """`lease_seconds`: how long a handler may be silent; the handlers take it from the consumer.
+
+    `audit_retention`: seconds that an entry of the audit is kept, 400 days; 0: for ever.
+    """
 
     nats_replicas: Annotated[int, Field(ge=1, le=5)] = 1
     lease_seconds: Annotated[float, Field(ge=1)] = 60
+    audit_retention: Annotated[int, Field(ge=0)] = 34_560_000
 
 
 class StandaloneSettings(Settings):

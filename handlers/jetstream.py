@@ -44,6 +44,7 @@ class JetStream:
         self._api = Api(connection.client, REQUEST_SECONDS)
         self._closing = asyncio.create_task(_await_end(connection, on_closed))
         self.jobs = Bucket(self._api, names.JOBS_BUCKET)
+        self.answers = Bucket(self._api, names.ANSWERS_BUCKET)
         self.tenants = Bucket(self._api, names.TENANTS_BUCKET)
         self.cancels = Bucket(self._api, names.CANCELS_BUCKET)
         self.line = Line(self._api)

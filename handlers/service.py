@@ -102,8 +102,8 @@ async def _work(
     )
     plan = partial(make_plan, Surroundings(settings, ClusterFacts(), partial(_find_caller, jetstream)))
     consumers = [
-        *open_consumers(shop, sources[:-1], plan, Slots(settings.handler_concurrency)),
-        *open_consumers(shop, sources[-1:], plan, Slots(_QUERY_SLOTS)),
+        *open_consumers(shop, sources[:-1], jetstream.jobs, plan, Slots(settings.handler_concurrency)),
+        *open_consumers(shop, sources[-1:], jetstream.answers, plan, Slots(_QUERY_SLOTS)),
     ]
     metrics.observe_start(monotonic() - started_at)
     logger.info(

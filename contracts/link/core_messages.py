@@ -8,6 +8,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contracts import names
+from contracts.link.messages import Message, read_republished
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,15 @@ async def _publish(client: Client, subject: str, job_id: str, body: bytes) -> No
         await client.publish(subject, body)
     except (nats.errors.Error, OSError) as error:
         logger.warning("event.lost", extra={"job_id": job_id, "error": repr(error)})
+
+
+async def follow(client: Client, subjects: str, deliver: Callable[[Message], None]) -> None:
+    """Delivers what a stream republishes on the subjects. Kept over reconnections; what is missed is not repeated."""
+
+    async def take(message: Msg) -> None:
+        deliver(read_republished(message.data, message.headers or {}))
+
+    await client.subscribe(subjects, cb=take)
 
 
 class Question:

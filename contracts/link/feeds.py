@@ -18,7 +18,7 @@ from nats.aio.subscription import Subscription
 
 from contracts.link.api import Api
 from contracts.link.errors import NotProvisioned, NotSent, Unanswered
-from contracts.link.messages import Message, shorten_moment
+from contracts.link.messages import Message, read_republished
 from contracts.link.streams import read_next, read_stream_state
 
 logger = logging.getLogger(__name__)
@@ -101,15 +101,14 @@ class Changes(Feed):
             self._hear()
 
     async def _take(self, message: Msg) -> None:
-        headers = message.headers or {}
-        sequence = int(headers["Nats-Sequence"])
+        stored = read_republished(message.data, message.headers or {})
+        sequence = stored.sequence
         if self._last and sequence > self._last + 1:
             self.is_whole = False
             return
         self._last = max(self._last, sequence)
         self._hear()
-        moment = shorten_moment(headers["Nats-Time-Stamp"])
-        self._deliver(Message(headers["Nats-Subject"], message.data, headers, sequence, moment))
+        self._deliver(stored)
 
 
 class Replay(Feed):

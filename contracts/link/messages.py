@@ -43,6 +43,12 @@ def read_message(stored: dict[str, Any]) -> Message:
     )
 
 
+def read_republished(body: bytes, headers: Mapping[str, str]) -> Message:
+    """The message that a stream has stored, as it tells of it to who listens."""
+    moment = shorten_moment(headers["Nats-Time-Stamp"])
+    return Message(headers["Nats-Subject"], body, headers, int(headers["Nats-Sequence"]), moment)
+
+
 def shorten_moment(text: str) -> str:
     """A moment of the server's, of which milliseconds are enough."""
     seconds, _, fraction = text.removesuffix("Z").partition(".")

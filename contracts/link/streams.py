@@ -10,7 +10,10 @@ from contracts.link.messages import Message, read_message
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """`max_bytes` is -1 where there is no limit. `republishes` tells whether what is stored is told to who listens."""
+    """`max_bytes` is -1 where there is no limit. `republishes` tells whether what is stored is told to who listens.
+
+    `lag`: messages of other streams that it is to copy and has not yet.
+    """
 
     messages: int
     size_bytes: int
@@ -19,6 +22,7 @@ class StreamState:
     last_sequence: int
     first_at: str | None
     republishes: bool
+    lag: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ async def read_stream_state(api: Api, stream: str) -> StreamState:
         state["last_seq"],
         state.get("first_ts") if state["messages"] else None,
         "republish" in config,
+        sum(source.get("lag", 0) for source in answer.get("sources") or ()),
     )
 
 
@@ -74,6 +79,7 @@ def find_stream(subject: str) -> str | None:
         (f"{names.PREFIX}.queries.", names.QUERIES_STREAM),
         (f"{names.PREFIX}.waiting.", names.WAITING_STREAM),
         (f"{names.PREFIX}.dead.", names.DEAD_STREAM),
+        (f"{names.PREFIX}.audit.", names.AUDIT_STREAM),
     ):
         if subject.startswith(prefix):
             return stream

@@ -2,14 +2,20 @@
 
 import asyncio
 import sys
+import time
+import uuid
 from collections.abc import Awaitable, Callable
 
 from contracts import names
+from contracts.logs import moment
 from contracts.settings import NatsSettings
+from contracts.told.entries import PUT_BACK, make_act
+from gateway.audit.acts import write_act
 from gateway.jetstream import (
     REQUEST_SECONDS,
     JetStream,
     ManagementRefused,
+    Message,
     NotLetIn,
     NotSent,
     Refused,
@@ -19,6 +25,7 @@ from gateway.jetstream import (
 )
 
 _SHOWN_BYTES = 200
+PROVISIONER = "provisioner"  # the NATS user of whoever runs the command
 _ALL = f"{names.PREFIX}.dead.>"
 
 
@@ -65,6 +72,14 @@ async def _list(jetstream: JetStream) -> int:
     return 0
 
 
+async def _tell(jetstream: JetStream, message: Message, subject: str, outcome: str, token: str) -> None:
+    """Before it is done and after: a put-back without an entry there is none."""
+    address = names.read_subject(subject)
+    members = {"kind": address.kind, "job_id": address.job_id, "summary": f"Dead letter {message.sequence}: {subject}."}
+    entry = make_act(moment(time.time()), PROVISIONER, PUT_BACK, outcome, **members)
+    await write_act(jetstream, entry, token)
+
+
 async def _put_back(jetstream: JetStream, sequence: int) -> int:
     message = await jetstream.read_next(names.DEAD_STREAM, sequence, _ALL)
     if message is None or message.sequence != sequence:
@@ -73,6 +88,8 @@ async def _put_back(jetstream: JetStream, sequence: int) -> int:
     subject = message.headers.get(names.HEADER_SUBJECT, "")
     added = (names.HEADER_REASON, names.HEADER_SUBJECT, names.HEADER_SEQUENCE)
     headers = {name: value for name, value in message.headers.items() if name not in added}
+    token = str(uuid.uuid4())
+    await _tell(jetstream, message, subject, "asked", token)
     try:
         await jetstream.publish(subject, message.body, headers, timeout=REQUEST_SECONDS)
     except NotSent:
@@ -86,5 +103,6 @@ async def _put_back(jetstream: JetStream, sequence: int) -> int:
         print("the message is larger than the queue takes: it was not put back, and is kept", file=sys.stderr)
         return 1
     await jetstream.manage(f"STREAM.MSG.DELETE.{names.DEAD_STREAM}", {"seq": sequence})
+    await _tell(jetstream, message, subject, "done", token)
     print(f"put back: {subject}")
     return 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from contracts.names import AUDIT_STREAM
 from gateway.folders import find_nats_folder
 
 DECLARATIONS = find_nats_folder() / "declarations.json"
@@ -59,13 +60,16 @@ class Drift:
     refused: tuple[str, ...]
 
 
-def read_declarations(*, replicas: int, ack_wait_seconds: float, file: Path = DECLARATIONS) -> Declarations:
-    """The declarations, with what a deployment decides filled in."""
+def read_declarations(
+    *, replicas: int, ack_wait_seconds: float, audit_retention_seconds: float = 0, file: Path = DECLARATIONS
+) -> Declarations:
+    """The declarations, with what a deployment decides filled in. 0 seconds: for ever."""
     declared = orjson.loads(file.read_bytes())
     # 0 replicas: as many as the stream.
     decided = {"ack_wait": int(ack_wait_seconds * 1e9), "num_replicas": 0}
+    kept = {AUDIT_STREAM: {"max_age": int(audit_retention_seconds) * 10**9}}
     return Declarations(
-        tuple({**stream, "num_replicas": replicas} for stream in declared["streams"]),
+        tuple({**stream, "num_replicas": replicas, **kept.get(stream["name"], {})} for stream in declared["streams"]),
         tuple(Consumer(part["stream_name"], {**part["config"], **decided}) for part in declared["consumers"]),
     )
 

@@ -65,7 +65,9 @@ def provision(nats: NatsSettings, settings: ProvisionSettings, *, give_out_again
 async def make_all(nats: NatsSettings, settings: ProvisionSettings, *, give_out_again: bool = False) -> None:
     """All that is declared. Raises WouldLoseData, ManagementRefused, NotLetIn, Unanswered."""
     declarations = read_declarations(
-        replicas=settings.nats_replicas, ack_wait_seconds=settings.lease_seconds * ACK_WAIT_PART
+        replicas=settings.nats_replicas,
+        ack_wait_seconds=settings.lease_seconds * ACK_WAIT_PART,
+        audit_retention_seconds=settings.audit_retention,
     )
     jetstream = await connect(nats, "provision", role="provisioner")
     try:

@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from gateway.audit.refusals import Refusals
 from gateway.http.authentication import Authentication
 from gateway.http.cached_status import CachedStatus
 from gateway.http.prefix import Prefix
@@ -22,6 +23,7 @@ from gateway.http.problems import (
 )
 from gateway.http.rate_limit import RateLimit, read_rate
 from gateway.http.request_log import Access
+from gateway.http.routes.audit import AuditRoutes
 from gateway.http.routes.docs import make_documentation_routes
 from gateway.http.routes.health import Health
 from gateway.http.routes.interventions import InterventionRoutes
@@ -46,12 +48,14 @@ class Parts:
     interventions: InterventionRoutes
     events: EventRoutes
     queries: QueryRoutes
+    audit: AuditRoutes
     health: Health
     metrics: Metrics
     keys: Keys
     cache: JobCache
     access_log: AccessLog
     settings: GatewaySettings
+    refusals: Refusals
 
 
 def make_app(parts: Parts) -> ASGIApp:
@@ -76,6 +80,7 @@ def make_routes(parts: Parts) -> list[BaseRoute]:
         Route("/accounts/list", queries.list_accounts),
         Route("/namespaces/list", queries.list_namespaces),
         Route("/tenants/{username}", queries.read_tenant),
+        Route("/audit", parts.audit.list_entries),
         Route("/healthz", health.answer_alive),
         Route("/readyz", health.answer_ready),
         Route("/metrics", health.answer_metrics),
@@ -102,7 +107,12 @@ def _make_layers(parts: Parts) -> list[Middleware]:
     return [
         Middleware(Access, observe=parts.metrics.observe_request, log=parts.access_log.write),
         *_make_prefix(parts.settings),
-        Middleware(Authentication, keys=parts.keys, count_wrong_key=parts.metrics.count_wrong_key),
+        Middleware(
+            Authentication,
+            keys=parts.keys,
+            count_wrong_key=parts.metrics.count_wrong_key,
+            note_refusal=parts.refusals.note,
+        ),
         *_make_rate_limit(parts.settings.rate_limit),
         Middleware(CachedStatus, cache=parts.cache),
     ]

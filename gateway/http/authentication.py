@@ -25,12 +25,22 @@ _MOST_PAGES = 64
 
 
 class Authentication:
-    """Pure ASGI. A missing key is refused at once, a wrong one slowly; `count_wrong_key` is told of each."""
+    """Pure ASGI. A missing key is refused at once, a wrong one slowly.
 
-    def __init__(self, app: ASGIApp, keys: Keys, count_wrong_key: Callable[[], None]) -> None:
+    `count_wrong_key` is told of each wrong one, `note_refusal` whose key it was, if anybody's, and why it was refused.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: Keys,
+        count_wrong_key: Callable[[], None],
+        note_refusal: Callable[[str | None, str], None],
+    ) -> None:
         self._app = app
         self._keys = keys
         self._count_wrong_key = count_wrong_key
+        self._note_refusal = note_refusal
         self._slowed = 0
         self._pages = 0
 
@@ -48,9 +58,11 @@ class Authentication:
         if key is not None:
             scope["state"]["caller"] = key.name
             scope["state"]["key"] = key
+            scope["state"]["note_refusal"] = self._note_refusal
             await self._app(scope, receive, send)
             return
         if given:
+            self._note_refusal(self._keys.recognize(given), "unauthorized")
             await self._slow_down(at_once=is_extra)
         detail = "The key in X-Admin-Key is not valid." if given else "The header X-Admin-Key is missing."
         problem = Problem("unauthorized", detail, headers={"WWW-Authenticate": "X-Admin-Key"})
@@ -83,5 +95,6 @@ class Authentication:
 def require(request: Request, scope: KeyScope) -> None:
     """Raises Problem where the caller's key is not good for it."""
     if not request.state.key.may(scope):
+        request.state.note_refusal(request.state.caller, "scope_missing")
         detail = f"The key of {request.state.caller} is not good for {scope.value}."
         raise Problem("scope_missing", detail, scope=scope.value)

@@ -17,9 +17,12 @@ from starlette.types import ASGIApp
 
 from contracts.logs import moment
 from contracts.settings import InvalidSettings
+from gateway.audit.refusals import Refusals
+from gateway.audit.trail import Trail
 from gateway.http.app import Parts, make_app
 from gateway.http.connections import CallerConnection, FrontDoor, find_limits
 from gateway.http.problems import describe
+from gateway.http.routes.audit import AuditRoutes
 from gateway.http.routes.health import Health
 from gateway.http.routes.interventions import InterventionRoutes
 from gateway.http.routes.job_events import EventRoutes
@@ -28,7 +31,7 @@ from gateway.http.routes.jobs import JobRoutes
 from gateway.http.routes.queries import QueryRoutes
 from gateway.jetstream import Connection, JetStream
 from gateway.jobs.interventions import Interventions
-from gateway.jobs.queries import Queries
+from gateway.jobs.queries import Answers, Queries
 from gateway.jobs.reading import Reader
 from gateway.jobs.reconciler import Reconciler
 from gateway.jobs.status_responder import StatusResponder
@@ -111,7 +114,9 @@ class _Gateway:
             now=utc_now,
             count=metrics.count_finding,
         )
+        self._answers = Answers(jetstream, listeners)
         self._responder = StatusResponder(jetstream, reader, describe)
+        self._refusals = Refusals(jetstream, utc_now)
         listing = Listing(jetstream, reader)
         jobs = JobRoutes(submission, waiting)
         door = FrontDoor(find_limits(), metrics.count_closed_connection)
@@ -128,12 +133,14 @@ class _Gateway:
                     ),
                     events=EventRoutes(jobs, reader, listeners),
                     queries=QueryRoutes(Queries(submission, waiting, settings.query_timeout), jetstream, reader),
+                    audit=AuditRoutes(Trail(jetstream)),
                     health=Health(jetstream, storage, listing, keys, metrics, clock, settings.gateway_nonce),
                     metrics=metrics,
                     keys=keys,
                     cache=self._watch.cache,
                     access_log=access_log,
                     settings=settings,
+                    refusals=self._refusals,
                 )
             ),
         )
@@ -165,6 +172,8 @@ class _Gateway:
     async def _use_nats(self) -> None:
         await self._connection.open()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._answers.follow())
+            group.create_task(self._refusals.run())
             group.create_task(self._responder.run())
             group.create_task(self._watch.run())
             group.create_task(self._unfinished.run())

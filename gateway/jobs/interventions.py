@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from contracts import names
 from contracts.cancels import CancelMark, encode_cancel
-from contracts.codes import Failure
 from contracts.kinds import repeat_request
 from contracts.protocol import Answer, Event, Write, look_up
 from contracts.records import JobRecord, Status
@@ -76,7 +75,7 @@ class Interventions:
             allow(snapshot.record.kind)
             record, request = snapshot.record, _repeatable_request(snapshot)
             try:
-                reopened = record.reopened(self._now(), from_start=from_start)
+                reopened = record.reopened(self._now(), from_start=from_start, by=origin.caller)
                 await self._writer.save(reopened, last=snapshot.revision)
             except Conflict:
                 continue
@@ -105,7 +104,8 @@ class Interventions:
 
     def _cancelled(self, record: JobRecord, caller: str) -> JobRecord:
         when = "before it began" if record.started_at is None else "between two steps"
-        return record.failed(Failure("cancelled", f"Cancelled by {caller} {when}."), self._now())
+        now = self._now()
+        return record.cancelled(caller, now, now, f"Cancelled by {caller} {when}.")
 
     async def _mark(self, record: JobRecord, caller: str) -> None:
         mark = CancelMark(caller, self._now(), record.run)

@@ -5,11 +5,16 @@ import uuid
 from functools import partial
 
 from contracts.codes import Failure
-from contracts.records import JobRecord, Status
+from contracts.names import ANSWERS_BUCKET
+from contracts.records import JobRecord, Status, UnreadableRecord
 from contracts.requests import Request
+from gateway.jetstream import JetStream, Message
 from gateway.jobs.errors import NoHandler, QueryFailed
+from gateway.jobs.reading import record_snapshot
 from gateway.jobs.submission import Origin, Submission
-from gateway.jobs.waiting import Left, Waiting
+from gateway.jobs.waiting import Left, Listeners, Waiting
+
+_ANSWER_PREFIX = f"$KV.{ANSWERS_BUCKET}."
 
 
 class Queries:
@@ -61,3 +66,27 @@ class Queries:
             stderr = record.steps[-1].stderr if record.steps else ""
             raise QueryFailed(record.error or Failure("command_failed", record.summary), stderr)
         return record
+
+
+class Answers:
+    """Tells whoever waits for an answer, as soon as a handler has written it.
+
+    At most once: who waits reads the bucket every few seconds as well.
+    """
+
+    def __init__(self, jetstream: JetStream, listeners: Listeners) -> None:
+        self._jetstream = jetstream
+        self._listeners = listeners
+
+    async def follow(self) -> None:
+        """Begins to listen; the connection keeps it up from then on."""
+        await self._jetstream.follow_answers(self._take)
+
+    def _take(self, message: Message) -> None:
+        job_id = message.subject.removeprefix(_ANSWER_PREFIX)
+        if message.is_deletion or not self._listeners.is_interested(job_id):
+            return
+        try:
+            self._listeners.tell(job_id, record_snapshot(message))
+        except UnreadableRecord:
+            self._listeners.tell(job_id, None)

@@ -31,15 +31,20 @@ class Reader:
         try:
             # A handler may take the message and write the record between two of these reads, and even finish the
             # job; it never removes a record first. So a job that is in neither place was never accepted.
-            snapshot = (
-                await self.read_record(job_id) or await self._read_queued(job_id) or await self.read_record(job_id)
-            )
+            snapshot = await self._read_kept(job_id) or await self._read_queued(job_id) or await self._read_kept(job_id)
         finally:
-            self._cache.end(read, snapshot)
+            # The watch is on the bucket of jobs alone: an answer would grow old in the cache.
+            self._cache.end(read, None if snapshot and names.is_query(snapshot.record.kind) else snapshot)
         return snapshot
 
+    async def _read_kept(self, job_id: str) -> Snapshot | None:
+        """What the buckets hold: handlers of 0.1.0 answer queries where jobs are."""
+        buckets = (names.JOBS_BUCKET, names.ANSWERS_BUCKET)
+        messages = await asyncio.gather(*(self._jetstream.read_key(bucket, job_id) for bucket in buckets))
+        return next((record_snapshot(message) for message in messages if message), None)
+
     async def read_record(self, job_id: str) -> Snapshot | None:
-        """What the bucket holds. Raises Unanswered, UnreadableRecord."""
+        """What the bucket of jobs holds. Raises Unanswered, UnreadableRecord."""
         message = await self._jetstream.read_key(names.JOBS_BUCKET, job_id)
         return None if message is None else record_snapshot(message)
 

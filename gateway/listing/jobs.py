@@ -10,7 +10,7 @@ from contracts.documents import resolved_request
 from contracts.records import JobRecord, UnreadableRecord
 from gateway.jetstream import JetStream, Message
 from gateway.jobs.reading import Reader, message_record, record_snapshot
-from gateway.jobs.watch import STREAM, SUBJECTS
+from gateway.jobs.watch import STREAM
 from gateway.listing.cursors import Cursor
 from gateway.listing.sequences import Interval, read_backwards
 
@@ -74,7 +74,8 @@ class Listing:
 
     async def read_page(self, filters: Filters, limit: int, cursor: Cursor | None) -> Page:
         """Raises Unanswered."""
-        last_sequence = (await self._jetstream.read_stream_state(STREAM)).last_sequence
+        stream = _stream_of(filters)
+        last_sequence = (await self._jetstream.read_stream_state(stream)).last_sequence
         cursor = cursor.reaching(last_sequence) if cursor else await self._begin(last_sequence)
         jobs: dict[str, _Found] = {}
         scanned = 0
@@ -88,7 +89,7 @@ class Listing:
                         jobs[found.record.job_id] = found
                     cursor = _pass(cursor, found)
             cursor = replace(cursor, records=(), queued=Interval(1, 0))
-            cursor = cursor.reaching((await self._jetstream.read_stream_state(STREAM)).last_sequence)
+            cursor = cursor.reaching((await self._jetstream.read_stream_state(stream)).last_sequence)
             if not cursor.records:
                 return _page(jobs, None)
         return _page(jobs, cursor)
@@ -101,7 +102,7 @@ class Listing:
     async def _merge(self, filters: Filters, cursor: Cursor) -> AsyncGenerator[_Found]:
         """Both lists as one, newest first, down to `since`."""
         async with (
-            aclosing(self._read_records(cursor)) as records,
+            aclosing(self._read_records(_stream_of(filters), cursor)) as records,
             aclosing(self._read_queued(filters, cursor)) as queued,
         ):
             sides = [records, queued]
@@ -114,9 +115,9 @@ class Listing:
                 yield newest
                 heads[side] = await anext(sides[side], None)
 
-    async def _read_records(self, cursor: Cursor) -> AsyncGenerator[_Found]:
+    async def _read_records(self, stream: str, cursor: Cursor) -> AsyncGenerator[_Found]:
         for interval in cursor.records:
-            async with aclosing(read_backwards(self._jetstream, STREAM, SUBJECTS, interval)) as messages:
+            async with aclosing(read_backwards(self._jetstream, stream, ">", interval)) as messages:
                 async for message in messages:
                     yield _Found(message.published_at, message.sequence, True, _read(message))
 
@@ -152,6 +153,11 @@ class Listing:
         except UnreadableRecord:
             has_record = True
         return None if has_record else message_record(job_id, message)
+
+
+def _stream_of(filters: Filters) -> str:
+    """Queries are listed from where they are answered."""
+    return f"KV_{names.bucket_of(filters.kind)}" if filters.kind else STREAM
 
 
 def _read(message: Message) -> JobRecord | None:

@@ -142,9 +142,9 @@ class Admission:
     async def _stands_still(self, incoming: Incoming, record: JobRecord | None, revision: int) -> bool:
         """Watched for its owner's lease: provision may have given others a shorter one since the claim."""
         lease_seconds = (record and record.lease_seconds) or self.shop.lease_seconds
-        return await Watch(self.shop, self.slots, incoming.delivery, incoming.job_id, lease_seconds).stands_still(
-            revision
-        )
+        bucket, delivery = self.records.bucket, incoming.delivery
+        watch = Watch(self.shop, bucket, self.slots, delivery, incoming.job_id, lease_seconds)
+        return await watch.stands_still(revision)
 
     async def _wait(
         self, incoming: Incoming, tenant: str, record: JobRecord, revision: int, holder: str | None = None

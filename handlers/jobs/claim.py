@@ -39,7 +39,7 @@ class Claims:
         """
         shop = self._shop
         plan = self._make_plan(record, incoming.request)
-        lease = Lease(shop.jetstream.jobs, incoming.delivery, shop.commands, shop.lease_seconds, shop.stopping)
+        lease = Lease(self._records.bucket, incoming.delivery, shop.commands, shop.lease_seconds, shop.stopping)
         claimed = record.claimed(lease.owner, utc_now(), lease_seconds=shop.lease_seconds, lost=lost)
         claimed = claimed.with_inputs(plan.inputs, simulated=shop.simulated)
         try:

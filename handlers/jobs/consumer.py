@@ -16,7 +16,7 @@ from handlers.jobs.refusal import Refusal
 from handlers.jobs.slots import Slots
 from handlers.jobs.tenant_lock import Tenants
 from handlers.jobs.waiting import Waiting
-from handlers.jobs.workshop import Workshop
+from handlers.jobs.workshop import Bucket, Workshop
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +45,11 @@ class Source(Protocol):
     async def hand_back_parked(self) -> None: ...
 
 
-def open_consumers(shop: Workshop, sources: Sequence[Source], make_plan: MakePlan, slots: Slots) -> "list[Consumer]":
-    """The engine behind sources that share their slots: the only place where its parts meet."""
-    records, tenants = Records(shop), Tenants(shop.jetstream)
+def open_consumers(
+    shop: Workshop, sources: Sequence[Source], bucket: Bucket, make_plan: MakePlan, slots: Slots
+) -> "list[Consumer]":
+    """The engine behind sources that share their slots and the bucket: the only place where its parts meet."""
+    records, tenants = Records(shop, bucket), Tenants(shop.jetstream)
     waiting = Waiting(shop, records, tenants)
     claims = Claims(shop, records, waiting, make_plan)
     admission = Admission(shop, records, Refusal(shop, records), claims, tenants, waiting, slots)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from contracts.cancels import decode_cancel
+from contracts.cancels import CancelMark, decode_cancel
 from contracts.codes import CODES, Failure, Nature
 from contracts.names import is_query
 from contracts.protocol import RENEWAL_PART
@@ -82,8 +82,9 @@ class Execution:
         while True:
             if self.shop.stopping.is_set():
                 raise Stopped(record)
-            if await self._is_cancelled(record):
-                return record.failed(Failure("cancelled", "A person cancelled the job."), utc_now())
+            if mark := await self._find_cancel(record):
+                message = f"Cancelled by {mark.caller}."
+                return record.cancelled(mark.caller, mark.requested_at, utc_now(), message)
             record = await self.save(record.started(step.name, utc_now()))
             commands: list[CommandRecord] = []
             begun = monotonic()
@@ -245,7 +246,7 @@ class Execution:
             return record
         ends_at = monotonic() + record.retry_delay_seconds
         while (left := ends_at - monotonic()) > 0:
-            if await self._is_cancelled(record):
+            if await self._find_cancel(record):
                 break
             await self._first_of(
                 None, self.shop.stopping, self.lease.lost, timeout=min(left, self.shop.lease_seconds * RENEWAL_PART)
@@ -255,13 +256,14 @@ class Execution:
                 raise Stopped(record)
         return record
 
-    async def _is_cancelled(self, record: JobRecord) -> bool:
+    async def _find_cancel(self, record: JobRecord) -> CancelMark | None:
+        """The mark of whoever wants this run to end."""
         try:
             entry = await self.shop.jetstream.cancels.read(record.job_id)
         except Unanswered:
-            return False  # asked again at the next safe point
+            return None  # asked again at the next safe point
         mark = decode_cancel(entry.value) if entry.value else None
-        return mark is not None and mark.applies_to(record)
+        return mark if mark is not None and mark.applies_to(record) else None
 
     def _tell(self, event: str, step: str, outcome: str, seconds: float, **fields: Any) -> None:
         self.shop.metrics.observe_step(step, outcome, seconds)

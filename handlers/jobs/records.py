@@ -5,23 +5,24 @@ import logging
 from contracts.kinds import KINDS
 from contracts.records import JobRecord, LaterRecord, UnreadableRecord, decode_record, encode_record, fit
 from handlers.jetstream import BucketFull, Conflict, Unanswered
-from handlers.jobs.workshop import Workshop
+from handlers.jobs.workshop import Bucket, Workshop
 
 logger = logging.getLogger(__name__)
 
 
 class Records:
-    """Every write is a compare-and-set over what was read."""
+    """Every write of the bucket is a compare-and-set over what was read."""
 
-    def __init__(self, shop: Workshop) -> None:
+    def __init__(self, shop: Workshop, bucket: Bucket) -> None:
         self._shop = shop
+        self.bucket = bucket
 
     async def read(self, job_id: str) -> tuple[JobRecord | None, int]:
         """The record, None where there is none or its bytes are none of ours (then it is started anew).
 
         Raises Unanswered, LaterRecord.
         """
-        entry = await self._shop.jetstream.jobs.read(job_id)
+        entry = await self.bucket.read(job_id)
         if entry.value is None:
             return None, entry.revision
         try:
@@ -38,7 +39,7 @@ class Records:
     async def end(self, record: JobRecord, revision: int) -> None:
         """Writes an end that no owner writes, and tells of it. Raises Conflict, BucketFull, Unanswered."""
         body, retention = encode_record(fit(record)), self.retention_seconds(record.kind)
-        revision = await self._shop.jetstream.jobs.write(record.job_id, body, last=revision, ttl_seconds=retention)
+        revision = await self.bucket.write(record.job_id, body, last=revision, ttl_seconds=retention)
         await self._shop.publish_transition(record, revision)
         self._shop.metrics.count_job(record.kind, record.status.value, record.reason or "")
 

@@ -7,7 +7,7 @@ from handlers.clock import monotonic
 from handlers.jetstream import Unanswered
 from handlers.jobs.incoming import Delivery
 from handlers.jobs.slots import Slots
-from handlers.jobs.workshop import Workshop
+from handlers.jobs.workshop import Bucket, Workshop
 
 _PAUSE_PART = 1 / 24  # of a lease: how often a watched record is read
 
@@ -15,8 +15,11 @@ _PAUSE_PART = 1 / 24  # of a lease: how often a watched record is read
 class Watch:
     """One watch of one record, on this handler's own clock."""
 
-    def __init__(self, shop: Workshop, slots: Slots, delivery: Delivery, job_id: str, lease_seconds: float) -> None:
+    def __init__(
+        self, shop: Workshop, bucket: Bucket, slots: Slots, delivery: Delivery, job_id: str, lease_seconds: float
+    ) -> None:
         self._shop = shop
+        self._bucket = bucket
         self._slots = slots
         self._delivery = delivery
         self._job_id = job_id
@@ -37,7 +40,7 @@ class Watch:
                 await self._extend()
                 await asyncio.sleep(min(left, self._lease_seconds * _PAUSE_PART))
                 try:
-                    entry = await self._shop.jetstream.jobs.read(self._job_id)
+                    entry = await self._bucket.read(self._job_id)
                 except Unanswered:
                     ends_at = monotonic() + self._lease_seconds  # silence of NATS is no silence of the owner
                     continue

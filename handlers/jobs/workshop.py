@@ -52,6 +52,9 @@ class Store(Protocol):
     def jobs(self) -> Bucket: ...
 
     @property
+    def answers(self) -> Bucket: ...
+
+    @property
     def tenants(self) -> Bucket: ...
 
     @property

@@ -120,11 +120,11 @@ class Hand:
         self.client = client
         self.jetstream = client.jetstream()
 
-    async def write(self, record: JobRecord) -> int:
-        """The last write of a job carries a time to live."""
+    async def write(self, record: JobRecord, bucket: str | None = None) -> int:
+        """The last write of a job carries a time to live. `bucket`: another than that of its kind."""
         headers = {"Nats-TTL": "600s"} if record.is_finished else {}
         ack = await self.jetstream.publish(
-            f"$KV.{names.JOBS_BUCKET}.{record.job_id}", encode_record(record), headers=headers
+            f"$KV.{bucket or names.bucket_of(record.kind)}.{record.job_id}", encode_record(record), headers=headers
         )
         return ack.seq
 

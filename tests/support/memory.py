@@ -84,7 +84,8 @@ class Server:
         self.fault = fault
         self.strike_at = strike_at
         self.awaits = 0
-        self.buckets = {name: _Values() for name in (names.JOBS_BUCKET, names.TENANTS_BUCKET, names.CANCELS_BUCKET)}
+        buckets = (names.JOBS_BUCKET, names.ANSWERS_BUCKET, names.TENANTS_BUCKET, names.CANCELS_BUCKET)
+        self.buckets = {name: _Values() for name in buckets}
         self.messages: dict[str, _Message] = {}
         self.places: list[Place] = []
         self.dead_letters: list[str] = []
@@ -204,6 +205,7 @@ class Process:
         self.killed = asyncio.Event()
         self._thaws_at = 0.0
         self.jobs = _Bucket(self, names.JOBS_BUCKET)
+        self.answers = _Bucket(self, names.ANSWERS_BUCKET)
         self.tenants = _Bucket(self, names.TENANTS_BUCKET)
         self.cancels = _Bucket(self, names.CANCELS_BUCKET)
         self.line = _Line(self)

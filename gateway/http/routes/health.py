@@ -19,7 +19,15 @@ from gateway.keys import Keys
 from gateway.listing.jobs import Filters, Listing
 from gateway.metrics import CONTENT_TYPE, Metrics
 
-STREAMS = (names.JOBS_STREAM, names.QUERIES_STREAM, f"KV_{names.JOBS_BUCKET}", f"KV_{names.CANCELS_BUCKET}")
+STREAMS = (
+    names.JOBS_STREAM,
+    names.QUERIES_STREAM,
+    f"KV_{names.JOBS_BUCKET}",
+    f"KV_{names.ANSWERS_BUCKET}",
+    f"KV_{names.CANCELS_BUCKET}",
+    names.AUDIT_STREAM,
+)
+FORGETTING = (names.AUDIT_STREAM,)  # where it is full, the oldest goes
 NEARLY_FULL = 0.95
 _KNOWN_SECONDS = 1.0
 
@@ -98,7 +106,7 @@ class Health:
             return f"{stream} is missing; run python -m gateway provision"
         except Unanswered as error:
             return f"{stream} does not answer: {error}"
-        if 0 < state.max_bytes <= state.size_bytes / NEARLY_FULL:
+        if stream not in FORGETTING and 0 < state.max_bytes <= state.size_bytes / NEARLY_FULL:
             return f"{stream} is nearly full: {state.size_bytes} of {state.max_bytes} bytes"
         if stream in self._storage.find_failing():
             return f"{stream} did not store what it was sent; is NATS' volume full? See nats/README.md"

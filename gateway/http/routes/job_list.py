@@ -1,7 +1,5 @@
 """GET /jobs: list and search."""
 
-import re
-from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import orjson
@@ -12,13 +10,12 @@ from contracts.documents import job_document
 from contracts.names import JOB_KINDS, QUERY_KINDS
 from contracts.records import Status
 from gateway.http.answers import json_response
+from gateway.http.paging import read_cursor, read_limit, read_moment
 from gateway.http.parameters import read_parameters, refuse_parameter
 from gateway.http.prefix import prefix_of
-from gateway.listing.cursors import Cursor, decode_cursor, encode_cursor
+from gateway.listing.cursors import encode_cursor
 from gateway.listing.jobs import Filters, Listing
 
-DEFAULT_LIMIT = 50
-MAX_LIMIT = 200
 PARAMETERS = ("status", "username", "namespace", "kind", "caller", "since", "limit", "cursor")
 
 
@@ -30,7 +27,7 @@ class ListingRoutes:
         """GET /jobs."""
         parameters = read_parameters(request, PARAMETERS)
         filters = _read_filters(parameters)
-        limit, cursor = _read_limit(parameters), _read_cursor(parameters)
+        limit, cursor = read_limit(parameters), read_cursor(parameters)
         prefix = prefix_of(request.scope)
         page = await self._listing.read_page(filters, limit, cursor)
         headers = {"Cache-Control": "no-store"}
@@ -48,32 +45,4 @@ def _read_filters(parameters: dict[str, str]) -> Filters:
     if parameters.get("kind", kinds[0]) not in kinds:
         raise refuse_parameter("kind", f"must be one of {', '.join(kinds)}")
     texts = {name: parameters.get(name) for name in ("status", "username", "namespace", "kind", "caller")}
-    return Filters(**texts, since=_read_since(parameters.get("since")))
-
-
-def _read_since(text: str | None) -> str | None:
-    """The moment in the form that records have."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise refuse_parameter("since", "must be a moment like 2026-01-31T12:00:00Z (write + as %2B)") from None
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _read_limit(parameters: dict[str, str]) -> int:
-    text = parameters.get("limit", str(DEFAULT_LIMIT))
-    if not re.fullmatch(r"[0-9]{1,4}", text, re.ASCII) or not 1 <= int(text) <= MAX_LIMIT:
-        raise refuse_parameter("limit", f"must be a whole number between 1 and {MAX_LIMIT}")
-    return int(text)
-
-
-def _read_cursor(parameters: dict[str, str]) -> Cursor | None:
-    if "cursor" not in parameters:
-        return None
-    try:
-        return decode_cursor(parameters["cursor"])
-    except ValueError:
-        raise refuse_parameter("cursor", "must be the next_cursor of a page") from None
+    return Filters(**texts, since=read_moment(parameters, "since"))

@@ -35,6 +35,15 @@ async def test_a_query_gives_its_data(gateway: Gateway, hand: Hand) -> None:
         assert (answer.status_code, answer.json()) == (200, {"data": data})
 
 
+async def test_a_handler_of_version_0_1_0_answers_where_jobs_are(gateway: Gateway, hand: Hand) -> None:
+    """Handlers are updated after gateways, and one of the first version knows no bucket of answers."""
+    asked = asyncio.create_task(gateway.api.get("/accounts/list"))
+    message, record = await hand.take("accounts-list")
+    await hand.write(answered(record, ["old"]), bucket=names.JOBS_BUCKET)
+    await message.ack_sync(timeout=20)
+    assert (await asked).json() == {"data": ["old"]}
+
+
 async def test_callers_share_a_query(gateway: Gateway, hand: Hand) -> None:
     """One of a kind is in flight, however many ask."""
     asked = [asyncio.create_task(gateway.api.get("/accounts/list")) for _ in range(20)]

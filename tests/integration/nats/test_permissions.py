@@ -75,15 +75,16 @@ async def finish_next(handler: JetStream, kind: str = "bootstrap") -> str:
     assert delivery is not None
     job_id = names.read_subject(delivery.subject).job_id
     assert job_id is not None
+    bucket = handler.answers if names.is_query(kind) else handler.jobs
     await handler.tenants.read("carol")
-    entry = await handler.jobs.read(job_id)
+    entry = await bucket.read(job_id)
     record = claimed_record(job_id, kind, delivery.body)
-    revision = await handler.jobs.write(job_id, encode_record(record), last=entry.revision)
+    revision = await bucket.write(job_id, encode_record(record), last=entry.revision)
     await handler.cancels.read(job_id)
     await delivery.extend()
     await handler.publish_event(job_id, b"{}")
     await handler.publish_progress(job_id, b"{}")
-    await handler.jobs.write(job_id, encode_record(succeeded_record(record)), last=revision, ttl_seconds=60)
+    await bucket.write(job_id, encode_record(succeeded_record(record)), last=revision, ttl_seconds=60)
     await delivery.acknowledge()
     await source.count_pending()
     return job_id
@@ -149,10 +150,18 @@ async def exercise_gateway(gateway: Gateway, handler: JetStream) -> None:
     assert (await handler.cancels.read(queued)).value
     await delivery.terminate("cancelled")
     assert (await gateway.api.get("/jobs")).status_code == 200
+    await eventually(partial(has_entry, gateway, queued), "the cancelled job is in the audit")
+    assert (await gateway.nobody.get("/jobs", headers={"X-Admin-Key": "wrong"})).status_code == 401
+    await eventually(partial(has_entry, gateway, None), "the refused key is in the audit")
     page = asyncio.create_task(gateway.api.get("/tenants/carol"))
     await finish_next(handler, "tenant")
     await page
     assert (await gateway.nobody.get("/metrics")).status_code == 200
+
+
+async def has_entry(gateway: Gateway, job_id: str | None) -> bool:
+    answer = await gateway.api.get("/audit")
+    return any(entry["job_id"] == job_id for entry in answer.json()["entries"])
 
 
 FORBIDDEN_SUBJECTS = [">", "_INBOX.>", "_INBOX_provisioner.>", "$KV.>", "everest.v1.jobs.>", "$JS.>"]
@@ -207,6 +216,13 @@ ATTACKS = [
     *[(role, f"everest.v1.api.STREAM.DELETE.{names.JOBS_STREAM}") for role in ("gateway", "handler", "portal")],
     *[(role, "everest.v1.told.x") for role in ROLES],
     *[(role, "everest.v1.records.x") for role in ROLES],
+    *[(role, "everest.v1.answers.x") for role in ROLES],
+    # Entries of jobs are nobody's to write, and the acts of operators are no handler's or publisher's.
+    *[(role, names.audited_subject("x")) for role in ROLES],
+    *[(role, names.act_subject("put-back", "x")) for role in ("handler", "portal")],
+    *[(role, f"$KV.{names.ANSWERS_BUCKET}.x") for role in ("gateway", "portal", "provisioner")],
+    *[(role, f"$JS.API.STREAM.MSG.GET.{names.AUDIT_STREAM}") for role in ("handler", "portal")],
+    *[(role, f"$JS.API.STREAM.PURGE.{names.AUDIT_STREAM}") for role in ("gateway", "handler", "portal")],
 ]
 
 

@@ -26,9 +26,10 @@ from contracts.records import CommandRecord, CredentialsSecret, JobRecord, Outco
 from contracts.requests import MAX_BODY_BYTES, TENANT_PATTERN
 from contracts.schemas import make_schema
 from gateway.http.app import Parts, make_routes
+from gateway.http.paging import DEFAULT_LIMIT, MAX_LIMIT
 from gateway.http.parameters import MAX_WAIT_SECONDS, read_idempotency_key
 from gateway.http.problems import Problem, problem_document
-from gateway.http.routes.job_list import DEFAULT_LIMIT, MAX_LIMIT, PARAMETERS
+from gateway.http.routes.job_list import PARAMETERS
 from tests.laboratory.documents import make_errors_table, make_files, make_openapi
 
 ROOT = Path(__file__).parents[3]

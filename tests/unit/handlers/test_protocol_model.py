@@ -169,7 +169,7 @@ class Post:
         process, settings = self.process, HandlerSettings()
         shop = Workshop(process, process, settings, NoMetrics(), self.stopping, self._lease_seconds, simulated=True)
         self.shop = shop
-        (consumer,) = open_consumers(shop, [process], self._plan, Slots(2))
+        (consumer,) = open_consumers(shop, [process], process.jobs, self._plan, Slots(2))
         await consumer.run()
 
     def _plan(self, record: JobRecord, request: Request) -> Plan:

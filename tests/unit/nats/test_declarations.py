@@ -8,12 +8,15 @@ import pytest
 import yaml
 
 from contracts import names
+from contracts.kinds import QUERY_RETENTION_SECONDS
 from gateway.commands.declarations import compare_consumer, compare_stream, read_declarations
 from tests.support.servers import ROOT
 
 DECLARED = read_declarations(replicas=1, ack_wait_seconds=30)
 STREAMS = {stream["name"]: stream for stream in DECLARED.streams}
-BUCKETS = [f"KV_{bucket}" for bucket in (names.JOBS_BUCKET, names.TENANTS_BUCKET, names.CANCELS_BUCKET)]
+BUCKETS = [
+    f"KV_{bucket}" for bucket in (names.JOBS_BUCKET, names.ANSWERS_BUCKET, names.TENANTS_BUCKET, names.CANCELS_BUCKET)
+]
 QUEUES = [names.JOBS_STREAM, names.QUERIES_STREAM]
 DAY = 86_400 * 10**9
 PERMISSIONS = (ROOT / "nats" / "permissions.conf").read_text()
@@ -25,7 +28,7 @@ TOLD = {names.EVENTS_STREAM: names.event_subject(">"), names.PROGRESS_STREAM: na
 
 def test_names_are_those_of_contracts() -> None:
     """nats/ and contracts/ name the same streams, buckets and consumers, and nothing else."""
-    assert set(STREAMS) == {*QUEUES, names.WAITING_STREAM, names.DEAD_STREAM, *TOLD, *BUCKETS}
+    assert set(STREAMS) == {*QUEUES, names.WAITING_STREAM, names.DEAD_STREAM, names.AUDIT_STREAM, *TOLD, *BUCKETS}
     consumers = {(consumer.stream, consumer.name) for consumer in DECLARED.consumers}
     assert consumers == set(names.CONSUMERS)
     assert not list((ROOT / "nats").rglob("*.py"))
@@ -62,8 +65,10 @@ def test_permissions_name_only_what_exists() -> None:
         }
         assert STREAMS[stream]["republish"]["dest"] == subject
     assert STREAMS[f"KV_{names.JOBS_BUCKET}"]["republish"]["dest"] == names.RECORD_SUBJECTS
+    assert STREAMS[f"KV_{names.ANSWERS_BUCKET}"]["republish"]["dest"] == names.ANSWER_SUBJECTS
     assert set(re.findall(r"\$KV\.(\w+)\.>", PERMISSIONS)) == {
         names.JOBS_BUCKET,
+        names.ANSWERS_BUCKET,
         names.TENANTS_BUCKET,
         names.CANCELS_BUCKET,
     }
@@ -93,7 +98,20 @@ def test_buckets_are_read_from_the_leader(name: str) -> None:
         True,
     )
     assert (stream["discard"], stream["max_msgs_per_subject"], stream["storage"]) == ("new", 1, "file")
-    assert stream["max_age"] == (DAY if name == f"KV_{names.CANCELS_BUCKET}" else 0)
+    kept = {f"KV_{names.CANCELS_BUCKET}": DAY, f"KV_{names.ANSWERS_BUCKET}": int(QUERY_RETENTION_SECONDS) * 10**9}
+    assert stream["max_age"] == kept.get(name, 0)
+
+
+def test_the_audit_is_written_by_the_server_and_forgets_by_age_alone() -> None:
+    """Nobody can publish over a job's entry, and the time to live of an ended record does not end its entry."""
+    stream = read_declarations(replicas=1, ack_wait_seconds=30, audit_retention_seconds=400 * 86_400).streams[-1]
+    assert stream["name"] == names.AUDIT_STREAM
+    copied = {"src": f"$KV.{names.JOBS_BUCKET}.>", "dest": names.AUDITED_SUBJECTS}
+    assert stream["sources"] == [{"name": f"KV_{names.JOBS_BUCKET}", "subject_transforms": [copied]}]
+    assert stream["subjects"] == [names.act_subject("*", "*")]
+    assert not _overlap(stream["subjects"][0], names.AUDITED_SUBJECTS)
+    assert (stream["max_age"], stream["allow_msg_ttl"], stream["max_msgs_per_subject"]) == (400 * DAY, False, 1)
+    assert (stream["deny_delete"], stream["deny_purge"], stream["allow_rollup_hdrs"]) == (True, True, False)
 
 
 def test_consumers_wait_half_a_lease() -> None:

@@ -1,0 +1,1 @@
+"""What others are told: entries of the audit, events, webhooks."""

@@ -1,0 +1,1 @@
+"""The audit: who asked for what, when, and what came of it."""
