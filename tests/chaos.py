@@ -19,6 +19,7 @@ import httpx
 from tests.support.handlers import House, open_house, start_handler
 from tests.support.storm.fleet import KINDS, Faults, running_fleet
 from tests.support.storm.oracle import Verdict, Witness, judge
+from tests.support.storm.untold import find_untold
 
 HANDLERS = 4
 _JOBS_PER_TENANT = 1.5
@@ -40,6 +41,7 @@ class Run:
     faults: Counter[str] = field(default_factory=Counter)
     claims: int = 0
     wrong_ends: list[str] = field(default_factory=list)
+    untold: list[str] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
     seconds: float = 0
 
@@ -112,7 +114,7 @@ class Run:
 
     @property
     def is_good(self) -> bool:
-        return self.verdict.is_good and not self.wrong_ends
+        return self.verdict.is_good and not self.wrong_ends and not self.untold
 
     def report(self) -> str:
         verdict = self.verdict
@@ -127,12 +129,18 @@ class Run:
             "failed": len(verdict.failed),
             "records that disagree with the cluster": len(verdict.untrue),
             "handlers that ended wrongly": len(self.wrong_ends),
+            "changes without an entry of the audit": len(self.untold),
             "retried": f"{sum(job['losses'] > 0 for job in verdict.jobs.values())} after losses "
             f"({sum(job['losses'] for job in verdict.jobs.values())} losses, {self.claims} claims in all), "
             f"{len(self.retried_by_person)} by a person after a cancel",
         }
         return "\n".join(
-            [*(f"{name:40} {value}" for name, value in lines.items()), *verdict.complaints, *self.wrong_ends]
+            [
+                *(f"{name:40} {value}" for name, value in lines.items()),
+                *verdict.complaints,
+                *self.wrong_ends,
+                *self.untold,
+            ]
         )
 
 
@@ -151,6 +159,7 @@ async def run_chaos(
             await submits
             await run.settle()
             run.verdict = await judge(house, run.accepted, witness)
+            run.untold = await find_untold(house.gateway, run.verdict.jobs, run.retried_by_person)
             run.wrong_ends = [end for post in posts for end in post.wrong_ends]
             logs = [handler.read_log() for post in posts for handler in post.handlers]
             run.claims = sum(log.count('"event":"job.claimed"') for log in logs)
