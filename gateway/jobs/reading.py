@@ -1,5 +1,7 @@
 """Reading a job: its record in the bucket, else its message in a stream, else its record once more."""
 
+import asyncio
+
 from contracts import names
 from contracts.kinds import read_request
 from contracts.records import JobRecord, decode_record, queued_record

@@ -48,7 +48,7 @@ async def handler(server: Server, slots: int, plan: MakePlan = plan_one_step) ->
     sources = [Process(server, consumer) for consumer in (names.BOOTSTRAP_CONSUMER, names.LIFECYCLE_CONSUMER)]
     shop = Workshop(sources[0], sources[0], HandlerSettings(), NoMetrics(), stopping, 60.0, simulated=True)
     async with asyncio.TaskGroup() as tasks:
-        for consumer in open_consumers(shop, sources, plan, Slots(slots)):
+        for consumer in open_consumers(shop, sources, sources[0].jobs, plan, Slots(slots)):
             tasks.create_task(consumer.run())
         yield
         stopping.set()
