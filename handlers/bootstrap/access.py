@@ -4,11 +4,12 @@ The claim holds the lines before they are written and until they are gone, so th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contracts.codes import Failure
 from contracts.records import Outcome
 from handlers.bootstrap.declaration import draft_spec, read_wanted_access
+from handlers.bootstrap.refusals import read_permissions
 from handlers.rbac.apply_command import ApplyCommand
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.enforcer import find_malformed
@@ -82,8 +83,8 @@ async def _look(context: StepContext, kubectl: Kubectl) -> _Look:
         raise StepFailed(Failure("conflict", reason, "Somebody deleted or changed it: submit the request again."))
     stored, unseen = await read_policy(kubectl)
     wanted = await read_wanted_access(context)
-    decision = decide_access(claims, wanted, stored, take_ownership=request.take_ownership)
-    return _Look(claims, stored, unseen, decision)
+    decision = decide_access(claims, wanted, stored, **read_permissions(context))
+    return _Look(claims, stored, unseen, replace(decision, is_adopted=request.take_ownership))
 
 
 async def _record(context: StepContext, kubectl: Kubectl, lines: Lines, claims: Claims | None = None) -> None:

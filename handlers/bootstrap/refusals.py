@@ -28,13 +28,23 @@ async def refuse_early(context: StepContext, kubectl: Kubectl) -> None:
         await check_operators(context, kubectl, claims.namespace)
     except StepFailed as refusal:
         raise StepFailed(refusal.failure, refusal.deciding, step="add_namespace") from None
-    decide_access(claims, await read_wanted_access(context), policy, take_ownership=request.take_ownership)
+    decide_access(claims, await read_wanted_access(context), policy, **read_permissions(context))
+
+
+def read_permissions(context: StepContext) -> dict[str, bool]:
+    """What of other people's the job may have. Where no command binds roles, none is taken, whoever has it."""
+    binds = bool((context.settings.everest_rbac_apply_cmd or "").strip())
+    return {"take_ownership": context.request.take_ownership or not binds, "may_adopt": not is_bound(context)}
+
+
+def is_bound(context: StepContext) -> bool:
+    """Whether the caller has but its own tenants: a publisher, or a key with scopes that name no admin."""
+    return not context.settings.tenants_shared and (context.job.bound or is_publisher(context.job.job_id))
 
 
 async def _check_tenant(context: StepContext, claims: Claims) -> None:
-    if not context.settings.tenants_shared:
+    if is_bound(context):
         manager = await find_manager(claims, context.find_caller)
-        is_bound = context.job.bound or is_publisher(context.job.job_id)
-        check_manager(claims.username, manager, context.job.caller, is_bound=is_bound)
+        check_manager(claims.username, manager, context.job.caller, is_bound=True)
     if any((spec := claim.read_spec()) and spec.wanted.suspended for claim in claims.all):
         raise StepFailed(Failure("tenant_suspended", f"Tenant {claims.username} is suspended."))

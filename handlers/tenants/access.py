@@ -17,6 +17,8 @@ from handlers.tenants.claims import Claims, Namespace
 FIRST_ROLE = "developer"  # what version 0.1.0 gave to each tenant
 _MOST_NAMED = 10  # lines or members in a message
 
+_NOT_YOURS = "Choose another username; an administrator may have this one, with take_ownership."
+
 Lines = tuple[str, ...]
 
 
@@ -84,9 +86,13 @@ def first_lines(username: str, namespace: str) -> Lines:
 
 
 def decide_access(
-    claims: Claims, wanted: WantedAccess, stored: StoredPolicy, *, take_ownership: bool
+    claims: Claims, wanted: WantedAccess, stored: StoredPolicy, *, take_ownership: bool, may_adopt: bool = True
 ) -> AccessDecision:
-    """Raises StepFailed where the role is somebody's."""
+    """Raises StepFailed where the role is somebody's.
+
+    Who may not adopt is given no new tenant either whose name alone has rights: its account would hold them, were it
+    an administrators' group's.
+    """
     own = _read(lines_of(claims.own, claims.username)) if claims.own else ()
     elsewhere = _read(line for other in claims.others for line in lines_of(other, claims.username))
     written = {rule.key for rule in (*own, *elsewhere)}
@@ -94,8 +100,11 @@ def decide_access(
     explained = written | {rule.key for rule in wanted.rules}
     foreign = tuple(rule for rule in about_role if rule.key not in explained)
     is_ours = any(rule.key in written for rule in about_role) or any(map(_is_bound, claims.all))
-    if foreign and not is_ours and not take_ownership:
-        raise StepFailed(_explain_taken(wanted.role, foreign), step="apply_rbac_policy")
+    if foreign and not is_ours and not (take_ownership and may_adopt):
+        raise StepFailed(_explain_taken(wanted.role, foreign, may_adopt), step="apply_rbac_policy")
+    beyond = tuple(rule for rule in _find_own(wanted, stored) if rule.key not in explained)
+    if beyond and not may_adopt and not claims.all:
+        raise StepFailed(_explain_taken(wanted.username, beyond, may_adopt), step="apply_rbac_policy")
     needed = {rule.key for rule in (*wanted.rules, *elsewhere)}
     stored_keys = {rule.key for rule in stored.rules}
     # What stood there before this service wrote it is somebody else's, also where it says the same.
@@ -108,7 +117,7 @@ def decide_access(
         kept=_lines(rule for rule in recorded if rule.key not in obsolete),
         withdrawn=_lines(rule for rule in own if rule.key in (obsolete - needed) & stored_keys),
         foreign=foreign,
-        beyond=tuple(rule for rule in _find_own(wanted, stored) if rule.key not in explained),
+        beyond=beyond,
         is_adopted=take_ownership,
     )
 
@@ -126,10 +135,9 @@ def _is_bound(namespace: Namespace) -> bool:
     return spec is not None and spec.bound
 
 
-def _explain_taken(role: str, foreign: tuple[Rule, ...]) -> Failure:
-    return Failure(
-        "role_taken", f"{role} is somebody's: the policy holds {name_lines(rule.shown for rule in foreign)}."
-    )
+def _explain_taken(name: str, foreign: tuple[Rule, ...], may_adopt: bool) -> Failure:
+    reason = f"{name} is somebody's: the policy holds {name_lines(rule.shown for rule in foreign)}."
+    return Failure("role_taken", reason, "" if may_adopt else _NOT_YOURS)
 
 
 def name_lines(lines: Iterable[str]) -> str:

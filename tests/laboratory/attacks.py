@@ -24,6 +24,7 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "a tenant is named like somebody's role": (
         (f"{INTEGRATION}/bootstrap/test_rights.py", "test_a_role_that_is_somebodys_is_not_taken_over"),
+        (f"{INTEGRATION}/bootstrap/test_rights.py", "test_a_publisher_is_given_nobodys_name_and_nobodys_role"),
     ),
     "two tenants race for one namespace": (
         (f"{INTEGRATION}/bootstrap/test_retraction.py", "test_of_two_tenants_who_want_one_namespace_one_gets_it"),

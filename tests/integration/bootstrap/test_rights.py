@@ -132,6 +132,34 @@ async def test_what_others_gave_a_tenants_name_is_told(everest: SimulatedEverest
     assert [one for one in made.warnings if "oncall may do more than was asked for" in one and f"`{right}`" in one]
 
 
+async def test_a_publisher_is_given_nobodys_name_and_nobodys_role(everest: SimulatedEverest, bench: Bench) -> None:
+    """An account named like a group holds what the group holds: of administrators, everything."""
+    await grant(
+        everest, "g, platform_admins, role:admin", f"p, role:keepers, {DATABASES}, *, kept/*", "g, x, role:keepers"
+    )
+    before = await read_policy(everest)
+    for username, namespace in (("platform_admins", "platform"), ("keepers", "keepers")):
+        request: dict[str, Any] = {"username": username, "namespace": namespace, "take_ownership": True}
+        for one in (bench.called_by("portal"), bench.called_by("team", is_bound=True)):
+            job_id = f"portal.{username}" if one.caller == "portal" else f"{username}-1"
+            refused = await one.attempt(job_id, **request)
+            assert (refused.failed_step, refused.code) == ("apply_rbac_policy", "role_taken")
+        assert await everest.get("ns", namespace) is None
+        assert username not in (await everest.run("everestctl", "accounts", "list"))[1]
+    assert await read_policy(everest) == before
+    made = await bench.onboard("admins-1", username="platform_admins", namespace="platform")
+    assert any("platform_admins may do more than was asked for" in one for one in made.warnings)
+
+
+async def test_where_no_role_is_bound_none_is_taken(everest: SimulatedEverest, bench: Bench) -> None:
+    """Without a command people write the policy, and may call their roles as they like."""
+    await bench.having(EVEREST_RBAC_APPLY_CMD="").onboard("byhand-1", username="byhand")
+    await grant(everest, f"p, role:byhand, {DATABASES}, *, elsewhere/*", "g, byhand, role:byhand")
+    again = await bench.having(EVEREST_RBAC_APPLY_CMD="").onboard("byhand-2", username="byhand")
+    assert again.result("apply_rbac_policy").outcome is Outcome.SKIPPED
+    assert not any("adopted" in one for one in again.warnings)
+
+
 async def test_a_role_with_nothing_but_what_is_asked_for_is_nobodys_loss(
     everest: SimulatedEverest, bench: Bench
 ) -> None:

@@ -1,7 +1,8 @@
-"""Three nodes whose connections can be parted in any way: every pair talks through a wire of its own."""
+"""Three nodes whose connections can be parted in any way: each calls each other through a wire of its own."""
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -24,7 +25,7 @@ PAIRS: tuple[Pair, ...] = ((0, 1), (0, 2), (1, 2))
 
 
 class Wire:
-    """One pair's connection. Silent it takes everything and passes nothing on, as a network that swallows packets."""
+    """Where one node calls another. Silent it takes everything and passes nothing on, as a network that loses it."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
@@ -82,6 +83,8 @@ class Wire:
 
 
 class Cluster:
+    """`wires` by who calls whom."""
+
     def __init__(self, servers: list[NatsServer], wires: dict[Pair, Wire]) -> None:
         self.servers = servers
         self.wires = wires
@@ -91,9 +94,9 @@ class Cluster:
         return ",".join(server.url for server in self.servers)
 
     def part(self, pairs: Collection[Pair], *, silent: bool = True) -> None:
-        for pair in pairs:
-            wire = self.wires[pair]
-            wire.silence() if silent else wire.cut()
+        for one, other in pairs:
+            for wire in (self.wires[one, other], self.wires[other, one]):
+                wire.silence() if silent else wire.cut()
 
     def mend(self) -> None:
         for wire in self.wires.values():
@@ -121,7 +124,7 @@ def pairs_of(node: int) -> list[Pair]:
 async def running_cluster(folder: Path, lease_seconds: float) -> AsyncIterator[Cluster]:
     """Provisioned with three copies of everything."""
     ports = [free_port() for _ in NODES]
-    wires = {pair: Wire(ports[pair[0]]) for pair in PAIRS}
+    wires = {(caller, called): Wire(ports[called]) for caller, called in itertools.permutations(NODES, 2)}
     await asyncio.gather(*(wire.open() for wire in wires.values()))
     configuration = _write_configuration(folder / "nats")
     servers = [
@@ -131,7 +134,7 @@ async def running_cluster(folder: Path, lease_seconds: float) -> AsyncIterator[C
             variables={
                 "NATS_SERVER_NAME": f"nats-{node}",
                 "NATS_CLUSTER_LISTEN": f"{LOOPBACK}:{ports[node]}",
-                "NATS_ROUTES": str([wires[pair].address for pair in PAIRS if pair[1] == node]).replace("'", ""),
+                "NATS_ROUTES": f"[{', '.join(wire.address for (caller, _), wire in wires.items() if caller == node)}]",
             },
         )
         for node in NODES

@@ -142,6 +142,18 @@ def test_rights_that_others_gave_to_a_tenants_name_are_known() -> None:
     assert cluster.decide(want("alice", "alice", "developer", "a group"), "alice").beyond == ()
 
 
+@pytest.mark.parametrize("line", [*TAKEN, "g, alice, role:admin", "p, alice, database-clusters, *, */*"])
+def test_who_may_not_adopt_is_given_nothing_of_others(line: str) -> None:
+    """Not by take_ownership either; what others give a tenant that is there is no reason to leave it alone."""
+    stored = StoredPolicy.of({"data": {KEY: f"{SEED}{line}\ng, x, role:alice\n"}})
+    wanted, nobody = want("alice", "alice"), Claims("alice", None, ())
+    with pytest.raises(StepFailed, match="role_taken") as refused:
+        decide_access(nobody, wanted, stored, take_ownership=True, may_adopt=False)
+    assert "an administrator may have this one" in refused.value.failure.hint
+    own = Claims("alice", claim("alice", "alice", first_lines("alice", "alice")), ())
+    assert decide_access(own, wanted, stored, take_ownership=False, may_adopt=False).withdrawn == ()
+
+
 def test_what_an_administrator_adds_to_a_tenants_role_takes_nothing_over() -> None:
     cluster = Cluster()
     cluster.onboard("alice", want("alice", "alice"))
