@@ -59,7 +59,7 @@ async def bring_back(client: Client, described: dict[str, Any], chunks: list[byt
 
 
 async def test_a_backup_of_any_size_comes_back(tmp_path: Path) -> None:
-    """Every message and the consumer, in a new server with an empty store; provision finds nothing to do there."""
+    """Every message and both consumers, in a new server with an empty store; provision finds nothing to do there."""
     configuration = write_configuration(tmp_path / "conf", "node.conf", "accounts.conf")
     bodies = [base64.b64encode(os.urandom(140_000)) for _ in range(MESSAGES)]  # nothing that compresses away
     async with nats_server(tmp_path / "old", configuration=configuration, variables=VARIABLES) as server:
@@ -74,7 +74,7 @@ async def test_a_backup_of_any_size_comes_back(tmp_path: Path) -> None:
         client = await connect(server)
         await bring_back(client, described, chunks)
         info = await client.jetstream().stream_info(STREAM)
-        assert (info.state.messages, info.state.consumer_count) == (MESSAGES, 1)
+        assert (info.state.messages, info.state.consumer_count) == (MESSAGES, 2)
         for number in (0, MESSAGES - 1):
             stored = await client.jetstream().get_last_msg(STREAM, f"everest.v1.jobs.bootstrap.{number}")
             assert stored.data == bodies[number]
