@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit slow area check chaos faults attack bench test-cluster test-image test-api test-clients test-browser promtool nats-cli helm documents test-chart lock clean
+.PHONY: setup dev test unit slow area check chaos faults attack bench test-cluster test-image test-api test-clients test-browser promtool nginx nats-cli helm documents test-chart lock clean
 
 setup: $(READY)
 
@@ -96,7 +96,7 @@ test-clients: setup $(CLIENTS)/.ready
 	PATH="$(abspath $(CLIENTS)/bin):$$PATH" $(BIN)/python -m tests.laboratory.clients $(abspath $(CLIENTS))
 
 # The page in a headless Chromium, Debian's own. SCREENSHOT=path keeps a picture of it.
-test-browser: setup
+test-browser: setup nginx
 	command -v chromium >/dev/null || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium)
 	$(BIN)/pip install --quiet "playwright==1.65.2" "axe-playwright-python==0.1.8"
 	$(BIN)/pytest -q -n 0 -m slow tests/browser
@@ -110,12 +110,18 @@ lock: setup
 	$(LOCK) --no-deps --group swagger-ui -o requirements-swagger-ui.txt
 	$(LOCK) pyproject.toml --extra embedded --group dev -o requirements.txt
 
-# Prometheus' own judge of the alerts, taken out of Debian's package without installing a service.
+# Two programs of Debian's, taken out of their packages without installing a service: Prometheus' own judge of the alerts, and
+# the reverse proxy in front of a gateway. Tests of them are skipped where they are not.
 promtool: $(VENV)/tools/promtool
-$(VENV)/tools/promtool: | $(READY)
-	mkdir -p $(@D)/package
-	cd $(@D)/package && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .
-	mv $(@D)/package/usr/bin/promtool $@ && rm -r $(@D)/package
+$(VENV)/tools/promtool: PACKAGE = prometheus
+$(VENV)/tools/promtool: PROGRAM = usr/bin/promtool
+nginx: $(VENV)/tools/nginx
+$(VENV)/tools/nginx: PACKAGE = nginx
+$(VENV)/tools/nginx: PROGRAM = usr/sbin/nginx
+$(VENV)/tools/promtool $(VENV)/tools/nginx: | $(READY)
+	mkdir -p $(@D)/$(PACKAGE)
+	cd $(@D)/$(PACKAGE) && apt-get download -qq $(PACKAGE) && dpkg-deb -x $(PACKAGE)_*.deb .
+	mv $(@D)/$(PACKAGE)/$(PROGRAM) $@.new && rm -r $(@D)/$(PACKAGE) && mv $@.new $@
 
 # The command nats, for the README's lines; built with Go where no package has it.
 nats-cli: $(VENV)/tools/nats

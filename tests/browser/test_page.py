@@ -15,8 +15,9 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, expect
 
 from tests.browser.browsers import LIMIT_MILLISECONDS, chromium, visit
-from tests.support.gateways import KEY, helping_hand
+from tests.support.gateways import KEY, helping_hand, running_gateway
 from tests.support.handlers import House, open_house
+from tests.support.nginx import reverse_proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 expect.set_options(timeout=LIMIT_MILLISECONDS)
@@ -335,6 +336,27 @@ async def test_a_screenshot(browser: Browser, tmp_path: Path) -> None:
             picture = await page.screenshot(path=os.environ.get("SCREENSHOT") or None)
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 200_000
+
+
+async def test_the_page_behind_a_proxy(browser: Browser, house: House, tmp_path: Path) -> None:
+    """Below a path that it strips: a job from the form to its end, and the documentation. No request leaves it."""
+    username = new_name()
+    async with (
+        running_gateway(house.server.url, tmp_path, ROOT_PATH="/everest") as gateway,
+        reverse_proxy(tmp_path / "nginx", gateway.port) as address,
+        visit(browser, address.rstrip("/")) as visiting,
+    ):
+        page = visiting.page
+        await visiting.enter()
+        await page.get_by_role("button", name="New tenant").click()
+        form = page.get_by_role("dialog", name="New tenant")
+        await form.get_by_label("Username").fill(username)
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", name=f"{username} in namespace {username}")).to_be_visible()
+        steps = page.get_by_role("list", name="Steps").locator(".state")
+        await expect(steps).to_have_text(["created", "created", "applied", "applied", "unverified"])
+        await page.goto(f"{address}docs")
+        await expect(page.get_by_role("heading", name="Everest bootstrap")).to_be_visible()
 
 
 async def test_the_documentation_is_drawn(browser: Browser, url: str) -> None:

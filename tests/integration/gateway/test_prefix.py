@@ -1,19 +1,13 @@
 """Behind a proxy that strips a prefix: every link of the gateway leads back through the proxy."""
 
-import asyncio
-import shutil
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urljoin
 
 import httpx
-import pytest
 
-from tests.support.eventually import eventually
 from tests.support.gateways import KEY, Gateway, running_gateway
-from tests.support.servers import LIMIT_SECONDS, LOOPBACK, free_port, nats_server
+from tests.support.nginx import reverse_proxy
+from tests.support.servers import LIMIT_SECONDS, nats_server
 
 KEYED = {"X-Admin-Key": KEY}
 FORWARDED = {"X-Forwarded-Prefix": "/other/"}
@@ -64,39 +58,12 @@ async def test_a_forwarded_prefix_counts_from_a_trusted_proxy(tmp_path: Path) ->
             assert (await submit(gateway, FORWARDED))[0].startswith("/jobs/")
 
 
-@asynccontextmanager
-async def nginx(folder: Path, gateway: Gateway) -> AsyncIterator[str]:
-    """A reverse proxy that serves the gateway under /everest/; gives its address."""
-    program = shutil.which("nginx")
-    if program is None:
-        pytest.skip("nginx is not on PATH: it comes with Debian's package nginx")
-    port = free_port()
-    temporary = "".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    configuration = folder / "nginx.conf"
-    configuration.write_text(
-        f"daemon off; pid {folder}/nginx.pid; error_log stderr; events {{}}"
-        f"http {{ access_log off; {temporary} server {{ listen {LOOPBACK}:{port};"
-        f" location /everest/ {{ proxy_pass http://{LOOPBACK}:{gateway.port}/; proxy_buffering off; }} }} }}"
-    )
-    process = await asyncio.create_subprocess_exec(program, "-c", configuration, "-p", folder)
-    address = f"http://{LOOPBACK}:{port}/everest/"
-    try:
-        async with httpx.AsyncClient() as client:
-            await eventually(lambda: client.get(f"{address}healthz"), "the proxy answers")
-        yield address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await process.wait()
-
-
 async def test_every_link_leads_through_a_real_proxy(tmp_path: Path) -> None:
     """Submit, follow the links, and find every file of the pages."""
     async with (
         nats_server(tmp_path, lease_seconds=60) as server,
         running_gateway(server.url, tmp_path, ROOT_PATH="/everest") as gateway,
-        nginx(tmp_path, gateway) as address,
+        reverse_proxy(tmp_path / "nginx", gateway.port) as address,
         httpx.AsyncClient(headers=KEYED, timeout=LIMIT_SECONDS) as client,
     ):
         accepted = await client.post(urljoin(address, "bootstrap/users"), json={"username": "alice"})

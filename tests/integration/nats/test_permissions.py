@@ -335,6 +335,21 @@ async def test_headers_of_a_publisher_harm_nobody(
         assert job_id in finished
 
 
+async def test_a_message_that_is_dropped_is_told(server: NatsServer, publishers: list[Publisher]) -> None:
+    """JetStream takes two messages of one Nats-Msg-Id, a moment apart, for one: its acknowledgement says so."""
+    async with as_handler(server) as handler, publishers[0].connected(server) as portal:
+        for number in range(100):  # the two may come further apart than the window, on a machine that is busy
+            ids = [f"{number}-{part}" for part in ("first", "second")]
+            headers = {"Nats-Msg-Id": f"same-{number}"}
+            sent = [portal.jetstream().publish(f"{JOBS}.{job_id}", BODY, headers=headers) for job_id in ids]
+            told = dict(zip(ids, await asyncio.gather(*sent), strict=True))
+            accepted = {f"portal.{job_id}" for job_id, answer in told.items() if not answer.duplicate}
+            assert {await finish_next(handler) for _ in accepted} == accepted
+            if len(accepted) < len(ids):
+                return
+    raise AssertionError("no message was dropped")
+
+
 async def test_a_mistyped_subject_is_refused(server: NatsServer, publishers: list[Publisher]) -> None:
     """Nothing is stored where no handler looks: a publisher may not send it, and for others no stream takes it."""
     async with intruding(server, "portal", publishers) as intruder:
