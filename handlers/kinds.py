@@ -7,6 +7,7 @@ from contracts.names import QUERY_KINDS
 from contracts.records import JobRecord, Outcome
 from contracts.requests import BootstrapRequest, Operators, Request, Resources
 from handlers.bootstrap.steps import STEPS
+from handlers.decisions import Decision
 from handlers.jobs.plan import NoPlan, Plan, PlannedStep
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
@@ -53,12 +54,18 @@ def _resolve(settings: HandlerSettings, record: JobRecord, request: BootstrapReq
 
 
 def _plan_step(around: Surroundings, step: Step, request: BootstrapRequest) -> PlannedStep:
-    async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+    def give(record: JobRecord, run: RunCommand, *, foresees: bool) -> StepContext:
         if failure := check_kubeconfig(around.settings.kubeconfig):
             raise StepFailed(failure)
-        return await step.ensure(StepContext(record, request, run, around.settings, around.facts, around.find_caller))
+        return StepContext(record, request, run, around.settings, around.facts, around.find_caller, foresees)
 
-    return PlannedStep(step.name, ensure)
+    async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+        return await step.ensure(give(record, run, foresees=False))
+
+    async def decide(record: JobRecord, run: RunCommand) -> Decision:
+        return await step.decide(give(record, run, foresees=True))
+
+    return PlannedStep(step.name, ensure, decide)
 
 
 def _plan_query(around: Surroundings, record: JobRecord, request: Request) -> Plan:

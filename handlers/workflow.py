@@ -1,19 +1,29 @@
-"""A workflow is a tuple of named steps. A step looks before it acts and is safe to repeat."""
+"""A workflow is a tuple of named steps. A step looks, decides, acts and looks again, and is safe to repeat.
+
+What it decides is a value. A plan is the same code without the act, so that the two cannot differ.
+"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from contracts.codes import Failure
 from contracts.records import JobRecord
 from contracts.requests import BootstrapRequest
-from handlers.results import RunCommand, StepResult
+from handlers.decisions import Decision, Overtaken
+from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
 from handlers.tenants.managers import FindCaller
 from handlers.tools.versions import ClusterFacts
 
+_MOST_LOOKS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """What a step is given. `run` starts a command under the job's lease and notes it in the step's record."""
+    """What a step is given. `run` starts a command under the job's lease and notes it in the step's record.
+
+    `foresees`: for a plan. The steps before it, in `job`, are foreseen: what they would make is not there.
+    """
 
     job: JobRecord
     request: BootstrapRequest  # effective: default operators are filled in
@@ -21,11 +31,37 @@ class StepContext:
     settings: HandlerSettings
     facts: ClusterFacts
     find_caller: FindCaller
+    foresees: bool = False
+
+
+Decide = Callable[[StepContext], Awaitable[Decision]]
+Retract = Callable[[StepContext, StepFailed], Awaitable[StepFailed]]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One part of a workflow. A stopping handler cuts it while it looks, and gives it its grace once it changes."""
+    """One part of a workflow. A stopping handler cuts it while it looks, and gives it its grace once it changes.
+
+    `retract` undoes what earlier steps of the job made, where this one is refused, and gives what is to be said.
+    """
 
     name: str
-    ensure: Callable[[StepContext], Awaitable[StepResult]]
+    decide: Decide
+    retract: Retract | None = None
+
+    async def ensure(self, context: StepContext) -> StepResult:
+        """Decides and acts, and begins again where somebody was faster. Raises StepFailed."""
+        what = ""
+        for _ in range(_MOST_LOOKS):
+            decision = await self._decide(context)
+            try:
+                return await decision.act()
+            except Overtaken as error:
+                what = error.what
+        raise StepFailed(Failure("conflict", f"{what} changed each time that it was looked at."))
+
+    async def _decide(self, context: StepContext) -> Decision:
+        try:
+            return await self.decide(context)
+        except StepFailed as refusal:
+            raise (await self.retract(context, refusal) if self.retract else refusal) from None

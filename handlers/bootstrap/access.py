@@ -5,11 +5,16 @@ The claim holds the lines before they are written and until they are gone, so th
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from typing import Self
 
 from contracts.codes import Failure
 from contracts.records import Outcome
 from handlers.bootstrap.declaration import draft_spec, read_wanted_access
 from handlers.bootstrap.refusals import read_permissions
+from handlers.commands.running import Command
+from handlers.decisions import Decision, Would, settle
 from handlers.rbac.apply_command import ApplyCommand
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.enforcer import find_malformed
@@ -18,7 +23,7 @@ from handlers.rbac.policy import InvalidPolicy, edit
 from handlers.rbac.stored_policy import StoredPolicy
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.access import AccessDecision, Lines, decide_access, name_lines
-from handlers.tenants.claims import Claims, find_claims, write_spec
+from handlers.tenants.claims import SPEC, Claims, find_claims, render, to_mark, write_spec
 from handlers.tools.kubectl import Changed, Kubectl
 from handlers.workflow import StepContext
 
@@ -46,24 +51,58 @@ class _Look:
         return shorten(diff(self.stored.text, merged.text))
 
 
-async def ensure_access(context: StepContext) -> StepResult:
+@dataclass(frozen=True, slots=True)
+class _Import:
+    """The command with what it is given, and what the claim is to say before and after it."""
+
+    command: ApplyCommand
+    wanted: str
+    withdrawn: str
+    recorded: Lines
+    kept: Lines
+    why_left: str  # lines that are not wanted any more and stay; empty where none has to
+
+    @classmethod
+    def of(cls, command: ApplyCommand, decision: AccessDecision) -> Self:
+        left = () if command.can_withdraw else decision.withdrawn
+        return cls(
+            command,
+            _text(decision.wanted.lines),
+            "" if left else _text(decision.withdrawn),
+            decision.recorded,
+            (*decision.kept, *left),
+            "the command of EVEREST_RBAC_APPLY_CMD has no {withdraw}" if left else "",
+        )
+
+
+async def decide_policy(context: StepContext) -> Decision:
     kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
     look = await _look(context, kubectl)
-    decision = look.decision
     command = ApplyCommand.read(context.settings.everest_rbac_apply_cmd)
     if command is None:
         warnings = (UNSET, *_warn(look, "EVEREST_RBAC_APPLY_CMD is not set"))
-        return StepResult(Outcome.SKIPPED, None, warnings, rbac_applied=False)
-    left = () if command.can_withdraw else decision.withdrawn
-    await _record(context, kubectl, decision.recorded, look.claims)
-    withdrawn = "" if left else _text(decision.withdrawn)
+        return settle(Would.SKIP, StepResult(Outcome.SKIPPED, None, warnings, rbac_applied=False))
+    change = _Import.of(command, look.decision)
+    before, after = await _foresee_records(context, kubectl, look.claims, change)
+    is_known = command.is_import and not look.unseen
+    changes = bool(before or after or look.policy_diff)
+    return Decision(
+        Would.UPDATE if changes else Would.NOTHING if is_known else Would.APPLY,
+        partial(_act, context, kubectl, look, change),
+        (*before, command.show(context.settings.subprocess_timeout, withdraws=change.withdrawn != ""), *after),
+        diff=look.policy_diff,
+        warnings=tuple(_warn(look, change.why_left)),
+    )
+
+
+async def _act(context: StepContext, kubectl: Kubectl, look: _Look, change: _Import) -> StepResult:
     limit_seconds = context.settings.subprocess_timeout
-    completed = await command.run(context.run, limit_seconds, _text(decision.wanted.lines), withdrawn)
-    if (kept := (*decision.kept, *left)) != decision.recorded:
-        await _record(context, kubectl, kept)
-    enforced = command.read_enforced(completed)
-    why_left = "the command of EVEREST_RBAC_APPLY_CMD has no {withdraw}" if left else ""
-    warnings = (*((UNENFORCED,) if enforced is False else ()), *_warn(look, why_left))
+    await _record(context, kubectl, change.recorded, look.claims)
+    completed = await change.command.run(context.run, limit_seconds, change.wanted, change.withdrawn)
+    if change.kept != change.recorded:
+        await _record(context, kubectl, change.kept)
+    enforced = change.command.read_enforced(completed)
+    warnings = (*((UNENFORCED,) if enforced is False else ()), *_warn(look, change.why_left))
     return StepResult(
         Outcome.APPLIED,
         completed,
@@ -78,13 +117,27 @@ async def _look(context: StepContext, kubectl: Kubectl) -> _Look:
     """Raises StepFailed."""
     request = context.request
     claims = await find_claims(kubectl, request.username, request.namespace)
-    if claims.own is None:
+    if claims.own is None and not context.foresees:
         reason = f"Namespace {request.namespace} lost its claim meanwhile."
         raise StepFailed(Failure("conflict", reason, "Somebody deleted or changed it: submit the request again."))
     stored, unseen = await read_policy(kubectl)
     wanted = await read_wanted_access(context)
     decision = decide_access(claims, wanted, stored, **read_permissions(context))
     return _Look(claims, stored, unseen, replace(decision, is_adopted=request.take_ownership))
+
+
+async def _foresee_records(
+    context: StepContext, kubectl: Kubectl, claims: Claims, change: _Import
+) -> Iterator[tuple[Command, ...]]:
+    """What writes into the claim before the import, and what after it. Raises StepFailed."""
+    drafted = await draft_spec(context, claims)
+    recorded = drafted.with_applied(change.recorded)
+    specs = (drafted, recorded, recorded.with_applied(change.kept))
+    name, version = context.request.namespace, claims.own.version if claims.own else None
+    return (
+        (to_mark(kubectl, name, {SPEC: render(spec)}, version),) if spec != earlier else ()
+        for earlier, spec in pairwise(specs)
+    )
 
 
 async def _record(context: StepContext, kubectl: Kubectl, lines: Lines, claims: Claims | None = None) -> None:

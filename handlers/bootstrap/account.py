@@ -3,16 +3,18 @@
 import asyncio
 import random
 from dataclasses import dataclass
+from functools import partial
 
 from contracts.codes import Failure
 from contracts.records import Outcome
 from handlers.bootstrap.refusals import refuse_early
-from handlers.bootstrap.retraction import retract_account
 from handlers.clock import monotonic
-from handlers.commands.running import Completed
+from handlers.commands.running import Command, Completed
+from handlers.commands.secret import Secret
+from handlers.decisions import Decision, Would, settle
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.accounts import is_opened_by
-from handlers.tenants.credentials import Credentials
+from handlers.tenants.credentials import Credentials, make_password
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
 from handlers.tools.kubectl import Kubectl
@@ -21,23 +23,22 @@ from handlers.workflow import StepContext
 _LONGEST_PAUSE_SECONDS = 0.5  # a create takes a tenth of a second, and all of them write one object
 
 
-async def ensure_account(context: StepContext) -> StepResult:
+async def decide_account(context: StepContext) -> Decision:
     """What is refused is refused first: who may not have the namespace or the role gets no account either."""
     settings = context.settings
     kubectl = Kubectl(context.run, settings.subprocess_timeout)
     everestctl = Everestctl(context.run, settings.subprocess_timeout)
     await context.facts.read_versions(everestctl)
-    try:
-        await refuse_early(context, kubectl)
-    except StepFailed as refusal:
-        raise await retract_account(context, kubectl, refusal) from None
+    await refuse_early(context, kubectl)
     if not context.request.account:
-        return StepResult(Outcome.SKIPPED, None, await _warn_of_account(context, everestctl))
+        return settle(Would.SKIP, StepResult(Outcome.SKIPPED, None, await _warn_of_account(context, everestctl)))
     credentials = Credentials(kubectl, settings.everest_credentials_namespace, context.job.job_id)
     account = _Account(kubectl, everestctl, context.request.username, credentials)
     if await account.exists():
-        return await account.settle(None)
-    return await account.create(settings.subprocess_timeout)
+        return Decision(Would.NOTHING, partial(account.settle, None), warnings=(account.note,))
+    password = make_password()
+    act = partial(account.create, password, settings.subprocess_timeout)
+    return Decision(Would.CREATE, act, (account.to_keep(password), account.to_create(password)))
 
 
 async def _warn_of_account(context: StepContext, everestctl: Everestctl) -> tuple[str, ...]:
@@ -57,15 +58,29 @@ class _Account:
     username: str
     credentials: Credentials
 
+    @property
+    def note(self) -> str:
+        """Said of one that is there."""
+        return f"Account {self.username} existed before this job; its password was not touched."
+
     async def exists(self) -> bool:
         return self.username in await self.everestctl.list_users()
 
-    async def create(self, limit_seconds: float) -> StepResult:
-        """All accounts are in one object: who loses its compare-and-set tries again, until the time limit."""
-        password = await self.credentials.keep(self.username)
+    def to_keep(self, password: Secret) -> Command:
+        return self.credentials.to_keep(self.username, password)
+
+    def to_create(self, password: Secret) -> Command:
+        return self.everestctl.to_create_account(self.username, password)
+
+    async def create(self, password: Secret, limit_seconds: float) -> StepResult:
+        """All accounts are in one object: who loses its compare-and-set tries again, until the time limit.
+
+        A password that an earlier attempt has kept is used instead of this one.
+        """
+        password = await self.credentials.keep(self.username, password)
         ends_at = monotonic() + limit_seconds
         while True:
-            completed = await self.everestctl.create_account(self.username, password)
+            completed = await self.everestctl.carry_out(self.to_create(password))
             if await self.exists():
                 if completed.exit_code == 0:
                     return StepResult(Outcome.CREATED, completed, credentials_secret=self.credentials.secret)
@@ -82,8 +97,7 @@ class _Account:
             if await is_opened_by(self.kubectl, self.username, password):
                 return StepResult(Outcome.CREATED, deciding, credentials_secret=self.credentials.secret)
             await self.credentials.drop()
-        note = f"Account {self.username} existed before this job; its password was not touched."
-        return StepResult(Outcome.UNCHANGED, deciding, (note,))
+        return StepResult(Outcome.UNCHANGED, deciding, (self.note,))
 
     def _explain_absence(self, completed: Completed) -> Failure:
         if completed.exit_code != 0:

@@ -8,13 +8,19 @@ from contracts.codes import Failure
 from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
 from handlers.bootstrap.declaration import draft_spec
-from handlers.bootstrap.retraction import retract_account
-from handlers.commands.running import Completed
+from handlers.commands.running import Command, Completed
+from handlers.decisions import Decision, Would
 from handlers.rbac.enforcer import Enforcer
 from handlers.rbac.look import read_policy
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.access import role_of
-from handlers.tenants.claims import Namespace, claim_namespace, find_namespace
+from handlers.tenants.claims import (
+    ClaimDecision,
+    Namespace,
+    decide_claim,
+    find_namespace,
+    write_claim,
+)
 from handlers.tools.compatibility import find_missing_charts
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
@@ -48,39 +54,68 @@ class Installation:
         return self.is_managed and self.release == "deployed" and wanted <= self.installed
 
 
-async def ensure_namespace(context: StepContext) -> StepResult:
+async def decide_namespace(context: StepContext) -> Decision:
     """Whose it is comes first: nothing is put into a namespace before the claim is in it."""
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
-    request = context.request
-    try:
-        claim = await claim_namespace(kubectl, request, context.job.job_id, partial(draft_spec, context))
-    except StepFailed as refusal:
-        raise await retract_account(context, kubectl, refusal) from None
-    if role := context.settings.everest_tenant_role:
-        await _bind(kubectl, request.namespace, role, await context.facts.read_user(kubectl))
+    kubectl, request = Kubectl(context.run, context.settings.subprocess_timeout), context.request
+    claim = await decide_claim(kubectl, request, context.job.job_id, partial(draft_spec, context))
+    state = await _look_ahead(context, kubectl, claim)
     warnings = await _warn_of_takeover(context, kubectl) if claim.may_have_been_taken else ()
-    # In a namespace that this claim has made there is nothing yet.
-    state = Installation() if claim.is_new else await _look(kubectl, request.namespace)
-    wanted = find_wanted(request)
-    if not wanted:
-        return StepResult(claim.outcome, claim.deciding, (*warnings, _note_no_operators(state)))
-    completed, state = await _install(context, kubectl, state, wanted)
+    commands = (
+        *((claim.command,) if claim.command else ()),
+        *((await _to_bind(context, kubectl),) if claim.is_first and context.settings.everest_tenant_role else ()),
+        *await _decide_installation(context, kubectl, state or Installation()),
+    )
+    would = Would.NOTHING if not commands else Would.CREATE if claim.is_new else Would.UPDATE
+    act = partial(_act, context, kubectl, claim, state, warnings)
+    return Decision(would, act, commands, warnings=(*warnings, *_warn_of_operators(state, find_wanted(request))))
+
+
+async def _act(
+    context: StepContext, kubectl: Kubectl, claim: ClaimDecision, state: Installation | None, warnings: tuple[str, ...]
+) -> StepResult:
+    request = context.request
+    deciding = await write_claim(kubectl, claim, request.namespace)
+    if context.settings.everest_tenant_role:
+        await _bind(kubectl, await _to_bind(context, kubectl))
+    if state is None:
+        state = await _look(kubectl, request.namespace)
+    completed, state = await _install(context, kubectl, state)
     outcome = Outcome.UPDATED if completed and claim.outcome is Outcome.UNCHANGED else claim.outcome
-    return StepResult(outcome, completed or claim.deciding, (*warnings, *_warn_of_kept(state, wanted)))
+    more = _warn_of_operators(state, find_wanted(request))
+    return StepResult(outcome, completed or deciding, (*warnings, *more))
 
 
-async def _bind(kubectl: Kubectl, namespace: str, role: str, user: str) -> None:
+async def _look_ahead(context: StepContext, kubectl: Kubectl, claim: ClaimDecision) -> Installation | None:
+    """What is in the namespace; None where the handler may look into it only when it is bound there."""
+    if claim.is_new:
+        return Installation()
+    try:
+        return await _look(kubectl, context.request.namespace)
+    except StepFailed as error:
+        if error.failure.code != "forbidden" or not context.settings.everest_tenant_role:
+            raise
+    return None
+
+
+async def _to_bind(context: StepContext, kubectl: Kubectl) -> Command:
+    """The handler's rights in the tenant's namespace, from the role of the deployment."""
+    user = await context.facts.read_user(kubectl)
+    role = context.settings.everest_tenant_role or ""
+    return kubectl.to_bind_role(context.request.namespace, _BINDING, role, user)
+
+
+async def _bind(kubectl: Kubectl, command: Command) -> None:
     """A policy that asks for the claim may not have seen yet that it was made: admission reads from a cache."""
     for pause_seconds in (0.2, 1.0, 3.0):
         try:
-            await kubectl.bind_role(namespace, _BINDING, role, user)
+            await kubectl.bind_role(command)
         except StepFailed as error:
             if "ValidatingAdmissionPolicy" not in error.failure.message:
                 raise
         else:
             return
         await asyncio.sleep(pause_seconds)
-    await kubectl.bind_role(namespace, _BINDING, role, user)
+    await kubectl.bind_role(command)
 
 
 def find_wanted(request: BootstrapRequest) -> frozenset[str]:
@@ -101,25 +136,36 @@ async def check_operators(context: StepContext, kubectl: Kubectl, namespace: Nam
     raise StepFailed(failure)
 
 
+async def _decide_installation(context: StepContext, kubectl: Kubectl, state: Installation) -> tuple[Command, ...]:
+    """What makes the wanted operators be there; the last is everestctl's. Raises StepFailed."""
+    name, wanted = context.request.namespace, find_wanted(context.request)
+    if not wanted or state.has(wanted):
+        return ()
+    everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
+    if failure := find_missing_charts(await context.facts.read_versions(everestctl)):
+        raise StepFailed(failure)
+    limit_seconds = context.settings.everest_namespace_timeout
+    # Its everestctl is dead: this job holds the tenant. Only the newest goes; what it installed is adopted.
+    recovery = (kubectl.to_delete("secret", state.stuck, name),) if state.stuck is not None else ()
+    if state.is_managed:
+        return (*recovery, everestctl.to_update_namespace(name, wanted | state.present, limit_seconds))
+    return (*recovery, everestctl.to_add_namespace(name, wanted, limit_seconds))
+
+
 async def _install(
-    context: StepContext, kubectl: Kubectl, state: Installation, wanted: frozenset[str]
+    context: StepContext, kubectl: Kubectl, state: Installation
 ) -> tuple[Completed | None, Installation]:
     """Recover, act, look again. What everestctl exits with says nothing that the cluster does not say better."""
-    name, limit_seconds = context.request.namespace, context.settings.everest_namespace_timeout
+    name, wanted = context.request.namespace, find_wanted(context.request)
     everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
     completed: Completed | None = None
     for _ in range(_MOST_ACTS):
-        if state.has(wanted):
+        commands = await _decide_installation(context, kubectl, state)
+        if not commands:
             return completed, state
-        if failure := find_missing_charts(await context.facts.read_versions(everestctl)):
-            raise StepFailed(failure)
-        if state.stuck is not None:
-            # Its everestctl is dead: this job holds the tenant. Only the newest goes; what it installed is adopted.
-            await kubectl.delete("secret", state.stuck, name)
-        if state.is_managed:
-            completed = await everestctl.update_namespace(name, wanted | state.present, limit_seconds)
-        else:
-            completed = await everestctl.add_namespace(name, wanted, limit_seconds)
+        for recovery in commands[:-1]:
+            await kubectl.carry_out(recovery)
+        completed = await everestctl.carry_out(commands[-1])
         state = await _look(kubectl, name)
         if not _was_overtaken(completed):
             break
@@ -193,7 +239,11 @@ def _note_no_operators(state: Installation) -> str:
     return "No operators were asked for: the namespace is not managed by Everest yet. Submit again with an operator."
 
 
-def _warn_of_kept(state: Installation, wanted: frozenset[str]) -> tuple[str, ...]:
+def _warn_of_operators(state: Installation | None, wanted: frozenset[str]) -> tuple[str, ...]:
+    if state is None:
+        return ()
+    if not wanted:
+        return (_note_no_operators(state),)
     kept = ", ".join(sorted(state.present - wanted))
     return (f"Operators that were not asked for stay, because Everest does not remove them: {kept}.",) if kept else ()
 

@@ -2,6 +2,7 @@
 
 from contracts.records import Outcome
 from contracts.requests import Resources
+from handlers.decisions import Decision, Would
 from handlers.results import StepResult
 from handlers.tools.kubectl import Kubectl
 from handlers.tools.quantities import is_at_least
@@ -13,13 +14,18 @@ QUOTA_NAME, LIMITS_NAME = "user-quota", "user-limits"
 _SMALLEST_PRESET = Resources(cpu_cores=1, ram_mb=2048, disk_gb=25)
 
 
-async def ensure_quota(context: StepContext) -> StepResult:
+async def decide_quota(context: StepContext) -> Decision:
     settings, resources = context.settings, context.request.resources
     manifest = render_manifest(resources, settings.limit_range_limit_percent, settings.limit_range_request_percent)
     kubectl = Kubectl(context.run, settings.subprocess_timeout)
-    applied = await kubectl.apply(context.request.namespace, manifest)
+    command = kubectl.to_apply(context.request.namespace, manifest)
     shortage = find_shortage(quota_hard(resources))
-    return StepResult(Outcome.APPLIED, applied, (shortage,) if shortage else (), manifest_preview=manifest)
+    warnings = (shortage,) if shortage else ()
+
+    async def act() -> StepResult:
+        return StepResult(Outcome.APPLIED, await kubectl.carry_out(command), warnings, manifest_preview=manifest)
+
+    return Decision(Would.APPLY, act, (command,), manifest, warnings=warnings)
 
 
 def render_manifest(resources: Resources, limit_percent: float, request_percent: float) -> str:

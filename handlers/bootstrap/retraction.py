@@ -15,13 +15,14 @@ from handlers.workflow import StepContext
 _STEP = "create_account"
 
 
-async def retract_account(context: StepContext, kubectl: Kubectl, refusal: StepFailed) -> StepFailed:
+async def retract_account(context: StepContext, refusal: StepFailed) -> StepFailed:
     """The refusal as the job is to end with it. A tenant that has a namespace keeps its account.
 
     An earlier attempt may have died at any point of this, or before it could tell that it had made the account: its
     Secret says so. Raises StepFailed.
     """
     request, made = context.request, context.job.step(_STEP)
+    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
     credentials = Credentials(kubectl, context.settings.everest_credentials_namespace, context.job.job_id)
     if CODES[refusal.failure.code].nature is not Nature.PERMANENT or not request.account:
         return refusal

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from contracts.codes import Failure
 from contracts.records import Outcome
@@ -11,6 +12,7 @@ from handlers.bootstrap.declaration import read_wanted_access
 from handlers.bootstrap.namespace import find_wanted
 from handlers.bootstrap.quota import QUOTA_NAME, find_shortage
 from handlers.clock import monotonic
+from handlers.decisions import Decision, Would
 from handlers.results import StepFailed, StepResult
 from handlers.tools.compatibility import find_difference
 from handlers.tools.everestctl import Everestctl
@@ -40,6 +42,11 @@ class Doubt:
 
     usable: bool | None
     warning: str = ""  # empty where an earlier step has said it
+
+
+async def decide_verification(context: StepContext) -> Decision:
+    """A proof changes nothing, and there is nothing to prove before the steps in front of it have acted."""
+    return Decision(Would.VERIFY, partial(verify_tenant, context))
 
 
 async def verify_tenant(context: StepContext) -> StepResult:

@@ -6,15 +6,17 @@ from typing import Any
 
 from contracts.records import JobRecord
 from contracts.requests import Request
+from handlers.decisions import Decision
 from handlers.results import RunCommand, StepResult
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step bound to its request."""
+    """A step bound to its request. `decide` gives what it would do, and does nothing; None where it only answers."""
 
     name: str
     ensure: Callable[[JobRecord, RunCommand], Coroutine[Any, Any, StepResult]]
+    decide: Callable[[JobRecord, RunCommand], Coroutine[Any, Any, Decision]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,12 @@ class ApplyCommand:
             raise StepFailed(_explain(completed), completed)
         return completed
 
+    def show(self, time_limit_seconds: float, *, withdraws: bool) -> Command:
+        """As it would be run, the files without their folder."""
+        wanted, withdrawn = map(Path, _FILES)
+        argv = self.resolve(wanted, withdrawn if withdraws else None)
+        return Command(argv, time_limit_seconds=time_limit_seconds, changes=True)
+
     def resolve(self, wanted: Path, withdrawn: Path | None) -> tuple[str, ...]:
         """`{withdraw}` is an empty file where nothing is to be taken out."""
         words = [word.replace("{file}", str(wanted)) for word in self.words]

@@ -7,7 +7,8 @@ from typing import Any
 from contracts.codes import Failure
 from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
-from handlers.commands.running import Completed
+from handlers.commands.running import Command, Completed
+from handlers.decisions import Overtaken
 from handlers.results import StepFailed
 from handlers.tenants.spec import MAX_SPEC_BYTES, Spec, UnreadableSpec
 from handlers.tools.kubectl import AlreadyExists, Changed, Kubectl, Object
@@ -18,7 +19,6 @@ SPEC = "everest-bootstrap/spec"  # claims of version 0.1.0 have none
 LABEL = "everest-bootstrap/tenant"  # "true": `kubectl get ns -l everest-bootstrap/tenant=true` lists the tenants
 _MANAGED = "app.kubernetes.io/managed-by"
 MANAGED_SELECTOR = f"{_MANAGED}=everest"
-_MOST_LOOKS = 5
 _LATER_SPEC = "Use a handler of the version that wrote it."
 _BROKEN_SPEC = (
     "Mend it, or take it away: kubectl annotate namespace {name} {annotation}- . The next job writes it anew; policy "
@@ -87,16 +87,17 @@ class Claims:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """The namespace is the tenant's by now; `deciding` is the command that made it so, None where it was already.
+class ClaimDecision:
+    """What is to become of a claim, given what was seen. `command` writes it; None where it says all of it already.
 
     An earlier attempt of the same job counts as this one, and cannot tell a namespace that it made from one that it
     took: with take_ownership both are possible.
     """
 
     outcome: Outcome
-    deciding: Completed | None
-    is_new: bool = False  # made by this very attempt
+    command: Command | None
+    is_new: bool = False  # the namespace itself
+    is_first: bool = False  # the command makes the namespace the tenant's
     may_have_been_taken: bool = False
 
 
@@ -130,41 +131,55 @@ def check_owner(namespace: Namespace | None, request: BootstrapRequest) -> None:
         )
 
 
-async def claim_namespace(
+async def decide_claim(
     kubectl: Kubectl, request: BootstrapRequest, job_id: str, draft: Callable[[Claims], Awaitable[Spec]]
-) -> Claim:
-    """Makes the namespace with the claim in it, or writes the claim by compare-and-set. Raises StepFailed.
+) -> ClaimDecision:
+    """The namespace is made with the claim in it, or the claim is written by compare-and-set. Raises StepFailed.
 
     `draft` says what the spec is to be, given what is there.
     """
-    for _ in range(_MOST_LOOKS):
-        claims = await find_claims(kubectl, request.username, request.namespace)
-        namespace = claims.namespace
-        check_owner(namespace, request)
-        spec = await draft(claims)
-        mark = {OWNER: request.username, JOB: job_id, SPEC: render(spec)}
-        try:
-            if namespace is None:
-                return Claim(Outcome.CREATED, await kubectl.create(_manifest(request.namespace, mark)), is_new=True)
-            if namespace.owner is None:
-                deciding = await _mark(kubectl, namespace, mark)
-                return Claim(Outcome.UPDATED, deciding, may_have_been_taken=True)
-            await write_spec(kubectl, namespace, spec)
-        except (AlreadyExists, Changed):
-            continue  # somebody was faster: whose is it now?
-        if namespace.job != job_id:
-            return Claim(Outcome.UNCHANGED, None)
-        if request.take_ownership:
-            return Claim(Outcome.UPDATED, None, may_have_been_taken=True)
-        return Claim(Outcome.CREATED, None)
-    raise StepFailed(Failure("conflict", f"Namespace {request.namespace} changed each time that it was looked at."))
+    claims = await find_claims(kubectl, request.username, request.namespace)
+    namespace = claims.namespace
+    check_owner(namespace, request)
+    spec = await draft(claims)
+    mark = {OWNER: request.username, JOB: job_id, SPEC: render(spec)}
+    if namespace is None:
+        command = kubectl.to_create(_manifest(request.namespace, mark))
+        return ClaimDecision(Outcome.CREATED, command, is_new=True, is_first=True)
+    if namespace.owner is None:
+        command = to_mark(kubectl, namespace.name, mark, namespace.version)
+        return ClaimDecision(Outcome.UPDATED, command, is_first=True, may_have_been_taken=True)
+    rewrite = to_write_spec(kubectl, namespace, spec)
+    if namespace.job != job_id:
+        return ClaimDecision(Outcome.UNCHANGED, rewrite)
+    if request.take_ownership:
+        return ClaimDecision(Outcome.UPDATED, rewrite, may_have_been_taken=True)
+    return ClaimDecision(Outcome.CREATED, rewrite)
+
+
+async def write_claim(kubectl: Kubectl, decision: ClaimDecision, name: str) -> Completed | None:
+    """Gives the command that made the namespace the tenant's, if one had to. Raises Overtaken, StepFailed."""
+    if decision.command is None:
+        return None
+    try:
+        completed = await kubectl.write(decision.command)
+    except (AlreadyExists, Changed):
+        raise Overtaken(f"Namespace {name}") from None  # whose is it now?
+    return completed if decision.is_first else None
+
+
+def to_write_spec(kubectl: Kubectl, namespace: Namespace, spec: Spec) -> Command | None:
+    """None where the spec is there already. Raises StepFailed."""
+    text = render(spec)
+    if text == namespace.spec_text and namespace.is_labelled:
+        return None
+    return to_mark(kubectl, namespace.name, {SPEC: text}, namespace.version)
 
 
 async def write_spec(kubectl: Kubectl, namespace: Namespace, spec: Spec) -> None:
     """Only where it differs from what is there. Raises Changed, StepFailed."""
-    text = render(spec)
-    if text != namespace.spec_text or not namespace.is_labelled:
-        await _mark(kubectl, namespace, {SPEC: text})
+    if command := to_write_spec(kubectl, namespace, spec):
+        await kubectl.write(command)
 
 
 def render(spec: Spec) -> str:
@@ -178,9 +193,10 @@ def render(spec: Spec) -> str:
     return text
 
 
-async def _mark(kubectl: Kubectl, namespace: Namespace, annotations: dict[str, str]) -> Completed:
-    metadata = {"annotations": annotations, "labels": {LABEL: "true"}, "resourceVersion": namespace.version}
-    return await kubectl.patch("ns", namespace.name, {"metadata": metadata})
+def to_mark(kubectl: Kubectl, name: str, annotations: dict[str, str], version: str | None) -> Command:
+    """Writes annotations by compare-and-set, and the label of a tenant. Without a version it is only shown."""
+    metadata = {"annotations": annotations, "labels": {LABEL: "true"}, "resourceVersion": version}
+    return kubectl.to_patch("ns", name, {"metadata": metadata})
 
 
 def _manifest(name: str, annotations: dict[str, str]) -> dict[str, Any]:

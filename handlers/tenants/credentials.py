@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from contracts.codes import Failure
 from contracts.names import credentials_secret_name
 from contracts.records import CredentialsSecret
+from handlers.commands.running import Command
 from handlers.commands.secret import Secret
 from handlers.results import StepFailed
 from handlers.tenants.claims import JOB, find_namespace
 from handlers.tools.kubectl import AlreadyExists, Kubectl, Object
+
+
+def make_password() -> Secret:
+    """Legal in every version of Everest, and it begins with a letter: never taken for a flag."""
+    return Secret(secrets.choice(string.ascii_lowercase) + secrets.token_urlsafe(20))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +32,13 @@ class Credentials:
     def secret(self) -> CredentialsSecret:
         return CredentialsSecret(self.namespace, credentials_secret_name(self.job_id))
 
-    async def keep(self, username: str) -> Secret:
-        """Puts a new password into the Secret; an earlier attempt's is used again. Raises StepFailed."""
-        # Legal in every version of Everest, and it begins with a letter: never taken for a flag.
-        password = Secret(secrets.choice(string.ascii_lowercase) + secrets.token_urlsafe(20))
+    def to_keep(self, username: str, password: Secret) -> Command:
+        return self.kubectl.to_create(self._manifest(username, password), [password])
+
+    async def keep(self, username: str, password: Secret) -> Secret:
+        """Puts the password into the Secret; an earlier attempt's is used again. Raises StepFailed."""
         try:
-            await self.kubectl.create(self._manifest(username, password), [password])
+            await self.kubectl.write(self.to_keep(username, password))
         except StepFailed as error:
             raise await self._explain_unkept(error) from None
         except AlreadyExists:

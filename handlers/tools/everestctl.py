@@ -65,10 +65,10 @@ class Everestctl:
         """The table. The caller judges what came of it."""
         return await self._try("namespaces", "list")
 
-    async def create_account(self, username: str, password: Secret) -> Completed:
-        """The password can be given in no other way than as an argument. The caller judges what came of it."""
+    def to_create_account(self, username: str, password: Secret) -> Command:
+        """The password can be given in no other way than as an argument."""
         argv = ("everestctl", "accounts", "create", "-u", username, "-p", password)
-        return await self._run(Command(argv, time_limit_seconds=self._time_limit_seconds, changes=True))
+        return Command(argv, time_limit_seconds=self._time_limit_seconds, changes=True)
 
     async def can(self, subject: str, action: str, resource: str, name: str) -> bool:
         """What the stored policy allows; always true while Everest enforces none. Raises StepFailed."""
@@ -90,20 +90,24 @@ class Everestctl:
             raise StepFailed(explain(completed), completed)
         return None
 
-    async def add_namespace(self, name: str, operators: frozenset[str], time_limit_seconds: float) -> Completed:
+    def to_add_namespace(self, name: str, operators: frozenset[str], time_limit_seconds: float) -> Command:
         """The namespace is claimed by then, so taking ownership only says that it exists."""
-        return await self._provision("add", name, operators, time_limit_seconds, "--take-ownership")
+        return self._provision("add", name, operators, time_limit_seconds, "--take-ownership")
 
-    async def update_namespace(self, name: str, operators: frozenset[str], time_limit_seconds: float) -> Completed:
-        return await self._provision("update", name, operators, time_limit_seconds)
+    def to_update_namespace(self, name: str, operators: frozenset[str], time_limit_seconds: float) -> Command:
+        return self._provision("update", name, operators, time_limit_seconds)
 
-    async def _provision(
+    async def carry_out(self, command: Command) -> Completed:
+        """Runs one of these commands. The caller judges what came of it."""
+        return await self._run(command)
+
+    def _provision(
         self, verb: str, name: str, operators: frozenset[str], time_limit_seconds: float, *more: str
-    ) -> Completed:
+    ) -> Command:
         # All three, always: one that is not named would be installed.
         flags = [f"--operator.{key.replace('_', '-')}={str(key in operators).lower()}" for key in OPERATOR_NAMES]
         argv = ("everestctl", "namespaces", verb, name, *flags, *more)
-        return await self._run(Command(argv, time_limit_seconds=time_limit_seconds, changes=True))
+        return Command(argv, time_limit_seconds=time_limit_seconds, changes=True)
 
     async def _try(self, *arguments: str | Secret) -> Completed:
         return await self._run(Command(("everestctl", *arguments), time_limit_seconds=self._time_limit_seconds))

@@ -1,4 +1,7 @@
-"""kubectl behind typed verbs. Every verb raises StepFailed with the code of what went wrong."""
+"""kubectl behind typed verbs. Every verb raises StepFailed with the code of what went wrong.
+
+What changes the cluster is a command first (`to_create`, `to_patch`, …), so that it can be shown before it is run.
+"""
 
 import asyncio
 import json
@@ -60,13 +63,9 @@ class Kubectl:
         filters = "".join(f'{{.items[?(@.metadata.{path}=="{value}")]}}' for path, value in wanted)
         return _read_documents(await self._must("get", kind, "-o", f"jsonpath={filters}"))
 
-    async def create(self, manifest: Object, secrets: Sequence[Secret] = ()) -> Completed:
-        """From stdin. Never `apply`, which copies what it applies into an annotation. Raises AlreadyExists."""
-        body = json.dumps(manifest).encode()
-        completed = await self._change("create", "-f", "-", stdin=body, secrets=secrets)
-        if completed.exit_code != 0 and b"AlreadyExists" in completed.stderr:
-            raise AlreadyExists
-        return _succeeded(completed)
+    def to_create(self, manifest: Object, secrets: Sequence[Secret] = ()) -> Command:
+        """From stdin. Never `apply`, which copies what it applies into an annotation."""
+        return self._change("create", "-f", "-", stdin=json.dumps(manifest).encode(), secrets=secrets)
 
     async def ask(self, manifest: Object) -> Object:
         """Creates a review, which is answered and not kept."""
@@ -77,35 +76,49 @@ class Kubectl:
         bundle = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
         return _read_documents(_succeeded(await self._review(bundle)))
 
-    async def apply(self, namespace: str, manifest: str) -> Completed:
-        return _succeeded(await self._change("apply", "-n", namespace, "-f", "-", stdin=manifest.encode()))
+    def to_apply(self, namespace: str, manifest: str) -> Command:
+        return self._change("apply", "-n", namespace, "-f", "-", stdin=manifest.encode())
 
-    async def patch(self, kind: str, name: str, change: Object) -> Completed:
-        """A merge patch, from stdin. With a resourceVersion in its metadata it is a compare-and-set: raises Changed."""
+    def to_patch(self, kind: str, name: str, change: Object) -> Command:
+        """A merge patch, from stdin. With a resourceVersion in its metadata it is a compare-and-set."""
         argv = ("patch", kind, name, "--type=merge", "--patch-file=/dev/stdin")
-        completed = await self._change(*argv, stdin=json.dumps(change).encode())
-        if completed.exit_code != 0 and b"the object has been modified" in completed.stderr:
-            raise Changed
-        return _succeeded(completed)
+        return self._change(*argv, stdin=json.dumps(change).encode())
 
     async def replace(self, manifest: Object) -> None:
         """A compare-and-set by the resourceVersion in it. Raises Changed."""
-        completed = await self._change("replace", "-f", "-", stdin=json.dumps(manifest).encode())
-        if completed.exit_code != 0 and b"the object has been modified" in completed.stderr:
-            raise Changed
-        _succeeded(completed)
+        await self.write(self._change("replace", "-f", "-", stdin=json.dumps(manifest).encode()))
 
-    async def bind_role(self, namespace: str, name: str, cluster_role: str, user: str) -> None:
-        """Leaves a binding that is there as it is. A service account is bound by the name of its user."""
-        completed = await self._change(
+    def to_bind_role(self, namespace: str, name: str, cluster_role: str, user: str) -> Command:
+        """A service account is bound by the name of its user."""
+        return self._change(
             "create", "rolebinding", name, "-n", namespace, f"--clusterrole={cluster_role}", f"--user={user}"
         )
+
+    async def bind_role(self, command: Command) -> None:
+        """Leaves a binding that is there as it is."""
+        completed = await self._run(command)
         if completed.exit_code != 0 and b"already exists" not in completed.stderr:
             raise StepFailed(explain(completed), completed)
 
-    async def delete(self, kind: str, name: str, namespace: str) -> None:
+    def to_delete(self, kind: str, name: str, namespace: str) -> Command:
         """Without waiting. Nothing there is fine."""
-        _succeeded(await self._change("delete", kind, name, "-n", namespace, "--wait=false", "--ignore-not-found"))
+        return self._change("delete", kind, name, "-n", namespace, "--wait=false", "--ignore-not-found")
+
+    async def delete(self, kind: str, name: str, namespace: str) -> None:
+        await self.carry_out(self.to_delete(kind, name, namespace))
+
+    async def carry_out(self, command: Command) -> Completed:
+        """Runs one of these commands."""
+        return _succeeded(await self._run(command))
+
+    async def write(self, command: Command) -> Completed:
+        """The same for what somebody may have overtaken. Raises AlreadyExists, Changed."""
+        completed = await self._run(command)
+        if completed.exit_code != 0 and b"AlreadyExists" in completed.stderr:
+            raise AlreadyExists
+        if completed.exit_code != 0 and b"the object has been modified" in completed.stderr:
+            raise Changed
+        return _succeeded(completed)
 
     async def _review(self, manifest: Object) -> Completed:
         """Without validation: for a review kubectl would want to list the cluster's CRDs, which nobody here may."""
@@ -118,9 +131,9 @@ class Kubectl:
     async def _try(self, *arguments: str, stdin: bytes | None = None) -> Completed:
         return await self._run(Command(("kubectl", *arguments), stdin, self._time_limit_seconds))
 
-    async def _change(self, *arguments: str, stdin: bytes | None = None, secrets: Sequence[Secret] = ()) -> Completed:
+    def _change(self, *arguments: str, stdin: bytes | None = None, secrets: Sequence[Secret] = ()) -> Command:
         argv, limit_seconds = ("kubectl", *arguments), self._time_limit_seconds
-        return await self._run(Command(argv, stdin, limit_seconds, tuple(secrets), changes=True))
+        return Command(argv, stdin, limit_seconds, tuple(secrets), changes=True)
 
 
 def _succeeded(completed: Completed) -> Completed:

@@ -1,6 +1,7 @@
 """kubectl's verbs: the exact commands, and what is made of their answers."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,13 +32,13 @@ async def test_the_commands_are_exactly_these() -> None:
     await tool.get("ns", "alice")
     await tool.get("secret", "s", "everest-system")
     await tool.list("secret", "alice", "owner=helm")
-    await tool.create({"kind": "Secret"}, [Secret("pw")])
+    await tool.write(tool.to_create({"kind": "Secret"}, [Secret("pw")]))
     await tool.ask({"kind": "SelfSubjectReview"})
     await tool.ask_all([{"kind": "SelfSubjectAccessReview"}])
-    await tool.apply("alice", "kind: X")
-    await tool.patch("ns", "alice", {"metadata": {"resourceVersion": "7"}})
+    await tool.carry_out(tool.to_apply("alice", "kind: X"))
+    await tool.write(tool.to_patch("ns", "alice", {"metadata": {"resourceVersion": "7"}}))
     await tool.find("ns", ("name", "alice"), ("annotations.a/b", "c"))
-    await tool.bind_role("alice", "handler", "tenant", "system:serviceaccount:x:y")
+    await tool.bind_role(tool.to_bind_role("alice", "handler", "tenant", "system:serviceaccount:x:y"))
     await tool.delete("secret", "s", "alice")
     assert [command.shown for command in ran] == [
         "kubectl get ns alice -o json --ignore-not-found",
@@ -84,14 +85,20 @@ async def test_what_a_look_at_secrets_printed_is_not_kept() -> None:
     assert failed.value.deciding.stdout == b""
 
 
+async def write(tool: Kubectl, make: Callable[[Kubectl], Command]) -> None:
+    await tool.write(make(tool))
+
+
 async def test_who_was_faster_is_told_apart_from_a_failure() -> None:
     exists = 'Error from server (AlreadyExists): error when creating "STDIN": secrets "s" already exists'
     with pytest.raises(AlreadyExists):
-        await kubectl("", exists, 1)[0].create({})
+        await write(kubectl("", exists, 1)[0], lambda tool: tool.to_create({}))
     changed = "Error from server (Conflict): the object has been modified"
     with pytest.raises(Changed):
-        await kubectl("", changed, 1)[0].patch("ns", "alice", {})
+        await write(kubectl("", changed, 1)[0], lambda tool: tool.to_patch("ns", "alice", {}))
     bound = 'error: failed to create rolebinding: rolebindings "handler" already exists'
-    await kubectl("", bound, 1)[0].bind_role("alice", "handler", "tenant", "me")
+    tool, _ = kubectl("", bound, 1)
+    binding = tool.to_bind_role("alice", "handler", "tenant", "me")
+    await tool.bind_role(binding)
     with pytest.raises(StepFailed, match="forbidden"):
-        await kubectl("", "Error from server (Forbidden): no", 1)[0].bind_role("alice", "handler", "tenant", "me")
+        await kubectl("", "Error from server (Forbidden): no", 1)[0].bind_role(binding)
