@@ -14,6 +14,7 @@ from contracts.requests import (
     NamespacesListQuery,
     OffboardRequest,
     PasswordRequest,
+    PlanQuery,
     RepairRequest,
     Request,
     ResumeRequest,
@@ -67,6 +68,7 @@ KINDS: dict[str, Kind] = {
         _query("accounts-list", AccountsListQuery),
         _query("namespaces-list", NamespacesListQuery),
         _query("tenant", TenantQuery),
+        _query("plan", PlanQuery),
     )
 }
 

@@ -363,6 +363,15 @@ class TenantQuery(Request):
     first = {"username": None, "namespace": None, "last": None}
 
 
+class PlanQuery(Request):
+    """What a job would do. `kind` and `request` are the job's."""
+
+    kind: str
+    request: dict[str, Any]
+
+    first = {"kind": None, "request": None}
+
+
 def encode_request(request: Request) -> bytes:
     """The message body of a request: the members that the caller gave."""
     return orjson.dumps(request.given)

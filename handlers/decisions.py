@@ -4,25 +4,33 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from contracts.records import Outcome
 from handlers.commands.running import Command
+from handlers.preflight.rights import Right
 from handlers.results import StepResult
 
 
 class Would(StrEnum):
-    """What a step is about to do, in the words of a plan."""
+    """What a step is about to do, in the words of a plan, and the outcome that is foreseen."""
 
-    CREATE = "would create"
-    UPDATE = "would update"
-    REMOVE = "would remove"
-    APPLY = "would apply"  # whether that changes anything only the act can tell
-    VERIFY = "would verify"
-    NOTHING = "unchanged"
-    SKIP = "skipped"
+    foreseen: Outcome
+
+    def __new__(cls, words: str, foreseen: Outcome) -> "Would":
+        member = str.__new__(cls, words)
+        member._value_, member.foreseen = words, foreseen
+        return member
+
+    CREATE = "would create", Outcome.CREATED
+    UPDATE = "would update", Outcome.UPDATED
+    APPLY = "would apply", Outcome.APPLIED  # whether that changes anything only the act can tell
+    VERIFY = "would verify", Outcome.VERIFIED
+    NOTHING = "unchanged", Outcome.UNCHANGED
+    SKIP = "skipped", Outcome.SKIPPED
 
     @property
     def changes(self) -> bool:
         """Whether the cluster may be another one afterwards."""
-        return self in (Would.CREATE, Would.UPDATE, Would.REMOVE, Would.APPLY)
+        return self not in (Would.VERIFY, Would.NOTHING, Would.SKIP)
 
 
 class Overtaken(Exception):
@@ -38,8 +46,9 @@ class Decision:
     """What a step would do, given what it saw. Nothing is done before `act`, which looks again at the end.
 
     `commands` are those that change the cluster, in order; a step may need fewer, where what it saw has settled
-    meanwhile. `diff` is what they change, for a person. `try_out` asks the cluster what it would say, by dry runs, and
-    gives the decision as it is known then. Both raise StepFailed; `act` raises Overtaken too.
+    meanwhile. `rights` are those that they need. `diff` is what they change, for a person. `try_out` asks the cluster
+    what it would say, by dry runs, and gives the decision as it is known then. Both raise StepFailed; `act` raises
+    Overtaken too.
     """
 
     would: Would
@@ -48,6 +57,7 @@ class Decision:
     manifest: str | None = None
     diff: str | None = None
     warnings: tuple[str, ...] = ()
+    rights: tuple[Right, ...] = ()
     try_out: "Callable[[Decision], Awaitable[Decision]] | None" = None
 
     async def tried(self) -> "Decision":

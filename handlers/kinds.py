@@ -1,11 +1,13 @@
 """What each kind of job does: the plan that binds a request to its steps."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from contracts.codes import Failure
+from contracts.kinds import repeat_request
 from contracts.names import QUERY_KINDS
 from contracts.records import JobRecord, Outcome
-from contracts.requests import BootstrapRequest, Operators, Request, Resources
+from contracts.requests import BootstrapRequest, InvalidRequest, Operators, PlanQuery, Request, Resources
 from handlers.bootstrap.steps import STEPS
 from handlers.decisions import Decision
 from handlers.jobs.plan import NoPlan, Plan, PlannedStep
@@ -82,10 +84,32 @@ def _plan_query(around: Surroundings, record: JobRecord, request: Request) -> Pl
     return Plan(request.model_dump(exclude_none=True), (PlannedStep(kind, ensure),), lambda _: f"Answered {kind}.")
 
 
+def _plan_foresight(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+    """The query that asks for the plan of a job: its steps decide, and none of them acts."""
+    assert isinstance(request, PlanQuery), "the kind's row has no other"
+
+    async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+        from handlers.queries.planning import describe_plan
+
+        imagined = replace(record, kind=request.kind, inputs=None, steps=())
+        try:
+            plan = make_plan(around, imagined, repeat_request(request.kind, request.request))
+        except NoPlan:
+            reason = f"This handler cannot do jobs of the kind {request.kind}."
+            raise StepFailed(Failure("kind_unsupported", reason)) from None
+        except InvalidRequest as error:
+            raise StepFailed(Failure("invalid_request", str(error))) from None
+        answer = await describe_plan(plan, imagined, run, around.settings.subprocess_timeout)
+        return StepResult(Outcome.UNCHANGED, data=answer)
+
+    return Plan(request.model_dump(), (PlannedStep(record.kind, ensure),), lambda _: f"Planned {request.kind}.")
+
+
 # One for each row of `contracts.kinds`; jobs of a kind that has none are refused.
 PLANS: dict[str, Callable[[Surroundings, JobRecord, Request], Plan]] = {
     "bootstrap": _plan_bootstrap,
     **dict.fromkeys(QUERY_KINDS, _plan_query),
+    "plan": _plan_foresight,
 }
 
 

@@ -15,6 +15,7 @@ from handlers.bootstrap.declaration import draft_spec, read_wanted_access
 from handlers.bootstrap.refusals import read_permissions
 from handlers.commands.running import Command
 from handlers.decisions import Decision, Would, settle
+from handlers.preflight.rights import policy_rights
 from handlers.rbac.apply_command import ApplyCommand
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.enforcer import find_malformed
@@ -92,7 +93,17 @@ async def decide_policy(context: StepContext) -> Decision:
         (*before, command.show(context.settings.subprocess_timeout, withdraws=change.withdrawn != ""), *after),
         diff=look.policy_diff,
         warnings=tuple(_warn(look, change.why_left)),
+        rights=policy_rights() if command.is_import else (),
+        try_out=partial(_try_out, context, change) if command.is_import else None,
     )
+
+
+async def _try_out(context: StepContext, change: _Import, decision: Decision) -> Decision:
+    limit_seconds = context.settings.subprocess_timeout
+    completed = await change.command.try_out(context.run, limit_seconds, change.wanted, change.withdrawn)
+    if change.command.read_enforced(completed) is False:
+        return replace(decision, warnings=(UNENFORCED, *decision.warnings))
+    return decision
 
 
 async def _act(context: StepContext, kubectl: Kubectl, look: _Look, change: _Import) -> StepResult:

@@ -12,6 +12,7 @@ from handlers.clock import monotonic
 from handlers.commands.running import Command, Completed
 from handlers.commands.secret import Secret
 from handlers.decisions import Decision, Would, settle
+from handlers.preflight.rights import account_rights
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.accounts import is_opened_by
 from handlers.tenants.credentials import Credentials, make_password
@@ -38,7 +39,8 @@ async def decide_account(context: StepContext) -> Decision:
         return Decision(Would.NOTHING, partial(account.settle, None), warnings=(account.note,))
     password = make_password()
     act = partial(account.create, password, settings.subprocess_timeout)
-    return Decision(Would.CREATE, act, (account.to_keep(password), account.to_create(password)))
+    commands = (account.to_keep(password), account.to_create(password))
+    return Decision(Would.CREATE, act, commands, rights=account_rights(settings.everest_credentials_namespace))
 
 
 async def _warn_of_account(context: StepContext, everestctl: Everestctl) -> tuple[str, ...]:

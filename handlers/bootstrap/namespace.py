@@ -10,6 +10,7 @@ from contracts.requests import BootstrapRequest
 from handlers.bootstrap.declaration import draft_spec
 from handlers.commands.running import Command, Completed
 from handlers.decisions import Decision, Would
+from handlers.preflight.rights import Right, claim_rights, tenant_rights
 from handlers.rbac.enforcer import Enforcer
 from handlers.rbac.look import read_policy
 from handlers.results import StepFailed, StepResult
@@ -66,8 +67,29 @@ async def decide_namespace(context: StepContext) -> Decision:
         *await _decide_installation(context, kubectl, state or Installation()),
     )
     would = Would.NOTHING if not commands else Would.CREATE if claim.is_new else Would.UPDATE
-    act = partial(_act, context, kubectl, claim, state, warnings)
-    return Decision(would, act, commands, warnings=(*warnings, *_warn_of_operators(state, find_wanted(request))))
+    return Decision(
+        would,
+        partial(_act, context, kubectl, claim, state, warnings),
+        commands,
+        diff=claim.diff,
+        warnings=(*warnings, *_warn_of_operators(state, find_wanted(request))),
+        rights=_find_rights(context, claim, commands),
+        try_out=partial(_try_out, kubectl, claim),
+    )
+
+
+def _find_rights(context: StepContext, claim: ClaimDecision, commands: tuple[Command, ...]) -> tuple[Right, ...]:
+    """With a role of the deployment the handler has those in the namespace when it has bound itself there."""
+    of_claim = claim_rights("create" if claim.is_new else "patch") if claim.command else ()
+    if context.settings.everest_tenant_role or len(commands) == len(of_claim):
+        return of_claim
+    return (*of_claim, *tenant_rights(context.request.namespace))
+
+
+async def _try_out(kubectl: Kubectl, claim: ClaimDecision, decision: Decision) -> Decision:
+    if claim.command:
+        await kubectl.try_out(claim.command)
+    return decision
 
 
 async def _act(

@@ -1,14 +1,23 @@
 """The step apply_resource_quota: what the namespace may use in all, and what a container gets that says nothing."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
 from contracts.records import Outcome
 from contracts.requests import Resources
 from handlers.decisions import Decision, Would
-from handlers.results import StepResult
-from handlers.tools.kubectl import Kubectl
+from handlers.preflight.rights import tenant_rights
+from handlers.rbac.differences import diff
+from handlers.results import StepFailed, StepResult
+from handlers.tools.kubectl import Kubectl, at_once
 from handlers.tools.quantities import is_at_least
 from handlers.workflow import StepContext
 
 QUOTA_NAME, LIMITS_NAME = "user-quota", "user-limits"
+_MANIFESTS = 2
+_RESOURCES = ("resourcequotas", "limitranges")
 
 # Everest's smallest preset for one database node.
 _SMALLEST_PRESET = Resources(cpu_cores=1, ram_mb=2048, disk_gb=25)
@@ -25,12 +34,62 @@ async def decide_quota(context: StepContext) -> Decision:
     async def act() -> StepResult:
         return StepResult(Outcome.APPLIED, await kubectl.carry_out(command), warnings, manifest_preview=manifest)
 
-    return Decision(Would.APPLY, act, (command,), manifest, warnings=warnings)
+    return Decision(
+        Would.APPLY,
+        act,
+        (command,),
+        manifest,
+        warnings=warnings,
+        rights=() if settings.everest_tenant_role else tenant_rights(context.request.namespace, _RESOURCES),
+        try_out=partial(_try_out, context, kubectl),
+    )
+
+
+async def _try_out(context: StepContext, kubectl: Kubectl, decision: Decision) -> Decision:
+    """What differs, and what the cluster says to it. In a namespace that is not the handler's yet nothing is tried."""
+    name = context.request.namespace
+    if await kubectl.get("ns", name) is None:
+        untried = f"The quota could not be tried: there is no namespace {name} yet."
+        return replace(decision, would=Would.CREATE, warnings=(*decision.warnings, untried))
+    try:
+        said = (await kubectl.try_out(*decision.commands)).stdout.decode(errors="replace")
+        before = await _read(kubectl, name, context.request.resources)
+    except StepFailed as error:
+        if error.failure.code != "forbidden" or not context.settings.everest_tenant_role:
+            raise
+        untried = f"The quota could not be tried: this handler has no rights in namespace {name} before it claims it."
+        return replace(decision, warnings=(*decision.warnings, untried))
+    would = Would.NOTHING if said.count(" unchanged") == _MANIFESTS else Would.UPDATE
+    if said.count(" created") == _MANIFESTS:
+        would = Would.CREATE
+    return replace(decision, would=would, diff=diff(before, decision.manifest or ""))
+
+
+async def _read(kubectl: Kubectl, name: str, resources: Resources) -> str:
+    """What is there, as the manifest would say it. Raises StepFailed."""
+    async with at_once() as looks:
+        quota_look = looks.create_task(kubectl.get("resourcequota", QUOTA_NAME, name))
+        limits_look = looks.create_task(kubectl.get("limitrange", LIMITS_NAME, name))
+    quota, limits = quota_look.result(), limits_look.result()
+    hard = (quota.get("spec") or {}).get("hard") or {} if quota else None
+    listed = (limits.get("spec") or {}).get("limits") or [] if limits else []
+    container = next((limit for limit in listed if limit.get("type") == "Container"), None)
+    wanted = list(quota_hard(resources))
+    quota_text = "" if hard is None else _render_quota({name: hard[name] for name in sorted(hard, key=_rank(wanted))})
+    return "---\n".join((quota_text, _render_limits(container) if container else ""))
+
+
+def _rank(order: list[str]) -> Callable[[str], int]:
+    return lambda name: order.index(name) if name in order else len(order)
 
 
 def render_manifest(resources: Resources, limit_percent: float, request_percent: float) -> str:
     """Every operator, backup and proxy container without resources of its own takes the LimitRange's defaults."""
-    shares = limit_shares(resources, limit_percent, request_percent)
+    limits = _render_limits(limit_shares(resources, limit_percent, request_percent))
+    return f"{_render_quota(quota_hard(resources))}---\n{limits}"
+
+
+def _render_quota(hard: dict[str, str]) -> str:
     return f"""\
 apiVersion: v1
 kind: ResourceQuota
@@ -38,8 +97,12 @@ metadata:
   name: {QUOTA_NAME}
 spec:
   hard:
-{_render(quota_hard(resources), 4)}
----
+{_render(hard, 4)}
+"""
+
+
+def _render_limits(container: dict[str, Any]) -> str:
+    return f"""\
 apiVersion: v1
 kind: LimitRange
 metadata:
@@ -48,9 +111,9 @@ spec:
   limits:
   - type: Container
     default:
-{_render(shares["default"], 6)}
+{_render(container.get("default") or {}, 6)}
     defaultRequest:
-{_render(shares["defaultRequest"], 6)}
+{_render(container.get("defaultRequest") or {}, 6)}
 """
 
 

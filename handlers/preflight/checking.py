@@ -1,6 +1,5 @@
 """The preflight: can this handler do its work? `python -m handlers --check` prints it, readiness follows it."""
 
-import json
 import shlex
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
@@ -17,6 +16,7 @@ from handlers.commands.running import (
     child_environment,
 )
 from handlers.preflight.findings import Finding, Verdict
+from handlers.preflight.reviews import find_missing
 from handlers.preflight.rights import Right, needed_rights
 from handlers.preflight.roles import find_roles
 from handlers.preflight.scratch import check_scratch
@@ -28,8 +28,6 @@ from handlers.tools.everestctl import Everestctl
 from handlers.tools.kubeconfig import check_kubeconfig, find_kubeconfig
 from handlers.tools.kubectl import Kubectl
 from handlers.tools.versions import ClusterFacts
-
-_ACCESS_REVIEW = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
 
 
 async def check(environment: Environment) -> int:
@@ -167,10 +165,7 @@ async def _find_versions(everestctl: Everestctl) -> list[Finding]:
 async def _find_rights(settings: HandlerSettings, kubectl: Kubectl) -> list[Finding]:
     """Asks for all of them in one command; names each that is missing."""
     rights = needed_rights(settings.everest_credentials_namespace, settings.everest_tenant_role)
-    reviews = [{**_ACCESS_REVIEW, "spec": {"resourceAttributes": right.attributes}} for right in rights]
-    answers = await kubectl.ask_all(reviews)
-    allowed = {_key(answer["spec"]["resourceAttributes"]) for answer in answers if answer["status"].get("allowed")}
-    missing = [right for right in rights if _key(right.attributes) not in allowed]
+    missing = await find_missing(kubectl, rights)
     if not missing:
         return [Finding(Verdict.FINE, f"all {len(rights)} rights that the workflow needs are granted")]
     return [_describe_missing(right) for right in missing]
@@ -180,10 +175,6 @@ def _describe_missing(right: Right) -> Finding:
     hint = f"Grant it: {right}, as our chart's roles do. {right.why}".strip()
     verdict = Verdict.WARNING if right.is_optional else Verdict.PROBLEM
     return Finding.of(Failure("forbidden", f"this handler may not {right}", hint), verdict)
-
-
-def _key(attributes: Mapping[str, str]) -> str:
-    return json.dumps({name: value for name, value in attributes.items() if value}, sort_keys=True)
 
 
 async def _find_policy(kubectl: Kubectl) -> list[Finding]:

@@ -1,6 +1,7 @@
 """The rights that the workflow needs in the cluster: each was found by taking it away. The chart grants them."""
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 
 _SYSTEM = "everest-system"
 _INSTALLER = "The Role of Everest's installer grants it, so whoever makes that Role must hold it."
@@ -34,6 +35,29 @@ def needed_rights(credentials_namespace: str, tenant_role: str | None) -> tuple[
     """With a tenant role the handler holds the tenants' rights only where it has bound itself, so none of them now."""
     everywhere = _EVERYWHERE + (_binding(tenant_role) if tenant_role else _OF_TENANTS)
     return (*everywhere, *_IN_SYSTEM, *_rights("get create delete", "secrets", namespace=credentials_namespace))
+
+
+def claim_rights(verb: str) -> tuple[Right, ...]:
+    return _rights(verb, "namespaces")
+
+
+def account_rights(credentials_namespace: str) -> tuple[Right, ...]:
+    """To make an account, and to keep its password."""
+    return (*_rights("create", "secrets", namespace=credentials_namespace), *_IN_SYSTEM[:2])
+
+
+def policy_rights() -> tuple[Right, ...]:
+    """Of everest-rbac-import."""
+    return _rights("get update", "configmaps", namespace=_SYSTEM, name="everest-rbac")
+
+
+def tenant_rights(namespace: str, resources: Container[str] | None = None) -> tuple[Right, ...]:
+    """Those in a tenant's namespace without which nothing is installed there: all, or those on some resources."""
+    return tuple(
+        replace(right, namespace=namespace)
+        for right in _OF_TENANTS
+        if not right.is_optional and (resources is None or right.resource in resources)
+    )
 
 
 def _rights(

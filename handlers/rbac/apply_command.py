@@ -48,9 +48,18 @@ class ApplyCommand:
 
     async def run(self, run: RunCommand, time_limit_seconds: float, wanted: str, withdrawn: str) -> Completed:
         """Raises StepFailed. Waiting for other imports is no failure: the command is run again."""
+        return await self._run(run, time_limit_seconds, wanted, withdrawn)
+
+    async def try_out(self, run: RunCommand, time_limit_seconds: float, wanted: str, withdrawn: str) -> Completed:
+        """The dry run of everest-rbac-import: the policy merged and judged, and nothing written. Raises StepFailed."""
+        return await self._run(run, time_limit_seconds, wanted, withdrawn, "--dry-run")
+
+    async def _run(
+        self, run: RunCommand, time_limit_seconds: float, wanted: str, withdrawn: str, *more: str
+    ) -> Completed:
         with _private_files(wanted, withdrawn) as (wanted_path, withdrawn_path):
-            argv = self.resolve(wanted_path, withdrawn_path if withdrawn else None)
-            command = Command(argv, time_limit_seconds=time_limit_seconds, changes=True)
+            argv = (*self.resolve(wanted_path, withdrawn_path if withdrawn else None), *more)
+            command = Command(argv, time_limit_seconds=time_limit_seconds, changes=not more)
             for _ in range(_MOST_WAITS):
                 completed = await run(command)
                 if not (self.is_import and completed.exit_code == WAITED):

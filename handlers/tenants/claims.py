@@ -1,5 +1,6 @@
 """Whose namespace it is: the claim in its annotations, made atomically before anything is put into it."""
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
 from handlers.commands.running import Command, Completed
 from handlers.decisions import Overtaken
+from handlers.rbac.differences import diff
 from handlers.results import StepFailed
 from handlers.tenants.spec import MAX_SPEC_BYTES, Spec, UnreadableSpec
 from handlers.tools.kubectl import AlreadyExists, Changed, Kubectl, Object
@@ -96,9 +98,16 @@ class ClaimDecision:
 
     outcome: Outcome
     command: Command | None
+    before: Spec | None
+    spec: Spec
     is_new: bool = False  # the namespace itself
     is_first: bool = False  # the command makes the namespace the tenant's
     may_have_been_taken: bool = False
+
+    @property
+    def diff(self) -> str:
+        """What changes in the spec."""
+        return diff(_show(self.before) if self.before else "", _show(self.spec))
 
 
 async def find_namespace(kubectl: Kubectl, name: str) -> Namespace | None:
@@ -145,16 +154,16 @@ async def decide_claim(
     mark = {OWNER: request.username, JOB: job_id, SPEC: render(spec)}
     if namespace is None:
         command = kubectl.to_create(_manifest(request.namespace, mark))
-        return ClaimDecision(Outcome.CREATED, command, is_new=True, is_first=True)
+        return ClaimDecision(Outcome.CREATED, command, None, spec, is_new=True, is_first=True)
     if namespace.owner is None:
         command = to_mark(kubectl, namespace.name, mark, namespace.version)
-        return ClaimDecision(Outcome.UPDATED, command, is_first=True, may_have_been_taken=True)
-    rewrite = to_write_spec(kubectl, namespace, spec)
+        return ClaimDecision(Outcome.UPDATED, command, None, spec, is_first=True, may_have_been_taken=True)
+    before, rewrite = namespace.read_spec(), to_write_spec(kubectl, namespace, spec)
     if namespace.job != job_id:
-        return ClaimDecision(Outcome.UNCHANGED, rewrite)
+        return ClaimDecision(Outcome.UNCHANGED, rewrite, before, spec)
     if request.take_ownership:
-        return ClaimDecision(Outcome.UPDATED, rewrite, may_have_been_taken=True)
-    return ClaimDecision(Outcome.CREATED, rewrite)
+        return ClaimDecision(Outcome.UPDATED, rewrite, before, spec, may_have_been_taken=True)
+    return ClaimDecision(Outcome.CREATED, rewrite, before, spec)
 
 
 async def write_claim(kubectl: Kubectl, decision: ClaimDecision, name: str) -> Completed | None:
@@ -166,6 +175,11 @@ async def write_claim(kubectl: Kubectl, decision: ClaimDecision, name: str) -> C
     except (AlreadyExists, Changed):
         raise Overtaken(f"Namespace {name}") from None  # whose is it now?
     return completed if decision.is_first else None
+
+
+def _show(spec: Spec) -> str:
+    """For a person."""
+    return json.dumps(spec.model_dump(mode="json", exclude_none=True), indent=2) + "\n"
 
 
 def to_write_spec(kubectl: Kubectl, namespace: Namespace, spec: Spec) -> Command | None:

@@ -111,6 +111,11 @@ class Kubectl:
         """Runs one of these commands."""
         return _succeeded(await self._run(command))
 
+    async def try_out(self, command: Command) -> Completed:
+        """What the cluster would say to one of these commands, admission included. It needs the same right."""
+        argv = (*command.argv, "--dry-run=server")
+        return _succeeded(await self._run(replace(command, argv=argv, changes=False)))
+
     async def write(self, command: Command) -> Completed:
         """The same for what somebody may have overtaken. Raises AlreadyExists, Changed."""
         completed = await self._run(command)
