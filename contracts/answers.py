@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from contracts.documents import ErrorCode, JobId, JobStatus, Moment
+from contracts.documents import ErrorCode, Failure, JobId, JobStatus, Moment
 
 
 class Account(TypedDict):
@@ -134,6 +134,33 @@ class NamespacesAnswer(TypedDict):
 class TenantAnswer(TypedDict):
     data: Tenant
     warnings: NotRequired[list[str]]
+    simulated: NotRequired[Literal[True]]
+
+
+class PlannedStep(TypedDict):
+    """What one step would do. Steps behind one that is refused would not be reached, and are absent."""
+
+    name: str
+    outcome: Annotated[
+        str,
+        Field(
+            description="What it would do, `unchanged`, `skipped`, or `refused: <code>`. Later versions may know more.",
+            examples=["would create", "would update", "unchanged", "skipped", "refused: namespace_exists"],
+        ),
+    ]
+    commands: Annotated[list[str], Field(description="Those that change the cluster, secrets masked, in order.")]
+    manifest_preview: Annotated[str | None, Field(description="What is applied.")]
+    diff: Annotated[str | None, Field(description="What changes, as a unified diff.")]
+    error: Annotated[Failure | None, Field(description="Why it is refused.")]
+
+
+class Plan(TypedDict):
+    """What a job would do if it ran now; nothing was done. Its steps looked and decided as a job's do."""
+
+    would: Annotated[Literal["change", "nothing", "fail"], Field(description="What would come of it.")]
+    inputs: Annotated[dict[str, Any], Field(description="The request as it was resolved.")]
+    steps: list[PlannedStep]
+    warnings: Annotated[list[str], Field(description="What a person should know, what could not be tried included.")]
     simulated: NotRequired[Literal[True]]
 
 

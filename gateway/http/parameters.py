@@ -14,6 +14,9 @@ from gateway.jobs.submission import Origin
 
 MAX_WAIT_SECONDS = 60
 
+SUBMITTING = ("wait", "dry_run")  # what every route knows that submits a job
+
+_BOOLEANS = {"true": True, "false": False}
 _SECONDS = re.compile(r"[0-9]{1,100}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 
@@ -43,6 +46,13 @@ def read_parameters(request: Request, known: Collection[str] = ()) -> dict[str, 
 
 def refuse_parameter(name: str, rule: str) -> Problem:
     return Problem("bad_parameter", f"{name} {rule}.", parameter=name)
+
+
+def read_boolean(name: str, text: str) -> bool:
+    """Raises Problem."""
+    if text not in _BOOLEANS:
+        raise refuse_parameter(name, "must be true or false")
+    return _BOOLEANS[text]
 
 
 def read_wait(request: Request, parameters: dict[str, str]) -> Wait:

@@ -118,7 +118,8 @@ class _Gateway:
         self._responder = StatusResponder(jetstream, reader, describe)
         self._refusals = Refusals(jetstream, utc_now)
         listing = Listing(jetstream, reader)
-        jobs = JobRoutes(submission, waiting)
+        queries = Queries(submission, waiting, settings.query_timeout)
+        jobs = JobRoutes(submission, waiting, queries)
         door = FrontDoor(find_limits(), metrics.count_closed_connection)
         metrics.watch_keys(lambda: keys.is_broken)
         metrics.watch_connections(door.count_open, door.limits.most)
@@ -132,7 +133,7 @@ class _Gateway:
                         Interventions(jetstream, reader, writer, submission, utc_now), jobs
                     ),
                     events=EventRoutes(jobs, reader, listeners),
-                    queries=QueryRoutes(Queries(submission, waiting, settings.query_timeout), jetstream, reader),
+                    queries=QueryRoutes(queries, jetstream, reader),
                     audit=AuditRoutes(Trail(jetstream)),
                     health=Health(jetstream, storage, listing, keys, metrics, clock, settings.gateway_nonce),
                     metrics=metrics,

@@ -7,14 +7,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts.records import UnreadableRecord
+from contracts.requests import PlanQuery, request_hash
 from contracts.requests import Request as JobRequest
 from gateway.http.answers import POLL_SECONDS, document_response, json_response, status_response
 from gateway.http.authentication import require
 from gateway.http.bodies import read_job_request
 from gateway.http.named_requests import read_named_request
 from gateway.http.parameters import (
+    SUBMITTING,
     Wait,
     leaving,
+    read_boolean,
     read_idempotency_key,
     read_job_id,
     read_origin,
@@ -25,20 +28,22 @@ from gateway.http.prefix import prefix_of
 from gateway.jetstream import Unanswered
 from gateway.jobs.errors import JobNotFinished, JobNotFound
 from gateway.jobs.job_cache import Snapshot
+from gateway.jobs.queries import Queries
 from gateway.jobs.submission import Submission
 from gateway.jobs.waiting import Waiting
 from gateway.keys import KeyScope, scope_of
 
 
 class JobRoutes:
-    def __init__(self, submission: Submission, waiting: Waiting) -> None:
+    def __init__(self, submission: Submission, waiting: Waiting, queries: Queries) -> None:
         self._submission = submission
         self._waiting = waiting
+        self._queries = queries
 
     async def submit_bootstrap(self, request: Request) -> Response:
         """POST /bootstrap/users."""
         require(request, KeyScope.BOOTSTRAP)
-        wait = read_wait(request, read_parameters(request, ("wait",)))
+        wait = read_wait(request, read_parameters(request, SUBMITTING))
         read_idempotency_key(request)  # refused before a body is read
         return await self.submit(request, "bootstrap", await read_job_request(request, "bootstrap"), wait)
 
@@ -52,11 +57,20 @@ class JobRoutes:
         return submit
 
     async def submit(self, request: Request, kind: str, job_request: JobRequest, wait: Wait) -> Response:
-        """Queues a job of any kind, for a caller whose key is good for it."""
+        """Queues a job of any kind, for a caller whose key is good for it; with `dry_run` answers what it would do."""
+        if read_boolean("dry_run", request.query_params.get("dry_run", "false")):
+            return await self._answer_plan(request, kind, job_request)
         key = read_idempotency_key(request)
         job_id = await self._submission.submit(kind, job_request, read_origin(request), key)
         request.state.job_id = job_id
         return await self.answer_accepted(request, job_id, wait)
+
+    async def _answer_plan(self, request: Request, kind: str, job_request: JobRequest) -> Response:
+        origin, query = read_origin(request), PlanQuery(kind=kind, request=job_request.given)
+        about = f"{origin.caller} {request_hash(kind, job_request)}"  # another caller may be refused
+        record = await self._queries.ask("plan", query, origin, leaving(request), about)
+        document = {**record.data, "simulated": True} if record.simulated else record.data
+        return json_response(orjson.dumps(document), 200, {"Cache-Control": "no-store"})
 
     async def answer_accepted(self, request: Request, job_id: str, wait: Wait) -> Response:
         """202 and where to look; with a wait the job, 200 when it has ended."""
