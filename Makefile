@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit slow area check chaos faults attack bench test-cluster test-image test-api test-clients test-browser promtool nginx nats-cli helm documents test-chart lock clean
+.PHONY: setup dev test unit slow area check chaos faults plans attack bench test-cluster test-image test-api test-clients test-browser promtool nginx nats-cli helm documents test-chart lock clean
 
 setup: $(READY)
 
@@ -46,6 +46,10 @@ chaos: setup
 # Jobs while a volume is full, NATS is frozen, three nodes are parted, versions are mixed and clocks jump: a line of figures each.
 faults: setup
 	$(BIN)/python -m tests.laboratory.faults $(ROW)
+
+# A hundred random states of a cluster: what a plan says of each, and whether the job then did it. STATES=n, SEED=n.
+plans: setup
+	$(BIN)/python -m tests.laboratory.plans $(or $(STATES),100) $(or $(SEED),0)
 
 # Everything that callers, strangers, clocks and full disks may try: a line each, and what came of it.
 attack: setup

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from contracts.answers import Accepted, AccountsAnswer, NamespacesAnswer, Problem, TenantAnswer
+from contracts.answers import Accepted, AccountsAnswer, NamespacesAnswer, Plan, Problem, TenantAnswer
 from contracts.documents import Event, Job, Result, StepProgress
 from contracts.requests import BootstrapRequest
 from contracts.told.entries import Entry
@@ -26,6 +26,7 @@ MODELS: dict[str, Any] = {
     "namespaces-answer": NamespacesAnswer,
     "tenant-answer": TenantAnswer,
     "entry": Entry,
+    "plan": Plan,
 }
 
 

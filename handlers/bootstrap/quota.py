@@ -1,9 +1,9 @@
 """The step apply_resource_quota: what the namespace may use in all, and what a container gets that says nothing."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from contracts.records import Outcome
 from contracts.requests import Resources
@@ -11,12 +11,11 @@ from handlers.decisions import Decision, Would
 from handlers.preflight.rights import tenant_rights
 from handlers.rbac.differences import diff
 from handlers.results import StepFailed, StepResult
-from handlers.tools.kubectl import Kubectl, at_once
+from handlers.tools.kubectl import Kubectl, Object, at_once
 from handlers.tools.quantities import is_at_least
 from handlers.workflow import StepContext
 
 QUOTA_NAME, LIMITS_NAME = "user-quota", "user-limits"
-_MANIFESTS = 2
 _RESOURCES = ("resourcequotas", "limitranges")
 
 # Everest's smallest preset for one database node.
@@ -52,44 +51,39 @@ async def _try_out(context: StepContext, kubectl: Kubectl, decision: Decision) -
         untried = f"The quota could not be tried: there is no namespace {name} yet."
         return replace(decision, would=Would.CREATE, warnings=(*decision.warnings, untried))
     try:
-        said = (await kubectl.try_out(*decision.commands)).stdout.decode(errors="replace")
-        before = await _read(kubectl, name, context.request.resources)
+        before, after = await _read(kubectl, name), await kubectl.try_out_all(*decision.commands)
     except StepFailed as error:
         if error.failure.code != "forbidden" or not context.settings.everest_tenant_role:
             raise
         untried = f"The quota could not be tried: this handler has no rights in namespace {name} before it claims it."
         return replace(decision, warnings=(*decision.warnings, untried))
-    would = Would.NOTHING if said.count(" unchanged") == _MANIFESTS else Would.UPDATE
-    if said.count(" created") == _MANIFESTS:
-        would = Would.CREATE
-    return replace(decision, would=would, diff=diff(before, decision.manifest or ""))
+    # The cluster spells quantities in its own way, so what it would store is compared, and not what it is sent.
+    would = Would.UPDATE if before else Would.CREATE
+    if list(map(_kept, before)) == list(map(_kept, after)):
+        would = Would.NOTHING
+    return replace(decision, would=would, diff=diff(_show(before), _show(after)))
 
 
-async def _read(kubectl: Kubectl, name: str, resources: Resources) -> str:
-    """What is there, as the manifest would say it. Raises StepFailed."""
+async def _read(kubectl: Kubectl, name: str) -> Sequence[Object]:
+    """Those of the two that are there, in the order of the manifest. Raises StepFailed."""
     async with at_once() as looks:
         quota_look = looks.create_task(kubectl.get("resourcequota", QUOTA_NAME, name))
         limits_look = looks.create_task(kubectl.get("limitrange", LIMITS_NAME, name))
-    quota, limits = quota_look.result(), limits_look.result()
-    hard = (quota.get("spec") or {}).get("hard") or {} if quota else None
-    listed = (limits.get("spec") or {}).get("limits") or [] if limits else []
-    container = next((limit for limit in listed if limit.get("type") == "Container"), None)
-    wanted = list(quota_hard(resources))
-    quota_text = "" if hard is None else _render_quota({name: hard[name] for name in sorted(hard, key=_rank(wanted))})
-    return "---\n".join((quota_text, _render_limits(container) if container else ""))
+    return [found for found in (quota_look.result(), limits_look.result()) if found]
 
 
-def _rank(order: list[str]) -> Callable[[str], int]:
-    return lambda name: order.index(name) if name in order else len(order)
+def _kept(stored: Object) -> Object:
+    """What an apply changes of an object."""
+    return {"spec": stored.get("spec"), "annotations": stored["metadata"].get("annotations")}
+
+
+def _show(stored: Sequence[Object]) -> str:
+    return "".join(json.dumps({"kind": one["kind"], "spec": one.get("spec")}, indent=2) + "\n" for one in stored)
 
 
 def render_manifest(resources: Resources, limit_percent: float, request_percent: float) -> str:
     """Every operator, backup and proxy container without resources of its own takes the LimitRange's defaults."""
-    limits = _render_limits(limit_shares(resources, limit_percent, request_percent))
-    return f"{_render_quota(quota_hard(resources))}---\n{limits}"
-
-
-def _render_quota(hard: dict[str, str]) -> str:
+    shares = limit_shares(resources, limit_percent, request_percent)
     return f"""\
 apiVersion: v1
 kind: ResourceQuota
@@ -97,12 +91,8 @@ metadata:
   name: {QUOTA_NAME}
 spec:
   hard:
-{_render(hard, 4)}
-"""
-
-
-def _render_limits(container: dict[str, Any]) -> str:
-    return f"""\
+{_render(quota_hard(resources), 4)}
+---
 apiVersion: v1
 kind: LimitRange
 metadata:
@@ -111,9 +101,9 @@ spec:
   limits:
   - type: Container
     default:
-{_render(container.get("default") or {}, 6)}
+{_render(shares["default"], 6)}
     defaultRequest:
-{_render(container.get("defaultRequest") or {}, 6)}
+{_render(shares["defaultRequest"], 6)}
 """
 
 

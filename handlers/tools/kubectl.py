@@ -116,6 +116,12 @@ class Kubectl:
         argv = (*command.argv, "--dry-run=server")
         return _succeeded(await self._run(replace(command, argv=argv, changes=False)))
 
+    async def try_out_all(self, command: Command) -> Sequence[Object]:
+        """The same for several objects, as the cluster would store them."""
+        argv = (*command.argv, "--dry-run=server", "-o", "json")
+        completed = _succeeded(await self._run(replace(command, argv=argv, changes=False)))
+        return tuple(_read_json(completed)["items"])
+
     async def write(self, command: Command) -> Completed:
         """The same for what somebody may have overtaken. Raises AlreadyExists, Changed."""
         completed = await self._run(command)

@@ -11,7 +11,7 @@ import orjson
 
 from contracts.kinds import read_request
 from contracts.records import JobRecord, Outcome, Status, StepRecord
-from contracts.requests import BootstrapRequest
+from contracts.requests import BootstrapRequest, PlanQuery
 from handlers.bootstrap.steps import STEPS
 from handlers.commands.running import Command, Commands, Completed, child_environment
 from handlers.kinds import Surroundings, make_plan
@@ -114,6 +114,15 @@ class Bench:
                 made.failed_step = step.name
                 break
         return made
+
+    async def plan(self, **request: Any) -> dict[str, Any]:
+        """What a job would do, by a handler's answer to the query."""
+        settings = handler_settings({**self.variables, **self.settings})
+        moment = "2026-01-01T00:00:00Z"
+        record = JobRecord("a-plan", "plan", Status.RUNNING, self.caller, "", moment, moment, bound=self.is_bound)
+        query = PlanQuery(kind="bootstrap", request=request)
+        (step,) = make_plan(Surroundings(settings, self.facts, self._find_caller), record, query).steps
+        return dict((await step.ensure(record, make_runner(self.commands))).data)
 
     async def onboard(self, job_id: str, **request: Any) -> Attempt:
         """Attempts until it succeeds or fails for good, as a handler does, but without its pauses."""

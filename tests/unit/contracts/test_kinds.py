@@ -6,7 +6,12 @@ from contracts import names
 from contracts.kinds import KINDS, QUERY_RETENTION_SECONDS, Kind, read_request, resolve
 from contracts.requests import BootstrapRequest
 
-LEAST = {"accounts-list": b"{}", "namespaces-list": b"{}", "handover": b'{"username":"alice","caller":"billing"}'}
+LEAST = {
+    "accounts-list": b"{}",
+    "namespaces-list": b"{}",
+    "handover": b'{"username":"alice","caller":"billing"}',
+    "plan": b'{"kind":"bootstrap","request":{"username":"alice"}}',
+}
 
 
 def test_the_names_on_the_wire_follow_the_rows() -> None:
