@@ -64,6 +64,8 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "a full temporary folder": (
         (f"{INTEGRATION}/handlers/test_check.py", "test_a_full_temporary_folder_is_a_problem"),
+        ("tests/unit/rbac/test_scratch.py", "test_the_step_waits_for_space"),
+        ("tests/unit/rbac/test_scratch.py", "test_the_import_waits_for_space"),
     ),
     "somebody on the machine talks to the embedded NATS": (
         (f"{INTEGRATION}/service/test_standalone.py", "test_nobody_on_the_machine_comes_into_its_nats"),
@@ -132,6 +134,9 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
             f"{INTEGRATION}/handlers/test_guard.py",
             "test_a_handler_and_a_guard_killed_at_once_take_the_command_along",
         ),
+    ),
+    "a command that the memory limit kills": (
+        ("tests/unit/handlers/test_failures.py", "test_somebody_elses_signal_is_told_from_our_own"),
     ),
     "clocks that go back": (
         ("tests/unit/gateway/test_rate_limit.py", "test_a_window_moves"),
