@@ -98,3 +98,11 @@ def require(request: Request, scope: KeyScope) -> None:
         request.state.note_refusal(request.state.caller, "scope_missing")
         detail = f"The key of {request.state.caller} is not good for {scope.value}."
         raise Problem("scope_missing", detail, scope=scope.value)
+
+
+def require_own(request: Request, caller: str) -> None:
+    """Raises Problem where what `caller` asked for is not this key's to change."""
+    if not request.state.key.may_manage_all and request.state.caller != caller:
+        request.state.note_refusal(request.state.caller, "scope_missing")
+        detail = f"The job is {caller}'s, and the key of {request.state.caller} is good for its own alone."
+        raise Problem("scope_missing", detail, scope=KeyScope.ADMIN.value)

@@ -39,16 +39,16 @@ class Interventions:
         self._submission = submission
         self._now = now
 
-    async def cancel(self, job_id: str, caller: str, allow: Callable[[str], None]) -> bool:
+    async def cancel(self, job_id: str, caller: str, allow: Callable[[JobRecord], None]) -> bool:
         """True when the job has ended by it, False when its handler will end it at the next safe point.
 
-        `allow` raises for a kind that the caller may not touch.
+        `allow` raises for a job that the caller may not touch.
 
         Raises JobNotFound, JobFinished, JobBusy, QueueFull, UnreadableRecord, Unanswered.
         """
         for _ in range(_TRIES):
             snapshot = await self._read(job_id)
-            allow(snapshot.record.kind)
+            allow(snapshot.record)
             row = look_up(_stored(snapshot), Event.CANCEL)
             if row.answer is Answer.REFUSED:
                 raise _finished(snapshot.record, "The job has ended; there is nothing to cancel.")
@@ -65,14 +65,14 @@ class Interventions:
             return True
         raise JobBusy("The job changed each time it was looked at; try again.", job_id=job_id)
 
-    async def retry(self, job_id: str, origin: Origin, allow: Callable[[str], None], *, from_start: bool) -> None:
+    async def retry(self, job_id: str, origin: Origin, allow: Callable[[JobRecord], None], *, from_start: bool) -> None:
         """Reopens a failed job, then publishes it again; the reconciler publishes what is cut off in between.
 
         Raises JobNotFound, JobNotFinished, JobFinished, JobBusy, QueueFull, UnreadableRecord, Unanswered.
         """
         for _ in range(_TRIES):
             snapshot = await self._read(job_id)
-            allow(snapshot.record.kind)
+            allow(snapshot.record)
             record, request = snapshot.record, _repeatable_request(snapshot)
             try:
                 reopened = record.reopened(self._now(), from_start=from_start, by=origin.caller)

@@ -22,6 +22,9 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
             "test_a_claim_of_the_first_version_is_managed_by_whoever_asked_for_it",
         ),
     ),
+    "a key with scopes cancels and retries the jobs of others": (
+        (f"{INTEGRATION}/gateway/test_keys.py", "test_a_key_with_scopes_changes_its_own_jobs_alone"),
+    ),
     "a tenant is named like somebody's role": (
         (f"{INTEGRATION}/bootstrap/test_rights.py", "test_a_role_that_is_somebodys_is_not_taken_over"),
         (f"{INTEGRATION}/bootstrap/test_rights.py", "test_a_publisher_is_given_nobodys_name_and_nobodys_role"),

@@ -6,8 +6,9 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contracts.records import JobRecord
 from gateway.http.answers import json_response
-from gateway.http.authentication import require
+from gateway.http.authentication import require, require_own
 from gateway.http.parameters import read_job_id, read_origin, read_parameters, read_wait, refuse_parameter
 from gateway.http.prefix import prefix_of
 from gateway.http.routes.jobs import JobRoutes
@@ -47,6 +48,11 @@ class InterventionRoutes:
         return await self._jobs.answer_accepted(request, job_id, wait)
 
 
-def _allowing(request: Request) -> Callable[[str], None]:
-    """Refuses jobs of a kind that the caller's key is not good for."""
-    return lambda kind: require(request, scope_of(kind))
+def _allowing(request: Request) -> Callable[[JobRecord], None]:
+    """Refuses jobs that the caller's key is not good for: by their kind, and by whose they are."""
+
+    def allow(record: JobRecord) -> None:
+        require(request, scope_of(record.kind))
+        require_own(request, record.caller)
+
+    return allow

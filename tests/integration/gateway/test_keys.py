@@ -74,10 +74,31 @@ async def test_a_key_does_what_its_scopes_say(tmp_path: Path) -> None:
             assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
             assert answer.json()["scope"] == "bootstrap"
         async with helping_hand(server) as hand:
-            message, _ = await hand.take()
-        assert message.headers[names.HEADER_BOUND] == "true", "handlers hold it to its own tenants"
-        answer = await gateway.nobody.post(f"/jobs/{job_id}/cancel", headers={"X-Admin-Key": "team-key"})
-        assert answer.status_code == 202
+            subject = names.job_subject("bootstrap", job_id)
+            message = await hand.jetstream.get_last_msg(names.JOBS_STREAM, subject)
+        assert (message.headers or {})[names.HEADER_BOUND] == "true", "handlers hold it to its own tenants"
+
+
+async def test_a_key_with_scopes_changes_its_own_jobs_alone(tmp_path: Path) -> None:
+    """Nobody cancels for another what he could not submit for him; who manages all tenants may."""
+    file = tmp_path / "keys"
+    file.write_text(line("team", "team-key", ":bootstrap") + line("other", "other-key", ":bootstrap,offboard"))
+    async with (
+        nats_server(tmp_path, lease_seconds=60) as server,
+        running_gateway(server.url, tmp_path, ADMIN_API_KEYS_FILE=str(file)) as gateway,
+    ):
+        job_id, second = [await gateway.submit({"X-Admin-Key": "team-key"}) for _ in range(2)]
+
+        async def post(action: str, job_id: str, key: str) -> tuple[int, str | None]:
+            answer = await gateway.nobody.post(f"/jobs/{job_id}/{action}", headers={"X-Admin-Key": key})
+            return answer.status_code, answer.json().get("scope")
+
+        for action in ("cancel", "retry"):
+            assert await post(action, job_id, "other-key") == (403, "admin")
+        assert await post("cancel", job_id, "team-key") == (202, None)
+        assert await post("retry", job_id, "other-key") == (403, "admin")
+        assert await post("retry", job_id, "team-key") == (202, None)
+        assert await post("cancel", second, KEY) == (202, None)
 
 
 async def test_wrong_keys_are_slowed_and_counted(tmp_path: Path) -> None:

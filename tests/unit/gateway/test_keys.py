@@ -41,6 +41,15 @@ def test_a_key_is_good_up_to_its_last_day(tmp_path: Path, expiry: str, caller: s
     assert caller_of(make_keys(file), key.encode()) == caller
 
 
+def test_two_lines_of_one_name_are_both_good(tmp_path: Path) -> None:
+    """While a key is rotated: what belongs to the name stays the name's."""
+    file = tmp_path / "keys"
+    (first, line), (second, another) = make_key("portal", "bootstrap"), make_key("portal", "bootstrap")
+    file.write_text(f"{line}\n{another}\n")
+    keys = make_keys(file)
+    assert [caller_of(keys, key.encode()) for key in (first, second)] == ["portal", "portal"]
+
+
 ZEROS = "0" * 64
 
 
