@@ -6,7 +6,7 @@ where that is not known, nothing is answered at all, and the message comes again
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from contracts import names
 from contracts.codes import Failure
@@ -117,7 +117,7 @@ class Admission:
         lost = row.answer is Answer.WATCH or (record is None and revision > 0)
         if lost and not await self._stands_still(incoming, record, revision):
             return True
-        current = record or incoming.record
+        current = _merge(record, incoming.record)
         if lost and current.losses >= MAX_LOSSES:
             await self._end_lost(incoming, current, revision)
             return True
@@ -191,3 +191,10 @@ class Admission:
             return
         await self.records.end_unheld((record or incoming.record).failed(OWN_FAULT, utc_now()), revision)
         await self._conclude(incoming)
+
+
+def _merge(record: JobRecord | None, published: JobRecord) -> JobRecord:
+    """What is kept of the job. A handler of 0.1.0 that has handed it back dropped whose tenants it may change."""
+    if record is None:
+        return published
+    return replace(record, bound=record.bound or published.bound)

@@ -434,6 +434,20 @@ def test_a_record_of_a_later_version_is_left_to_a_newer_handler() -> None:
     run_virtually(_perform(_meet_a_later_record, Fault.CRASH, 0, (LEASE_SECONDS,)))
 
 
+async def _take_over_from_an_older_handler(stage: Stage) -> None:
+    """It handed the job back, and its record knows nothing of the caller's limits; the message does."""
+    stage.server.write(names.JOBS_BUCKET, "one", encode_record(_queued("one")), 0)
+    stage.job_ids.append("one")
+    headers = {names.HEADER_BOUND: "true"}
+    stage.server.publish(names.job_subject("bootstrap", "one"), b'{"username":"alice"}', headers)
+    await stage.ends()
+    assert stage.record("one").bound
+
+
+def test_what_an_older_handler_drops_of_the_callers_limits_is_in_the_message() -> None:
+    run_virtually(_perform(_take_over_from_an_older_handler, Fault.CRASH, 0, (LEASE_SECONDS,)))
+
+
 def test_every_state_answers_every_delivery() -> None:
     """No record can make a delivery undecided."""
     for state in State:
