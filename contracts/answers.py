@@ -115,6 +115,60 @@ class Tenant(TypedDict):
     differences: list[Difference]
 
 
+class ObservedNamespace(TenantNamespace):
+    """What the cluster holds of it."""
+
+    exists: bool
+    quota: Quota | None
+    limit_range: LimitRange | None
+
+
+class DeclaredNamespace(TypedDict):
+    """A namespace as it is wanted and as it is. `desired` and `generation` are null for a claim of version 0.1.0."""
+
+    username: str
+    namespace: str
+    generation: Annotated[int | None, Field(description="Grows whenever `desired` changes; the ETag names it.")]
+    desired: Annotated[dict[str, Any] | None, Field(description="What its claim says: the request as resolved.")]
+    observed: ObservedNamespace
+    differences: list[Difference]
+
+
+class DeclaredNamespaceAnswer(TypedDict):
+    data: DeclaredNamespace
+    warnings: NotRequired[list[str]]
+    simulated: NotRequired[Literal[True]]
+
+
+class ListedTenantNamespace(TypedDict):
+    """`generation` and `role` are null for a claim of version 0.1.0."""
+
+    name: str
+    generation: int | None
+    role: str | None
+    managed: Annotated[bool, Field(description="By Everest: it holds operators.")]
+    terminating: bool
+
+
+class ListedTenant(TypedDict):
+    """A tenant with the namespaces that it has claimed. `managed_by` is null where no claim says."""
+
+    username: str
+    managed_by: str | None
+    suspended: bool
+    namespaces: list[ListedTenantNamespace]
+    differences: NotRequired[Annotated[list[Difference], Field(description="With `differs=true`.")]]
+
+
+class TenantList(TypedDict):
+    """Tenants by name. A page of those that differ may hold few, or none, and still name a next page."""
+
+    tenants: list[ListedTenant]
+    next_cursor: str | None
+    warnings: NotRequired[list[str]]
+    simulated: NotRequired[Literal[True]]
+
+
 class AccountsAnswer(TypedDict):
     """JSON that everestctl prints is passed on as it is, a table of other columns as objects of texts."""
 

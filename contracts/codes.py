@@ -30,8 +30,9 @@ def _http(name: str, status: int, title: str, hint: str, *, retryable: bool = Fa
     return Code(name, Nature.HTTP, title, hint, status, retryable)
 
 
-def _permanent(name: str, title: str, hint: str) -> Code:
-    return Code(name, Nature.PERMANENT, title, hint)
+def _permanent(name: str, title: str, hint: str, status: int | None = None) -> Code:
+    """With a status the gateway answers with it where it is known at once."""
+    return Code(name, Nature.PERMANENT, title, hint, status)
 
 
 def _transient(name: str, title: str, hint: str) -> Code:
@@ -169,6 +170,12 @@ _ALL = (
         "kind_unsupported",
         "The handler cannot do jobs of this kind",
         "Bring all handlers to the gateway's version, then retry the job.",
+    ),
+    _permanent(
+        "generation_conflict",
+        "The claim is at another generation",
+        "Somebody changed what is wanted: GET /tenants/{username}/namespaces/{namespace} and decide anew.",
+        412,
     ),
     _permanent("tenant_suspended", "The tenant is suspended", "Resume the tenant, then submit the request again."),
     _permanent(

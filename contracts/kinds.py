@@ -20,6 +20,7 @@ from contracts.requests import (
     ResumeRequest,
     SuspendRequest,
     TenantQuery,
+    TenantsQuery,
     parse_request,
     validate_request,
 )
@@ -68,6 +69,7 @@ KINDS: dict[str, Kind] = {
         _query("accounts-list", AccountsListQuery),
         _query("namespaces-list", NamespacesListQuery),
         _query("tenant", TenantQuery),
+        _query("tenants", TenantsQuery),
         _query("plan", PlanQuery),
     )
 }

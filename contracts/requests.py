@@ -43,6 +43,7 @@ RESERVED_NAMESPACES = ("everest-system", "everest-monitoring", "everest-olm", "d
 CALLER_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 ROLE_PATTERN = r"^[a-z][a-z0-9_-]{0,62}$"
 MOST_SUBJECTS = 50
+MOST_GENERATIONS = 2**53  # more than a double holds exactly
 
 OPERATOR_NAMES = ("mongodb", "postgresql", "xtradb_cluster")
 
@@ -179,6 +180,7 @@ Subjects = Annotated[
 ]
 Correlation = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_printable)]
 Namespace = Annotated[str, Field(pattern=NAMESPACE_PATTERN), AfterValidator(_refuse_reserved)]
+Generation = Annotated[int, Field(ge=0, le=MOST_GENERATIONS)]
 
 
 class Operators(Request):
@@ -250,6 +252,11 @@ class BootstrapRequest(Request):
     correlation: Correlation | None = Field(
         default=None, description="The caller's own mark, told in documents and events."
     )
+    if_generation: Generation | None = Field(
+        default=None,
+        description="Only where the namespace's claim is at this generation, 0: where it has none. Else the job fails "
+        "with `generation_conflict` and nothing is done.",
+    )
 
     @field_validator("username")
     @classmethod
@@ -265,6 +272,11 @@ class BootstrapRequest(Request):
         "take_ownership": False,
         "resources": None,
     }
+
+    @property
+    def lasting(self) -> dict[str, Any]:
+        """What is wanted of the tenant from now on: without the members that are of one job."""
+        return self.model_dump(exclude={"correlation", "if_generation"})
 
     def with_operators(self, default: frozenset[str]) -> Self:
         """The effective request: `default` is used only where the caller named no operators."""
@@ -363,6 +375,17 @@ class TenantQuery(Request):
     first = {"username": None, "namespace": None, "last": None}
 
 
+class TenantsQuery(Request):
+    """List the tenants by name, behind `after`. With `differs` only those whose cluster is not as they want it."""
+
+    username: Username | None = None
+    differs: bool = False
+    after: str | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+    first = {"username": None, "differs": False, "after": None, "limit": 50}
+
+
 class PlanQuery(Request):
     """What a job would do. `kind` and `request` are the job's."""
 
@@ -449,6 +472,14 @@ def parse_request(model: type[AnyRequest], body: bytes) -> AnyRequest:
     return validate_request(model, _parse(body))
 
 
+def parse_members(body: bytes) -> dict[str, Any]:
+    """The members of an object, of which a request is to be made. Raises NotJson, InvalidRequest."""
+    members = _parse(body)
+    if not isinstance(members, dict):
+        raise InvalidRequest([Problem(field="", message="must be a JSON object")])
+    return members
+
+
 def validate_request(model: type[AnyRequest], members: object) -> AnyRequest:
     """The request that the members make. Raises InvalidRequest with every problem that was found."""
     try:
@@ -499,6 +530,7 @@ _WORDING = {
     "missing": "is required",
     "string_type": "must be a string",
     "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
     "dict_type": "must be a JSON object",
     "model_type": "must be a JSON object",
     "tuple_type": "must be a list",

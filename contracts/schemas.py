@@ -7,7 +7,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from contracts.answers import Accepted, AccountsAnswer, NamespacesAnswer, Plan, Problem, TenantAnswer
+from contracts.answers import (
+    Accepted,
+    AccountsAnswer,
+    DeclaredNamespaceAnswer,
+    NamespacesAnswer,
+    Plan,
+    Problem,
+    TenantAnswer,
+    TenantList,
+)
 from contracts.documents import Event, Job, Result, StepProgress
 from contracts.requests import BootstrapRequest
 from contracts.told.entries import Entry
@@ -27,6 +36,8 @@ MODELS: dict[str, Any] = {
     "tenant-answer": TenantAnswer,
     "entry": Entry,
     "plan": Plan,
+    "declared-namespace-answer": DeclaredNamespaceAnswer,
+    "tenant-list": TenantList,
 }
 
 

@@ -250,4 +250,28 @@ else
   printf '  --  a change by hand: set DEMO_KUBECONFIG and KUBECTL\n'
 fi
 
+title "14 A tenant's life"
+HOME_OF="/tenants/${TAG}h/namespaces/${TAG}h"
+post "/bootstrap/users?dry_run=true" "{\"username\":\"${TAG}h\"}"
+expect "plan: what a submit would do" 200 "b['would'] == 'change' and [s['outcome'] for s in b['steps']][:3] == ['would create'] * 3 and b['steps'][2]['manifest_preview'] and b['steps'][3]['diff']"
+call GET "$HOME_OF"
+problem "and it has made nothing" 404 tenant_not_found
+call PUT "$HOME_OF" -H 'Content-Type: application/json' -H 'If-None-Match: *' -H 'Prefer: wait=60' -d '{"role":"viewer"}'
+expect "create: declared" 200 "b['status'] == 'succeeded' and b['username'] == '${TAG}h'"
+call GET "$HOME_OF"
+expect "as it is wanted and as it is" 200 "h['etag'] == '\"1\"' and b['data']['generation'] == 1 and b['data']['desired']['role'] == 'viewer' and b['data']['observed']['quota'] and b['data']['differences'] == []"
+call PUT "$HOME_OF?dry_run=true" -H 'Content-Type: application/json' -d '{"role":"viewer"}'
+expect "plan: the same again would change nothing" 200 "b['would'] == 'nothing'"
+call PUT "$HOME_OF" -H 'Content-Type: application/json' -H 'If-Match: "1"' -H 'Prefer: wait=60' -d '{"role":"owner"}'
+expect "change: declared anew" 200 "b['status'] == 'succeeded'"
+call PUT "$HOME_OF" -H 'Content-Type: application/json' -H 'If-Match: "1"' -d '{"role":"developer"}'
+problem "and not over somebody else's change" 412 generation_conflict
+call GET "/tenants?username=${TAG}h"
+expect "list" 200 "[(t['username'], [(n['name'], n['generation'], n['role']) for n in t['namespaces']]) for t in b['tenants']] == [('${TAG}h', [('${TAG}h', 2, 'owner')])] and b['next_cursor'] is None"
+if [[ -r $KUBECONFIG_FILE && -x $KUBECTL ]]; then
+  "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" delete limitrange user-limits -n "${TAG}h" >/dev/null
+  call GET "/tenants?differs=true&username=${TAG}h"
+  expect "differences: what somebody took away" 200 "[d['what'] for d in b['tenants'][0]['differences']] == ['limit_range']"
+fi
+
 printf '\n%s answers were as promised.\n' "$PASSED"

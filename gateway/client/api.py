@@ -69,6 +69,10 @@ class Api:
         headers = {"Idempotency-Key": idempotency_key.encode()} if idempotency_key else {}
         return self._call("POST", "/bootstrap/users", json=request, headers=headers)
 
+    def plan(self, request: Document) -> Document:
+        """What a submit of the request would do."""
+        return self._call("POST", "/bootstrap/users", json=request, params={"dry_run": "true"})
+
     def job(self, job_id: str, *, wait_seconds: int = 0) -> Document:
         return self._call("GET", f"/jobs/{_segment(job_id)}", params={"wait": wait_seconds} if wait_seconds else {})
 
@@ -111,13 +115,17 @@ class Api:
                         return
 
     def jobs(self, **filters: str | int | None) -> Document:
-        return self._call("GET", "/jobs", params={name: value for name, value in filters.items() if value is not None})
+        return self._call("GET", "/jobs", params=_given(filters))
 
     def cancel(self, job_id: str) -> Document:
         return self._call("POST", f"/jobs/{_segment(job_id)}/cancel")
 
     def retry(self, job_id: str, *, from_start: bool) -> Document:
         return self._call("POST", f"/jobs/{_segment(job_id)}/retry", params={"from": "start"} if from_start else {})
+
+    def tenants(self, **filters: str | int | None) -> Document:
+        """A page of tenants by name."""
+        return self._call("GET", "/tenants", params=_given(filters))
 
     def tenant(self, username: str) -> Document:
         return self._call("GET", f"/tenants/{_segment(username)}")
@@ -134,6 +142,10 @@ class Api:
             return dict(answer.json())
         except ValueError:
             raise Unreachable(f"{self.base_url} answers, but it is not this service") from None
+
+
+def _given(filters: dict[str, str | int | None]) -> dict[str, str | int]:
+    return {name: value for name, value in filters.items() if value is not None}
 
 
 def _segment(name: str) -> str:

@@ -41,50 +41,71 @@ ConfigOption = Annotated[
 ]
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID")]
 Username = Annotated[str, typer.Argument(metavar="USER")]
+NamespaceOption = Annotated[str | None, typer.Option(help="the username by default")]
+OperatorOption = Annotated[
+    list[str] | None, typer.Option(help="mongodb, postgresql or xtradb_cluster; may be repeated")
+]
+RoleOption = Annotated[str | None, typer.Option(help="developer, owner, viewer, or one of the deployment's own")]
+SubjectOption = Annotated[
+    list[str] | None, typer.Option(help="an OIDC sub or a group that holds the role; may be repeated")
+]
+NoAccountOption = Annotated[bool, typer.Option("--no-account", help="the subjects log in by SSO: no password")]
+AmountOption = Annotated[str | None, typer.Option(help="of the quota")]
+TakeOwnershipOption = Annotated[bool, typer.Option("--take-ownership", help="adopt a namespace that is nobody's here")]
 LimitOption = Annotated[float | None, typer.Option("--timeout", help="seconds to wait at most; without it: to the end")]
 
 
 @app.command()
 def submit(
     username: Username,
-    namespace: Annotated[str | None, typer.Option(help="the username by default")] = None,
-    operator: Annotated[
-        list[str] | None, typer.Option(help="mongodb, postgresql or xtradb_cluster; may be repeated")
-    ] = None,
-    role: Annotated[str | None, typer.Option(help="developer, owner, viewer, or one of the deployment's own")] = None,
-    subject: Annotated[
-        list[str] | None, typer.Option(help="an OIDC sub or a group that holds the role; may be repeated")
-    ] = None,
-    no_account: Annotated[bool, typer.Option("--no-account", help="the subjects log in by SSO: no password")] = False,
-    cpu_cores: Annotated[str | None, typer.Option(help="of the quota")] = None,
-    ram_mb: Annotated[str | None, typer.Option(help="of the quota")] = None,
-    disk_gb: Annotated[str | None, typer.Option(help="of the quota")] = None,
-    take_ownership: Annotated[
-        bool, typer.Option("--take-ownership", help="adopt a namespace that is nobody's here")
-    ] = False,
+    namespace: NamespaceOption = None,
+    operator: OperatorOption = None,
+    role: RoleOption = None,
+    subject: SubjectOption = None,
+    no_account: NoAccountOption = False,
+    cpu_cores: AmountOption = None,
+    ram_mb: AmountOption = None,
+    disk_gb: AmountOption = None,
+    take_ownership: TakeOwnershipOption = False,
     idempotency_key: Annotated[str | None, typer.Option(help="the same key and request are the same job")] = None,
     wait_for_end: Annotated[bool, typer.Option("--wait", help="until it has finished, steps shown")] = False,
     output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
 ) -> None:
     """Onboard a tenant: submit a bootstrap job."""
-    resources = {"cpu_cores": cpu_cores, "ram_mb": ram_mb, "disk_gb": disk_gb}
-    request = _given(
-        username=username,
-        namespace=namespace,
-        role=role,
-        subjects=subject or None,
-        account=False if no_account else None,
-        operators=dict.fromkeys(operator, True) if operator else None,
-        take_ownership=take_ownership or None,
-        resources=_given(**resources) or None,
-    )
+    resources = _given(cpu_cores=cpu_cores, ram_mb=ram_mb, disk_gb=disk_gb)
+    request = _make_request(username, namespace, operator, role, subject, no_account, resources, take_ownership)
     with _gateway(config) as api:
         accepted = api.submit(request, idempotency_key=idempotency_key)
         if wait_for_end:
             _show_end(_follow(api, accepted["job_id"], output), output)
         else:
             _show(accepted, f"{accepted['job_id']}  accepted; everest-bootstrap watch {accepted['job_id']}", output)
+
+
+@app.command()
+def plan(
+    username: Username,
+    namespace: NamespaceOption = None,
+    operator: OperatorOption = None,
+    role: RoleOption = None,
+    subject: SubjectOption = None,
+    no_account: NoAccountOption = False,
+    cpu_cores: AmountOption = None,
+    ram_mb: AmountOption = None,
+    disk_gb: AmountOption = None,
+    take_ownership: TakeOwnershipOption = False,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Show what a submit would do, and do nothing; 1 when it would fail."""
+    resources = _given(cpu_cores=cpu_cores, ram_mb=ram_mb, disk_gb=disk_gb)
+    request = _make_request(username, namespace, operator, role, subject, no_account, resources, take_ownership)
+    with _gateway(config) as api:
+        document = api.plan(request)
+        _show(document, tables.plan_view(document), output)
+    if document["would"] == "fail":
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -160,6 +181,24 @@ def retry(
     """Queue a failed job again."""
     with _gateway(config) as api:
         _show(api.retry(job_id, from_start=from_start), f"{job_id}  is queued again", output)
+
+
+@app.command()
+def tenants(
+    username: Annotated[str | None, typer.Option()] = None,
+    differs: Annotated[bool, typer.Option("--differs", help="only those that are not as they should be")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
+    cursor: Annotated[str | None, typer.Option(help="the next_cursor of a page")] = None,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """List tenants by name, with their namespaces."""
+    filters = _given(username=username, differs="true" if differs else None, cursor=cursor)
+    with _gateway(config) as api:
+        page = api.tenants(**filters, limit=limit)
+        _show(page, tables.tenant_table(page["tenants"]), output)
+        if page["next_cursor"] and output is Output.TABLE:
+            _say(f"more: --cursor {page['next_cursor']}")
 
 
 @app.command()
@@ -262,6 +301,28 @@ def _say(text: str) -> None:
 def _fail(message: str, code: int) -> NoReturn:
     sys.stderr.write(f"{message}\n")
     raise typer.Exit(code) from None
+
+
+def _make_request(
+    username: str,
+    namespace: str | None,
+    operators: list[str] | None,
+    role: str | None,
+    subjects: list[str] | None,
+    no_account: bool,
+    resources: dict[str, Any],
+    take_ownership: bool,
+) -> Document:
+    return _given(
+        username=username,
+        namespace=namespace,
+        role=role,
+        subjects=subjects or None,
+        account=False if no_account else None,
+        operators=dict.fromkeys(operators, True) if operators else None,
+        take_ownership=take_ownership or None,
+        resources=resources or None,
+    )
 
 
 def _given(**members: Any) -> dict[str, Any]:

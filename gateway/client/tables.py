@@ -56,6 +56,38 @@ def event_line(event: Document) -> Text:
     return Text.assemble(_status(event["status"]), f"  {what}  {event.get('summary') or ''}")
 
 
+def tenant_table(tenants: Iterable[Document]) -> Table:
+    """A line for each namespace, under its tenant; what differs where it was asked for."""
+    table = _table("TENANT", "NAMESPACE", "ROLE", "GENERATION", "STATE", "DIFFERS")
+    for tenant in tenants:
+        state = "suspended" if tenant["suspended"] else ""
+        for namespace in tenant["namespaces"]:
+            differs = [one for one in tenant.get("differences", []) if one["namespace"] in (None, namespace["name"])]
+            table.add_row(
+                *map(_plain, (tenant["username"], namespace["name"], namespace["role"], namespace["generation"])),
+                "terminating" if namespace["terminating"] else state,
+                _plain(" ".join(one["message"] for one in differs)),
+            )
+    return table
+
+
+def plan_view(plan: Document) -> RenderableType:
+    """What would be done, step by step, with what changes."""
+    verdicts = {"change": "yellow", "nothing": "green", "fail": "red"}
+    parts: list[RenderableType] = [Text.assemble("would ", (plan["would"], verdicts.get(plan["would"], "")))]
+    for step in plan["steps"]:
+        parts.append(Text(f"{step['name']}: {step['outcome']}"))
+        parts += [Text(f"  $ {command}") for command in step["commands"]]
+        if step["diff"]:
+            parts.append(Text("".join(f"  {line}\n" for line in step["diff"].splitlines()).rstrip("\n")))
+        if step["error"]:
+            parts.append(problem_view(step["error"]))
+    parts += [Text(f"warning: {warning}", style="yellow") for warning in plan["warnings"]]
+    if plan.get("simulated"):
+        parts.append(Text("Everest is simulated here.", style="magenta"))
+    return Group(*parts)
+
+
 def tenant_view(tenant: Document) -> RenderableType:
     """Everything that the cluster holds for the tenant, as an indented outline."""
     table = Table(show_header=False, box=None, pad_edge=False)

@@ -31,6 +31,7 @@ from gateway.http.routes.job_events import EventRoutes
 from gateway.http.routes.job_list import ListingRoutes
 from gateway.http.routes.jobs import JobRoutes
 from gateway.http.routes.queries import QueryRoutes
+from gateway.http.routes.tenants import TenantRoutes
 from gateway.jobs.errors import QueryFailed
 from gateway.jobs.job_cache import JobCache
 from gateway.keys import Keys
@@ -48,6 +49,7 @@ class Parts:
     interventions: InterventionRoutes
     events: EventRoutes
     queries: QueryRoutes
+    tenants: TenantRoutes
     audit: AuditRoutes
     health: Health
     metrics: Metrics
@@ -68,6 +70,7 @@ def make_app(parts: Parts) -> ASGIApp:
 
 def make_routes(parts: Parts) -> list[BaseRoute]:
     jobs, interventions, queries, health = parts.jobs, parts.interventions, parts.queries, parts.health
+    tenants = parts.tenants
     return [
         # What is asked most comes first: each is tried in turn.
         Route("/bootstrap/users", jobs.submit_bootstrap, methods=["POST"]),
@@ -79,7 +82,10 @@ def make_routes(parts: Parts) -> list[BaseRoute]:
         Route("/jobs", parts.listing.list_jobs),
         Route("/accounts/list", queries.list_accounts),
         Route("/namespaces/list", queries.list_namespaces),
-        Route("/tenants/{username}", queries.read_tenant),
+        Route("/tenants", tenants.list_tenants),
+        Route("/tenants/{username}", tenants.read_tenant),
+        Route("/tenants/{username}/namespaces/{namespace}", tenants.read_namespace),
+        Route("/tenants/{username}/namespaces/{namespace}", tenants.declare_namespace, methods=["PUT"]),
         Route("/audit", parts.audit.list_entries),
         Route("/healthz", health.answer_alive),
         Route("/readyz", health.answer_ready),

@@ -20,14 +20,23 @@ _TOKEN = re.compile(r"[a-z0-9._:-]{1,40}", re.ASCII)
 
 async def read_job_request(request: Request, kind: str) -> JobRequest:
     """The validated request in the body. Raises Problem."""
-    _check_content_type(request.headers)
-    body = await read_body(request)
+    body = await read_json(request)
     try:
         return read_request(kind, body)
     except NotJson as error:
-        raise Problem("not_json", f"The body is not JSON: {error}.") from None
+        raise not_json(error) from None
     except InvalidRequest as error:
         raise invalid_request(error) from None
+
+
+async def read_json(request: Request) -> bytes:
+    """A body that says that it is JSON. Raises Problem."""
+    _check_content_type(request.headers)
+    return await read_body(request)
+
+
+def not_json(error: NotJson) -> Problem:
+    return Problem("not_json", f"The body is not JSON: {error}.")
 
 
 async def read_body(request: Request) -> bytes:

@@ -3,13 +3,15 @@
 from starlette.requests import Request
 
 from contracts.kinds import KINDS
-from contracts.requests import InvalidRequest, validate_request
+from contracts.requests import InvalidRequest, NotJson, parse_members, validate_request
+from contracts.requests import Problem as Violation
 from contracts.requests import Request as JobRequest
-from gateway.http.bodies import read_body
+from gateway.http.bodies import not_json, read_body, read_json
 from gateway.http.parameters import SUBMITTING, Wait, read_boolean, read_parameters, read_wait
 from gateway.http.problems import Problem, invalid_request
 
 _NAMES = ("username", "namespace")
+_OF_HEADERS = ("if_generation",)
 
 
 async def read_named_request(request: Request, kind: str) -> tuple[JobRequest, Wait]:
@@ -27,3 +29,18 @@ async def read_named_request(request: Request, kind: str) -> tuple[JobRequest, W
     except InvalidRequest as error:
         raise invalid_request(error) from None
     return named, read_wait(request, parameters)
+
+
+async def read_declared_request(request: Request, kind: str, **members: object) -> JobRequest:
+    """The request in the body, but for what the path names and `members` say. Raises Problem."""
+    told = {**request.path_params, **members}
+    try:
+        given = parse_members(await read_json(request))
+        twice = [Violation(name, "is not in the body") for name in (*told, *_OF_HEADERS) if name in given]
+        if twice:
+            raise InvalidRequest(twice)
+        return validate_request(KINDS[kind].request, {**given, **told})
+    except NotJson as error:
+        raise not_json(error) from None
+    except InvalidRequest as error:
+        raise invalid_request(error) from None

@@ -17,6 +17,7 @@ MAX_WAIT_SECONDS = 60
 SUBMITTING = ("wait", "dry_run")  # what every route knows that submits a job
 
 _BOOLEANS = {"true": True, "false": False}
+_GENERATION = re.compile(r'"([1-9][0-9]{0,14})"', re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,100}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 
@@ -98,6 +99,18 @@ def read_idempotency_key(request: Request) -> str | None:
     if len(keys) > 1 or not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
         raise refuse_parameter("Idempotency-Key", "must be one header of 1 to 255 printable ASCII characters")
     return keys[0]
+
+
+def read_precondition(request: Request) -> int | None:
+    """The generation that the caller has seen (If-Match), 0 for none (If-None-Match: *). Raises Problem."""
+    matches, others = request.headers.getlist("if-match"), request.headers.getlist("if-none-match")
+    if len(matches) + len(others) > 1:
+        raise refuse_parameter("If-Match", "and If-None-Match may be given once, and not both")
+    if others and others[0].strip() != "*":
+        raise refuse_parameter("If-None-Match", "may only be *")
+    if matches and not (found := _GENERATION.fullmatch(matches[0].strip())):
+        raise refuse_parameter("If-Match", 'must be the ETag of the namespace, such as "3"')
+    return int(found[1]) if matches and found else 0 if others else None
 
 
 def read_job_id(request: Request) -> str:

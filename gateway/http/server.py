@@ -29,6 +29,7 @@ from gateway.http.routes.job_events import EventRoutes
 from gateway.http.routes.job_list import ListingRoutes
 from gateway.http.routes.jobs import JobRoutes
 from gateway.http.routes.queries import QueryRoutes
+from gateway.http.routes.tenants import TenantRoutes
 from gateway.jetstream import Connection, JetStream
 from gateway.jobs.interventions import Interventions
 from gateway.jobs.queries import Answers, Queries
@@ -133,7 +134,8 @@ class _Gateway:
                         Interventions(jetstream, reader, writer, submission, utc_now), jobs
                     ),
                     events=EventRoutes(jobs, reader, listeners),
-                    queries=QueryRoutes(queries, jetstream, reader),
+                    queries=QueryRoutes(queries),
+                    tenants=TenantRoutes(queries, jetstream, reader, jobs),
                     audit=AuditRoutes(Trail(jetstream)),
                     health=Health(jetstream, storage, listing, keys, metrics, clock, settings.gateway_nonce),
                     metrics=metrics,

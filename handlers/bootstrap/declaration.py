@@ -36,7 +36,7 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
     specs = [spec for claim in claims.all if (spec := claim.read_spec())]
     made = context.job.step("create_account")
     wanted = make_wanted(
-        request.model_dump(exclude={"correlation"}),  # which is of one job
+        request.lasting,
         managed_by=await find_manager(claims, context.find_caller) or context.job.caller,
         account_created=bool(made and made.outcome is Outcome.CREATED) or _agree(specs, len(claims.all)),
         adopted=before.wanted.adopted if before else claims.namespace is not None,

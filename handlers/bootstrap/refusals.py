@@ -6,7 +6,7 @@ from handlers.bootstrap.namespace import check_operators
 from handlers.rbac.look import read_policy
 from handlers.results import StepFailed
 from handlers.tenants.access import decide_access
-from handlers.tenants.claims import Claims, check_owner, find_claims
+from handlers.tenants.claims import Claims, check_generation, check_owner, find_claims
 from handlers.tenants.managers import check_manager, find_manager, is_publisher
 from handlers.tools.kubectl import Kubectl, at_once
 from handlers.workflow import StepContext
@@ -25,6 +25,7 @@ async def refuse_early(context: StepContext, kubectl: Kubectl) -> None:
     await _check_tenant(context, claims)
     try:
         check_owner(claims.namespace, request)
+        check_generation(claims, request, context.job.job_id)
         await check_operators(context, kubectl, claims.namespace)
     except StepFailed as refusal:
         raise StepFailed(refusal.failure, refusal.deciding, step="add_namespace") from None

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.codes import Nature
-from contracts.requests import Request, TenantQuery
+from contracts.requests import Request, TenantQuery, TenantsQuery
 from handlers.bootstrap.namespace import SUBSCRIPTIONS, read_operators
 from handlers.commands.running import Completed
+from handlers.queries.tenant_list import list_tenants
 from handlers.queries.tenant_report import describe_tenant
 from handlers.results import RunCommand, StepFailed
 from handlers.settings import HandlerSettings
@@ -76,12 +77,20 @@ async def read_tenant(context: QueryContext) -> QueryAnswer:
     return QueryAnswer(await describe_tenant(context.kubectl, context.everestctl, context.request, context.settings))
 
 
+async def read_tenants(context: QueryContext) -> QueryAnswer:
+    """The tenants by name. Raises StepFailed."""
+    assert isinstance(context.request, TenantsQuery), "the kind's reader makes nothing else"
+    page = await list_tenants(context.kubectl, context.everestctl, context.request, context.settings)
+    return QueryAnswer(page.document, warnings=tuple(page.warnings))
+
+
 Query = Callable[[QueryContext], Awaitable[QueryAnswer]]
 
 QUERIES: dict[str, Query] = {
     "accounts-list": list_accounts,
     "namespaces-list": list_namespaces,
     "tenant": read_tenant,
+    "tenants": read_tenants,
 }
 
 

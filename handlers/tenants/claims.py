@@ -140,6 +140,37 @@ def check_owner(namespace: Namespace | None, request: BootstrapRequest) -> None:
         )
 
 
+def check_generation(claims: Claims, request: BootstrapRequest, job_id: str) -> None:
+    """A repeat meets what it has written itself, and goes on. Raises StepFailed."""
+    expected, own = request.if_generation, claims.own
+    spec = own.read_spec() if own else None
+    found = spec.generation if spec else None if own else 0
+    is_repeat = own is not None and (own.job == job_id or (bool(expected) and _asks_for(spec, request)))
+    if expected is None or expected == found or is_repeat:
+        return
+    name, wanted = request.namespace, f"{expected} was asked for" if expected else "none was to be there"
+    there = f"The claim of namespace {name} is at generation {found}" if found else f"There is no claim of {name}"
+    if found is None:
+        there = f"The claim of namespace {name} is of version 0.1.0 and has no generation"
+    raise StepFailed(Failure("generation_conflict", f"{there}; {wanted}."))
+
+
+def _asks_for(spec: Spec | None, request: BootstrapRequest) -> bool:
+    return spec is not None and spec.wanted.asks_for(request.lasting)
+
+
+async def find_all_claims(kubectl: Kubectl) -> dict[str, list[Namespace]]:
+    """Every tenant's namespaces, both by name. By annotation: claims of version 0.1.0 bear no label."""
+    found = [
+        Namespace.of({"metadata": metadata}) for metadata in await kubectl.find_metadata("ns", f"annotations.{OWNER}")
+    ]
+    tenants: dict[str, list[Namespace]] = {}
+    for namespace in sorted(found, key=lambda one: one.name):
+        if namespace.owner is not None:
+            tenants.setdefault(namespace.owner, []).append(namespace)
+    return dict(sorted(tenants.items()))
+
+
 async def decide_claim(
     kubectl: Kubectl, request: BootstrapRequest, job_id: str, draft: Callable[[Claims], Awaitable[Spec]]
 ) -> ClaimDecision:
@@ -150,6 +181,7 @@ async def decide_claim(
     claims = await find_claims(kubectl, request.username, request.namespace)
     namespace = claims.namespace
     check_owner(namespace, request)
+    check_generation(claims, request, job_id)
     spec = await draft(claims)
     mark = {OWNER: request.username, JOB: job_id, SPEC: render(spec)}
     if namespace is None:

@@ -32,6 +32,11 @@ class Wanted(BaseModel):
     adopted: bool = False  # the namespace was there before it was claimed
     suspended: bool = False
 
+    def asks_for(self, inputs: dict[str, Any]) -> bool:
+        """Whether it is what a resolved request wants."""
+        wanted = self.model_dump()
+        return all(wanted.get(name) == value for name, value in inputs.items())
+
 
 class Spec(BaseModel):
     """`applied`: the policy lines that were written for this namespace, or are being written now.

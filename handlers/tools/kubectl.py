@@ -63,6 +63,12 @@ class Kubectl:
         filters = "".join(f'{{.items[?(@.metadata.{path}=="{value}")]}}' for path, value in wanted)
         return _read_documents(await self._must("get", kind, "-o", f"jsonpath={filters}"))
 
+    async def find_metadata(self, kind: str, path: str) -> Sequence[Object]:
+        """The metadata of all objects that have this member in theirs."""
+        return _read_documents(
+            await self._must("get", kind, "-o", f"jsonpath={{.items[?(@.metadata.{path})].metadata}}")
+        )
+
     def to_create(self, manifest: Object, secrets: Sequence[Secret] = ()) -> Command:
         """From stdin. Never `apply`, which copies what it applies into an annotation."""
         return self._change("create", "-f", "-", stdin=json.dumps(manifest).encode(), secrets=secrets)

@@ -32,7 +32,7 @@ def make_openapi() -> dict[str, Any]:
 
 
 def _make_problem_responses() -> dict[str, Any]:
-    codes = [code for code in CODES.values() if code.nature is Nature.HTTP]
+    codes = [code for code in CODES.values() if code.nature in (Nature.HTTP, Nature.PERMANENT)]
     statuses = sorted({code.status for code in codes if code.status})
     return {f"Problem{status}": _problem(status, [c for c in codes if c.status == status]) for status in statuses}
 
@@ -55,7 +55,16 @@ def _make_model_schemas() -> dict[str, Any]:
         if not name.endswith("-request"):
             _mark_read_only(parts)
         made |= parts
+    made["NamespaceDeclaration"] = _declare(made["BootstrapRequest"])
     return made
+
+
+def _declare(request: dict[str, Any]) -> dict[str, Any]:
+    """The request without what path and headers say of it."""
+    told = ("username", "namespace", "if_generation")
+    members = {name: member for name, member in request["properties"].items() if name not in told}
+    schema = {name: part for name, part in request.items() if name != "required"}
+    return schema | {"description": "What a tenant is to have in one namespace.", "properties": members}
 
 
 def _mark_read_only(answers: dict[str, Any]) -> None:
@@ -70,6 +79,8 @@ def make_errors_table() -> str:
     rows = ["| Code | Status | What happened | What to do | Retryable |", "|---|---|---|---|---|"]
     for code in CODES.values():
         status = str(code.status) if code.nature is Nature.HTTP else f"{code.nature.value} failure"
+        if code.nature is Nature.PERMANENT and code.status:
+            status = f"{code.status}, {status}"
         retryable = "yes" if code.retryable else "no"
         rows.append(f"| `{code.name}` | {status} | {code.title} | {code.hint} | {retryable} |")
     return "\n".join(rows) + "\n"

@@ -177,8 +177,7 @@ def test_the_document_tells_the_code_s_own_rules() -> None:
     assert (listed["limit"]["maximum"], listed["limit"]["default"]) == (MAX_LIMIT, DEFAULT_LIMIT)
     assert {name for name in listed if name != "X-Request-Id"} == set(PARAMETERS)
     assert resolved(parameters["JobId"])["pattern"] == names.JOB_ID_PATTERN
-    [username] = [part for part in operation_of("readTenant")["parameters"] if part.get("name") == "username"]
-    assert username["schema"]["pattern"] == TENANT_PATTERN
+    assert parameters["Username"]["pattern"] == TENANT_PATTERN
     assert f"{MAX_BODY_BYTES // 1024} KB" in operation_of("submitBootstrap")["requestBody"]["description"]
 
 

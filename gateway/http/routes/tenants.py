@@ -1,0 +1,199 @@
+"""The routes of tenants: list them, see one, and declare one of its namespaces."""
+
+import asyncio
+import re
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from contracts import names
+from contracts.documents import resolved_request
+from contracts.records import JobRecord, UnreadableRecord
+from contracts.requests import InvalidRequest, TenantQuery, TenantsQuery, validate_request
+from contracts.requests import Request as JobRequest
+from gateway.http.answers import json_response
+from gateway.http.authentication import require
+from gateway.http.named_requests import read_declared_request
+from gateway.http.paging import read_limit
+from gateway.http.parameters import (
+    SUBMITTING,
+    leaving,
+    read_boolean,
+    read_idempotency_key,
+    read_origin,
+    read_parameters,
+    read_precondition,
+    read_wait,
+    refuse_parameter,
+)
+from gateway.http.problems import Problem, invalid_request
+from gateway.http.routes.jobs import JobRoutes
+from gateway.http.routes.queries import notes_of, query_document
+from gateway.jetstream import JetStream, Unanswered
+from gateway.jobs.errors import JobError, QueryFailed, TenantNotFound
+from gateway.jobs.queries import Queries
+from gateway.jobs.reading import Reader
+from gateway.keys import KeyScope
+
+AT_ONCE_SECONDS = 5  # for a look before a submit; where no handler answers so soon the job decides
+_OBSERVED = (
+    *("name", "owner", "job", "managed", "terminating", "release", "operators"),
+    *("exists", "quota", "limit_range"),
+)
+_CURSOR = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
+
+
+class TenantRoutes:
+    def __init__(self, queries: Queries, jetstream: JetStream, reader: Reader, jobs: JobRoutes) -> None:
+        self._queries = queries
+        self._jetstream = jetstream
+        self._reader = reader
+        self._jobs = jobs
+
+    async def list_tenants(self, request: Request) -> Response:
+        """GET /tenants."""
+        query = _read_list(read_parameters(request, ("username", "differs", "limit", "cursor")))
+        record = await self._ask(request, "tenants", query, about=query.model_dump_json())
+        document = {**record.data, **notes_of(record)}
+        return json_response(orjson.dumps(document), 200, {"Cache-Control": "no-store"})
+
+    async def read_tenant(self, request: Request) -> Response:
+        """GET /tenants/{username}."""
+        read_parameters(request)
+        username = request.path_params["username"]
+        record = await self._describe(request, username)
+        if _holds_nothing(record.data, username):
+            raise TenantNotFound(f"The cluster holds nothing of {username}, and no job of it is kept.")
+        return json_response(orjson.dumps(query_document(record)))
+
+    async def read_namespace(self, request: Request) -> Response:
+        """GET /tenants/{username}/namespaces/{namespace}. Its ETag names the generation, so it is never a 304."""
+        read_parameters(request)
+        username, name = request.path_params["username"], request.path_params["namespace"]
+        record = await self._describe(request, username)
+        found = _find_namespace(record.data, username, name)
+        if found is None:
+            raise TenantNotFound(f"{username} has no namespace {name}.")
+        document = query_document(record, _declare(username, found))
+        generation = found["generation"]
+        headers = {"Cache-Control": "no-store"} | ({"ETag": f'"{generation}"'} if generation else {})
+        return json_response(orjson.dumps(document), 200, headers)
+
+    async def declare_namespace(self, request: Request) -> Response:
+        """PUT /tenants/{username}/namespaces/{namespace}."""
+        require(request, KeyScope.BOOTSTRAP)
+        parameters = read_parameters(request, SUBMITTING)
+        wait, expected = read_wait(request, parameters), read_precondition(request)
+        key = read_idempotency_key(request)
+        condition = {} if expected is None else {"if_generation": expected}
+        job_request = await read_declared_request(request, "bootstrap", **condition)
+        # With a key it may be a repeat, whose job has changed the generation itself; a plan says it in its own way.
+        if expected is not None and key is None and "dry_run" not in parameters:
+            await self._check_generation(request, expected)
+        return await self._jobs.submit(request, "bootstrap", job_request, wait)
+
+    async def _check_generation(self, request: Request, expected: int) -> None:
+        """Refuses at once what the job would refuse later. Raises Problem."""
+        username, name = request.path_params["username"], request.path_params["namespace"]
+        try:
+            async with asyncio.timeout(AT_ONCE_SECONDS):
+                record = await self._describe(request, username)
+        except (TimeoutError, JobError, QueryFailed, Unanswered):
+            return
+        found = _find_namespace(record.data, username, name)
+        generation = found["generation"] if found and found["owner"] == username else 0
+        if generation != expected:
+            there = f"is at generation {generation}" if generation else "has no claim with a generation"
+            headers = {"ETag": f'"{generation}"'} if generation else {}
+            raise Problem("generation_conflict", f"Namespace {name} of {username} {there}.", headers=headers)
+
+    async def _describe(self, request: Request, username: str) -> JobRecord:
+        """What the cluster holds for the tenant. Raises Problem for what is no name."""
+        try:
+            validate_request(TenantQuery, {"username": username})
+        except InvalidRequest as error:
+            raise invalid_request(error) from None
+        query = tenant_query(username, await self._find_last_job(username))
+        return await self._ask(request, "tenant", query, about=username)
+
+    async def _ask(self, request: Request, kind: str, query: JobRequest, about: str) -> JobRecord:
+        return await self._queries.ask(kind, query, read_origin(request), leaving(request), about)
+
+    async def _find_last_job(self, username: str) -> JobRecord | None:
+        """The last job that worked for the user, while its record is kept. Raises Unanswered."""
+        try:
+            holder = await self._jetstream.read_key(names.TENANTS_BUCKET, names.tenant_key(username))
+            if holder is None:
+                return None
+            snapshot = await self._reader.read_record(holder.body.decode(errors="replace"))
+        except UnreadableRecord:
+            return None
+        return snapshot.record if snapshot else None
+
+
+def tenant_query(username: str, last: JobRecord | None) -> TenantQuery:
+    """What a handler compares with the cluster: where the tenant lives, and what its last finished job asked for.
+
+    A job of another kind than bootstrap asked for nothing that the tenant should have.
+    """
+    if last is None or last.kind != "bootstrap":
+        return TenantQuery(username=username)
+    finished = {
+        "job_id": last.job_id,
+        "status": last.status.value,
+        "finished_at": last.finished_at,
+        "inputs": last.inputs,
+        "rbac_applied": (step := last.step("apply_rbac_policy")) is not None and bool(step.rbac_applied),
+    }
+    return TenantQuery(
+        username=username,
+        namespace=resolved_request(last).get("namespace"),
+        last=finished if last.is_finished and last.inputs else None,
+    )
+
+
+def _read_list(parameters: dict[str, str]) -> TenantsQuery:
+    """Raises Problem."""
+    if not _CURSOR.fullmatch(parameters.get("cursor", "x")):
+        raise refuse_parameter("cursor", "must be the next_cursor of a page")
+    members: dict[str, Any] = {"limit": read_limit(parameters)}
+    if "username" in parameters:
+        members["username"] = parameters["username"]
+    if "differs" in parameters:
+        members["differs"] = read_boolean("differs", parameters["differs"])
+    if "cursor" in parameters:
+        members["after"] = parameters["cursor"]
+    try:
+        return validate_request(TenantsQuery, members)
+    except InvalidRequest as error:
+        raise invalid_request(error) from None
+
+
+def _find_namespace(tenant: Any, username: str, name: str) -> dict[str, Any] | None:
+    """One that the tenant has, or should have."""
+    found = (one for one in tenant["namespaces"] if one["name"] == name)
+    one: dict[str, Any] | None = next(found, None)
+    return one if one and (one["owner"] == username or one["differences"]) else None
+
+
+def _declare(username: str, found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "username": username,
+        "namespace": found["name"],
+        "generation": found["generation"],
+        "desired": found["wanted"],
+        "observed": {name: found[name] for name in _OBSERVED},
+        "differences": found["differences"],
+    }
+
+
+def _holds_nothing(tenant: Any, username: str) -> bool:
+    """Nothing in the answer is of the tenant; a namespace of its name may be somebody else's."""
+    if not isinstance(tenant, dict):
+        return False
+    owner = (tenant.get("namespace") or {}).get("owner")
+    lines = (tenant.get("rbac") or {}).get("lines")
+    known = (tenant.get("account"), tenant.get("other_namespaces"), lines, tenant.get("last_job"))
+    return owner != username and not any(known)

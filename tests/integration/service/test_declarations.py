@@ -1,0 +1,126 @@
+"""Tenants declared, planned, listed and compared over REST, by a real handler."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import jsonschema
+import pytest
+import pytest_asyncio
+
+from contracts.schemas import make_schema
+from tests.support.handlers import House, open_house
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """With one handler for all of the module."""
+    async with open_house(tmp_path_factory.mktemp("house"), lease_seconds=60) as opened, opened.handler():
+        yield opened
+
+
+async def declare(house: House, username: str, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+    """The job that a PUT has made, once it has ended."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()} | {"Prefer": "wait=60"}
+    answer = await house.gateway.api.put(f"/tenants/{username}/namespaces/{username}", json=body, headers=sent)
+    assert answer.status_code in (200, 202), answer.text
+    return await house.wait_until_finished(answer.json()["job_id"])
+
+
+async def read(house: House, path: str, schema: str) -> dict[str, Any]:
+    answer = await house.gateway.api.get(path)
+    assert answer.status_code == 200, answer.text
+    jsonschema.validate(answer.json(), make_schema(schema))
+    return dict(answer.json())
+
+
+async def test_a_tenant_is_declared_and_changed(house: House) -> None:
+    """The generation grows with what is wanted, and a stale one is refused: at once, or by the job."""
+    api, path = house.gateway.api, "/tenants/delia/namespaces/delia"
+    assert (await declare(house, "delia", {"role": "viewer"}, If_None_Match="*"))["overall_status"] == "succeeded"
+    seen = await api.get(path, headers={"If-None-Match": '"1"'})
+    assert (seen.status_code, seen.headers["etag"]) == (200, '"1"'), "never a 304"
+    found = (await read(house, path, "declared-namespace-answer"))["data"]
+    assert (found["generation"], found["desired"]["role"], found["differences"]) == (1, "viewer", [])
+    assert found["observed"]["quota"]["hard"]["limits.memory"] == "2Gi"
+    assert "if_generation" not in found["desired"]
+    await declare(house, "delia", {"role": "owner"}, If_Match='"1"')
+    stale = await api.put(path, json={"role": "developer"}, headers={"If-Match": '"1"'})
+    assert (stale.status_code, stale.json()["code"], stale.headers["etag"]) == (412, "generation_conflict", '"2"')
+    there = await api.put(path, json={}, headers={"If-None-Match": "*"})
+    assert (there.status_code, there.json()["code"]) == (412, "generation_conflict")
+    late = await house.run_job(username="delia", role="developer", if_generation=1)
+    assert (late["reason"], [step["name"] for step in late["steps"]]) == ("generation_conflict", ["add_namespace"])
+    again = await declare(house, "delia", {"role": "owner"}, If_Match='"1"', Idempotency_Key="delia-owner")
+    assert again["overall_status"] == "succeeded", "what is asked for is so already: a repeat"
+    assert (await read(house, path, "declared-namespace-answer"))["data"]["generation"] == 2
+
+
+async def test_what_a_declaration_must_not_say(house: House) -> None:
+    api, path = house.gateway.api, "/tenants/delia/namespaces/delia"
+    for body in ({"username": "delia"}, {"namespace": "delia"}, {"if_generation": 1}, {"surprise": 1}):
+        answer = await api.put(path, json=body)
+        assert (answer.status_code, answer.json()["fields"][0]["field"]) == (422, next(iter(body)))
+    for headers in ({"If-Match": "*"}, {"If-Match": '"x"'}, {"If-None-Match": '"1"'}):
+        answer = await api.put(path, json={}, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter")
+    answer = await api.put("/tenants/a..b/namespaces/delia", json={})
+    assert answer.status_code == 422
+    assert (await api.put(path, json=[])).status_code == 422
+
+
+async def test_a_plan_is_answered_at_once_and_no_job_is_made(house: House) -> None:
+    api = house.gateway.api
+    answer = await api.post("/bootstrap/users", params={"dry_run": "true"}, json={"username": "planned"})
+    assert answer.status_code == 200, answer.text
+    jsonschema.validate(answer.json(), make_schema("plan"))
+    assert (answer.json()["would"], answer.json()["simulated"]) == ("change", True)
+    path = "/tenants/planned/namespaces/planned"
+    refused = await api.put(path, params={"dry_run": "true"}, json={}, headers={"If-Match": '"4"'})
+    assert (refused.json()["would"], refused.json()["steps"][-1]["outcome"]) == (
+        "fail",
+        "refused: generation_conflict",
+    )
+    assert (await api.get(path)).json()["code"] == "tenant_not_found"
+    assert (await api.get("/jobs", params={"username": "planned"})).json()["jobs"] == []
+    odd = await api.post("/bootstrap/users", params={"dry_run": "maybe"}, json={"username": "planned"})
+    assert (odd.status_code, odd.json()["code"]) == (400, "bad_parameter")
+
+
+async def test_tenants_are_listed_page_by_page_those_that_differ_too(house: House) -> None:
+    """A claim of version 0.1.0, which bears no label, is among them."""
+    claim = {"everest-bootstrap/owner": "list_old", "everest-bootstrap/job": "an-earlier-job"}
+    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "list-old", "annotations": claim}}
+    await house.everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(manifest))
+    for name in ("list_a", "list_b"):
+        await house.run_job(username=name, namespace=name.replace("_", "-"), role="owner")
+    listed = await read(house, "/tenants?limit=200", "tenant-list")
+    by_name = {tenant["username"]: tenant for tenant in listed["tenants"]}
+    assert list(by_name) == sorted(by_name)
+    assert by_name["list_old"] == {
+        "username": "list_old",
+        "managed_by": None,
+        "suspended": False,
+        "namespaces": [{"name": "list-old", "generation": None, "role": None, "managed": False, "terminating": False}],
+    }
+    assert by_name["list_a"]["managed_by"] == "admin"
+    assert by_name["list_a"]["namespaces"][0] | {"name": ""} == {
+        "name": "",
+        "generation": 1,
+        "role": "owner",
+        "managed": False,
+        "terminating": False,
+    }
+    first = await read(house, "/tenants?limit=1", "tenant-list")
+    following = await read(house, f"/tenants?limit=200&cursor={first['next_cursor']}", "tenant-list")
+    assert [tenant["username"] for tenant in (*first["tenants"], *following["tenants"])] == list(by_name)
+    assert following["next_cursor"] is None
+    assert (await read(house, "/tenants?differs=true&username=list_a", "tenant-list"))["tenants"] == []
+    await house.everest.run("kubectl", "delete", "limitrange", "user-limits", "-n", "list-a")
+    (differing,) = (await read(house, "/tenants?differs=true", "tenant-list"))["tenants"]
+    assert (differing["username"], differing["differences"][0]["what"]) == ("list_a", "limit_range")
+    for parameters in ({"cursor": "a/b"}, {"limit": "0"}, {"differs": "1"}):
+        answer = await house.gateway.api.get("/tenants", params=parameters)
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter")
