@@ -16,6 +16,7 @@
 {{- $_ := set $settings "HOME" "/var/cache/everest-bootstrap" -}}
 {{- $_ := set $settings "XDG_CACHE_HOME" "/var/cache/everest-bootstrap" -}}
 {{- if eq .Values.handlers.rights "narrow" }}{{ $_ := set $settings "EVEREST_TENANT_ROLE" "everest-bootstrap-tenant" }}{{ end -}}
+{{- if .Values.handlers.roles }}{{ $_ := set $settings "EVEREST_ROLES_DIR" "/etc/everest-bootstrap-roles" }}{{ end -}}
 {{- if ne .Values.handlers.mode "scaledjob" }}{{ $_ := set $settings "METRICS_PORT" "9090" }}{{ end -}}
 {{- toJson $settings }}
 {{- end }}
@@ -66,6 +67,9 @@ spec:
     - {name: nats, mountPath: /run/secrets/nats, readOnly: true}
     - {name: cache, mountPath: /var/cache/everest-bootstrap}
     - {name: tmp, mountPath: /tmp}
+    {{- if .Values.handlers.roles }}
+    - {name: roles, mountPath: /etc/everest-bootstrap-roles, readOnly: true}
+    {{- end }}
   volumes:
   - name: kubeconfig
     configMap: {name: handler-kubeconfig}
@@ -78,10 +82,18 @@ spec:
           name: kube-root-ca.crt
           items: [{key: ca.crt, path: ca.crt}]
   - {{ include "nats.volume" (dict "root" . "role" "handler") | indent 4 | trim }}
-  - name: cache  # Everest's chart and kubectl's discovery; handlers/README.md tells how to keep it over pods
+  - name: cache  # Everest's chart and kubectl's discovery
+    {{- if .Values.handlers.cacheClaim }}
+    persistentVolumeClaim: {claimName: {{ .Values.handlers.cacheClaim }}}
+    {{- else }}
     emptyDir: {sizeLimit: 256Mi}
+    {{- end }}
   - name: tmp
     emptyDir: {sizeLimit: 64Mi}
+  {{- if .Values.handlers.roles }}
+  - name: roles
+    configMap: {name: handler-roles}
+  {{- end }}
 {{- end }}
 
 {{/* One trigger for each consumer. Lag is what waits and what is being worked on, read from every node of NATS, because only a consumer's leader knows it. */}}

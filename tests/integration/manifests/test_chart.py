@@ -41,6 +41,7 @@ REFUSED = {
     "certificates, too": ((*GIVEN, "--set", "nats.tls.enabled=true"), "nats.tls.existingSecret must name a Secret"),
     "two nodes are no cluster": ((*GIVEN, "--set", "nats.nodes=2"), "nats/nodes"),
     "a mode that is none": ((*GIVEN, "--set", "handlers.mode=daemonset"), "handlers/mode"),
+    "a pod of one's own": ((*GIVEN, "--set", "nats.pod.hostNetwork=true"), "hostNetwork"),
     "a mistyped name": ((*GIVEN, "--set", "gateway.replica=3"), "replica"),
     "a mistyped setting": ((*GIVEN, "--set", "gateway.settings.rate_limit=1"), "rate_limit"),
     "KEDA cannot find another NATS": (
