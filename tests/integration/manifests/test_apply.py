@@ -6,7 +6,9 @@ The API takes every object, admits every pod and grants the rights. No controlle
 import asyncio
 import base64
 import json
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +99,17 @@ async def test_secrets_are_made_once(cluster: Any) -> None:
     assert (await read(cluster, "secret", "nats-tls"))["data"] == certificate["data"]
 
 
+async def test_its_certificate_is_good_for_every_node(cluster: Any, tmp_path: Path) -> None:
+    """For the Service, and for what nodes call each other and tell their clients; for a server and for a client."""
+    await helm(cluster, "upgrade", "--set", "nats.tls.enabled=true")
+    for name, value in (await read(cluster, "secret", "nats-tls"))["data"].items():
+        (tmp_path / name).write_bytes(base64.b64decode(value))
+    for host in ("nats", "nats.everest-bootstrap.svc", "nats-2.nats-headless.everest-bootstrap.svc"):
+        for purpose in ("sslserver", "sslclient"):
+            asked = ("-purpose", purpose, "-verify_hostname", host, "-CAfile", "ca.crt", "tls.crt")
+            await asyncio.to_thread(subprocess.run, ["openssl", "verify", *asked], cwd=tmp_path, check=True, timeout=60)
+
+
 async def test_an_upgrade_changes_what_values_change(cluster: Any) -> None:
     """And nothing else: but for the Job that provisions, which each revision has anew."""
     await helm(cluster, "upgrade", "--reset-values")
@@ -124,10 +137,11 @@ async def read_versions(everest: Any) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("variant", ["default", "secured", "external"])
+@pytest.mark.parametrize("variant", VARIANTS)
 async def test_every_variant_can_follow(cluster: Any, variant: str) -> None:
-    """Nothing that cannot be changed differs: the API takes it, in a dry run."""
-    await helm(cluster, "upgrade", "--dry-run=server", "--values", str(values_of(variant)))
+    """Nothing that cannot be changed differs: the API takes it, in a dry run. But for fewer nodes Helm does."""
+    if variant != "small":
+        await helm(cluster, "upgrade", "--dry-run=server", "--values", str(values_of(variant)))
     await must(cluster, *APPLY, "--dry-run=server", "-f", "-", stdin=yaml.safe_dump_all(render(variant)))
 
 

@@ -70,7 +70,7 @@ def test_what_cannot_work_is_refused(why: str) -> None:
 
 @pytest.mark.parametrize("values", OLDER_VALUES, ids=lambda path: path.stem)
 def test_values_of_earlier_versions_still_count(values: Path) -> None:
-    """An upgrade with --reuse-values hands all of them to the new templates and their schema."""
+    """An upgrade with --reset-then-reuse-values hands all of them to the new templates and their schema."""
     done = template("--values", str(values), *GIVEN)
     assert done.returncode == 0, done.stderr
 
