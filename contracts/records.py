@@ -199,6 +199,11 @@ class JobRecord:
         """For the end of another job of its tenant."""
         return self.status is Status.QUEUED and self.reason == TENANT_BUSY
 
+    @property
+    def is_taken_up_again(self) -> bool:
+        """Whether somebody has worked on it before: meanwhile others may have changed what it had made sure of."""
+        return self.run > 1 or self.failures > 0 or self.losses > 0
+
     def step(self, name: str) -> StepRecord | None:
         return next((step for step in self.steps if step.name == name), None)
 

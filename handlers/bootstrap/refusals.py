@@ -3,13 +3,14 @@
 from contracts.codes import Failure
 from handlers.bootstrap.declaration import read_wanted_access
 from handlers.bootstrap.namespace import check_operators
+from handlers.decisions import Decision
 from handlers.rbac.look import read_policy
 from handlers.results import StepFailed
 from handlers.tenants.access import decide_access
 from handlers.tenants.claims import Claims, check_generation, check_owner, find_claims
 from handlers.tenants.managers import check_manager, find_manager, is_publisher
 from handlers.tools.kubectl import Kubectl, at_once
-from handlers.workflow import StepContext
+from handlers.workflow import Decide, StepContext
 
 
 async def refuse_early(context: StepContext, kubectl: Kubectl) -> None:
@@ -30,6 +31,23 @@ async def refuse_early(context: StepContext, kubectl: Kubectl) -> None:
     except StepFailed as refusal:
         raise StepFailed(refusal.failure, refusal.deciding, step="add_namespace") from None
     decide_access(claims, await read_wanted_access(context), policy, **read_permissions(context))
+
+
+def rechecked(decide: Decide) -> Decide:
+    """The step of a job that may be taken up long after its first one, which is not run again.
+
+    The tenant, or its namespace, may be another's by then, suspended, or declared anew.
+    """
+
+    async def decide_again(context: StepContext) -> Decision:
+        if context.job.is_taken_up_again:
+            try:
+                await refuse_early(context, Kubectl(context.run, context.settings.subprocess_timeout))
+            except StepFailed as refusal:
+                raise StepFailed(refusal.failure, refusal.deciding) from None
+        return await decide(context)
+
+    return decide_again
 
 
 def read_permissions(context: StepContext) -> dict[str, bool]:

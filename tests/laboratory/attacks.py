@@ -22,6 +22,14 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
             "test_a_claim_of_the_first_version_is_managed_by_whoever_asked_for_it",
         ),
     ),
+    "an old job is retried upon another's tenant": tuple(
+        (f"{INTEGRATION}/bootstrap/test_retries.py", name)
+        for name in (
+            "test_a_namespace_that_is_anothers_by_now_is_left_alone",
+            "test_a_tenant_that_was_suspended_or_given_to_another_is_left_alone",
+            "test_what_was_declared_since_is_not_overwritten",
+        )
+    ),
     "a key with scopes cancels and retries the jobs of others": (
         (f"{INTEGRATION}/gateway/test_keys.py", "test_a_key_with_scopes_changes_its_own_jobs_alone"),
     ),

@@ -89,14 +89,21 @@ class Bench:
         return replace(self, caller=caller, is_bound=is_bound)
 
     async def attempt(
-        self, job_id: str, *, done: Attempt | None = None, intercept: Intercept = lambda run: run, **request: Any
+        self,
+        job_id: str,
+        *,
+        done: Attempt | None = None,
+        run_number: int = 1,
+        intercept: Intercept = lambda run: run,
+        **request: Any,
     ) -> Attempt:
         """Runs the steps that `done` has not finished. What `intercept` makes of running a command is what runs."""
         settings = handler_settings({**self.variables, **self.settings})
         wanted = read_request("bootstrap", orjson.dumps(request))
         assert isinstance(wanted, BootstrapRequest)
         moment = "2026-01-01T00:00:00Z"
-        record = JobRecord(job_id, "bootstrap", Status.RUNNING, self.caller, "", moment, moment, bound=self.is_bound)
+        record = JobRecord(job_id, "bootstrap", Status.RUNNING, self.caller, "", moment, moment)
+        record = replace(record, bound=self.is_bound, run=run_number)
         made = Attempt(dict(done.results) if done else {})
         run = intercept(self._note(made))
         self.callers[job_id] = self.caller
