@@ -24,6 +24,7 @@ AUDIT_STREAM = "EVEREST_AUDIT"
 BOOTSTRAP_CONSUMER = "bootstrap"
 LIFECYCLE_CONSUMER = "lifecycle"
 QUERIES_CONSUMER = "queries"
+WEBHOOK_CONSUMER_PREFIX = "webhook_"
 CONSUMERS = (
     (JOBS_STREAM, BOOTSTRAP_CONSUMER),
     (JOBS_STREAM, LIFECYCLE_CONSUMER),
@@ -46,6 +47,7 @@ HEADER_CALLER = "Everest-Caller"
 HEADER_BOUND = "Everest-Bound"  # there: the caller may change its own tenants alone
 HEADER_REQUEST_ID = "X-Request-Id"
 HEADER_TRACEPARENT = "traceparent"
+HEADER_ENDED_BY = "Everest-Ended-By"  # of a record: a gateway ended it, and tells of that; else its handler does
 HEADER_REASON = "Everest-Reason"
 HEADER_SUBJECT = "Everest-Subject"
 HEADER_SEQUENCE = "Everest-Sequence"
@@ -114,6 +116,11 @@ def audited_subject(job_id: str) -> str:
 
 def event_subject(job_id: str) -> str:
     return f"{PREFIX}.events.{job_id}"
+
+
+def told_subject(job_id: str) -> str:
+    """Where an event is published, to be kept; it is stored, and heard, as `event_subject`."""
+    return f"{PREFIX}.told.{job_id}"
 
 
 def progress_subject(job_id: str) -> str:

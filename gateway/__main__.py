@@ -31,7 +31,9 @@ def _run(arguments: argparse.Namespace) -> int:
             from gateway.commands.provision import provision
 
             nats, provisioning = settings.read_provision_environment(arguments.replicas)
-            return provision(nats, provisioning, give_out_again=arguments.give_out_again)
+            return provision(
+                nats, provisioning, give_out_again=arguments.give_out_again, publishers=arguments.publishers
+            )
         case "standalone":
             from gateway.commands.standalone import stand_alone
 
@@ -58,6 +60,14 @@ def _read_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", title="commands")
     provision = commands.add_parser("provision", help="make streams, consumers and buckets as declared in nats/")
     provision.add_argument("--replicas", type=int, choices=(1, 3, 5), help="instead of NATS_REPLICAS")
+    provision.add_argument(
+        "--publisher",
+        action="append",
+        default=[],
+        dest="publishers",
+        metavar="NAME",
+        help="let this publisher pull the events of its own jobs from where it stopped",
+    )
     provision.add_argument(
         "--give-out-again",
         action="store_true",

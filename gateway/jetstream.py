@@ -1,6 +1,6 @@
 """NATS as the gateway uses it: publishing jobs, reading streams and buckets, following changes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ from contracts.link import connection as link
 from contracts.link.api import REQUEST_SECONDS, Api
 from contracts.link.buckets import Bucket
 from contracts.link.connection import Connection
-from contracts.link.core_messages import Question, follow, publish_event, take_questions
+from contracts.link.core_messages import Question, follow, take_questions
 from contracts.link.errors import (
     BucketFull,
     Conflict,
@@ -22,6 +22,7 @@ from contracts.link.errors import (
     TooLarge,
     Unanswered,
 )
+from contracts.link.events import Events
 from contracts.link.feeds import HEARTBEAT_SECONDS, Changes, Feed, Replay
 from contracts.link.line import Line
 from contracts.link.messages import Message, read_moment
@@ -67,6 +68,7 @@ class JetStream:
         self._api = Api(connection.client)
         self.history = connection.history
         self.line = Line(self._api)
+        self.events = Events(connection.client, self._api)
 
     @property
     def is_connected(self) -> bool:
@@ -103,18 +105,23 @@ class JetStream:
         return None if message is None or message.is_deletion else message
 
     async def write_key(
-        self, bucket: str, key: str, value: bytes, *, last: int | None = None, ttl_seconds: float | None = None
+        self,
+        bucket: str,
+        key: str,
+        value: bytes,
+        *,
+        last: int | None = None,
+        ttl_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> int:
         """Writes, if `last` is given only when it is still the key's revision. Gives the new revision.
 
         Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
         """
         async with self._naming_what_is_missing(f"$KV.{bucket}.{key}"):
-            return await Bucket(self._api, bucket).write(key, value, last=last, ttl_seconds=ttl_seconds)
-
-    async def publish_event(self, job_id: str, body: bytes) -> None:
-        """At most once: who needs certainty reads the record."""
-        await publish_event(self._connection.client, job_id, body)
+            return await Bucket(self._api, bucket).write(
+                key, value, last=last, ttl_seconds=ttl_seconds, headers=headers
+            )
 
     async def read_stream_state(self, stream: str) -> StreamState:
         """Raises NotProvisioned, Unanswered."""

@@ -8,9 +8,10 @@ from contracts.link import connection as link
 from contracts.link.api import Api
 from contracts.link.buckets import Bucket, Entry
 from contracts.link.connection import Connection
-from contracts.link.core_messages import publish_event, publish_progress
+from contracts.link.core_messages import publish_progress
 from contracts.link.deliveries import Delivery
 from contracts.link.errors import BucketFull, Conflict, NotLetIn, NotProvisioned, NotSent, Refused, TooLarge, Unanswered
+from contracts.link.events import Events
 from contracts.link.line import Line, Place
 from contracts.link.source import Source
 from contracts.link.streams import read_last
@@ -48,6 +49,7 @@ class JetStream:
         self.tenants = Bucket(self._api, names.TENANTS_BUCKET)
         self.cancels = Bucket(self._api, names.CANCELS_BUCKET)
         self.line = Line(self._api)
+        self.events = Events(connection.client, self._api)
 
     def source(self, stream: str, consumer: str) -> Source:
         return Source(self._connection.client, self._api, stream, consumer)
@@ -69,10 +71,6 @@ class JetStream:
             await self._api.publish(subject, body, headers)
         except TooLarge as error:
             raise Unanswered(f"{subject}: {error!r}") from error
-
-    async def publish_event(self, job_id: str, body: bytes) -> None:
-        """At most once: who needs certainty reads the record."""
-        await publish_event(self._connection.client, job_id, body)
 
     async def publish_progress(self, job_id: str, body: bytes) -> None:
         """At most once."""

@@ -1,5 +1,6 @@
 """KV buckets: read by the leader, written by compare-and-set."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.link.api import Api
@@ -39,17 +40,25 @@ class Bucket:
         """The key's last message, also one that marks its end. Raises NotProvisioned, Unanswered."""
         return await read_last(self._api, self._stream, self._prefix + key)
 
-    async def write(self, key: str, value: bytes, *, last: int | None = None, ttl_seconds: float | None = None) -> int:
+    async def write(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        last: int | None = None,
+        ttl_seconds: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> int:
         """Writes, if `last` is given only when it is still the key's revision (0: no value yet). Gives the new one.
 
         Raises Conflict, BucketFull, TooLarge, NotSent, Unanswered.
         """
-        headers = {}
+        sent = dict(headers or {})
         if last is not None:
-            headers["Nats-Expected-Last-Subject-Sequence"] = f"{last:0{_REVISION_DIGITS}}"
+            sent["Nats-Expected-Last-Subject-Sequence"] = f"{last:0{_REVISION_DIGITS}}"
         if ttl_seconds is not None:
-            headers["Nats-TTL"] = f"{max(1, int(ttl_seconds))}s"
+            sent["Nats-TTL"] = f"{max(1, int(ttl_seconds))}s"
         try:
-            return await self._api.publish(self._prefix + key, value, headers)
+            return await self._api.publish(self._prefix + key, value, sent)
         except Refused as error:
             raise BucketFull(f"{key}: {error}") from error

@@ -13,9 +13,9 @@ from contracts.link.messages import Message, read_republished
 logger = logging.getLogger(__name__)
 
 
-async def publish_event(client: Client, job_id: str, body: bytes) -> None:
-    """At most once: who needs certainty reads the record."""
-    await _publish(client, names.event_subject(job_id), job_id, body)
+async def publish_told(client: Client, job_id: str, body: bytes, headers: dict[str, str]) -> None:
+    """An event, at most once: no stream is asked whether it has it."""
+    await _publish(client, names.told_subject(job_id), job_id, body, headers)
 
 
 async def publish_progress(client: Client, job_id: str, body: bytes) -> None:
@@ -23,9 +23,11 @@ async def publish_progress(client: Client, job_id: str, body: bytes) -> None:
     await _publish(client, names.progress_subject(job_id), job_id, body)
 
 
-async def _publish(client: Client, subject: str, job_id: str, body: bytes) -> None:
+async def _publish(
+    client: Client, subject: str, job_id: str, body: bytes, headers: dict[str, str] | None = None
+) -> None:
     try:
-        await client.publish(subject, body)
+        await client.publish(subject, body, headers=headers)
     except (nats.errors.Error, OSError) as error:
         logger.warning("event.lost", extra={"job_id": job_id, "error": repr(error)})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from contracts.names import AUDIT_STREAM
+from contracts.names import AUDIT_STREAM, EVENTS_STREAM, event_subject
 from gateway.folders import find_nats_folder
 
 DECLARATIONS = find_nats_folder() / "declarations.json"
@@ -72,6 +72,25 @@ def read_declarations(
         tuple({**stream, "num_replicas": replicas, **kept.get(stream["name"], {})} for stream in declared["streams"]),
         tuple(Consumer(part["stream_name"], {**part["config"], **decided}) for part in declared["consumers"]),
     )
+
+
+def declare_publisher(name: str) -> Consumer:
+    """Where a publisher pulls its own events from. The server lets its account reach what bears the account's name."""
+    config = {
+        "durable_name": name,
+        "description": "The events of a publisher's own jobs, from where it stopped",
+        "ack_policy": "explicit",
+        "deliver_policy": "all",
+        "replay_policy": "instant",
+        "filter_subject": "",
+        "filter_subjects": [event_subject(f"{name}.*")],
+        "ack_wait": 60 * 10**9,
+        "max_deliver": -1,
+        "max_ack_pending": 1000,
+        "max_waiting": 64,
+        "num_replicas": 0,
+    }
+    return Consumer(EVENTS_STREAM, config)
 
 
 def compare_stream(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> Drift:

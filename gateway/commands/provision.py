@@ -7,17 +7,26 @@ is changed. Nobody else creates anything: a service that did would start a secon
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from contracts.link.hints import find_hint
 from contracts.protocol import ACK_WAIT_PART
 from contracts.settings import NatsSettings
-from gateway.commands.declarations import Consumer, Declarations, compare_consumer, compare_stream, read_declarations
+from gateway.commands.declarations import (
+    Consumer,
+    Declarations,
+    compare_consumer,
+    compare_stream,
+    declare_publisher,
+    read_declarations,
+)
+from gateway.commands.publishers import find_problem
 from gateway.jetstream import JetStream, ManagementRefused, NodesAway, NotLetIn, Unanswered, connect
 from gateway.settings import ProvisionSettings
 
+_PASSING_NANOSECONDS = 10**9
 NODES_START_WITHIN = 30.0  # seconds; a healthy node may still be off line for the leader of the cluster
 
 
@@ -38,10 +47,18 @@ class WouldLoseData(Exception):
         self.differences = differences
 
 
-def provision(nats: NatsSettings, settings: ProvisionSettings, *, give_out_again: bool = False) -> int:
-    """Runs the command and gives its exit code. `give_out_again` is for a moment at which no handler runs."""
+def provision(
+    nats: NatsSettings, settings: ProvisionSettings, *, give_out_again: bool = False, publishers: Sequence[str] = ()
+) -> int:
+    """Runs the command and gives its exit code. `give_out_again` is for a moment at which no handler runs.
+
+    `publishers` get a durable consumer of their own events each.
+    """
+    for problem in filter(None, map(find_problem, publishers)):
+        print(f"nothing was changed: {problem}", file=sys.stderr)
+        return 2
     try:
-        asyncio.run(make_all(nats, settings, give_out_again=give_out_again))
+        asyncio.run(make_all(nats, settings, give_out_again=give_out_again, publishers=publishers))
         return 0
     except WouldLoseData as error:
         reasons = "\n".join(f"  {difference}" for difference in error.differences)
@@ -62,13 +79,20 @@ def provision(nats: NatsSettings, settings: ProvisionSettings, *, give_out_again
     return 1
 
 
-async def make_all(nats: NatsSettings, settings: ProvisionSettings, *, give_out_again: bool = False) -> None:
-    """All that is declared. Raises WouldLoseData, ManagementRefused, NotLetIn, Unanswered."""
+async def make_all(
+    nats: NatsSettings, settings: ProvisionSettings, *, give_out_again: bool = False, publishers: Sequence[str] = ()
+) -> None:
+    """All that is declared, and a consumer of its own events for each of the publishers.
+
+    Raises WouldLoseData, ManagementRefused, NotLetIn, Unanswered.
+    """
     declarations = read_declarations(
         replicas=settings.nats_replicas,
         ack_wait_seconds=settings.lease_seconds * ACK_WAIT_PART,
         audit_retention_seconds=settings.audit_retention,
     )
+    pulled = tuple(map(declare_publisher, publishers))
+    declarations = Declarations(declarations.streams, (*declarations.consumers, *pulled))
     jetstream = await connect(nats, "provision", role="provisioner")
     try:
         if give_out_again:
@@ -137,12 +161,22 @@ def _plan_stream(wanted: Mapping[str, Any], present: Mapping[str, Any] | None, r
     name = wanted["name"]
     if present is None:
         return [Change(f"STREAM.CREATE.{name}", wanted, f"created stream {name}")]
+    if _holds_nothing(present["config"]) and wanted["storage"] == "file":
+        return [
+            Change(f"STREAM.DELETE.{name}", {}, f"deleted stream {name}, which kept nothing"),
+            Change(f"STREAM.CREATE.{name}", wanted, f"created stream {name}"),
+        ]
     drift = compare_stream(present["config"], wanted)
     refused += [f"stream {name}: {difference}" for difference in drift.refused]
     if not drift.changed:
         return []
     told = f"updated stream {name}: {', '.join(drift.changed)}"
     return [Change(f"STREAM.UPDATE.{name}", drift.config, told)]
+
+
+def _holds_nothing(config: Mapping[str, Any]) -> bool:
+    """What only passes on: as events were, before they were kept."""
+    return config["storage"] == "memory" and config.get("max_age") == _PASSING_NANOSECONDS
 
 
 def _plan_consumer(wanted: Consumer, present: Mapping[str, Any] | None, refused: list[str]) -> list[Change]:

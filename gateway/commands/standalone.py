@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
-from gateway.commands.embedded_server import EmbeddedServer
+from gateway.commands.embedded_server import LOCAL_PUBLISHER, EmbeddedServer
 from gateway.commands.processes import Child, ProgramMissing, start
 from gateway.settings import StandaloneEnvironment, StandaloneSettings
 
@@ -95,7 +95,9 @@ class _Standalone:
         return await start(name, [sys.executable, "-m", *module], variables)
 
     async def _provision(self) -> bool:
-        command = await self._start_as("provisioner", "provision", "gateway", "provision", "--give-out-again")
+        command = await self._start_as(
+            "provisioner", "provision", "gateway", "provision", "--give-out-again", "--publisher", LOCAL_PUBLISHER
+        )
         self._exit_code = await command.wait()
         return self._exit_code == 0
 

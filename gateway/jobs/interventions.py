@@ -74,6 +74,8 @@ class Interventions:
             snapshot = await self._read(job_id)
             allow(snapshot.record)
             record, request = snapshot.record, _repeatable_request(snapshot)
+            # Whoever ended it may have died before it was told: once it is reopened nobody could tell of it.
+            await self._jetstream.events.tell_end_once(record, snapshot.revision)
             try:
                 reopened = record.reopened(self._now(), from_start=from_start, by=origin.caller)
                 await self._writer.save(reopened, last=snapshot.revision)

@@ -31,7 +31,7 @@ DEFAULT_LEASE_SECONDS = 60.0
 _ROUND_PART = 1 / 2  # of a lease
 _OLDEST = 20  # messages that are looked at each round
 
-FINDINGS = ("requeued", "lost", "woken", "message_without_record", "finished_with_message")
+FINDINGS = ("requeued", "lost", "woken", "untold", "message_without_record", "finished_with_message")
 
 
 class Reconciler:
@@ -69,6 +69,7 @@ class Reconciler:
                 holders = {tenant: await self._read_holder(tenant) for tenant in lines}
                 parked = {job_id for job_ids in lines.values() for job_id in job_ids} - set(holders.values())
                 await self._heal_silent(lease_seconds, parked)
+                await self._tell_ends(lease_seconds)
                 await self._report_oldest(lease_seconds)
                 await self._wake_lines(holders)
             except Unanswered as error:
@@ -146,6 +147,27 @@ class Reconciler:
             logger.debug("reconciler.outrun", extra={"job_id": record.job_id})
         except (Refused, TooLarge, JobError) as error:
             logger.warning("reconciler.failed", extra={"job_id": record.job_id, "error": repr(error)})
+
+    async def _tell_ends(self, lease_seconds: float) -> None:
+        """Of jobs that a gateway ended: it may have died before it told of them."""
+        seen_before = self._clock() - lease_seconds
+        for job_id, sighting in list(self._unfinished.ends.items()):
+            if sighting.seen_at > seen_before:
+                continue
+            snapshot = await self._read_end(job_id, sighting)
+            if snapshot and await self._jetstream.events.tell_end_once(snapshot.record, snapshot.revision):
+                self._tell("untold", snapshot.record)
+            self._unfinished.ends.pop(job_id, None)
+
+    async def _read_end(self, job_id: str, sighting: Sighting) -> Snapshot | None:
+        """None where somebody reopened it since, and for a query, whose caller has waited."""
+        try:
+            snapshot = await self._reader.read_record(job_id)
+        except UnreadableRecord:
+            return None
+        if snapshot is None or names.is_query(snapshot.record.kind):
+            return None
+        return snapshot if snapshot.revision == sighting.revision else None
 
     async def _read_holder(self, tenant: str) -> str:
         """The id of the job that has the tenant, empty where none ever had."""

@@ -1,4 +1,4 @@
-"""Which jobs have not ended: found by following the bucket's headers alone, from its first record on.
+"""Which jobs have not ended, and which a gateway has ended: by the bucket's headers alone, from its first record on.
 
 Only the last write of a job carries a time to live, so its headers tell whether it has ended. A million records cost
 a slow stream of a hundred bytes each, once after a start; a new connection goes on where the last one ended.
@@ -9,12 +9,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from contracts import names
 from gateway.jetstream import Feed, JetStream, Message, Unanswered
 from gateway.jobs.watch import STREAM, SUBJECTS
 
 logger = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 5.0
+TOLD_SECONDS = 6 * 86_400.0  # an event is kept a day longer: what is older is not told again
 _LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 2.0
 
@@ -35,6 +37,7 @@ class UnfinishedJobs:
         self._clock = clock
         self._next = 1
         self.sightings: dict[str, Sighting] = {}
+        self.ends: dict[str, Sighting] = {}  # that a gateway wrote: no delivery makes good what it did not tell
 
     async def run(self) -> None:
         """Follows until cancelled."""
@@ -50,6 +53,7 @@ class UnfinishedJobs:
         if state.last_sequence < self._next - 1:
             # The bucket was lost or made anew: what was counted is not there any more.
             self.sightings.clear()
+            self.ends.clear()
             self._next = 1
         return await self._jetstream.open_feed(STREAM, SUBJECTS, self._take, start_sequence=self._next)
 
@@ -67,5 +71,7 @@ class UnfinishedJobs:
         job_id = message.subject.removeprefix(SUBJECTS[:-1])
         if message.is_deletion or "Nats-TTL" in message.headers:
             self.sightings.pop(job_id, None)
+            if names.HEADER_ENDED_BY in message.headers and self._jetstream.age_of(message) < TOLD_SECONDS:
+                self.ends[job_id] = Sighting(message.sequence, self._clock())
         else:
             self.sightings[job_id] = Sighting(message.sequence, self._clock())

@@ -110,7 +110,8 @@ class Admission:
             await self.refusal.bury(incoming.delivery, incoming.record.kind, incoming.job_id, taken)
             return True
         row = look_up(record, Event.DELIVERY)
-        if row.answer is Answer.ACK:
+        if row.answer is Answer.ACK and record is not None:
+            await self.shop.tell_end_once(record, revision)
             await self._conclude(incoming)
             return True
         # Bytes that are no record, over a job that runs: its owner finds out when it renews, or its guard does.

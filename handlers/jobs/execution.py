@@ -72,7 +72,7 @@ class Execution:
         return record.succeeded(self.plan.summarize(record), utc_now(), self._data)
 
     async def save(self, record: JobRecord, *, ttl_seconds: float | None = None) -> JobRecord:
-        """Saves a transition and tells of it. Raises LeaseLost."""
+        """Saves a transition and tells of it. Raises LeaseLost; Unanswered where it is an end that nobody was told."""
         record = await self.lease.save(record, ttl_seconds=ttl_seconds)
         await self.shop.publish_transition(record, self.lease.revision)
         return record

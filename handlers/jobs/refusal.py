@@ -31,6 +31,7 @@ class Refusal:
         while True:
             record, revision = await self._records.read(job_id)
             if record is not None and record.request_hash == refused_hash:
+                await self._shop.tell_end_once(record, revision)
                 break  # ours: the TERM was lost
             if look_up(record, Event.UNREADABLE).answer is Answer.DEAD_LETTER:
                 await self.bury(delivery, kind, job_id, failure)

@@ -1,18 +1,22 @@
 """What every job of this handler works with."""
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
 
-from contracts.documents import event_document, progress_document
+from contracts.documents import progress_document
+from contracts.names import is_query
 from contracts.records import JobRecord, Progress
 from handlers.clock import monotonic
 from handlers.commands.running import Command, Completed, Watcher
 from handlers.jetstream import Entry, Place
 from handlers.metrics import Metrics
 from handlers.settings import HandlerSettings
+
+logger = logging.getLogger(__name__)
 
 _OUTDATED_SECONDS = 60.0
 
@@ -45,6 +49,22 @@ class Line(Protocol):
         ...
 
 
+class Events(Protocol):
+    """Telling of transitions."""
+
+    async def tell(self, record: JobRecord, revision: int) -> None:
+        """At most once."""
+        ...
+
+    async def tell_end(self, record: JobRecord, revision: int) -> None:
+        """Returns once it is kept. Raises Unanswered."""
+        ...
+
+    async def tell_end_once(self, record: JobRecord, revision: int) -> bool:
+        """Where it is not kept yet. Raises Unanswered."""
+        ...
+
+
 class Store(Protocol):
     """Where jobs are kept."""
 
@@ -63,7 +83,8 @@ class Store(Protocol):
     @property
     def line(self) -> Line: ...
 
-    async def publish_event(self, job_id: str, body: bytes) -> None: ...
+    @property
+    def events(self) -> Events: ...
 
     async def publish_progress(self, job_id: str, body: bytes) -> None: ...
 
@@ -116,8 +137,21 @@ class Workshop:
         return monotonic() < self.outdated_until
 
     async def publish_transition(self, record: JobRecord, revision: int) -> None:
-        """Tells who listens. The record is the truth; this may be lost."""
-        await self.jetstream.publish_event(record.job_id, orjson.dumps(event_document(record, revision)))
+        """Tells who listens, now or later. Of an end it returns once that is kept. Raises Unanswered then.
+
+        Of a query nobody is told: who asked waits for it.
+        """
+        if is_query(record.kind):
+            return
+        if record.is_finished:
+            await self.jetstream.events.tell_end(record, revision)
+        else:
+            await self.jetstream.events.tell(record, revision)
+
+    async def tell_end_once(self, record: JobRecord, revision: int) -> None:
+        """Where whoever ended it may have died before it was told. Raises Unanswered."""
+        if not is_query(record.kind) and await self.jetstream.events.tell_end_once(record, revision):
+            logger.info("event.repeated", extra={"status": record.status.value})
 
     async def publish_progress(self, job_id: str, step: str, progress: Progress) -> None:
         """Tells who listens what a step is at."""

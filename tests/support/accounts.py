@@ -22,7 +22,8 @@ async def secured_server(folder: Path, publishers: Sequence[Publisher] = ()) -> 
     blocks = "\n".join(publisher.block for publisher in publishers)
     configuration = write_configuration(folder / "conf", "node.conf", "accounts.conf", publishers=blocks)
     async with nats_server(folder, configuration=configuration, variables=VARIABLES) as running:
-        await running.provision(NATS_USER="provisioner", NATS_PASSWORD=PASSWORDS["provisioner"])
+        names = [publisher.name for publisher in publishers]
+        await running.provision(publishers=names, NATS_USER="provisioner", NATS_PASSWORD=PASSWORDS["provisioner"])
         yield running
 
 

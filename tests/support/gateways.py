@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import nats
+import nats.js.errors
 from nats.aio.client import Client
 
 from contracts import names
@@ -150,6 +151,13 @@ class Hand:
         await self.write(record)
         await message.ack_sync(timeout=LIMIT_SECONDS)
         return record
+
+    async def find_event(self, job_id: str) -> Any:
+        """The last one that is kept of the job; None where none is."""
+        try:
+            return await self.jetstream.get_last_msg(names.EVENTS_STREAM, names.event_subject(job_id))
+        except nats.js.errors.NotFoundError:
+            return None
 
     async def count_messages(self, subject: str) -> int:
         info = await self.jetstream.stream_info(names.JOBS_STREAM, subjects_filter=subject)

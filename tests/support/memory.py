@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from contracts import names
 from contracts.protocol import State, state_of
 from contracts.records import JobRecord, UnreadableRecord, decode_record
+from contracts.told.events import event_id
 from handlers.clock import monotonic, utc_now
 from handlers.commands.running import Command, Completed, LeaseEnded, Watcher
 from handlers.jetstream import Conflict, Entry, Place, Refused, Unanswered
@@ -91,6 +92,7 @@ class Server:
         self.dead_letters: list[str] = []
         self.effects: list[Effect] = []
         self.changes: set[tuple[State, State]] = set()
+        self.told: list[str] = []  # ids of the events of ends
         self.ends: list[tuple[str, int]] = []  # a job and its run
         self._sequence = 0
         self._changed = asyncio.Event()
@@ -209,6 +211,7 @@ class Process:
         self.tenants = _Bucket(self, names.TENANTS_BUCKET)
         self.cancels = _Bucket(self, names.CANCELS_BUCKET)
         self.line = _Line(self)
+        self.events = _Events(self)
         self.consumer = consumer
 
     async def do(self, effect: Callable[[], T]) -> T:
@@ -242,9 +245,6 @@ class Process:
             raise Dead
 
     # As the adapter's connection.
-
-    async def publish_event(self, job_id: str, body: bytes) -> None:
-        self.check()
 
     async def publish_progress(self, job_id: str, body: bytes) -> None:
         self.check()
@@ -324,6 +324,23 @@ class _Bucket:
 
     async def write(self, key: str, value: bytes, *, last: int, ttl_seconds: float | None = None) -> int:
         return await self._process.do(lambda: self._process.server.write(self._name, key, value, last))
+
+
+class _Events:
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def tell(self, record: JobRecord, revision: int) -> None:
+        self._process.check()
+
+    async def tell_end(self, record: JobRecord, revision: int) -> None:
+        await self._process.do(lambda: self._process.server.told.append(event_id(record.job_id, revision)))
+
+    async def tell_end_once(self, record: JobRecord, revision: int) -> bool:
+        if await self._process.do(lambda: event_id(record.job_id, revision) in self._process.server.told):
+            return False
+        await self.tell_end(record, revision)
+        return True
 
 
 class _Line:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -112,12 +112,14 @@ class NatsServer:
     def read_log(self) -> str:
         return (self._store / "server.log").read_text()
 
-    async def provision(self, lease_seconds: float = 60, replicas: int = 1, **variables: str) -> None:
+    async def provision(
+        self, lease_seconds: float = 60, replicas: int = 1, publishers: Sequence[str] = (), **variables: str
+    ) -> None:
         """As the command does, in this process. A short lease makes takeovers quick. Raises what `make_all` raises."""
         variables = {"NATS_URL": self.url, "LEASE_SECONDS": str(lease_seconds), **variables}
         with environment(variables):
             settings = read_provision_environment(replicas)
-        await make_all(*settings)
+        await make_all(*settings, publishers=publishers)
 
     async def _end(self, number: signal.Signals) -> None:
         if self._process is None or self._process.returncode is not None:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -88,7 +89,7 @@ async def test_what_cannot_be_repeated_ends_as_lost(pair: tuple[Gateway, Hand]) 
     forgotten = replace(new_record(), request=None).claimed("gone", NOW)
     query = replace(new_record(), kind="accounts-list").claimed("gone", NOW)
     for record in (forgotten, query):
-        await hand.write(record)
+        await hand.write(record, bucket=names.JOBS_BUCKET)  # where version 0.1.0 has queries too
     for record in (forgotten, query):
         answer = await gateway.api.get(f"/jobs/{record.job_id}?wait=60")
         assert (answer.json()["status"], answer.json()["reason"]) == ("failed", "lost")
@@ -112,6 +113,23 @@ async def test_who_waits_for_a_tenant_that_is_free_is_woken(pair: tuple[Gateway,
     assert (await hand.read(second.job_id)).is_waiting
     metrics = (await gateway.nobody.get("/metrics")).text
     assert 'everest_bootstrap_reconciler_findings_total{finding="woken"}' in metrics
+
+
+async def test_an_end_that_a_killed_gateway_did_not_tell_is_told(pair: tuple[Gateway, Hand]) -> None:
+    """It died between the record of a cancel and its event; no delivery would make that good."""
+    gateway, hand = pair
+    record = new_record("untold").failed(Failure("cancelled", "by admin"), NOW)
+    headers = {"Nats-TTL": "600s", names.HEADER_ENDED_BY: "gateway"}
+    subject = f"$KV.{names.JOBS_BUCKET}.{record.job_id}"
+    revision = (await hand.jetstream.publish(subject, encode_record(record), headers=headers)).seq
+    told = await eventually(partial(hand.find_event, record.job_id), "it is told")
+    assert told.headers["ce-id"] == f"{record.job_id}:{revision}"
+
+    async def is_counted() -> bool:
+        found = 'everest_bootstrap_reconciler_findings_total{finding="untold"} 1.0'
+        return found in (await gateway.nobody.get("/metrics")).text
+
+    await eventually(is_counted, "it is counted")
 
 
 async def test_what_is_well_is_left_alone(pair: tuple[Gateway, Hand]) -> None:

@@ -82,9 +82,11 @@ async def finish_next(handler: JetStream, kind: str = "bootstrap") -> str:
     revision = await bucket.write(job_id, encode_record(record), last=entry.revision)
     await handler.cancels.read(job_id)
     await delivery.extend()
-    await handler.publish_event(job_id, b"{}")
+    await handler.events.tell(record, revision)
     await handler.publish_progress(job_id, b"{}")
-    await bucket.write(job_id, encode_record(succeeded_record(record)), last=revision, ttl_seconds=60)
+    record = succeeded_record(record)
+    revision = await bucket.write(job_id, encode_record(record), last=revision, ttl_seconds=60)
+    assert await handler.events.tell_end_once(record, revision)
     await delivery.acknowledge()
     await source.count_pending()
     return job_id
@@ -201,6 +203,7 @@ OF_HANDLERS = [
 ]
 OF_GATEWAYS = ["everest.v1.queries.accounts-list.x", f"$KV.{names.CANCELS_BUCKET}.x", "_R_.x"]
 OF_BOTH = [f"$KV.{names.JOBS_BUCKET}.victim", f"$JS.API.STREAM.MSG.GET.KV_{names.JOBS_BUCKET}", f"{JOBS}.billing.x"]
+DOORS = ("gateway", "handler", "pulls.gateway", "pulls.handler")
 ATTACKS = [
     *[(role, subject) for role in ("gateway", "handler", "portal") for subject in DESTRUCTIVE],
     *[(role, "_INBOX_provisioner.x") for role in ("gateway", "handler", "portal")],
@@ -212,9 +215,13 @@ ATTACKS = [
     ("portal", "everest.v1.status.billing.order-1"),
     ("provisioner", f"$KV.{names.JOBS_BUCKET}.victim"),
     # The doors of others, and what lies behind one's own, by the names that they have inside.
-    *[(role, f"{door}.$KV.{names.TENANTS_BUCKET}.x") for role in ROLES for door in ("gateway", "handler")],
+    *[
+        (role, f"{door}.$KV.{names.TENANTS_BUCKET}.x")
+        for role in ROLES
+        for door in ("gateway", "handler", "pulls.handler")
+    ],
     *[(role, f"everest.v1.api.STREAM.DELETE.{names.JOBS_STREAM}") for role in ("gateway", "handler", "portal")],
-    *[(role, "everest.v1.told.x") for role in ROLES],
+    *[(role, "everest.v1.told.x") for role in ("portal", "provisioner")],
     *[(role, "everest.v1.records.x") for role in ROLES],
     *[(role, "everest.v1.answers.x") for role in ROLES],
     # Entries of jobs are nobody's to write, and the acts of operators are no handler's or publisher's.

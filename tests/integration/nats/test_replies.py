@@ -35,7 +35,9 @@ BODIES = {  # of calls that find nothing: an empty answer is all that some opera
 
 def read_calls(role: str) -> list[tuple[str, bytes]]:
     """Every operation that nats/permissions.conf lets the role ask for."""
-    operations = re.findall(rf'"{role}\.\$JS\.API\.(\S+)"', (ROOT / "nats" / "permissions.conf").read_text())
+    operations = re.findall(
+        rf'"(?:pulls\.)?{role}\.\$JS\.API\.(\S+)"', (ROOT / "nats" / "permissions.conf").read_text()
+    )
     return [
         (f"$JS.API.{operation}", next(body for name, body in BODIES.items() if operation.startswith(name)))
         for operation in operations
@@ -45,7 +47,12 @@ def read_calls(role: str) -> list[tuple[str, bytes]]:
 CALLS: dict[str, list[tuple[str, bytes]]] = {
     "gateway": read_calls("gateway"),
     "handler": read_calls("handler"),
-    "portal": [("everest.v1.status.unknown", b""), ("$JS.API.INFO", b"")],
+    "portal": [
+        ("everest.v1.status.unknown", b""),
+        ("$JS.API.INFO", b""),
+        (f"$JS.API.CONSUMER.MSG.NEXT.{names.EVENTS_STREAM}.portal", BODIES["CONSUMER.MSG.NEXT"]),
+        (f"$JS.API.CONSUMER.INFO.{names.EVENTS_STREAM}.portal", b""),
+    ],
 }
 REPLIES = [
     f"$JS.API.STREAM.DELETE.{DEAD}",
@@ -61,7 +68,7 @@ REPLIES = [
     names.job_subject("accounts-list", "victim"),
     *[
         f"{door}.{subject}"
-        for door in ("gateway", "handler")
+        for door in ("gateway", "handler", "pulls.gateway", "pulls.handler")
         for subject in (f"$KV.{names.TENANTS_BUCKET}.victim", f"$JS.API.STREAM.DELETE.{DEAD}", "everest.v1.told.victim")
     ],
 ]

@@ -25,6 +25,7 @@ from contracts.documents import event_document, job_document, result_document
 from contracts.records import CommandRecord, CredentialsSecret, JobRecord, Outcome, StepRecord, queued_record
 from contracts.requests import MAX_BODY_BYTES, TENANT_PATTERN
 from contracts.schemas import make_schema
+from contracts.told.events import event_headers
 from gateway.http.app import Parts, make_routes
 from gateway.http.paging import DEFAULT_LIMIT, MAX_LIMIT
 from gateway.http.parameters import MAX_WAIT_SECONDS, read_idempotency_key
@@ -219,6 +220,8 @@ def test_asyncapi_leads_somewhere() -> None:
     assert document["info"]["version"] == contracts.__version__
     given = set(request["headers"]["properties"])
     assert given == {names.HEADER_REQUEST_ID, names.HEADER_TRACEPARENT, names.HEADER_CALLER, names.HEADER_BOUND}
+    event = set(document["components"]["messages"]["event"]["headers"]["properties"])
+    assert event == set(event_headers(running(), 7))
     told = set(document["components"]["messages"]["deadLetter"]["headers"]["properties"])
     assert told == {names.HEADER_REASON, names.HEADER_SUBJECT, names.HEADER_SEQUENCE}
 

@@ -20,6 +20,7 @@ from contracts.kinds import read_request
 from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, TABLE, Answer, Event, State, Write, look_up, state_of
 from contracts.records import VERSION, JobRecord, Outcome, Status, encode_record, queued_record
 from contracts.requests import Request, request_hash
+from contracts.told.events import event_id
 from handlers.clock import monotonic, utc_now
 from handlers.commands.running import Command
 from handlers.jobs.consumer import open_consumers
@@ -48,6 +49,7 @@ class Stage:
     posts: list["Post"] = field(default_factory=list)
     requeued: list[str] = field(default_factory=list)
     woken: list[str] = field(default_factory=list)  # by the reconciler
+    gateways_to_tell: set[str] = field(default_factory=set)  # of jobs that a person ended: if need be by the reconciler
     job_ids: list[str] = field(default_factory=list)
 
     def submit(self, job_id: str, username: str = "alice", **request: object) -> None:
@@ -59,6 +61,10 @@ class Stage:
         record = self.server.record(job_id)
         assert record is not None, job_id
         return record
+
+    def end_of(self, job_id: str) -> str:
+        """The id of the event that tells of the job's end."""
+        return event_id(job_id, self.server.buckets[names.JOBS_BUCKET].read(job_id).revision)
 
     def state(self, job_id: str) -> State:
         return state_of(self.server.record(job_id))
@@ -93,6 +99,7 @@ class Stage:
             self.server.write(names.CANCELS_BUCKET, job_id, mark, 0)
         elif row.answer is Answer.ACCEPTED:
             self.change(job_id, lambda record: record.failed(Failure("cancelled", "by admin"), utc_now()))
+            self.gateways_to_tell.add(job_id)
 
     def publish_again(self, job_id: str) -> bool:
         body = json.dumps(self.record(job_id).request).encode()
@@ -100,6 +107,7 @@ class Stage:
 
     async def retry(self, job_id: str) -> None:
         assert look_up(self.record(job_id), Event.RETRY).write is Write.REOPEN
+        self.server.told.append(self.end_of(job_id))  # nobody could once it is reopened
         self.change(job_id, lambda record: record.reopened(utc_now(), from_start=False))
         self.publish_again(job_id)
 
@@ -377,6 +385,8 @@ def _hold_promise(stage: Stage, what: str) -> None:
     for job_id in stage.job_ids:
         record = stage.record(job_id)
         assert [run for of, run in stage.server.ends if of == job_id] == list(range(1, record.run + 1)), what
+        is_told = stage.end_of(job_id) in stage.server.told
+        assert is_told or job_id in stage.gateways_to_tell, f"{what}: nobody was told of the end of {job_id}"
         if record.status is Status.SUCCEEDED:
             assert [step.name for step in record.steps if step.is_finished] == list(STEPS), what
             assert {f"{name} {job_id}" for name in STEPS} <= {effect.name for effect in stage.server.effects}, what

@@ -23,12 +23,20 @@ PERMISSIONS = (ROOT / "nats" / "permissions.conf").read_text()
 
 
 # What is told to who listens: in which stream it is written, and where it is heard.
-TOLD = {names.EVENTS_STREAM: names.event_subject(">"), names.PROGRESS_STREAM: names.progress_subject(">")}
+TOLD = {names.PROGRESS_STREAM: names.progress_subject(">")}
 
 
 def test_names_are_those_of_contracts() -> None:
     """nats/ and contracts/ name the same streams, buckets and consumers, and nothing else."""
-    assert set(STREAMS) == {*QUEUES, names.WAITING_STREAM, names.DEAD_STREAM, names.AUDIT_STREAM, *TOLD, *BUCKETS}
+    assert set(STREAMS) == {
+        *QUEUES,
+        names.WAITING_STREAM,
+        names.DEAD_STREAM,
+        names.AUDIT_STREAM,
+        names.EVENTS_STREAM,
+        *TOLD,
+        *BUCKETS,
+    }
     consumers = {(consumer.stream, consumer.name) for consumer in DECLARED.consumers}
     assert consumers == set(names.CONSUMERS)
     assert not list((ROOT / "nats").rglob("*.py"))
@@ -100,6 +108,17 @@ def test_buckets_are_read_from_the_leader(name: str) -> None:
     assert (stream["discard"], stream["max_msgs_per_subject"], stream["storage"]) == ("new", 1, "file")
     kept = {f"KV_{names.CANCELS_BUCKET}": DAY, f"KV_{names.ANSWERS_BUCKET}": int(QUERY_RETENTION_SECONDS) * 10**9}
     assert stream["max_age"] == kept.get(name, 0)
+
+
+def test_events_are_kept_under_the_subject_that_they_are_heard_on() -> None:
+    """Seven days; whoever was away reads what whoever listened has heard."""
+    stream = STREAMS[names.EVENTS_STREAM]
+    assert stream["subjects"] == [names.told_subject(token) for token in ("*", "*.*")]
+    assert stream["subject_transform"] == {"src": names.told_subject(">"), "dest": names.event_subject(">")}
+    assert stream["republish"] == {"src": names.event_subject(">"), "dest": names.event_subject(">")}
+    assert (stream["storage"], stream["discard"], stream["max_age"]) == ("file", "old", 7 * DAY)
+    assert (stream["deny_delete"], stream["deny_purge"], stream["allow_msg_ttl"]) == (True, True, False)
+    assert stream["max_bytes"] > 0
 
 
 def test_the_audit_is_written_by_the_server_and_forgets_by_age_alone() -> None:
@@ -181,9 +200,11 @@ def test_roles_come_in_by_their_own_door(role: str) -> None:
     part = PERMISSIONS.partition(f"{role}_imports: [")[2].partition("\n]")[0]
     for inside, outside in re.findall(r'service: \{ account: EVEREST, subject: "([^"]+)" \}, to: "([^"]+)"', part):
         name = outside.replace("everest.v1.api.", "$JS.API.")
+        name = name.replace("everest.v1.events.", "everest.v1.told.")  # as version 0.1.0 has it
         for stream, subject in TOLD.items():
             name = name.replace(subject[:-1], STREAMS[stream]["subjects"][0][:-1])
-        assert inside == f"{role}.{name}"
+        door = f"pulls.{role}" if "CONSUMER.MSG.NEXT" in name else role  # which lets more than one answer through
+        assert inside == f"{door}.{name}"
 
 
 def test_compose_shows_each_service_its_own_secret_only() -> None:
