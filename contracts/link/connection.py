@@ -12,8 +12,7 @@ import nats.errors
 
 from contracts.link.client import LinkClient
 from contracts.link.credentials import read_credentials, show_servers
-from contracts.link.errors import NotLetIn
-from contracts.link.hints import find_hint
+from contracts.link.errors import NotLetIn, find_hint
 from contracts.repeats import Repeats
 from contracts.settings import NatsSettings
 

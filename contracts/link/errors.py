@@ -43,3 +43,16 @@ class ManagementRefused(Exception):
 
 class NodesAway(ManagementRefused):
     """Nodes that the copies need are off line: just started, or down. The same request may be met a little later."""
+
+
+_HINTS = (
+    (("authorization",), "check NATS_USER and NATS_PASSWORD, or the file of NATS_NKEY_FILE or NATS_CREDS_FILE"),
+    (("ssl", "certificate", "tls"), "check NATS_TLS_CA, and that the server's certificate names the host of NATS_URL"),
+    (("no server", "disconnected", "timeout"), "check NATS_URL, and that nats-server runs"),
+)
+
+
+def find_hint(reason: str) -> str | None:
+    """What to do about a server that lets nobody in or refuses something, by its own words: the settings to look at; None where the words say nothing of them."""
+    reason = reason.lower()
+    return next((hint for words, hint in _HINTS if any(word in reason for word in words)), None)

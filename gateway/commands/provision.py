@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.link.hints import find_hint
+from contracts.link.errors import find_hint
 from contracts.protocol import ACK_WAIT_PART
 from contracts.settings import NatsSettings
 from gateway.commands.declarations import (

@@ -107,7 +107,7 @@ async def test_nats(checkout: Checkout, block: str) -> None:
 @beside_the_service
 @pytest.mark.parametrize("block", PYTHON)
 async def test_python(checkout: Checkout, block: str) -> None:
-    """It follows its job to the end."""
+    """It follows its job to the end, or hears of that afterwards."""
     here = block.replace("nats://127.0.0.1:4222", f"nats://{LOOPBACK}:{checkout.service.nats_port}")
     said = await checkout.paste(sys.executable, "-c", here)
-    assert said.strip().splitlines()[-1].startswith("succeeded")
+    assert "succeeded" in said.strip().splitlines()[-1]
