@@ -53,6 +53,9 @@ _HINTS = (
 
 
 def find_hint(reason: str) -> str | None:
-    """What to do about a server that lets nobody in or refuses something, by its own words: the settings to look at; None where the words say nothing of them."""
+    """What to do about a server that lets nobody in or refuses something: the settings to look at.
+
+    None where its words say nothing of them.
+    """
     reason = reason.lower()
     return next((hint for words, hint in _HINTS if any(word in reason for word in words)), None)
