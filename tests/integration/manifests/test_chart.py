@@ -75,6 +75,16 @@ def test_values_of_earlier_versions_still_count(values: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_any_namespace_is_as_good() -> None:
+    """Nothing leads to the one that the documentation names, but for what is one in a cluster."""
+    done = run_helm("template", "x", str(CHART), "--namespace", "platform", "--kube-version", KUBERNETES, *GIVEN)
+    assert done.returncode == 0, done.stderr
+    parts = list(yaml.safe_load_all(done.stdout))
+    assert {part["metadata"].get("namespace") for part in parts} == {None, "platform", "everest-system"}
+    for text in ("everest-bootstrap.svc", "serviceaccount:everest-bootstrap", "namespace: everest-bootstrap\n"):
+        assert text not in done.stdout
+
+
 def test_the_hook_is_an_alternative() -> None:
     """For who wants `helm install` to end when all is provisioned."""
     done = template(*GIVEN, "--set", "provision.hook=true", "--show-only", "templates/gateway/provision.yaml")
