@@ -150,6 +150,7 @@ _ALL = (
         "namespace_owned_by_another",
         "The namespace belongs to another user of this service",
         "Choose another namespace; take_ownership does not take one tenant's namespace for another.",
+        409,
     ),
     _permanent(
         "namespace_exists",
@@ -165,6 +166,7 @@ _ALL = (
         "tenant_managed_by_another",
         "The tenant is managed by another caller",
         "Only who manages a tenant may change it; an administrator can, and can hand it over.",
+        403,
     ),
     _permanent(
         "kind_unsupported",
@@ -176,6 +178,28 @@ _ALL = (
         "The claim is at another generation",
         "Somebody changed what is wanted: GET /tenants/{username}/namespaces/{namespace} and decide anew.",
         412,
+    ),
+    _permanent(
+        "databases_left",
+        "The namespace holds what would be lost",
+        "Move it elsewhere; or send delete_databases=true and confirm=<namespace>: all of it goes then, for good.",
+        409,
+    ),
+    _permanent(
+        "namespace_kept",
+        "The namespace is marked to be kept",
+        "Take the mark off first: kubectl annotate namespace NAME everest-bootstrap/keep-",
+        409,
+    ),
+    _permanent(
+        "database_stuck",
+        "A database does not go",
+        "See what holds it (its finalizers, its operator's log); when it is gone, retry the job.",
+    ),
+    _permanent(
+        "namespace_stuck",
+        "The namespace does not go",
+        "See what holds it (kubectl get namespace NAME -o yaml: status.conditions); when it is gone, retry the job.",
     ),
     _permanent("tenant_suspended", "The tenant is suspended", "Resume the tenant, then submit the request again."),
     _permanent(
@@ -235,6 +259,11 @@ _ALL = (
         "operators_install_failed",
         "The operators could not be installed",
         "See the installer's Job everest-operators-installer and its pods in the tenant's namespace.",
+    ),
+    _transient(
+        "removal_failed",
+        "Everest could not be taken off the namespace",
+        "See its Job everest-helm-pre-delete-hook and the Job's pods, in the tenant's namespace.",
     ),
     _transient(
         "namespace_terminating",

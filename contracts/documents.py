@@ -102,6 +102,7 @@ class Step(TypedDict):
     rbac_enforced: NotRequired[bool]
     policy_diff: NotRequired[str]
     usable: NotRequired[bool]
+    found: NotRequired[Annotated[dict[str, Any], Field(description="What the step saw, for those after it.")]]
     error: NotRequired[Failure]
 
 
@@ -311,7 +312,7 @@ def _step(step: StepRecord) -> Step:
     }
     if (applied := _is_applied(step)) is not None:
         document["rbac_applied"] = applied
-    for name in ("manifest_preview", "rbac_enforced", "policy_diff", "usable"):
+    for name in ("manifest_preview", "rbac_enforced", "policy_diff", "usable", "found"):
         value = getattr(step, name)
         if value is not None:
             document[name] = value

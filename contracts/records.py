@@ -44,6 +44,7 @@ class Outcome(StrEnum):
     CREATED = "created"
     UPDATED = "updated"
     APPLIED = "applied"
+    REMOVED = "removed"
     UNCHANGED = "unchanged"
     SKIPPED = "skipped"
     VERIFIED = "verified"
@@ -100,6 +101,7 @@ class StepRecord:
     rbac_enforced: bool | None = None
     policy_diff: str | None = None  # what the step changes in the RBAC policy, at most 4 KB
     usable: bool | None = None  # of verify_tenant; None where nothing was to prove, or nothing could be seen
+    found: dict[str, Any] | None = None  # what later steps must know when it is not there any more
     error: Failure | None = None
     progress: Progress | None = None  # while it runs, as of the last renewal
 

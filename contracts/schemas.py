@@ -18,13 +18,14 @@ from contracts.answers import (
     TenantList,
 )
 from contracts.documents import Event, Job, Result, StepProgress
-from contracts.requests import BootstrapRequest
+from contracts.requests import BootstrapRequest, OffboardRequest
 from contracts.told.entries import Entry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 MODELS: dict[str, Any] = {
     "bootstrap-request": BootstrapRequest,
+    "offboard-request": OffboardRequest,
     "job": Job,
     "result": Result,
     "event": Event,
@@ -51,7 +52,7 @@ def make_published_schemas() -> dict[str, dict[str, Any]]:
     """By file name: what publishers and readers over NATS need."""
     return {
         f"{name}.json": {"$schema": DIALECT, "title": name, **make_schema(name)}
-        for name in ("bootstrap-request", "job", "result", "event", "progress", "problem")
+        for name in ("bootstrap-request", "offboard-request", "job", "result", "event", "progress", "problem")
     }
 
 

@@ -39,7 +39,7 @@ _STREAMS = (
     names.WAITING_STREAM,
     names.DEAD_STREAM,
 )
-_METHODS = frozenset({"GET", "HEAD", "POST"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 
 
 class Metrics:

@@ -22,6 +22,7 @@ class Would(StrEnum):
 
     CREATE = "would create", Outcome.CREATED
     UPDATE = "would update", Outcome.UPDATED
+    REMOVE = "would remove", Outcome.REMOVED
     APPLY = "would apply", Outcome.APPLIED  # whether that changes anything only the act can tell
     VERIFY = "would verify", Outcome.VERIFIED
     NOTHING = "unchanged", Outcome.UNCHANGED

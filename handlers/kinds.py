@@ -7,7 +7,16 @@ from contracts.codes import Failure
 from contracts.kinds import repeat_request
 from contracts.names import QUERY_KINDS
 from contracts.records import JobRecord, Outcome
-from contracts.requests import BootstrapRequest, InvalidRequest, Operators, PlanQuery, Request, Resources
+from contracts.requests import (
+    AnyRequest,
+    BootstrapRequest,
+    InvalidRequest,
+    OffboardRequest,
+    Operators,
+    PlanQuery,
+    Request,
+    Resources,
+)
 from handlers.bootstrap.steps import STEPS
 from handlers.decisions import Decision
 from handlers.jobs.plan import NoPlan, Plan, PlannedStep
@@ -17,7 +26,7 @@ from handlers.tenants.access import FIRST_ROLE
 from handlers.tenants.managers import FindCaller
 from handlers.tools.kubeconfig import check_kubeconfig
 from handlers.tools.versions import ClusterFacts
-from handlers.workflow import Step, StepContext
+from handlers.workflow import Context, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +64,11 @@ def _resolve(settings: HandlerSettings, record: JobRecord, request: BootstrapReq
     return request.with_operators(operators).with_resources(resources).with_role(role)
 
 
-def _plan_step(around: Surroundings, step: Step, request: BootstrapRequest) -> PlannedStep:
-    def give(record: JobRecord, run: RunCommand, *, foresees: bool) -> StepContext:
+def _plan_step(around: Surroundings, step: Step[AnyRequest], request: AnyRequest) -> PlannedStep:
+    def give(record: JobRecord, run: RunCommand, *, foresees: bool) -> Context[AnyRequest]:
         if failure := check_kubeconfig(around.settings.kubeconfig):
             raise StepFailed(failure)
-        return StepContext(record, request, run, around.settings, around.facts, around.find_caller, foresees)
+        return Context(record, request, run, around.settings, around.facts, around.find_caller, foresees)
 
     async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
         return await step.ensure(give(record, run, foresees=False))
@@ -105,9 +114,18 @@ def _plan_foresight(around: Surroundings, record: JobRecord, request: Request) -
     return Plan(request.model_dump(), (PlannedStep(record.kind, ensure),), lambda _: f"Planned {request.kind}.")
 
 
+def _plan_offboard(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+    from handlers.offboarding.steps import STEPS as OFFBOARDING  # what no bootstrap needs
+
+    assert isinstance(request, OffboardRequest), "the kind's row has no other"
+    steps = tuple(_plan_step(around, step, request) for step in OFFBOARDING)
+    return Plan(request.model_dump(exclude_none=True), steps, lambda ended: summarize_offboarding(ended, request))
+
+
 # One for each row of `contracts.kinds`; jobs of a kind that has none are refused.
 PLANS: dict[str, Callable[[Surroundings, JobRecord, Request], Plan]] = {
     "bootstrap": _plan_bootstrap,
+    "offboard": _plan_offboard,
     **dict.fromkeys(QUERY_KINDS, _plan_query),
     "plan": _plan_foresight,
 }
@@ -126,6 +144,22 @@ def summarize_bootstrap(record: JobRecord, request: BootstrapRequest) -> str:
         made = f"User {request.username} {account}; namespace {request.namespace} {namespace}"
     bound = "role bound" if access is Outcome.APPLIED else "no role bound (EVEREST_RBAC_APPLY_CMD is not set)"
     return f"{made}; quota applied; {bound}."
+
+
+def summarize_offboarding(record: JobRecord, request: OffboardRequest) -> str:
+    """One line: `Tenant alice: access revoked; namespaces alice removed; account removed.`"""
+    checked = record.step("check_tenant")
+    found = (checked.found if checked else None) or {"namespaces": []}
+    gone = [one["name"] for one in found["namespaces"] if not one["keeps"]]
+    released = [one["name"] for one in found["namespaces"] if one["keeps"]]
+    account = "account removed" if _outcome(record, "delete_account") == Outcome.REMOVED else "account unchanged"
+    parts = [
+        "access revoked" if _outcome(record, "revoke_access") == Outcome.REMOVED else "no access to revoke",
+        *([f"namespace {', '.join(gone)} removed"] if gone else []),
+        *([f"namespace {', '.join(released)} released"] if released else []),
+        account,
+    ]
+    return f"Tenant {request.username}: {'; '.join(parts)}."
 
 
 def _outcome(record: JobRecord, name: str) -> str | None:

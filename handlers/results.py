@@ -15,7 +15,7 @@ RunCommand = Callable[[Command], Awaitable[Completed]]
 class StepResult:
     """A step that ended well. `deciding` is the command that the record shows; None where none was needed.
 
-    `data` is the answer of a query.
+    `found` is for later steps of the job, when what was seen is not there any more. `data` is the answer of a query.
     """
 
     outcome: Outcome
@@ -27,6 +27,7 @@ class StepResult:
     rbac_enforced: bool | None = None
     policy_diff: str | None = None
     usable: bool | None = None
+    found: dict[str, Any] | None = None
     data: Any = None
 
 

@@ -5,10 +5,11 @@ What it decides is a value. A plan is the same code without the act, so that the
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Generic
 
 from contracts.codes import Failure
 from contracts.records import JobRecord
-from contracts.requests import BootstrapRequest
+from contracts.requests import AnyRequest, BootstrapRequest
 from handlers.decisions import Decision, Overtaken
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
@@ -19,14 +20,14 @@ _MOST_LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class StepContext:
+class Context(Generic[AnyRequest]):
     """What a step is given. `run` starts a command under the job's lease and notes it in the step's record.
 
     `foresees`: for a plan. The steps before it, in `job`, are foreseen: what they would make is not there.
     """
 
     job: JobRecord
-    request: BootstrapRequest  # effective: default operators are filled in
+    request: AnyRequest  # effective: the handler's defaults are filled in
     run: RunCommand
     settings: HandlerSettings
     facts: ClusterFacts
@@ -34,22 +35,22 @@ class StepContext:
     foresees: bool = False
 
 
+StepContext = Context[BootstrapRequest]
 Decide = Callable[[StepContext], Awaitable[Decision]]
-Retract = Callable[[StepContext, StepFailed], Awaitable[StepFailed]]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(Generic[AnyRequest]):
     """One part of a workflow. A stopping handler cuts it while it looks, and gives it its grace once it changes.
 
     `retract` undoes what earlier steps of the job made, where this one is refused, and gives what is to be said.
     """
 
     name: str
-    decide: Decide
-    retract: Retract | None = None
+    decide: Callable[[Context[AnyRequest]], Awaitable[Decision]]
+    retract: Callable[[Context[AnyRequest], StepFailed], Awaitable[StepFailed]] | None = None
 
-    async def ensure(self, context: StepContext) -> StepResult:
+    async def ensure(self, context: Context[AnyRequest]) -> StepResult:
         """Decides and acts, and begins again where somebody was faster. Raises StepFailed."""
         what = ""
         for _ in range(_MOST_LOOKS):
@@ -60,7 +61,7 @@ class Step:
                 what = error.what
         raise StepFailed(Failure("conflict", f"{what} changed each time that it was looked at."))
 
-    async def _decide(self, context: StepContext) -> Decision:
+    async def _decide(self, context: Context[AnyRequest]) -> Decision:
         try:
             return await self.decide(context)
         except StepFailed as refusal:

@@ -130,6 +130,11 @@ class Api:
     def tenant(self, username: str) -> Document:
         return self._call("GET", f"/tenants/{_segment(username)}")
 
+    def offboard(self, username: str, namespace: str | None, **asked: str) -> Document:
+        """The accepted job. `asked`: the other members of the request."""
+        path = f"/tenants/{_segment(username)}" + (f"/namespaces/{_segment(namespace)}" if namespace else "")
+        return self._call("DELETE", path, params=asked)
+
     def readiness(self) -> Document:
         return self._call("GET", "/readyz")
 

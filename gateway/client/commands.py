@@ -210,6 +210,39 @@ def tenant(username: Username, output: OutputOption = Output.TABLE, config: Conf
 
 
 @app.command()
+def offboard(
+    username: Username,
+    namespace: Annotated[str | None, typer.Option(help="one of its namespaces; all of them by default")] = None,
+    delete_databases: Annotated[
+        bool, typer.Option("--delete-databases", help="with --confirm: databases, backups and volumes go too, for good")
+    ] = False,
+    keep_namespace: Annotated[
+        bool, typer.Option("--keep-namespace", help="take Everest, claim and quota off, leave the rest")
+    ] = False,
+    delete_account: Annotated[
+        bool, typer.Option("--delete-account", help="with --confirm: also one that no job made")
+    ] = False,
+    confirm: Annotated[str | None, typer.Option(help="the namespace's name; the username where none is given")] = None,
+    wait_for_end: Annotated[bool, typer.Option("--wait", help="until it has finished, steps shown")] = False,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Take a tenant away: its rights, its namespaces, its account. Nothing is lost that is not confirmed."""
+    flags = {
+        "delete_databases": delete_databases,
+        "keep_namespace": keep_namespace,
+        "delete_account": delete_account,
+    }
+    asked = {name: "true" for name, is_set in flags.items() if is_set} | _given(confirm=confirm)
+    with _gateway(config) as api:
+        accepted = api.offboard(username, namespace, **asked)
+        if wait_for_end:
+            _show_end(_follow(api, accepted["job_id"], output), output)
+        else:
+            _show(accepted, f"{accepted['job_id']}  accepted; everest-bootstrap watch {accepted['job_id']}", output)
+
+
+@app.command()
 def apply(
     file: Annotated[Path, typer.Option("--file", "-f", help="YAML with `requests:`, a list of bootstrap requests")],
     output: OutputOption = Output.TABLE,

@@ -86,6 +86,8 @@ def make_routes(parts: Parts) -> list[BaseRoute]:
         Route("/tenants/{username}", tenants.read_tenant),
         Route("/tenants/{username}/namespaces/{namespace}", tenants.read_namespace),
         Route("/tenants/{username}/namespaces/{namespace}", tenants.declare_namespace, methods=["PUT"]),
+        Route("/tenants/{username}", jobs.submit_named("offboard"), methods=["DELETE"]),
+        Route("/tenants/{username}/namespaces/{namespace}", jobs.submit_named("offboard"), methods=["DELETE"]),
         Route("/audit", parts.audit.list_entries),
         Route("/healthz", health.answer_alive),
         Route("/readyz", health.answer_ready),

@@ -135,7 +135,7 @@ class _Gateway:
                     ),
                     events=EventRoutes(jobs, reader, listeners),
                     queries=QueryRoutes(queries),
-                    tenants=TenantRoutes(queries, jetstream, reader, jobs),
+                    tenants=TenantRoutes(queries, reader, jobs),
                     audit=AuditRoutes(Trail(jetstream)),
                     health=Health(jetstream, storage, listing, keys, metrics, clock, settings.gateway_nonce),
                     metrics=metrics,

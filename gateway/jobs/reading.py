@@ -4,7 +4,7 @@ import asyncio
 
 from contracts import names
 from contracts.kinds import read_request
-from contracts.records import JobRecord, decode_record, queued_record
+from contracts.records import JobRecord, UnreadableRecord, decode_record, queued_record
 from contracts.requests import InvalidRequest, NotJson, request_hash
 from contracts.traces import read_traces
 from gateway.jetstream import JetStream, Message
@@ -56,6 +56,15 @@ class Reader:
             if message := await self._jetstream.read_last(stream, names.job_subjects(stream, job_id)):
                 return message
         return None
+
+    async def find_last_job(self, tenant: str) -> JobRecord | None:
+        """The last job that worked for the tenant, while its record is kept. Raises Unanswered."""
+        try:
+            holder = await self._jetstream.read_key(names.TENANTS_BUCKET, names.tenant_key(tenant))
+            snapshot = await self.read_record(holder.body.decode(errors="replace")) if holder else None
+        except UnreadableRecord:
+            return None
+        return snapshot.record if snapshot else None
 
     async def _read_queued(self, job_id: str) -> Snapshot | None:
         message = await self.find_message(job_id)

@@ -60,6 +60,17 @@ class Submission:
             await self.publish(kind, job_id, request, origin.headers)
         return job_id
 
+    async def recall(self, kind: str, request: Request, origin: Origin, idempotency_key: str | None) -> bool:
+        """Whether the key has made a job already. Raises JobIdTaken, Unanswered, UnreadableRecord."""
+        if idempotency_key is None:
+            return False
+        return await self._is_known(kind, names.idempotent_job_id(origin.caller, idempotency_key), request)
+
+    async def is_busy(self, tenant: str | None) -> bool:
+        """Whether a job works for the tenant: what it leaves is not there yet. Raises Unanswered."""
+        last = await self._reader.find_last_job(tenant) if tenant else None
+        return last is not None and not last.is_finished
+
     async def publish(self, kind: str, job_id: str, request: Request, headers: dict[str, str]) -> None:
         """Returns once the stream holds the job. A silence is never taken for a refusal: the same id is sent again.
 

@@ -8,6 +8,7 @@ from handlers.rbac.roles import InvalidRole, UnknownRole, load_role
 from handlers.results import StepFailed
 from handlers.tenants.access import FIRST_ROLE, WantedAccess, lines_of, role_of
 from handlers.tenants.claims import Claims
+from handlers.tenants.credentials import find_keepers
 from handlers.tenants.managers import find_manager
 from handlers.tenants.spec import Spec, make_wanted
 from handlers.tools.everestctl import Everestctl
@@ -42,9 +43,11 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
         adopted=before.wanted.adopted if before else claims.namespace is not None,
         suspended=before.wanted.suspended if before else False,
     )
+    keepers = [context.job.job_id] if made and made.outcome is Outcome.CREATED else find_keepers(claims)
     if before:
-        return before.with_wanted(wanted)
-    return Spec(wanted=wanted, applied=lines_of(own, request.username) if own else ())
+        return before.with_wanted(wanted).with_credentials(tuple(keepers))
+    applied = lines_of(own, request.username) if own else ()
+    return Spec(wanted=wanted, applied=applied, credentials=tuple(keepers))
 
 
 def _agree(specs: list[Spec], claims: int) -> bool | None:

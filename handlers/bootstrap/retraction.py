@@ -40,6 +40,6 @@ async def retract_account(context: StepContext, refusal: StepFailed) -> StepFail
 
 async def _take_away(kubectl: Kubectl, username: str, password: Secret | None) -> bool:
     """Whether it is not there any more; one that the password does not open is somebody else's by now."""
-    if password is not None and await remove_account(kubectl, username, password):
+    if password is not None and await remove_account(kubectl, username, password) is not None:
         return True
     return not await has_account(kubectl, username)

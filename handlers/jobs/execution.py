@@ -170,6 +170,7 @@ class Execution:
             rbac_enforced=result.rbac_enforced,
             policy_diff=result.policy_diff,
             usable=result.usable,
+            found=result.found,
         )
         self._data = result.data
         record = record.finished(finished, utc_now(), result.warnings)

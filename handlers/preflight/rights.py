@@ -60,6 +60,15 @@ def tenant_rights(namespace: str, resources: Container[str] | None = None) -> tu
     )
 
 
+def removal_rights(namespace: str, *, keeps: bool, forces: bool) -> tuple[Right, ...]:
+    """What taking this namespace away needs, besides what its making needed."""
+    needed = (*_LOOKS, *_REMOVAL, *(() if keeps else _DELETION), *(_FORCED if forces else ()))
+    return tuple(
+        replace(right, namespace=namespace, name=namespace if right.resource == "namespaces" else "")
+        for right in needed
+    )
+
+
 def _rights(
     verbs: str,
     resource: str,
@@ -87,6 +96,33 @@ _EVERYWHERE = (
     *_rights("list", "storageclasses", "storage.k8s.io"),
 )
 
+_EVEREST = "everest.percona.com"
+_OFFBOARD = "Without it jobs of the kind offboard are refused; onboarding goes on."
+_FORCE = "Without it no offboarding deletes databases."
+
+# What a tenant's end needs beyond its beginning: everestctl's own calls, and the look before it.
+_LOOKS = (
+    *_rights("list", "databaseclusters", _EVEREST),
+    *_rights("list", "databaseclusterbackups", _EVEREST),
+    *_rights("list", "persistentvolumeclaims"),
+    *_rights("list", "deployments", "apps"),
+    *_rights("list", "statefulsets", "apps"),
+    *_rights("list", "daemonsets", "apps"),
+    *_rights("list", "cronjobs", "batch"),
+    *_rights("list", "pods"),
+)
+_REMOVAL = (
+    *_rights("list deletecollection", "backupstorages", _EVEREST),
+    *_rights("list deletecollection", "monitoringconfigs", _EVEREST),
+    *_rights("delete", "operatorgroups", _OPERATORS),
+    *_rights("delete", "subscriptions", _OPERATORS, why=_INSTALLER),
+    *_rights("delete", "clusterserviceversions", _OPERATORS, why=_INSTALLER),
+    *_rights("delete", "resourcequotas"),
+    *_rights("delete", "limitranges"),
+)
+_DELETION = _rights("delete", "namespaces")
+_FORCED = _rights("deletecollection", "databaseclusters", _EVEREST)
+
 _OF_TENANTS = (
     *_rights("get list create update delete", "secrets", why="Helm keeps its releases in Secrets."),
     *_rights("get create delete", "serviceaccounts"),
@@ -100,7 +136,9 @@ _OF_TENANTS = (
     *_rights("watch", "subscriptions", _OPERATORS, why=_INSTALLER),
     *_rights("get list patch update watch", "installplans", _OPERATORS, why=_INSTALLER),
     *_rights("get list watch", "clusterserviceversions", _OPERATORS, why=_INSTALLER),
-    *_rights("get list", "databaseengines", "everest.percona.com", why=_PROOF, is_optional=True),
+    *_rights("get list", "databaseengines", _EVEREST, why=_PROOF, is_optional=True),
+    *(replace(right, why=_OFFBOARD, is_optional=True) for right in (*_LOOKS, *_REMOVAL, *_DELETION)),
+    *(replace(right, why=_FORCE, is_optional=True) for right in _FORCED),
 )
 
 _IN_SYSTEM = (

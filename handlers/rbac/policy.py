@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 ACTIONS = ("create", "read", "update", "delete", "*")
+SUSPENSION = "#everest-bootstrap "  # in front of the lines of a suspended tenant: a comment for Everest
 ADMIN_RULE = "g, admin, role:admin"  # without it the administrator is locked out as soon as RBAC is enabled
 
 # Everest takes any action and one that it does not know never matches, so this is the only check that finds a typo.
@@ -111,6 +112,21 @@ def _read_what_can_be_read(text: str) -> Iterator[Rule]:
             yield _parse_line(line, number, start, end)
 
 
+def read_suspended(text: str) -> tuple[Rule, ...]:
+    """The rules that this service has made comments of."""
+    return tuple(_read_suspended(text))
+
+
+def _read_suspended(text: str) -> Iterator[Rule]:
+    start = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        end = start + len(line) + 1
+        if line.startswith(SUSPENSION):
+            with suppress(InvalidPolicy):
+                yield _parse_line(line.removeprefix(SUSPENSION), number, start, min(end, len(text)))
+        start = end
+
+
 def render_rule(kind: str, *fields: str) -> str:
     """The line of a rule, as Everest reads it again."""
     return ", ".join((kind, *map(_render_field, fields)))
@@ -163,9 +179,9 @@ def _is_right(rule: Rule) -> bool:
 def edit(stored: str, wanted: str, withdrawn: str = "") -> Edit:
     """The stored policy with the wanted rules in it, without the withdrawn ones, and every other byte as it was.
 
-    Nothing goes that `withdrawn` does not name, rule by rule, however a line is spelt; what is wanted stays. The
-    administrator's role is added where it is missing. A role whose last member goes while somebody's rights of it stay
-    becomes its own member: without one the policy is invalid. Editing again changes nothing.
+    Nothing goes that `withdrawn` does not name, rule by rule, however a line is spelt, suspended or not; what is wanted
+    stays. The administrator's role is added where it is missing. A role whose last member goes while somebody's rights
+    of it stay becomes its own member: without one the policy is invalid. Editing again changes nothing.
 
     Raises InvalidPolicy: its line is one of the wanted policy, or of the withdrawn one where that cannot be read.
     """
@@ -175,14 +191,16 @@ def edit(stored: str, wanted: str, withdrawn: str = "") -> Edit:
     withdrawn_keys = {rule.key for rule in parse_rules(withdrawn)} - protected
     going = [rule for rule in stored_rules if rule.key in withdrawn_keys]
     kept = [rule for rule in stored_rules if rule.key not in withdrawn_keys]
+    suspended = [rule for rule in read_suspended(stored) if rule.key in withdrawn_keys]
     _check_roles(wanted_rules, kept)
     kept_keys = {rule.key for rule in kept}
     new = {key: line for key, line in _lines_of(wanted, wanted_rules) if key not in kept_keys}
     added = [*new.values(), *_fill_roles(going, (*kept, *wanted_rules))]
+    cut = sorted([*going, *suspended], key=lambda rule: rule.start)
     return Edit(
-        _append(_cut(stored, going), added, _newline_of(stored)),
+        _append(_cut(stored, cut), added, _newline_of(stored)),
         tuple(added),
-        tuple(_line(stored, rule) for rule in going),
+        tuple(_line(stored, rule) for rule in cut),
     )
 
 

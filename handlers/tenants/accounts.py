@@ -7,6 +7,7 @@
 import base64
 
 from contracts.codes import Failure
+from handlers.commands.running import Command, Completed
 from handlers.commands.secret import Secret
 from handlers.results import StepFailed
 from handlers.tenants.accounts_file import UnreadableAccounts, cut_account, proves, read_hash
@@ -34,26 +35,35 @@ async def has_account(kubectl: Kubectl, username: str) -> bool:
         raise _unreadable(username, error) from None
 
 
-async def remove_account(kubectl: Kubectl, username: str, password: Secret) -> bool:
+async def remove_account(kubectl: Kubectl, username: str, password: Secret | None) -> Completed | None:
     """Takes the account away if the password opens it: then it is the one that the password was made for.
 
-    False where it is not there, or somebody else's. Raises StepFailed.
+    Without a password it is taken away whose ever it is. Gives the command that did it; None where the account is not
+    there, or somebody else's. Raises StepFailed.
     """
     for _ in range(_MOST_WRITES):
-        stored, users, salt = await _read(kubectl)
+        command = await to_remove_account(kubectl, username, password)
+        if command is None:
+            return None
         try:
-            if not proves(users, salt, username, password.reveal()):
-                return False
-            left = cut_account(users, username)
-        except UnreadableAccounts as error:
-            raise _unreadable(username, error) from None
-        data = stored["data"] | {_KEY: base64.b64encode(left.encode(errors="surrogateescape")).decode()}
-        try:
-            await kubectl.replace(stored | {"data": data})
+            return await kubectl.write(command)
         except Changed:
             continue
-        return True
     raise StepFailed(Failure("conflict", f"Others changed {_NAME} each time that account {username} was taken away."))
+
+
+async def to_remove_account(kubectl: Kubectl, username: str, password: Secret | None) -> Command | None:
+    """None where the account is not there, or the password does not open it. Raises StepFailed."""
+    stored, users, salt = await _read(kubectl)
+    try:
+        is_its = proves(users, salt, username, password.reveal()) if password else read_hash(users, username)
+        left = cut_account(users, username) if is_its else ""
+    except UnreadableAccounts as error:
+        raise _unreadable(username, error) from None
+    if not is_its:
+        return None
+    data = stored["data"] | {_KEY: base64.b64encode(left.encode(errors="surrogateescape")).decode()}
+    return kubectl.to_replace(stored | {"data": data})
 
 
 async def _read(kubectl: Kubectl) -> tuple[Object, str, str]:

@@ -18,6 +18,8 @@ from handlers.tools.kubectl import AlreadyExists, Changed, Kubectl, Object
 OWNER = "everest-bootstrap/owner"  # the username
 JOB = "everest-bootstrap/job"  # the job that claimed it
 SPEC = "everest-bootstrap/spec"  # claims of version 0.1.0 have none
+KEEP = "everest-bootstrap/keep"  # "true": nobody here deletes the namespace
+OFFBOARDING = "everest-bootstrap/offboarding"  # the job that takes it away
 LABEL = "everest-bootstrap/tenant"  # "true": `kubectl get ns -l everest-bootstrap/tenant=true` lists the tenants
 _MANAGED = "app.kubernetes.io/managed-by"
 MANAGED_SELECTOR = f"{_MANAGED}=everest"
@@ -41,6 +43,8 @@ class Namespace:
     is_labelled: bool  # as a tenant's
     is_managed: bool  # by Everest: its installer has begun
     is_terminating: bool
+    is_kept: bool = False  # whatever is asked for
+    offboarded_by: str | None = None
 
     @classmethod
     def of(cls, value: Object) -> "Namespace":
@@ -56,6 +60,8 @@ class Namespace:
             labels.get(LABEL) == "true",
             labels.get(_MANAGED) == "everest",
             "deletionTimestamp" in metadata,
+            annotations.get(KEEP) == "true",
+            annotations.get(OFFBOARDING),
         )
 
     def read_spec(self) -> Spec | None:
@@ -217,7 +223,7 @@ def _show(spec: Spec) -> str:
 def to_write_spec(kubectl: Kubectl, namespace: Namespace, spec: Spec) -> Command | None:
     """None where the spec is there already. Raises StepFailed."""
     text = render(spec)
-    if text == namespace.spec_text and namespace.is_labelled:
+    if text == namespace.spec_text and namespace.is_labelled and namespace.offboarded_by is None:
         return None
     return to_mark(kubectl, namespace.name, {SPEC: text}, namespace.version)
 
@@ -240,9 +246,23 @@ def render(spec: Spec) -> str:
 
 
 def to_mark(kubectl: Kubectl, name: str, annotations: dict[str, str], version: str | None) -> Command:
-    """Writes annotations by compare-and-set, and the label of a tenant. Without a version it is only shown."""
-    metadata = {"annotations": annotations, "labels": {LABEL: "true"}, "resourceVersion": version}
+    """Writes annotations by compare-and-set, and the label of a tenant. Without a version it is only shown.
+
+    What an offboarding that did not end has left is taken off, unless it is what is written.
+    """
+    metadata = {
+        "annotations": {OFFBOARDING: None, **annotations},
+        "labels": {LABEL: "true"},
+        "resourceVersion": version,
+    }
     return kubectl.to_patch("ns", name, {"metadata": metadata})
+
+
+def to_unclaim(kubectl: Kubectl, namespace: Namespace) -> Command:
+    """Takes the claim off, by compare-and-set: the namespace is nobody's here then."""
+    annotations = dict.fromkeys((OWNER, JOB, SPEC, OFFBOARDING))
+    metadata = {"annotations": annotations, "labels": {LABEL: None}, "resourceVersion": namespace.version}
+    return kubectl.to_patch("ns", namespace.name, {"metadata": metadata})
 
 
 def _manifest(name: str, annotations: dict[str, str]) -> dict[str, Any]:

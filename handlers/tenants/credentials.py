@@ -11,13 +11,20 @@ from contracts.records import CredentialsSecret
 from handlers.commands.running import Command
 from handlers.commands.secret import Secret
 from handlers.results import StepFailed
-from handlers.tenants.claims import JOB, find_namespace
+from handlers.tenants.claims import JOB, Claims, find_namespace
 from handlers.tools.kubectl import AlreadyExists, Kubectl, Object
 
 
 def make_password() -> Secret:
     """Legal in every version of Everest, and it begins with a letter: never taken for a flag."""
     return Secret(secrets.choice(string.ascii_lowercase) + secrets.token_urlsafe(20))
+
+
+def find_keepers(claims: Claims) -> list[str]:
+    """The jobs whose Secret may hold the password of the tenant's account, the likeliest first. Raises StepFailed."""
+    specs = [claim.read_spec() for claim in claims.all]
+    named = [job_id for spec in specs if spec for job_id in spec.credentials]
+    return list(dict.fromkeys(job_id for job_id in (*named, *(claim.job for claim in claims.all)) if job_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +63,18 @@ class Credentials:
         encoded = (found.get("data") or {}).get("password")
         return Secret(base64.b64decode(encoded).decode(errors="replace")) if encoded else None
 
+    async def is_there(self) -> bool:
+        """Whether there is one of this job."""
+        found = await self.kubectl.get("secret", self.secret.name, self.namespace)
+        return found is not None and self._is_ours(found)
+
+    def to_drop(self) -> Command:
+        return self.kubectl.to_delete("secret", self.secret.name, self.namespace)
+
     async def drop(self) -> None:
         """Deletes it where it is of this job."""
-        found = await self.kubectl.get("secret", self.secret.name, self.namespace)
-        if found is not None and self._is_ours(found):
-            await self.kubectl.delete("secret", self.secret.name, self.namespace)
+        if await self.is_there():
+            await self.kubectl.carry_out(self.to_drop())
 
     def _is_ours(self, found: Object) -> bool:
         """Version 0.1.0 wrote no mark."""

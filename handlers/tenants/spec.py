@@ -50,6 +50,7 @@ class Spec(BaseModel):
     generation: int = 1
     wanted: Wanted
     applied: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()  # the jobs whose Secret may hold the account's password, the newest first
     bound: bool = False  # the role was found to be nobody else's, and the policy was written
 
     @classmethod
@@ -77,6 +78,9 @@ class Spec(BaseModel):
         if changed == self.wanted:
             return self
         return self.model_copy(update={"wanted": changed, "generation": self.generation + 1})
+
+    def with_credentials(self, job_ids: tuple[str, ...]) -> Self:
+        return self.model_copy(update={"credentials": job_ids})
 
     def with_applied(self, lines: tuple[str, ...]) -> Self:
         return self.model_copy(update={"applied": lines, "bound": True})

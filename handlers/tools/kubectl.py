@@ -19,6 +19,9 @@ from handlers.tools.failures import explain
 Object = dict[str, Any]
 
 
+_CHANGED = (b"the object has been modified", b"Precondition failed")
+
+
 class AlreadyExists(Exception):
     """Somebody was faster, or an earlier attempt."""
 
@@ -90,9 +93,9 @@ class Kubectl:
         argv = ("patch", kind, name, "--type=merge", "--patch-file=/dev/stdin")
         return self._change(*argv, stdin=json.dumps(change).encode())
 
-    async def replace(self, manifest: Object) -> None:
-        """A compare-and-set by the resourceVersion in it. Raises Changed."""
-        await self.write(self._change("replace", "-f", "-", stdin=json.dumps(manifest).encode()))
+    def to_replace(self, manifest: Object) -> Command:
+        """A compare-and-set by the resourceVersion in it."""
+        return self._change("replace", "-f", "-", stdin=json.dumps(manifest).encode())
 
     def to_bind_role(self, namespace: str, name: str, cluster_role: str, user: str) -> Command:
         """A service account is bound by the name of its user."""
@@ -109,6 +112,15 @@ class Kubectl:
     def to_delete(self, kind: str, name: str, namespace: str) -> Command:
         """Without waiting. Nothing there is fine."""
         return self._change("delete", kind, name, "-n", namespace, "--wait=false", "--ignore-not-found")
+
+    def to_delete_exactly(self, path: str, uid: str, version: str) -> Command:
+        """Only what was seen: another object of that name, or a changed one, stays."""
+        options = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": {"uid": uid, "resourceVersion": version},
+        }
+        return self._change("delete", "--raw", path, "-f", "-", stdin=json.dumps(options).encode())
 
     async def delete(self, kind: str, name: str, namespace: str) -> None:
         await self.carry_out(self.to_delete(kind, name, namespace))
@@ -133,7 +145,7 @@ class Kubectl:
         completed = await self._run(command)
         if completed.exit_code != 0 and b"AlreadyExists" in completed.stderr:
             raise AlreadyExists
-        if completed.exit_code != 0 and b"the object has been modified" in completed.stderr:
+        if completed.exit_code != 0 and any(words in completed.stderr for words in _CHANGED):
             raise Changed
         return _succeeded(completed)
 

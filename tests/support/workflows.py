@@ -11,7 +11,7 @@ import orjson
 
 from contracts.kinds import read_request
 from contracts.records import JobRecord, Outcome, Status, StepRecord
-from contracts.requests import BootstrapRequest, PlanQuery
+from contracts.requests import PlanQuery
 from handlers.bootstrap.steps import STEPS
 from handlers.commands.running import Command, Commands, Completed, child_environment
 from handlers.kinds import Surroundings, make_plan
@@ -92,6 +92,7 @@ class Bench:
         self,
         job_id: str,
         *,
+        kind: str = "bootstrap",
         done: Attempt | None = None,
         run_number: int = 1,
         intercept: Intercept = lambda run: run,
@@ -99,10 +100,9 @@ class Bench:
     ) -> Attempt:
         """Runs the steps that `done` has not finished. What `intercept` makes of running a command is what runs."""
         settings = handler_settings({**self.variables, **self.settings})
-        wanted = read_request("bootstrap", orjson.dumps(request))
-        assert isinstance(wanted, BootstrapRequest)
+        wanted = read_request(kind, orjson.dumps(request))
         moment = "2026-01-01T00:00:00Z"
-        record = JobRecord(job_id, "bootstrap", Status.RUNNING, self.caller, "", moment, moment)
+        record = JobRecord(job_id, kind, Status.RUNNING, self.caller, "", moment, moment)
         record = replace(record, bound=self.is_bound, run=run_number)
         made = Attempt(dict(done.results) if done else {})
         run = intercept(self._note(made))
@@ -110,7 +110,10 @@ class Bench:
         for step in make_plan(Surroundings(settings, self.facts, self._find_caller), record, wanted).steps:
             if step.name in made.results:
                 continue
-            steps = [StepRecord(name, moment, moment, outcome=done.outcome) for name, done in made.results.items()]
+            steps = [
+                StepRecord(name, moment, moment, outcome=done.outcome, found=done.found)
+                for name, done in made.results.items()
+            ]
             record = replace(record, steps=tuple(steps))
             try:
                 made.results[step.name] = await step.ensure(record, run)
@@ -122,24 +125,34 @@ class Bench:
                 break
         return made
 
-    async def plan(self, **request: Any) -> dict[str, Any]:
+    async def plan(self, kind: str = "bootstrap", **request: Any) -> dict[str, Any]:
         """What a job would do, by a handler's answer to the query."""
         settings = handler_settings({**self.variables, **self.settings})
         moment = "2026-01-01T00:00:00Z"
         record = JobRecord("a-plan", "plan", Status.RUNNING, self.caller, "", moment, moment, bound=self.is_bound)
-        query = PlanQuery(kind="bootstrap", request=request)
+        query = PlanQuery(kind=kind, request=request)
         (step,) = make_plan(Surroundings(settings, self.facts, self._find_caller), record, query).steps
         return dict((await step.ensure(record, make_runner(self.commands))).data)
 
     async def onboard(self, job_id: str, **request: Any) -> Attempt:
         """Attempts until it succeeds or fails for good, as a handler does, but without its pauses."""
-        made = await self.attempt(job_id, **request)
-        for _ in range(MOST_ATTEMPTS - 1):
-            if made.failure is None or not made.failure.failure.retryable:
-                break
-            made = await self.attempt(job_id, done=made, **request)
+        made = await self.finish(job_id, await self.attempt(job_id, **request), **request)
         assert made.failure is None, made.failure
         assert list(made.results) == [step.name for step in STEPS]
+        return made
+
+    async def offboard(self, job_id: str, **request: Any) -> Attempt:
+        """The same, whatever its end."""
+        made = await self.attempt(job_id, kind="offboard", **request)
+        return await self.finish(job_id, made, kind="offboard", **request)
+
+    async def finish(self, job_id: str, made: Attempt, **request: Any) -> Attempt:
+        """Goes on until it succeeds or fails for good."""
+        for _ in range(MOST_ATTEMPTS - 1):
+            is_cut = made.failure is None and made.failed_step is not None
+            if not is_cut and (made.failure is None or not made.failure.failure.retryable):
+                break
+            made = await self.attempt(job_id, done=made, **request)
         return made
 
     async def _find_caller(self, job_id: str) -> str | None:

@@ -133,14 +133,24 @@ hold. First what is needed everywhere, in both variants.
 {{- define "handler.rules.tenant" -}}
 - {apiGroups: [""], resources: [secrets], verbs: [get, list, create, update, delete]}
 - {apiGroups: [""], resources: [serviceaccounts], verbs: [get, create, delete]}
-- {apiGroups: [""], resources: [resourcequotas, limitranges], verbs: [get, create, patch]}
+- {apiGroups: [""], resources: [resourcequotas, limitranges], verbs: [get, create, patch, delete]}  # delete: offboard
 - {apiGroups: [rbac.authorization.k8s.io], resources: [roles, rolebindings], verbs: [get, create, delete]}
 - {apiGroups: [batch], resources: [jobs], verbs: [get, list, watch, create, delete]}  # without list everestctl hangs
-- {apiGroups: [operators.coreos.com], resources: [operatorgroups], verbs: [get, create, patch]}
-- {apiGroups: [operators.coreos.com], resources: [subscriptions], verbs: [get, list, watch, create, patch]}  # watch: hook
+- {apiGroups: [operators.coreos.com], resources: [operatorgroups], verbs: [get, create, patch, delete]}  # delete: offboard
+- {apiGroups: [operators.coreos.com], resources: [subscriptions], verbs: [get, list, watch, create, patch, delete]}  # watch, delete: hook
 - {apiGroups: [operators.coreos.com], resources: [installplans], verbs: [get, list, patch, update, watch]}  # hook
-- {apiGroups: [operators.coreos.com], resources: [clusterserviceversions], verbs: [get, list, watch]}  # hook
+- {apiGroups: [operators.coreos.com], resources: [clusterserviceversions], verbs: [get, list, watch, delete]}  # hook
 - {apiGroups: [everest.percona.com], resources: [databaseengines], verbs: [get, list]}  # verify_tenant
+# The kind offboard: the end of a namespace, and the look at what would be lost with it.
+- {apiGroups: [""], resources: [namespaces], verbs: [delete]}
+- {apiGroups: [""], resources: [persistentvolumeclaims, pods], verbs: [list]}
+- {apiGroups: [apps], resources: [deployments, statefulsets, daemonsets], verbs: [list]}
+- {apiGroups: [batch], resources: [cronjobs], verbs: [list]}
+- {apiGroups: [everest.percona.com], resources: [databaseclusters, databaseclusterbackups], verbs: [list]}
+- {apiGroups: [everest.percona.com], resources: [backupstorages, monitoringconfigs], verbs: [list, deletecollection]}
+{{- if .Values.handlers.deleteDatabases }}
+- {apiGroups: [everest.percona.com], resources: [databaseclusters], verbs: [deletecollection]}
+{{- end }}
 {{- end }}
 
 {{/* In Everest's own namespace, in both variants. */}}

@@ -1,12 +1,15 @@
 """The routes of jobs: submit, status, result."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from contracts.records import UnreadableRecord
+from contracts.codes import find_code
+from contracts.kinds import KINDS
+from contracts.records import JobRecord, UnreadableRecord
 from contracts.requests import PlanQuery, request_hash
 from contracts.requests import Request as JobRequest
 from gateway.http.answers import POLL_SECONDS, document_response, json_response, status_response
@@ -16,6 +19,7 @@ from gateway.http.named_requests import read_named_request
 from gateway.http.parameters import (
     SUBMITTING,
     Wait,
+    is_crowded,
     leaving,
     read_boolean,
     read_idempotency_key,
@@ -25,13 +29,17 @@ from gateway.http.parameters import (
     read_wait,
 )
 from gateway.http.prefix import prefix_of
+from gateway.http.problems import Problem
 from gateway.jetstream import Unanswered
-from gateway.jobs.errors import JobNotFinished, JobNotFound
+from gateway.jobs.errors import JobError, JobNotFinished, JobNotFound, QueryFailed
 from gateway.jobs.job_cache import Snapshot
 from gateway.jobs.queries import Queries
 from gateway.jobs.submission import Submission
 from gateway.jobs.waiting import Waiting
 from gateway.keys import KeyScope, scope_of
+
+_EARLY_SECONDS = 5.0
+_REFUSALS = (403, 404, 409, 412)  # of what was asked, not of how the cluster is
 
 
 class JobRoutes:
@@ -52,23 +60,48 @@ class JobRoutes:
 
         async def submit(request: Request) -> Response:
             require(request, scope_of(kind))
-            return await self.submit(request, kind, *await read_named_request(request, kind))
+            job_request, wait = await read_named_request(request, kind)
+            await self._refuse_early(request, kind, job_request)
+            return await self.submit(request, kind, job_request, wait)
 
         return submit
 
     async def submit(self, request: Request, kind: str, job_request: JobRequest, wait: Wait) -> Response:
         """Queues a job of any kind, for a caller whose key is good for it; with `dry_run` answers what it would do."""
-        if read_boolean("dry_run", request.query_params.get("dry_run", "false")):
+        if _is_plan(request):
             return await self._answer_plan(request, kind, job_request)
         key = read_idempotency_key(request)
         job_id = await self._submission.submit(kind, job_request, read_origin(request), key)
         request.state.job_id = job_id
         return await self.answer_accepted(request, job_id, wait)
 
-    async def _answer_plan(self, request: Request, kind: str, job_request: JobRequest) -> Response:
+    async def _refuse_early(self, request: Request, kind: str, job_request: JobRequest) -> None:
+        """What a handler would refuse is refused at once, where one says so in time; else the job's failure tells it.
+
+        A job that is known by its key has been accepted, and one that waits for another meets what that leaves behind.
+        Raises Problem, and as `Submission.recall` does.
+        """
+        key, origin = read_idempotency_key(request), read_origin(request)
+        if _is_plan(request) or is_crowded(request) or await self._submission.recall(kind, job_request, origin, key):
+            return
+        try:
+            if await self._submission.is_busy(KINDS[kind].tenant_of(job_request)):
+                return
+            async with asyncio.timeout(_EARLY_SECONDS):
+                record = await self._foresee(request, kind, job_request)
+        except (JobError, QueryFailed, Unanswered, TimeoutError):
+            return
+        for failure in (step["error"] for step in record.data["steps"] if step["error"]):
+            if find_code(failure["code"]).status in _REFUSALS:
+                raise Problem(failure["code"], failure["message"], hint=failure["hint"])
+
+    async def _foresee(self, request: Request, kind: str, job_request: JobRequest) -> JobRecord:
         origin, query = read_origin(request), PlanQuery(kind=kind, request=job_request.given)
         about = f"{origin.caller} {request_hash(kind, job_request)}"  # another caller may be refused
-        record = await self._queries.ask("plan", query, origin, leaving(request), about)
+        return await self._queries.ask("plan", query, origin, leaving(request), about)
+
+    async def _answer_plan(self, request: Request, kind: str, job_request: JobRequest) -> Response:
+        record = await self._foresee(request, kind, job_request)
         document = {**record.data, "simulated": True} if record.simulated else record.data
         return json_response(orjson.dumps(document), 200, {"Cache-Control": "no-store"})
 
@@ -112,3 +145,7 @@ class JobRoutes:
         if snapshot is None:
             raise JobNotFound
         return snapshot
+
+
+def _is_plan(request: Request) -> bool:
+    return read_boolean("dry_run", request.query_params.get("dry_run", "false"))

@@ -8,9 +8,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from contracts import names
 from contracts.documents import resolved_request
-from contracts.records import JobRecord, UnreadableRecord
+from contracts.records import JobRecord
 from contracts.requests import InvalidRequest, TenantQuery, TenantsQuery, validate_request
 from contracts.requests import Request as JobRequest
 from gateway.http.answers import json_response
@@ -31,7 +30,7 @@ from gateway.http.parameters import (
 from gateway.http.problems import Problem, invalid_request
 from gateway.http.routes.jobs import JobRoutes
 from gateway.http.routes.queries import notes_of, query_document
-from gateway.jetstream import JetStream, Unanswered
+from gateway.jetstream import Unanswered
 from gateway.jobs.errors import JobError, QueryFailed, TenantNotFound
 from gateway.jobs.queries import Queries
 from gateway.jobs.reading import Reader
@@ -46,9 +45,8 @@ _CURSOR = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
 
 
 class TenantRoutes:
-    def __init__(self, queries: Queries, jetstream: JetStream, reader: Reader, jobs: JobRoutes) -> None:
+    def __init__(self, queries: Queries, reader: Reader, jobs: JobRoutes) -> None:
         self._queries = queries
-        self._jetstream = jetstream
         self._reader = reader
         self._jobs = jobs
 
@@ -115,22 +113,11 @@ class TenantRoutes:
             validate_request(TenantQuery, {"username": username})
         except InvalidRequest as error:
             raise invalid_request(error) from None
-        query = tenant_query(username, await self._find_last_job(username))
+        query = tenant_query(username, await self._reader.find_last_job(username))
         return await self._ask(request, "tenant", query, about=username)
 
     async def _ask(self, request: Request, kind: str, query: JobRequest, about: str) -> JobRecord:
         return await self._queries.ask(kind, query, read_origin(request), leaving(request), about)
-
-    async def _find_last_job(self, username: str) -> JobRecord | None:
-        """The last job that worked for the user, while its record is kept. Raises Unanswered."""
-        try:
-            holder = await self._jetstream.read_key(names.TENANTS_BUCKET, names.tenant_key(username))
-            if holder is None:
-                return None
-            snapshot = await self._reader.read_record(holder.body.decode(errors="replace"))
-        except UnreadableRecord:
-            return None
-        return snapshot.record if snapshot else None
 
 
 def tenant_query(username: str, last: JobRecord | None) -> TenantQuery:

@@ -67,12 +67,31 @@ async def test_the_workflow_needs_no_more_than_its_role(tmp_path: Path, name: st
         )
         assert (await bench.onboard("alice-3", **request)).outcomes[1] is Outcome.UPDATED
         await assert_nothing_else_is_held(everest, rights)
+        await offboard_everybody(everest, bench)
+
+
+async def offboard_everybody(everest: SimulatedEverest, bench: Bench) -> None:
+    """With a database and a backup storage, as they are, and let go of."""
+    for kind in ("DatabaseCluster", "BackupStorage"):
+        metadata = {"name": "one", "namespace": "alice"}
+        value = {"apiVersion": "everest.percona.com/v1alpha1", "kind": kind, "metadata": metadata}
+        await do(everest, "kubectl", "create", "-f", "-", stdin=json.dumps(value))
+    asked: dict[str, dict[str, Any]] = {
+        "alice": {"delete_databases": True, "confirm": "alice"},
+        "plain": {},
+        "taken": {"keep_namespace": True},
+    }
+    for username, request in asked.items():
+        made = await bench.offboard(f"{username}-9", username=username, **request)
+        assert made.failure is None, made.failure
+        assert made.outcomes[3:] == [Outcome.REMOVED, Outcome.REMOVED]
+    assert [await everest.get("ns", name) is None for name in ("alice", "plain", "old")] == [True, True, False]
 
 
 async def assert_nothing_else_is_held(everest: SimulatedEverest, rights: Rights) -> None:
     """The roles are enforced: what they do not grant is refused."""
     handler = {"KUBECONFIG": str(everest.kubeconfig.parent / "kubeconfig")}
-    for verb, what in (("delete", "namespaces"), ("create", "clusterroles.rbac.authorization.k8s.io")):
+    for verb, what in (("delete", "persistentvolumeclaims"), ("create", "clusterroles.rbac.authorization.k8s.io")):
         code, stdout, _ = await everest.run("kubectl", "auth", "can-i", verb, what, **handler)
         assert (code, stdout) == (1, "no\n")
     if rights is NARROW:
@@ -149,6 +168,28 @@ def without(rules: list[dict[str, Any]], right: Right) -> list[dict[str, Any]]:
             rule = {**rule, "resources": [right.resource], "verbs": [v for v in rule["verbs"] if v != right.verb]}
         left += [rule] if rule["verbs"] else []
     return left
+
+
+LACKING_AT_THE_END = [
+    Right("delete", "operatorgroups", "operators.coreos.com"),
+    Right("list", "cronjobs", "batch"),
+    Right("delete", "namespaces"),
+]
+
+
+async def test_an_offboarding_that_lacks_a_right_says_which_and_touches_nothing(tmp_path: Path) -> None:
+    """Onboarding goes on without it."""
+    async with as_handler(tmp_path, FLAT) as (everest, bench):
+        role = json.loads(await do(everest, "kubectl", "get", "clusterrole", "everest-bootstrap-handler", "-o", "json"))
+        del role["metadata"]["resourceVersion"]
+        for right in LACKING_AT_THE_END:
+            lesser = {**role, "rules": [*without(role["rules"], right)]}
+            await do(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(lesser))
+            assert (await bench.onboard("alice-1", username="alice")).failure is None
+            made = await bench.offboard("alice-2", username="alice")
+            assert (made.code, made.failed_step) == ("forbidden", "check_tenant")
+            assert right.resource in made.end.failure.message + made.end.failure.hint
+            assert not any(command.changes for command in made.commands)
 
 
 LACKING = [

@@ -206,11 +206,13 @@ def test_asyncapi_leads_somewhere() -> None:
         for name in filter(None, pointer.split("/")):
             part = part[name]
     request = document["components"]["messages"]["request"]
-    for example in request["examples"]:
-        jsonschema.validate(example["payload"], make_schema("bootstrap-request"))
+    for message, schema in (("request", "bootstrap-request"), ("offboardRequest", "offboard-request")):
+        for example in document["components"]["messages"][message]["examples"]:
+            jsonschema.validate(example["payload"], make_schema(schema))
     addresses = {name: channel["address"] for name, channel in document["channels"].items()}
     assert addresses == {
         "jobs": names.job_subject("bootstrap", "{job_id}"),
+        "offboardings": names.job_subject("offboard", "{job_id}"),
         "events": names.event_subject("{job_id}"),
         "progress": names.progress_subject("{job_id}"),
         "status": names.status_subject("{job_id}"),

@@ -1,0 +1,86 @@
+"""The step revoke_access: the tenant's rights go first, all of them in one write, so that nobody works in what goes."""
+
+from functools import partial
+
+from contracts.codes import Failure
+from contracts.records import Outcome
+from handlers.commands.running import Command
+from handlers.decisions import Decision, Overtaken, Would
+from handlers.offboarding.tenancy import OffboardContext, find_tenancy
+from handlers.offboarding.withdrawal import Withdrawal, find_withdrawal
+from handlers.rbac.differences import diff, shorten
+from handlers.rbac.look import read_policy
+from handlers.rbac.policy import InvalidPolicy, edit, parse_rules, read_suspended
+from handlers.results import StepFailed, StepResult
+from handlers.tenants.access import name_lines
+from handlers.tenants.claims import OFFBOARDING, to_mark
+from handlers.tools.kubectl import Changed, Kubectl
+
+
+async def decide_revocation(context: OffboardContext) -> Decision:
+    """The claims are marked first, by compare-and-set: whoever has changed one since it was looked at is seen."""
+    kubectl, limit_seconds = Kubectl(context.run, context.settings.subprocess_timeout), _limit(context)
+    tenancy = await find_tenancy(context, kubectl)
+    withdrawal = await find_withdrawal(context, kubectl, tenancy.claims, tenancy.found)
+    withdrawal.refuse_unsupported()
+    mark = {OFFBOARDING: context.job.job_id}
+    marks = tuple(
+        to_mark(kubectl, claim.name, mark, claim.version)
+        for claim in tenancy.leaving
+        if not claim.is_terminating and claim.offboarded_by != context.job.job_id
+    )
+    command = withdrawal.command if withdrawal.lines else None
+    return Decision(
+        Would.REMOVE if command else Would.UPDATE if marks else Would.NOTHING,
+        partial(_act, context, kubectl, withdrawal, marks),
+        (*marks, *((command.show(limit_seconds, withdraws=True),) if command else ())),
+        diff=_diff(withdrawal),
+        warnings=_warn(withdrawal),
+    )
+
+
+def _limit(context: OffboardContext) -> float:
+    return context.settings.subprocess_timeout
+
+
+async def _act(
+    context: OffboardContext, kubectl: Kubectl, withdrawal: Withdrawal, marks: tuple[Command, ...]
+) -> StepResult:
+    for mark in marks:
+        try:
+            await kubectl.write(mark)
+        except Changed:
+            raise Overtaken(f"A namespace of {withdrawal.username}") from None
+    if withdrawal.command is None or not withdrawal.lines:
+        return StepResult(Outcome.UNCHANGED, None, _warn(withdrawal))
+    completed = await withdrawal.command.run(context.run, _limit(context), "", withdrawal.text)
+    left = await _find_left(kubectl, withdrawal)
+    if left:
+        reason = f"The command succeeded, and the policy still holds {name_lines(left)}."
+        raise StepFailed(Failure("rbac_command_failed", reason), completed)
+    return StepResult(Outcome.REMOVED, completed, _warn(withdrawal), policy_diff=_diff(withdrawal))
+
+
+async def _find_left(kubectl: Kubectl, withdrawal: Withdrawal) -> list[str]:
+    """What was to go and stands there still, as far as it can be seen."""
+    stored, _ = await read_policy(kubectl)
+    standing = {rule.key for rule in (*stored.rules, *read_suspended(stored.text))}
+    return [rule.shown for rule in parse_rules(withdrawal.text) if rule.key in standing]
+
+
+def _diff(withdrawal: Withdrawal) -> str:
+    try:
+        edited = edit(withdrawal.stored.text, "", withdrawal.text)
+    except InvalidPolicy:
+        return ""  # the command says what is wrong with it
+    return shorten(diff(withdrawal.stored.text, edited.text)) if withdrawal.lines else ""
+
+
+def _warn(withdrawal: Withdrawal) -> tuple[str, ...]:
+    warnings = [withdrawal.unseen] if withdrawal.unseen else []
+    if withdrawal.foreign:
+        lines = name_lines(withdrawal.foreign)
+        warnings.append(
+            f"Lines of others name {withdrawal.username} or its namespaces and stay in the policy: {lines}."
+        )
+    return tuple(warnings)

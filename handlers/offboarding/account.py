@@ -1,0 +1,58 @@
+"""The last steps: with the tenant's last namespace goes its account, where this service made it, and its password."""
+
+from functools import partial
+
+from contracts.records import Outcome
+from handlers.decisions import Decision, Would, settle
+from handlers.offboarding.tenancy import OffboardContext, Tenancy, find_tenancy
+from handlers.results import StepResult
+from handlers.tenants.accounts import remove_account, to_remove_account
+from handlers.tenants.credentials import Credentials
+from handlers.tools.kubectl import Kubectl
+
+
+async def decide_account(context: OffboardContext) -> Decision:
+    """By compare-and-set on the Secret: `everestctl accounts delete` undoes what others do at the same time."""
+    request = context.request
+    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    tenancy = await find_tenancy(context, kubectl)
+    if tenancy.staying:
+        return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, _warn_of_others(context, tenancy)))
+    command = await to_remove_account(kubectl, request.username, None)
+    if command is None:
+        return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None))
+    if not (tenancy.found.is_account_ours or (request.delete_account and request.is_confirmed)):
+        stays = f"Account {request.username} was not made by this service and stays."
+        return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, (stays,)))
+    return Decision(Would.REMOVE, partial(_remove, context, kubectl), (command,))
+
+
+async def _remove(context: OffboardContext, kubectl: Kubectl) -> StepResult:
+    completed = await remove_account(kubectl, context.request.username, None)
+    return StepResult(Outcome.REMOVED if completed else Outcome.UNCHANGED, completed)
+
+
+def _warn_of_others(context: OffboardContext, tenancy: Tenancy) -> tuple[str, ...]:
+    names = ", ".join(namespace.name for namespace in tenancy.staying)
+    return (f"Tenant {context.request.username} has other namespaces, so its account stays: {names}.",)
+
+
+async def decide_credentials(context: OffboardContext) -> Decision:
+    """The Secrets of the jobs that made the tenant's passwords; another job's are neither read nor deleted."""
+    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    tenancy = await find_tenancy(context, kubectl)
+    place = context.settings.everest_credentials_namespace
+    held = [
+        credentials
+        for keeper in (() if tenancy.staying else tenancy.found.keepers)
+        if await (credentials := Credentials(kubectl, place, keeper)).is_there()
+    ]
+    commands = tuple(credentials.to_drop() for credentials in held)
+    if not commands:
+        return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None))
+
+    async def act() -> StepResult:
+        *_, last = [await kubectl.carry_out(command) for command in commands]
+        return StepResult(Outcome.REMOVED, last)
+
+    return Decision(Would.REMOVE, act, commands)

@@ -1,0 +1,65 @@
+"""The step check_tenant: whose it is and what would be lost, before anything is touched."""
+
+from collections.abc import Iterator
+
+from contracts.codes import Failure
+from contracts.records import Outcome
+from handlers.decisions import Decision, Would, settle
+from handlers.offboarding.contents import Contents, look_into, refuse_contents
+from handlers.offboarding.tenancy import Found, OffboardContext, Target, check_caller, find_all_claims, find_out
+from handlers.offboarding.withdrawal import find_withdrawal
+from handlers.preflight.reviews import find_missing
+from handlers.preflight.rights import removal_rights
+from handlers.results import StepFailed, StepResult
+from handlers.tenants.claims import Namespace
+from handlers.tools.kubectl import Kubectl
+
+
+async def decide_check(context: OffboardContext) -> Decision:
+    """A look and nothing else; whatever is refused is refused here."""
+    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    claims = await find_all_claims(context, kubectl)
+    found = await find_out(context, kubectl, claims)
+    await check_caller(context, claims)
+    leaving = [claim for claim in claims.all if claim.uid in {target.uid for target in found.targets}]
+    for namespace in leaving:
+        refuse_kept(namespace)
+    for target, namespace in zip(found.targets, leaving, strict=True):
+        if not namespace.is_terminating:
+            await check_namespace(context, kubectl, target)
+    (await find_withdrawal(context, kubectl, claims, found)).refuse_unsupported()
+    result = StepResult(Outcome.UNCHANGED, None, tuple(_warn(context, found)), found=found.document)
+    return settle(Would.NOTHING, result)
+
+
+def refuse_kept(namespace: Namespace) -> None:
+    """Raises StepFailed."""
+    if namespace.is_kept:
+        reason = f"Namespace {namespace.name} is marked to be kept."
+        hint = f"Take the mark off first: kubectl annotate namespace {namespace.name} everest-bootstrap/keep-"
+        raise StepFailed(Failure("namespace_kept", reason, hint))
+
+
+async def check_namespace(context: OffboardContext, kubectl: Kubectl, target: Target) -> Contents:
+    """What is in it. Raises StepFailed where it would be lost unconfirmed, or where a right is missing."""
+    contents = await look_into(kubectl, target.name)
+    is_confirmed = context.request.delete_databases and context.request.is_confirmed
+    if not is_confirmed:
+        refuse_contents(target.name, contents, keeps=target.keeps)
+    forces = is_confirmed and bool(contents.databases)
+    missing = await find_missing(kubectl, removal_rights(target.name, keeps=target.keeps, forces=forces))
+    if missing:
+        names = ", ".join(map(str, missing))
+        raise StepFailed(
+            Failure("forbidden", f"This handler may not: {names}.", "Grant it, as in handlers/k8s; --check names all.")
+        )
+    return contents
+
+
+def _warn(context: OffboardContext, found: Found) -> Iterator[str]:
+    for target in found.targets:
+        if target.keeps and not context.request.keep_namespace:
+            yield (
+                f"Namespace {target.name} was there before it was claimed, so it stays; with confirm="
+                f"{context.request.namespace or context.request.username} it goes too."
+            )

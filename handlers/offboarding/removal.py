@@ -1,0 +1,196 @@
+"""The step remove_namespace: each namespace goes, or is let go of; whether it did is seen in the cluster alone."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from contracts.codes import Failure
+from contracts.records import Outcome
+from handlers.bootstrap.namespace import SUBSCRIPTIONS
+from handlers.bootstrap.quota import LIMITS_NAME, QUOTA_NAME
+from handlers.clock import monotonic
+from handlers.commands.running import Command, Completed
+from handlers.decisions import Decision, Overtaken, Would
+from handlers.offboarding.check import check_namespace, refuse_kept
+from handlers.offboarding.contents import Contents, find_leaving, look_into
+from handlers.offboarding.tenancy import OffboardContext, Target, find_tenancy
+from handlers.results import RunCommand, StepFailed, StepResult
+from handlers.tenants.claims import Namespace, find_namespace, to_unclaim
+from handlers.tools.everestctl import Everestctl
+from handlers.tools.failures import explain
+from handlers.tools.kubectl import Changed, Kubectl, Object
+
+_TERMINATION_SECONDS = 300  # as everestctl waits itself (pkg/cli/namespaces/remove.go)
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
+_OF_INSTALLER = ("operators_install_failed", "quota_rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One namespace that is there still. `commands` make it go, or take off it what goes; none while it terminates."""
+
+    target: Target
+    namespace: Namespace
+    contents: Contents | None
+    commands: tuple[Command, ...]
+
+
+async def decide_removal(context: OffboardContext) -> Decision:
+    """The guard looks once more: what came since the first look is not lost either."""
+    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    tenancy = await find_tenancy(context, kubectl)
+    by_uid = {namespace.uid: namespace for namespace in tenancy.leaving}
+    parts = [
+        await _look(context, kubectl, target, by_uid[target.uid])
+        for target in tenancy.found.targets
+        if target.uid in by_uid
+    ]
+    return Decision(
+        Would.REMOVE if parts else Would.NOTHING,
+        partial(_act, context, kubectl, parts, tenancy.found.targets),
+        tuple(command for part in parts for command in part.commands),
+        warnings=tuple(_warn(tenancy.found.targets)),
+    )
+
+
+async def _look(context: OffboardContext, kubectl: Kubectl, target: Target, namespace: Namespace) -> _Part:
+    if namespace.is_terminating:
+        return _Part(target, namespace, None, ())
+    refuse_kept(namespace)
+    contents = await check_namespace(context, kubectl, target)
+    return _Part(target, namespace, contents, tuple(_decide(context, kubectl, target, namespace, contents)))
+
+
+def _decide(
+    context: OffboardContext, kubectl: Kubectl, target: Target, namespace: Namespace, contents: Contents
+) -> Iterator[Command]:
+    if namespace.is_managed or target.keeps:
+        # First: everestctl's own hook Job must not be held to the tenant's quota.
+        yield kubectl.to_delete("resourcequota", QUOTA_NAME, target.name)
+        yield kubectl.to_delete("limitrange", LIMITS_NAME, target.name)
+    if namespace.is_managed:
+        everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
+        limit_seconds, forces = context.settings.everest_namespace_timeout, bool(contents.databases)
+        yield everestctl.to_remove_namespace(target.name, limit_seconds, keeps=target.keeps, forces=forces)
+    elif not target.keeps:
+        yield kubectl.to_delete_exactly(f"/api/v1/namespaces/{target.name}", target.uid, namespace.version)
+    if target.keeps:
+        yield to_unclaim(kubectl, namespace)  # the last: until then the tenant's other steps know of it
+
+
+async def _act(
+    context: OffboardContext, kubectl: Kubectl, parts: list[_Part], targets: tuple[Target, ...]
+) -> StepResult:
+    deciding: Completed | None = None
+    warnings = [*_warn(targets)]
+    for part in parts:
+        if part.target.keeps and not part.namespace.is_terminating:
+            deciding = await _release(context, kubectl, part) or deciding
+            if part.namespace.is_managed and await kubectl.list(SUBSCRIPTIONS, part.target.name):
+                warnings.append(f"Operators stay in namespace {part.target.name}: Everest's release was not there.")
+        else:
+            deciding = await _remove(context, kubectl, part) or deciding
+    if not parts:
+        return StepResult(Outcome.UNCHANGED, None, tuple(warnings))
+    outcome = Outcome.UPDATED if all(part.target.keeps for part in parts) else Outcome.REMOVED
+    return StepResult(outcome, deciding, tuple(warnings))
+
+
+async def _remove(context: OffboardContext, kubectl: Kubectl, part: _Part) -> Completed | None:
+    """Until it is gone. Raises StepFailed, Overtaken."""
+    completed: Completed | None = None
+    for command in part.commands:
+        completed = await _carry_out(context.run, kubectl, part, command)
+    found = await kubectl.get("ns", part.target.name)
+    if _is_there(found, part.target) and not Namespace.of(found or {}).is_terminating:
+        raise await _explain(context, kubectl, part, completed)
+    await _wait_until_gone(context, kubectl, part.target)
+    return completed
+
+
+async def _release(context: OffboardContext, kubectl: Kubectl, part: _Part) -> Completed | None:
+    """Takes off it what is not to stay. Raises StepFailed, Overtaken."""
+    *commands, _ = part.commands
+    completed: Completed | None = None
+    for command in commands:
+        completed = await _carry_out(context.run, kubectl, part, command)
+    namespace = await find_namespace(kubectl, part.target.name)
+    if namespace is None or namespace.uid != part.target.uid:
+        raise Overtaken(f"Namespace {part.target.name}")
+    if namespace.is_managed:
+        raise await _explain(context, kubectl, part, completed)
+    try:
+        unclaimed = await kubectl.write(to_unclaim(kubectl, namespace))
+    except Changed:
+        raise Overtaken(f"Namespace {part.target.name}") from None
+    return completed if part.namespace.is_managed else unclaimed
+
+
+async def _carry_out(run: RunCommand, kubectl: Kubectl, part: _Part, command: Command) -> Completed:
+    """What everestctl exits with says nothing that the cluster does not say better."""
+    if command.argv[0] == "everestctl":
+        return await run(command)
+    try:
+        return await kubectl.write(command)
+    except Changed:
+        raise Overtaken(f"Namespace {part.target.name}") from None
+
+
+async def _explain(
+    context: OffboardContext, kubectl: Kubectl, part: _Part, completed: Completed | None
+) -> StepFailed | Overtaken:
+    """Why a namespace is still there and does not even terminate."""
+    name = part.target.name
+    if leaving := await find_leaving(kubectl, name):
+        held = ", ".join(f"{one['metadata']['name']} ({_finalizers(one)})" for one in leaving)
+        return StepFailed(
+            Failure("database_stuck", f"In namespace {name} these are deleted and do not go: {held}."), completed
+        )
+    contents = await look_into(kubectl, name)
+    if contents.databases and not (part.contents and part.contents.databases):
+        return Overtaken(f"Namespace {name}")  # one was made meanwhile: the guard looks again
+    if completed is None or completed.exit_code == 0:
+        reason = f"everestctl said that it succeeded, and namespace {name} is as it was."
+        return StepFailed(Failure("removal_failed", reason), completed)
+    failure = explain(completed)
+    if failure.code == "conflict":
+        return Overtaken(f"Namespace {name}")
+    if failure.code in _OF_INSTALLER:
+        hint = f"See its Job, and the Job's pods: kubectl get jobs,pods,events -n {name}"
+        failure = replace(failure, code="removal_failed", hint=hint)
+    return StepFailed(failure, completed)
+
+
+async def _wait_until_gone(context: OffboardContext, kubectl: Kubectl, target: Target) -> None:
+    """Gone is absent, or another one of that name. A terminating namespace can only be waited for."""
+    limit_seconds = min(context.settings.everest_namespace_timeout, _TERMINATION_SECONDS)
+    ends_at, pause_seconds = monotonic() + limit_seconds, _FIRST_PAUSE_SECONDS
+    while _is_there(found := await kubectl.get("ns", target.name), target):
+        if monotonic() >= ends_at:
+            raise StepFailed(_explain_stuck(target.name, found or {}))
+        await asyncio.sleep(pause_seconds)
+        pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+
+def _is_there(found: Object | None, target: Target) -> bool:
+    return found is not None and found["metadata"].get("uid", "") == target.uid
+
+
+def _explain_stuck(name: str, found: Object) -> Failure:
+    conditions = (found.get("status") or {}).get("conditions") or []
+    said = "; ".join(one["message"] for one in conditions if one.get("status") == "True" and one.get("message"))
+    hint = (
+        f"See what holds it: kubectl get namespace {name} -o yaml (status.conditions). When it is gone, retry the job."
+    )
+    return Failure("namespace_stuck", f"Namespace {name} stays terminating: {said or 'nothing says why'}.", hint)
+
+
+def _finalizers(value: Object) -> str:
+    return ", ".join(value["metadata"].get("finalizers") or ()) or "no finalizer"
+
+
+def _warn(targets: tuple[Target, ...]) -> Iterator[str]:
+    for target in targets:
+        if target.keeps:
+            yield f"Namespace {target.name} stays without Everest, quota and limit range, and is nobody's any more."

@@ -1,0 +1,135 @@
+"""What an offboarding is about: the tenant's namespaces, those that go, and what must be known when they are gone."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from contracts.codes import Failure
+from contracts.requests import OffboardRequest
+from handlers.results import StepFailed
+from handlers.tenants.accounts import is_opened_by
+from handlers.tenants.claims import Claims, Namespace, find_claims
+from handlers.tenants.credentials import Credentials, find_keepers
+from handlers.tenants.managers import check_manager, find_manager, is_publisher
+from handlers.tools.kubectl import Kubectl
+from handlers.workflow import Context
+
+CHECK = "check_tenant"
+
+OffboardContext = Context[OffboardRequest]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A namespace that is to go. `keeps`: it stays, and only what is Everest's and this service's is taken off it."""
+
+    name: str
+    uid: str
+    keeps: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What check_tenant saw. `keepers`: the jobs whose Secret may hold the account's password."""
+
+    targets: tuple[Target, ...]
+    is_account_ours: bool
+    keepers: tuple[str, ...]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As the record keeps it."""
+        namespaces = [{"name": one.name, "uid": one.uid, "keeps": one.keeps} for one in self.targets]
+        return {"namespaces": namespaces, "account_created": self.is_account_ours, "credentials": list(self.keepers)}
+
+    @classmethod
+    def read(cls, document: dict[str, Any]) -> Self:
+        targets = tuple(Target(one["name"], one["uid"], one["keeps"]) for one in document["namespaces"])
+        return cls(targets, document["account_created"], tuple(document["credentials"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Tenancy:
+    """The claims that are there now."""
+
+    claims: Claims
+    found: Found
+
+    @property
+    def leaving(self) -> tuple[Namespace, ...]:
+        """The targets that are still there and the tenant's."""
+        marks = {(target.name, target.uid) for target in self.found.targets}
+        return tuple(claim for claim in self.claims.all if (claim.name, claim.uid) in marks)
+
+    @property
+    def staying(self) -> tuple[Namespace, ...]:
+        """The tenant's other namespaces."""
+        leaving = self.leaving
+        return tuple(claim for claim in self.claims.all if claim not in leaving)
+
+
+async def find_tenancy(context: OffboardContext, kubectl: Kubectl) -> Tenancy:
+    """After check_tenant by what it saw, for namespaces may be gone by now. Raises StepFailed."""
+    claims = await find_all_claims(context, kubectl)
+    if context.job.is_taken_up_again:  # long after its first step, which is not run again
+        await check_caller(context, claims)
+    checked = context.job.step(CHECK)
+    if checked is not None and checked.found is not None:
+        return Tenancy(claims, Found.read(checked.found))
+    return Tenancy(claims, await find_out(context, kubectl, claims))
+
+
+async def check_caller(context: OffboardContext, claims: Claims) -> None:
+    """Raises StepFailed where the caller may change its own tenants alone, and this is another's."""
+    if not context.settings.tenants_shared:
+        manager = await find_manager(claims, context.find_caller)
+        is_bound = context.job.bound or is_publisher(context.job.job_id)
+        check_manager(claims.username, manager, context.job.caller, is_bound=is_bound)
+
+
+async def find_all_claims(context: OffboardContext, kubectl: Kubectl) -> Claims:
+    request = context.request
+    return await find_claims(kubectl, request.username, request.namespace or request.username)
+
+
+async def find_out(context: OffboardContext, kubectl: Kubectl, claims: Claims) -> Found:
+    """Raises StepFailed where there is nothing of the tenant."""
+    request = context.request
+    targets = tuple(
+        Target(one.name, one.uid, request.keep_namespace or (_is_adopted(one) and not request.is_confirmed))
+        for one in _choose(request, claims)
+    )
+    keepers = find_keepers(claims)
+    return Found(targets, await _is_account_ours(context, kubectl, claims, keepers), tuple(keepers))
+
+
+def _choose(request: OffboardRequest, claims: Claims) -> tuple[Namespace, ...]:
+    """Raises StepFailed: nothing goes that is not the tenant's."""
+    if request.namespace is None and claims.all:
+        return claims.all
+    if claims.own is not None and request.namespace is not None:
+        return (claims.own,)
+    asked = claims.namespace if request.namespace else None
+    if asked is not None and asked.owner is not None:
+        reason = f"Namespace {asked.name} belongs to {asked.owner}."
+        raise StepFailed(Failure("namespace_owned_by_another", reason, "Nobody takes another tenant's namespace away."))
+    what = f"namespace {request.namespace}" if request.namespace else "namespace"
+    raise StepFailed(Failure("tenant_not_found", f"Tenant {request.username} has no {what} here."))
+
+
+def _is_adopted(namespace: Namespace) -> bool:
+    """Claims of version 0.1.0 cannot tell, so they count as adopted."""
+    spec = namespace.read_spec()
+    return spec is None or spec.wanted.adopted
+
+
+async def _is_account_ours(context: OffboardContext, kubectl: Kubectl, claims: Claims, keepers: list[str]) -> bool:
+    """Whether a job of ours made it. Where a claim cannot say, a Secret of ours proves it by the password."""
+    specs = [claim.read_spec() for claim in claims.all]
+    created = [spec.wanted.account_created if spec else None for spec in specs]
+    if True in created or None not in created:
+        return True in created
+    for job_id in keepers:
+        password = await Credentials(kubectl, context.settings.everest_credentials_namespace, job_id).read()
+        if password is not None and await is_opened_by(kubectl, context.request.username, password):
+            return True
+    return False

@@ -1,0 +1,72 @@
+"""Which policy lines an offboarding takes out: those that this service wrote, and that no other namespace needs."""
+
+from dataclasses import dataclass
+
+from contracts.codes import Failure
+from handlers.offboarding.tenancy import Found, OffboardContext
+from handlers.rbac.apply_command import ApplyCommand
+from handlers.rbac.look import read_policy
+from handlers.rbac.policy import Rule, parse_rules, read_suspended
+from handlers.rbac.stored_policy import StoredPolicy
+from handlers.results import StepFailed
+from handlers.tenants.access import Lines, lines_of, name_lines, role_of
+from handlers.tenants.claims import Claims
+from handlers.tools.kubectl import Kubectl
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """`lines` stand in the policy, or may where it could not be seen; `foreign` still name the tenant afterwards."""
+
+    username: str
+    command: ApplyCommand | None
+    stored: StoredPolicy
+    unseen: str  # why the policy could not be looked at
+    lines: Lines
+    foreign: Lines
+
+    @property
+    def text(self) -> str:
+        return "".join(f"{line}\n" for line in self.lines)
+
+    def refuse_unsupported(self) -> None:
+        """Raises StepFailed where lines would be left behind: they would be the next tenant's of that name."""
+        if not self.lines or (self.command is not None and self.command.can_withdraw):
+            return
+        why = "is not set" if self.command is None else "has no {withdraw}"
+        reason = f"EVEREST_RBAC_APPLY_CMD {why}, so these lines would stay: {name_lines(self.lines)}."
+        raise StepFailed(Failure("withdraw_unsupported", reason))
+
+
+async def find_withdrawal(context: OffboardContext, kubectl: Kubectl, claims: Claims, found: Found) -> Withdrawal:
+    """Raises StepFailed."""
+    username = claims.username
+    marks = {(target.name, target.uid) for target in found.targets}
+    leaving = [claim for claim in claims.all if (claim.name, claim.uid) in marks]
+    needed = {rule.key for claim in claims.all if claim not in leaving for rule in _read(lines_of(claim, username))}
+    ours = {rule.key: rule for claim in leaving for rule in _read(lines_of(claim, username))}
+    stored, unseen = await read_policy(kubectl)
+    standing = {rule.key for rule in (*stored.rules, *read_suspended(stored.text))}
+    going = [rule for key, rule in ours.items() if key not in needed and (unseen or key in standing)]
+    names = {claim.name for claim in leaving}
+    kept = {rule.key for rule in going} | needed
+    foreign = [rule for rule in stored.rules if rule.key not in kept and _names_tenant(rule, username, names)]
+    return Withdrawal(
+        username,
+        ApplyCommand.read(context.settings.everest_rbac_apply_cmd),
+        stored,
+        unseen,
+        tuple(rule.shown for rule in going),
+        tuple(rule.shown for rule in foreign),
+    )
+
+
+def _names_tenant(rule: Rule, username: str, namespaces: set[str]) -> bool:
+    """The tenant's name, its role, or one of its namespaces."""
+    if {username, role_of(username)} & {rule.subject, rule.role}:
+        return True
+    return rule.kind == "p" and rule.fields[3].partition("/")[0] in namespaces
+
+
+def _read(lines: Lines) -> tuple[Rule, ...]:
+    return parse_rules("\n".join(lines))

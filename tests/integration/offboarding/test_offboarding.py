@@ -1,0 +1,441 @@
+"""The end of a tenant against the simulated cluster: real commands, the real kubectl, every trap that was tried."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from contracts.names import credentials_secret_name
+from contracts.records import Outcome
+from handlers.rbac.policy import SUSPENSION
+from tests.simulator import SimulatedEverest
+from tests.support.clusters import open_cluster
+from tests.support.workflows import Attempt, Bench, cut_at, die, open_bench
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EVEREST = "everest.percona.com/v1alpha1"
+POSTGRESQL = {"operators": {"postgresql": True}}
+STEPS = ["check_tenant", "revoke_access", "remove_namespace", "delete_account", "delete_credentials"]
+GONE = [Outcome.UNCHANGED, Outcome.REMOVED, Outcome.REMOVED, Outcome.REMOVED, Outcome.REMOVED]
+SYSTEM = "everest-system"
+FOREIGN = "p, role:dba, namespaces, read, *\ng, dora, role:dba\n"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
+    async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.05) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def everest(cluster: SimulatedEverest) -> AsyncIterator[SimulatedEverest]:
+    """The module's cluster, with nothing wrong."""
+    await cluster.set_faults(termination_seconds=0.05)
+    yield cluster
+    await cluster.set_faults(termination_seconds=0.05)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bench(cluster: SimulatedEverest) -> AsyncIterator[Bench]:
+    async with open_bench(cluster.variables, EVEREST_NAMESPACE_TIMEOUT="30") as opened:
+        yield opened
+
+
+async def kubectl(everest: SimulatedEverest, *words: str, stdin: str = "") -> None:
+    code, _, stderr = await everest.run("kubectl", *words, stdin=stdin)
+    assert code == 0, stderr
+
+
+async def create(everest: SimulatedEverest, api: str, kind: str, namespace: str, name: str, **members: Any) -> None:
+    metadata = {"name": name, "namespace": namespace, **members.pop("metadata", {})}
+    value = {"apiVersion": api, "kind": kind, "metadata": metadata, **members}
+    await kubectl(everest, "create", "-f", "-", stdin=json.dumps(value))
+
+
+async def read_policy(everest: SimulatedEverest) -> str:
+    return str((await everest.get("configmap", "everest-rbac", "-n", SYSTEM))["data"]["policy.csv"])
+
+
+async def write_policy(everest: SimulatedEverest, policy: str) -> None:
+    change = json.dumps({"data": {"policy.csv": policy}})
+    await kubectl(everest, "patch", "configmap", "everest-rbac", "-n", SYSTEM, "--type=merge", "-p", change)
+
+
+async def users(everest: SimulatedEverest) -> list[str]:
+    return (await everest.run("everestctl", "accounts", "list", "--columns=user", "--no-headers"))[1].split()
+
+
+async def assert_gone(everest: SimulatedEverest, username: str, *namespaces: str, job: str = "") -> None:
+    """Nothing of the tenant is left: neither a right, nor a namespace, an account or a password."""
+    for name in namespaces:
+        assert await everest.get("ns", name) is None
+    assert username not in await users(everest)
+    assert username not in (await read_policy(everest))
+    if job:
+        assert await everest.get("secret", credentials_secret_name(job), "-n", SYSTEM) is None
+    assert not (await everest.state())["has_server_crashed"]
+
+
+def ended(made: Attempt) -> list[Outcome]:
+    assert made.failure is None, made.failure
+    assert list(made.results) == STEPS
+    return made.outcomes
+
+
+# The whole of it.
+
+
+@pytest.mark.parametrize("operators", [{}, POSTGRESQL], ids=["plain", "managed"])
+async def test_a_tenant_is_taken_away_and_the_name_is_free(
+    everest: SimulatedEverest, bench: Bench, operators: dict[str, Any]
+) -> None:
+    """Its own lines go, byte for byte nothing else does; a second offboarding finds nobody; a bootstrap starts anew."""
+    await write_policy(everest, FOREIGN)
+    before = await read_policy(everest)
+    await bench.onboard("end-1", username="alice", **operators)
+    made = await bench.offboard("end-2", username="alice", namespace="alice")
+    assert ended(made) == GONE
+    assert not made.warnings
+    await assert_gone(everest, "alice", "alice", job="end-1")
+    assert await read_policy(everest) == f"{before}g, admin, role:admin\n"
+    assert ("namespaces remove alice" in " ".join(made.ran)) is bool(operators)
+    assert (await bench.offboard("end-3", username="alice", namespace="alice")).code == "tenant_not_found"
+    again = await bench.onboard("end-4", username="alice", **operators)
+    assert again.outcomes[:2] == [Outcome.CREATED, Outcome.CREATED]
+    assert ended(await bench.offboard("end-5", username="alice")) == GONE
+
+
+async def test_the_account_goes_with_the_last_namespace(everest: SimulatedEverest, bench: Bench) -> None:
+    """And so do the lines that serve all of them, and the Secret of the job that made the account."""
+    await bench.onboard("two-1", username="bob", namespace="bob-one")
+    await bench.onboard("two-2", username="bob", namespace="bob-two", **POSTGRESQL)
+    made = await bench.offboard("two-3", username="bob", namespace="bob-one")
+    assert ended(made) == [*GONE[:3], Outcome.UNCHANGED, Outcome.UNCHANGED]
+    assert "bob-two" in made.warnings[-1]
+    policy = await read_policy(everest)
+    assert ("bob-one" in policy, "bob-two/*" in policy, "g, bob, role:bob" in policy) == (False, True, True)
+    assert await everest.get("secret", credentials_secret_name("two-1"), "-n", SYSTEM)
+    assert ended(await bench.offboard("two-4", username="bob", namespace="bob-two")) == GONE
+    await assert_gone(everest, "bob", "bob-two", job="two-1")
+
+
+async def test_all_namespaces_go_in_one_job(everest: SimulatedEverest, bench: Bench) -> None:
+    for number in (1, 2):
+        await bench.onboard(f"all-{number}", username="carl", namespace=f"carl-{number}")
+    assert ended(await bench.offboard("all-3", username="carl")) == GONE
+    await assert_gone(everest, "carl", "carl-1", "carl-2", job="all-1")
+
+
+# What is refused, and then nothing is touched.
+
+
+HELD = {
+    "DatabaseCluster": EVEREST,
+    "DatabaseClusterBackup": EVEREST,
+    "PersistentVolumeClaim": "v1",
+    "Deployment": "apps/v1",
+    "StatefulSet": "apps/v1",
+    "DaemonSet": "apps/v1",
+    "Job": "batch/v1",
+    "CronJob": "batch/v1",
+    "Pod": "v1",
+}
+
+
+async def test_what_would_be_lost_is_in_the_way(everest: SimulatedEverest, bench: Bench) -> None:
+    """All of it is named, and neither a right nor a claim is touched; confirmed, it goes."""
+    await bench.onboard("held-1", username="heidi", **POSTGRESQL)
+    for kind, api in HELD.items():
+        await create(everest, api, kind, "heidi", "one")
+    before = (await everest.get("ns", "heidi"))["metadata"], await read_policy(everest)
+    for asked in ({}, {"delete_databases": True}, {"confirm": "heidi"}):
+        made = await bench.offboard("held-2", username="heidi", namespace="heidi", **asked)
+        assert (made.code, made.failed_step) == ("databases_left", "check_tenant")
+        assert all(f"{kind}/one" in made.end.failure.message for kind in HELD)
+        assert not any(command.changes for command in made.commands)
+    assert ((await everest.get("ns", "heidi"))["metadata"], await read_policy(everest)) == before
+    made = await bench.offboard("held-3", username="heidi", delete_databases=True, confirm="heidi")
+    assert ended(made) == GONE
+    assert "namespaces remove heidi --force" in " ".join(made.ran)
+    await assert_gone(everest, "heidi", "heidi", job="held-1")
+
+
+OF_EVEREST = {
+    "Deployment": {"apiVersion": "operators.coreos.com/v1alpha1", "kind": "ClusterServiceVersion"},
+    "StatefulSet": {"apiVersion": "psmdb.percona.com/v1", "kind": "PerconaServerMongoDB"},
+    "Pod": {"apiVersion": "apps/v1", "kind": "StatefulSet"},
+    "Job": {"apiVersion": "postgres-operator.crunchydata.com/v1beta1", "kind": "PostgresCluster"},
+}
+
+
+async def test_what_is_everests_own_is_nobodys_loss(everest: SimulatedEverest, bench: Bench) -> None:
+    """What operators run goes with them; a workload of somebody else's operator does not."""
+    await bench.onboard("own-1", username="dave", **POSTGRESQL)
+    for kind, owner in OF_EVEREST.items():
+        owners = [{**owner, "name": "one", "uid": "1"}]
+        await create(everest, HELD[kind], kind, "dave", "one", metadata={"ownerReferences": owners})
+    await create(everest, "batch/v1", "Job", "dave", "everest-operators-installer")
+    owners = [{"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "one", "uid": "1"}]
+    await create(everest, "apps/v1", "Deployment", "dave", "theirs", metadata={"ownerReferences": owners})
+    made = await bench.offboard("own-2", username="dave")
+    assert (made.code, made.end.failure.message) == ("databases_left", "Namespace dave holds Deployment/theirs.")
+    await kubectl(everest, "delete", "deployment", "theirs", "-n", "dave")
+    assert ended(await bench.offboard("own-3", username="dave")) == GONE
+
+
+async def test_a_namespace_that_is_marked_stays(everest: SimulatedEverest, bench: Bench) -> None:
+    await bench.onboard("keep-1", username="erin")
+    await kubectl(everest, "annotate", "ns", "erin", "everest-bootstrap/keep=true")
+    for asked in ({}, {"keep_namespace": True}, {"confirm": "erin", "delete_databases": True}):
+        made = await bench.offboard("keep-2", username="erin", namespace="erin", **asked)
+        assert (made.code, made.failed_step) == ("namespace_kept", "check_tenant")
+    assert not any(command.changes for command in made.commands)
+    await kubectl(everest, "annotate", "ns", "erin", "everest-bootstrap/keep-")
+    assert ended(await bench.offboard("keep-3", username="erin")) == GONE
+
+
+async def test_others_namespaces_are_never_taken(everest: SimulatedEverest, bench: Bench) -> None:
+    await bench.onboard("his-1", username="frank")
+    await bench.onboard("hers-1", username="gina")
+    await kubectl(everest, "create", "ns", "nobodys")
+    for namespace, code in (("frank", "namespace_owned_by_another"), ("nobodys", "tenant_not_found")):
+        made = await bench.offboard("hers-2", username="gina", namespace=namespace, confirm=namespace)
+        assert (made.code, made.failed_step) == (code, "check_tenant")
+    assert (await bench.offboard("x-1", username="nobody_here")).code == "tenant_not_found"
+    other = bench.called_by("another", is_bound=True)
+    assert (await other.offboard("hers-3", username="gina")).code == "tenant_managed_by_another"
+    for username in ("frank", "gina"):
+        assert await everest.get("ns", username)
+        assert ended(await bench.offboard(f"{username}-9", username=username)) == GONE
+
+
+async def test_a_command_that_cannot_withdraw_is_said_before_anything_is_touched(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """Lines left behind would be the next tenant's of that name."""
+    await bench.onboard("custom-1", username="hank")
+    for command in ("/bin/true", ""):
+        made = await bench.having(EVEREST_RBAC_APPLY_CMD=command).offboard("custom-2", username="hank")
+        assert (made.code, made.failed_step) == ("withdraw_unsupported", "check_tenant")
+        assert "g, hank, role:hank" in made.end.failure.message
+    made = await bench.having(EVEREST_RBAC_APPLY_CMD="/bin/true {file} {withdraw}").offboard(
+        "custom-3", username="hank"
+    )
+    assert (made.code, made.failed_step) == ("rbac_command_failed", "revoke_access")  # it says that it did, and did not
+    assert await everest.get("ns", "hank")
+    assert ended(await bench.offboard("custom-4", username="hank")) == GONE
+
+
+# What stays.
+
+
+async def test_a_namespace_can_be_let_go_of(everest: SimulatedEverest, bench: Bench) -> None:
+    """It stays with what others put into it, and is nobody's here: Everest, claim, quota and limit range are off."""
+    await bench.onboard("let-1", username="ivan", **POSTGRESQL)
+    await create(everest, "v1", "ConfigMap", "ivan", "theirs")
+    await create(everest, "v1", "PersistentVolumeClaim", "ivan", "theirs")
+    made = await bench.offboard("let-2", username="ivan", keep_namespace=True)
+    assert ended(made) == [*GONE[:2], Outcome.UPDATED, *GONE[3:]]
+    metadata = (await everest.get("ns", "ivan"))["metadata"]
+    assert not [name for name in metadata.get("annotations") or {} if name.startswith("everest-bootstrap/")]
+    assert not {"everest-bootstrap/tenant", "app.kubernetes.io/managed-by"} & (metadata.get("labels") or {}).keys()
+    assert await everest.get("configmap", "theirs", "-n", "ivan")
+    assert await everest.get("pvc", "theirs", "-n", "ivan")
+    for kind, name in (("resourcequota", "user-quota"), ("limitrange", "user-limits")):
+        assert await everest.get(kind, name, "-n", "ivan") is None
+    await kubectl(everest, "delete", "ns", "ivan")
+
+
+async def test_an_adopted_namespace_stays_unless_it_is_confirmed(everest: SimulatedEverest, bench: Bench) -> None:
+    for name in ("judy", "kim"):
+        await kubectl(everest, "create", "ns", name)
+        await bench.onboard(f"{name}-1", username=name, take_ownership=True)
+    made = await bench.offboard("judy-2", username="judy")
+    assert ended(made)[2] is Outcome.UPDATED
+    assert "confirm=judy" in made.warnings[0]
+    assert await everest.get("ns", "judy")
+    assert ended(await bench.offboard("kim-2", username="kim", confirm="kim")) == GONE
+    assert await everest.get("ns", "kim") is None
+
+
+async def test_databases_need_their_everest(everest: SimulatedEverest, bench: Bench) -> None:
+    await bench.onboard("need-1", username="lena", **POSTGRESQL)
+    await create(everest, EVEREST, "DatabaseCluster", "lena", "db1")
+    made = await bench.offboard("need-2", username="lena", keep_namespace=True)
+    assert (made.code, "db1" in made.end.failure.message) == ("databases_left", True)
+    assert ended(await bench.offboard("need-3", username="lena", confirm="lena", delete_databases=True)) == GONE
+
+
+async def test_an_account_that_was_there_before_stays(everest: SimulatedEverest, bench: Bench) -> None:
+    """Whatever is asked for, unless it is confirmed by name."""
+    await everest.run("everestctl", "accounts", "create", "-u", "mona", "-p", "Her-own_password")
+    await bench.onboard("mona-1", username="mona")
+    made = await bench.offboard("mona-2", username="mona", delete_account=True)
+    assert ended(made) == [*GONE[:3], Outcome.UNCHANGED, Outcome.UNCHANGED]
+    assert "was not made by this service" in made.warnings[-1]
+    assert "mona" in await users(everest)
+    await bench.onboard("mona-3", username="mona")
+    made = await bench.offboard("mona-4", username="mona", delete_account=True, confirm="mona")
+    assert ended(made)[3] is Outcome.REMOVED
+    assert "mona" not in await users(everest)
+
+
+async def test_claims_of_0_1_0_count_as_adopted_and_a_secret_proves_the_account(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    await bench.onboard("first-1", username="nina")
+    await kubectl(everest, "annotate", "ns", "nina", "everest-bootstrap/spec-")
+    await kubectl(
+        everest, "annotate", "secret", credentials_secret_name("first-1"), "-n", SYSTEM, "everest-bootstrap/job-"
+    )
+    made = await bench.offboard("first-2", username="nina")
+    assert ended(made) == [*GONE[:2], Outcome.UPDATED, *GONE[3:]]
+    assert "nina" not in await users(everest)
+    await kubectl(everest, "delete", "ns", "nina")
+
+
+async def test_lines_of_others_stay_and_are_named(everest: SimulatedEverest, bench: Bench) -> None:
+    """A right that somebody gave the tenant's role keeps a member, or the policy would stop the server."""
+    await bench.onboard("lines-1", username="olga")
+    theirs = ("p, role:olga, backup-storages, read, shared/*", "p, role:dba, database-clusters, read, olga/*")
+    suspended = f"{SUSPENSION}p, role:olga, namespaces, read, olga\n"
+    await write_policy(everest, await read_policy(everest) + "\n".join((*theirs, suspended)))
+    made = await bench.offboard("lines-2", username="olga")
+    assert ended(made) == GONE
+    policy = await read_policy(everest)
+    left = [line for line in policy.splitlines() if "olga" in line]
+    assert left == [*theirs, "g, role:olga, role:olga"]
+    assert all(line in made.warnings[0] for line in theirs)
+    assert not (await everest.state())["has_server_crashed"]
+    assert (await bench.attempt("lines-3", username="olga")).code == "role_taken"  # which names them again
+    await write_policy(everest, FOREIGN)
+
+
+# What does not go.
+
+
+async def test_a_namespace_that_stays_is_said(everest: SimulatedEverest, bench: Bench) -> None:
+    """With what holds it; once that is gone, the same job goes on."""
+    await bench.onboard("stuck-1", username="paul", **POSTGRESQL)
+    impatient = bench.having(EVEREST_NAMESPACE_TIMEOUT="8")
+    held = {"finalizers": ["example.com/never"]}
+    await create(everest, EVEREST, "DatabaseClusterBackup", "paul", "one", metadata=held)
+    await everest.set_faults(removal_limit_seconds=1, termination_seconds=0.05)
+    asked: dict[str, Any] = {"username": "paul", "namespace": "paul", "confirm": "paul", "delete_databases": True}
+    made = await impatient.offboard("stuck-2", **asked)
+    assert (made.code, made.failed_step) == ("namespace_stuck", "remove_namespace")
+    assert "example.com/never" in made.end.failure.message
+    assert "paul" not in await read_policy(everest)
+    change = '{"metadata":{"finalizers":null}}'
+    await kubectl(everest, "patch", "databaseclusterbackup", "one", "-n", "paul", "--type=merge", "-p", change)
+    made.failure = made.failed_step = None
+    assert ended(await impatient.attempt("stuck-2", kind="offboard", done=made, **asked))[3:] == GONE[3:]
+    await assert_gone(everest, "paul", "paul", job="stuck-1")
+
+
+async def test_a_database_that_stays_is_said(everest: SimulatedEverest, bench: Bench) -> None:
+    await bench.onboard("stay-1", username="quinn", **POSTGRESQL)
+    held = {"finalizers": ["example.com/never"]}
+    await create(everest, EVEREST, "DatabaseCluster", "quinn", "db1", metadata=held)
+    await everest.set_faults(removal_limit_seconds=1, termination_seconds=0.05)
+    asked: dict[str, Any] = {"username": "quinn", "namespace": "quinn", "confirm": "quinn", "delete_databases": True}
+    made = await bench.offboard("stay-2", **asked)
+    assert (made.code, made.failed_step) == ("database_stuck", "remove_namespace")
+    assert "db1 (example.com/never" in made.end.failure.message
+    change = '{"metadata":{"finalizers":null}}'
+    await kubectl(everest, "patch", "databasecluster", "db1", "-n", "quinn", "--type=merge", "-p", change)
+    assert ended(await bench.offboard("stay-3", **asked)) == [Outcome.UNCHANGED, Outcome.UNCHANGED, *GONE[2:]]
+    await assert_gone(everest, "quinn", "quinn", job="stay-1")
+
+
+async def test_a_hook_that_fails_is_tried_again(everest: SimulatedEverest, bench: Bench) -> None:
+    """And the tenant's own quota is not in its way."""
+    await bench.onboard("hook-1", username="rita", **POSTGRESQL)
+    await everest.set_faults(removal_job_fails=1, termination_seconds=0.05)
+    made = await bench.attempt("hook-2", kind="offboard", username="rita")
+    assert (made.code, made.failed_step) == ("removal_failed", "remove_namespace")
+    assert made.end.failure.retryable
+    assert ended(await bench.finish("hook-2", made, kind="offboard", username="rita")) == GONE
+
+
+# Killed.
+
+
+MOST_COMMANDS = 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_seconds", [0.0, 0.15])
+@pytest.mark.parametrize("operators", [{}, POSTGRESQL], ids=["plain", "managed"])
+async def test_killed_anywhere_it_ends_all_the_same(
+    everest: SimulatedEverest, bench: Bench, operators: dict[str, Any], after_seconds: float
+) -> None:
+    """Each command in turn is not run, or is killed on its way; nothing is left, and foreign lines are as they were."""
+    await write_policy(everest, FOREIGN)
+    for number in range(MOST_COMMANDS):
+        await bench.onboard(f"kill-{number}-1", username="sven", **operators)
+        cut = cut_at(number, after_seconds)
+        made = await bench.attempt(f"kill-{number}-2", kind="offboard", intercept=cut, username="sven")
+        was_cut = made.failed_step is not None
+        made = await bench.finish(f"kill-{number}-2", made, kind="offboard", username="sven")
+        assert made.failure is None, (number, made.failure)
+        assert list(made.results) == STEPS
+        await assert_gone(everest, "sven", "sven", job=f"kill-{number}-1")
+        assert FOREIGN in await read_policy(everest)
+        if not was_cut:
+            return
+    raise AssertionError(f"it runs more than {MOST_COMMANDS} commands")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "namespaces remove",
+        *(
+            pytest.param(words, marks=pytest.mark.slow)
+            for words in ("kubectl patch", "rbac_import", "kubectl replace", "kubectl delete secret")
+        ),
+    ],
+)
+async def test_killed_right_after_a_change_it_goes_on(everest: SimulatedEverest, bench: Bench, words: str) -> None:
+    """Before what came of it could be saved: the next attempt finds it done."""
+    job = f"after-{words.replace(' ', '-').replace('_', '-')}"
+    await bench.onboard(f"{job}-1", username="tina", **POSTGRESQL)
+    dying = die(words, after=True)
+    made = await bench.attempt(f"{job}-2", kind="offboard", intercept=dying, username="tina")
+    assert made.failed_step is not None
+    made = await bench.finish(f"{job}-2", made, kind="offboard", username="tina")
+    assert made.failure is None, made.failure
+    await assert_gone(everest, "tina", "tina", job=f"{job}-1")
+
+
+async def test_a_database_that_is_made_meanwhile_is_not_lost(everest: SimulatedEverest, bench: Bench) -> None:
+    """After the look and before the removal: the guard looks again, right before the act."""
+    await bench.onboard("race-1", username="ursa", **POSTGRESQL)
+    made = await bench.attempt("race-2", kind="offboard", intercept=die("rbac_import", after=True), username="ursa")
+    await create(everest, EVEREST, "DatabaseCluster", "ursa", "db1")
+    made = await bench.finish("race-2", made, kind="offboard", username="ursa")
+    assert (made.code, made.failed_step) == ("databases_left", "remove_namespace")
+    assert await everest.get("databasecluster", "db1", "-n", "ursa")
+    assert "ursa" not in await read_policy(everest)
+    # Who wants the tenant back bootstraps it again.
+    await bench.onboard("race-3", username="ursa")
+    mark = "everest-bootstrap/offboarding"
+    assert mark not in (await everest.get("ns", "ursa"))["metadata"]["annotations"]
+    asked: dict[str, Any] = {"username": "ursa", "confirm": "ursa", "delete_databases": True}
+    assert ended(await bench.offboard("race-4", **asked)) == GONE
+
+
+async def test_another_namespace_of_the_name_is_left_alone(everest: SimulatedEverest, bench: Bench) -> None:
+    """Gone is absent, or another one: judged by what it is, not by its name."""
+    await bench.onboard("name-1", username="vera")
+    made = await bench.attempt("name-2", kind="offboard", intercept=die("delete --raw", after=True), username="vera")
+    await kubectl(everest, "wait", "--for=delete", "ns/vera", "--timeout=30s")
+    await kubectl(everest, "create", "ns", "vera")
+    made = await bench.finish("name-2", made, kind="offboard", username="vera")
+    assert made.failure is None
+    assert await everest.get("ns", "vera")
+    await kubectl(everest, "delete", "ns", "vera")
