@@ -84,18 +84,6 @@ class Environment:
     variables: Mapping[str, str]
 
 
-class ImportSettings(Settings):
-    """What everest-rbac-import takes from the environment; seconds."""
-
-    subprocess_timeout: Seconds = 60  # the handler ends it then, so it must have ended by itself before
-    kubeconfig: str | None = None
-
-
-def read_import_environment() -> tuple[ImportSettings, Mapping[str, str]]:
-    """The settings of everest-rbac-import, and the environment for its commands. Raises InvalidSettings."""
-    return read_settings(ImportSettings), dict(os.environ)
-
-
 def read_environment() -> Environment:
     """Raises InvalidSettings."""
     return Environment(read_settings(HandlerSettings), read_settings(NatsSettings), dict(os.environ))

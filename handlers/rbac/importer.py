@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.codes import CODES, Failure
-from contracts.settings import InvalidSettings
 from handlers.rbac.enforcer import find_malformed
 from handlers.rbac.import_commands import ImportCommands, Refused
 from handlers.rbac.import_lock import WAITED, Busy, one_at_a_time
+from handlers.rbac.import_settings import ImportSettings, InvalidSetting, read_import_environment
 from handlers.rbac.policy import (
     ADMIN_RULE,
     Edit,
@@ -30,7 +30,6 @@ from handlers.rbac.policy import (
     read_wanted,
 )
 from handlers.rbac.stored_policy import KEY, NAME, NAMESPACE, NoPolicy, StoredPolicy
-from handlers.settings import ImportSettings, read_import_environment
 from handlers.tools.kubeconfig import check_kubeconfig
 
 MAX_CONFIGMAP_BYTES = 1_048_576  # of all values together; the API server refuses more
@@ -80,7 +79,7 @@ def main() -> int:
     except Busy as error:
         _say_refused(Failure("conflict", str(error), "Nothing was tried. Import again when they have ended."))
         return WAITED
-    except InvalidSettings as error:
+    except InvalidSetting as error:
         return _say_refused(Failure("command_failed", str(error), "Mend the environment variable."))
     except Refused as error:
         return _say_refused(error.failure)

@@ -4,10 +4,10 @@ import pytest
 
 from contracts.settings import InvalidSettings, NatsSettings, Settings, read_settings
 from gateway.settings import GatewaySettings, ProvisionSettings, StandaloneSettings
-from handlers.settings import HandlerSettings, ImportSettings
+from handlers.settings import HandlerSettings
 from tests.support.environments import environment
 
-MODELS = (GatewaySettings, HandlerSettings, ImportSettings, NatsSettings, ProvisionSettings, StandaloneSettings)
+MODELS = (GatewaySettings, HandlerSettings, NatsSettings, ProvisionSettings, StandaloneSettings)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

@@ -9,12 +9,12 @@ from pydantic import BaseModel
 from contracts.settings import NatsSettings
 from gateway.client.settings import ClientSettings
 from gateway.settings import GatewaySettings, ProvisionSettings, StandaloneSettings
-from handlers.settings import HandlerSettings, ImportSettings
+from handlers.settings import HandlerSettings
 from tests.support.servers import ROOT
 
 MODELS: dict[str, Sequence[type[BaseModel]]] = {
     "gateway": (GatewaySettings, ProvisionSettings, StandaloneSettings, ClientSettings),
-    "handlers": (HandlerSettings, ImportSettings),
+    "handlers": (HandlerSettings,),
     "nats": (NatsSettings,),
 }
 
