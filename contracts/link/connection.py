@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 CONNECT_SECONDS = 30.0
 _REFUSALS = 3
 _FLUSH_SECONDS = 2
+_CANCEL_SECONDS = 0.1
 
 
 class History:
@@ -89,7 +90,12 @@ class Connection:
 
     async def open(self) -> None:
         """Returns once a server has taken it, however long that takes."""
-        await self.client.connect(**self._options)
+        opening = asyncio.create_task(self.client.connect(**self._options))
+        try:
+            await asyncio.wait({opening})
+        finally:
+            await _end(opening)
+        opening.result()
         logger.info("nats.connected")
 
     async def open_within(self, seconds: float) -> None:
@@ -122,6 +128,17 @@ class Connection:
         reason = self.history.refusal or self.history.last_error or "no answer"
         hint = find_hint(reason) or find_hint("no server")
         return f"no server at {self._servers} let us in: {reason}; {hint}"
+
+
+async def _end(opening: "asyncio.Task[None]") -> None:
+    """Cancels it for as long as it takes.
+
+    nats-py loses a cancellation that comes together with a refused connection: `asyncio.wait_for` of Python 3.11 gives
+    the refusal then, and the next server is tried. Whoever was told to stop would never end.
+    """
+    while not opening.done():
+        opening.cancel()
+        await asyncio.wait({opening}, timeout=_CANCEL_SECONDS)
 
 
 async def connect(settings: NatsSettings, name: str, role: str, seconds: float = CONNECT_SECONDS) -> Connection:

@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from errno import ENOENT, ENOTDIR
 
 TYPE_CHECKING = False  # as in `typing`, whose import would make the guard larger
@@ -169,15 +170,34 @@ def run(
     """
     import subprocess  # the guard, which imports this module, stays small without it
 
-    path = find_executable(argv[0], environment)
+    path, pipe = find_executable(argv[0], environment), subprocess.PIPE
+    program = None
     try:
-        return subprocess.run(
-            argv, executable=path, input=stdin, env=environment, capture_output=True, timeout=time_limit_seconds
-        )
+        with sigterm_held_back():
+            program = subprocess.Popen(argv, executable=path, env=environment, stdin=pipe, stdout=pipe, stderr=pipe)
+        stdout, stderr = program.communicate(stdin, time_limit_seconds)
+        return subprocess.CompletedProcess(argv, program.returncode, stdout, stderr)
     except subprocess.TimeoutExpired as error:
         raise TimeLimitPassed(f"{argv[0]} was ended after {time_limit_seconds:g} s") from error
     except OSError as error:
         raise unstartable(argv[0], error.errno or 0) from error
+    finally:
+        if program is not None and program.returncode is None:
+            program.kill()
+            program.wait()
+
+
+@contextmanager
+def sigterm_held_back() -> Iterator[None]:
+    """A handler of the script's that raises between a program's start and our knowing of it would leave it running."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if came:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def unstartable(name: str, error_number: int) -> ExecutableMissing | ExecutableUnusable:

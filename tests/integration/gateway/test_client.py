@@ -6,13 +6,15 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.support.gateways import KEY
 from tests.support.handlers import House, open_house, running_handler
 from tests.support.servers import LIMIT_SECONDS, ROOT
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,10 @@ class Client:
         return Ended(process.returncode or 0, stdout.decode(), stderr.decode())
 
 
-@pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    async with open_house(tmp_path) as house:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """One service for all, each with tenants of its own; who needs a handler starts one."""
+    async with open_house(tmp_path_factory.mktemp("house")) as house:
         yield Client(house)
 
 
@@ -69,7 +72,7 @@ async def test_a_tenant_is_onboarded_and_looked_at(client: Client) -> None:
 
 async def test_exit_codes_tell_scripts_what_became_of_it(client: Client) -> None:
     """Cancelled is failed (1), unfinished is 5, and what failed is told with its code and hint."""
-    job_id = json.loads((await client.run("submit", "alice", "-o", "json")).stdout)["job_id"]
+    job_id = json.loads((await client.run("submit", "exits", "-o", "json")).stdout)["job_id"]
     unfinished = await client.run("wait", job_id, "--timeout", "0")
     assert (unfinished.code, unfinished.stderr.split(":")[0]) == (5, "unfinished")
     assert (await client.run("cancel", job_id)).code == 0
@@ -111,8 +114,8 @@ WRONG: tuple[tuple[tuple[str, ...], dict[str, str], int, tuple[str, ...]], ...] 
 
 
 async def test_what_is_wrong_is_said_on_stderr(client: Client) -> None:
-    for arguments, variables, code, said in WRONG:
-        ended = await client.run(*arguments, **variables)
+    runs = await asyncio.gather(*(client.run(*arguments, **variables) for arguments, variables, _, _ in WRONG))
+    for ended, (arguments, _, code, said) in zip(runs, WRONG, strict=True):
         assert (ended.code, ended.stdout) == (code, ""), (arguments, ended)
         assert [part for part in said if part not in ended.stderr] == [], ended.stderr
         assert "Traceback" not in ended.stderr
@@ -135,7 +138,7 @@ async def test_a_config_file_is_read_when_it_is_its_owners_alone(client: Client)
 async def test_a_file_of_requests_applied_twice_is_the_same_jobs(client: Client) -> None:
     """Exit code 1 when one of them failed, with all of them shown."""
     file = client.house.folder / "tenants.yaml"
-    file.write_text("requests:\n- username: alice\n- username: bob\n  namespace: alice\n")
+    file.write_text("requests:\n- username: carol\n- username: bob\n  namespace: carol\n")
     async with running_handler(client.house.server.url, client.house.everest, client.house.folder):
         first = await client.run("apply", "-f", str(file), "-o", "json")
         again = await client.run("apply", "-f", str(file), "-o", "json")

@@ -22,7 +22,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 async def test_each_begins_when_the_one_before_has_ended(house: House) -> None:
     """Each is parked once and woken once, in the order in which they came; nothing of them is left."""
     async with house.handler() as handler, helping_hand(house.server) as hand:
-        job_ids = [await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}) for n in range(6)]
+        job_ids = [await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}) for n in range(3)]
         for job_id in job_ids:
             assert (await house.wait_until_finished(job_id))["overall_status"] == "succeeded"
         lines = handler.log_lines()

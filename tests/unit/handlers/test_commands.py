@@ -1,12 +1,15 @@
 """A command as it is shown, its environment, its secrets, and the leases that it may run under."""
 
 import json
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from handlers.commands.guard import Leases
-from handlers.commands.processes import ExecutableMissing, ExecutableUnusable, find_executable
+from handlers.commands.processes import ExecutableMissing, ExecutableUnusable, find_executable, sigterm_held_back
 from handlers.commands.running import Command, child_environment
 from handlers.commands.secret import MASK, Secret, mask
 
@@ -135,3 +138,26 @@ class TestLeases:
         leases.renew("9999", 10, now=0)
         assert not leases.is_held("9999", 0)
         assert len(leases._over) < 5_000
+
+
+@pytest.fixture
+def ending_at_sigterm() -> Iterator[None]:
+    """As everest-rbac-import ends: by an exception, wherever it is."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def start_while_being_stopped(known: list[str]) -> None:
+    with sigterm_held_back():
+        signal.raise_signal(signal.SIGTERM)
+        known.append("a program")
+
+
+@pytest.mark.usefixtures("ending_at_sigterm")
+def test_a_script_that_is_stopped_during_a_start_ends_after_it() -> None:
+    """An exception between the start of a program and its being known would leave it running."""
+    known: list[str] = []
+    with pytest.raises(SystemExit):
+        start_while_being_stopped(known)
+    assert known

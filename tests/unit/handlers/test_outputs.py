@@ -125,9 +125,9 @@ HOSTILE = {
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", HOSTILE)
-def test_50_mb_of_hostile_output_are_shown_within_the_limit(name: str) -> None:
+def test_10_mb_of_hostile_output_are_shown_within_the_limit(name: str) -> None:
     """Linear time: one pass over an input of this size must not be noticed; a quadratic one would take hours."""
-    raw = b"y" * 1_000_000 + HOSTILE[name] * (49_000_000 // len(HOSTILE[name]))
+    raw = b"y" * 1_000_000 + HOSTILE[name] * (9_000_000 // len(HOSTILE[name]))
     assert len(show(raw, 20_000)) <= 20_000
 
 

@@ -1,12 +1,15 @@
 """What a connection notes of its troubles, and how often it says so."""
 
+import asyncio
 import logging
+from contextlib import suppress
 
 import pytest
 
-from contracts.link.connection import History
+from contracts.link.connection import Connection, History
 from contracts.link.credentials import show_servers
 from contracts.settings import NatsSettings
+from tests.support.servers import LIMIT_SECONDS
 
 
 async def test_an_error_that_repeats_is_logged_ever_more_rarely(caplog: pytest.LogCaptureFixture) -> None:
@@ -35,3 +38,22 @@ async def test_a_denied_subject_is_told_once() -> None:
 def test_a_password_in_the_address_is_not_shown() -> None:
     settings = NatsSettings(nats_url="nats://user:secret@one:4222, tls://two:4222")
     assert show_servers(settings) == "one:4222,tls://two:4222"
+
+
+async def test_opening_ends_when_it_is_cancelled_although_the_library_loses_that() -> None:
+    """As it does where a refused connection comes at the same moment: it would go on for ever."""
+    connection = Connection(NatsSettings(), "a test", "gateway")
+    begun = asyncio.Event()
+
+    async def connect(**_: object) -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    connection.client.connect = connect  # type: ignore[method-assign,assignment]  # the library's
+    opening = asyncio.create_task(connection.open())
+    await begun.wait()
+    opening.cancel()
+    await asyncio.wait({opening}, timeout=LIMIT_SECONDS)
+    assert opening.cancelled()

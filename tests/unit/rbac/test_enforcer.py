@@ -106,7 +106,7 @@ questions = st.tuples(
 
 
 @pytest.mark.thorough
-@settings(max_examples=2000)
+@settings(max_examples=400)
 @given(policies(), st.lists(questions, min_size=1, max_size=6))
 def test_two_implementations_agree_on_validity_and_on_who_may_do_what(
     text: str, asked: list[tuple[str, str, str, str]]
@@ -132,7 +132,7 @@ NAMES = ("ns1", "ns2", "n", "ns11")
 
 
 @pytest.mark.thorough
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(policies(), st.sampled_from(NAMES))
 def test_who_has_access_is_whoever_may_do_something_there(text: str, namespace: str) -> None:
     rules = read_valid(text)

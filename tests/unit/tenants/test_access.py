@@ -62,11 +62,11 @@ class Cluster:
         return Enforcer(parse_rules(self.policy)).may(subject, action, resource, name)
 
 
-def test_a_hundred_tenants_and_an_administrator_disturb_nobody() -> None:
+def test_forty_tenants_and_an_administrator_disturb_nobody() -> None:
     """Mixed roles and subjects, in any order, twice, some killed between write and record: foreign lines stay."""
     chance = random.Random(1)
     cluster, foreign = Cluster(), [SEED.strip()]
-    names = [f"tenant{number}" for number in range(100)]
+    names = [f"tenant{number}" for number in range(40)]
     for round_number in range(3):
         for name in chance.sample(names, len(names)):
             role = chance.choice(["developer", "owner", "viewer"])
