@@ -201,7 +201,13 @@ _ALL = (
         "The namespace does not go",
         "See what holds it (kubectl get namespace NAME -o yaml: status.conditions); when it is gone, retry the job.",
     ),
-    _permanent("tenant_suspended", "The tenant is suspended", "Resume the tenant, then submit the request again."),
+    _permanent("tenant_suspended", "The tenant is suspended", "Resume the tenant, then submit the request again.", 409),
+    _permanent(
+        "account_not_found",
+        "The tenant has no account",
+        "Who logs in by SSO has no password here; else submit the tenant's request again, which makes the account.",
+        404,
+    ),
     _permanent(
         "withdraw_unsupported",
         "The RBAC command cannot take lines away",

@@ -10,12 +10,16 @@ from contracts.records import JobRecord, Outcome
 from contracts.requests import (
     AnyRequest,
     BootstrapRequest,
+    HandoverRequest,
     InvalidRequest,
     OffboardRequest,
     Operators,
+    PasswordRequest,
     PlanQuery,
     Request,
     Resources,
+    ResumeRequest,
+    SuspendRequest,
 )
 from handlers.bootstrap.steps import STEPS
 from handlers.decisions import Decision
@@ -118,14 +122,56 @@ def _plan_offboard(around: Surroundings, record: JobRecord, request: Request) ->
     from handlers.offboarding.steps import STEPS as OFFBOARDING  # what no bootstrap needs
 
     assert isinstance(request, OffboardRequest), "the kind's row has no other"
-    steps = tuple(_plan_step(around, step, request) for step in OFFBOARDING)
-    return Plan(request.model_dump(exclude_none=True), steps, lambda ended: summarize_offboarding(ended, request))
+    return _bind(around, request, OFFBOARDING, summarize_offboarding)
+
+
+def _plan_password(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+    from handlers.password.steps import STEPS, summarize
+
+    assert isinstance(request, PasswordRequest), "the kind's row has no other"
+    return _bind(around, request, STEPS, summarize)
+
+
+def _plan_suspend(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+    from handlers.suspension.steps import SUSPEND, summarize_suspension
+
+    assert isinstance(request, SuspendRequest), "the kind's row has no other"
+    return _bind(around, request, SUSPEND, summarize_suspension)
+
+
+def _plan_resume(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+    from handlers.suspension.steps import RESUME, summarize_resumption
+
+    assert isinstance(request, ResumeRequest), "the kind's row has no other"
+    return _bind(around, request, RESUME, summarize_resumption)
+
+
+def _plan_handover(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+    from handlers.handover.steps import STEPS, summarize
+
+    assert isinstance(request, HandoverRequest), "the kind's row has no other"
+    return _bind(around, request, STEPS, summarize)
+
+
+def _bind(
+    around: Surroundings,
+    request: AnyRequest,
+    steps: tuple[Step[AnyRequest], ...],
+    summarize: Callable[[JobRecord, AnyRequest], str],
+) -> Plan:
+    """The plan of a kind whose request needs nothing of the handler's settings."""
+    planned = tuple(_plan_step(around, step, request) for step in steps)
+    return Plan(request.model_dump(exclude_none=True), planned, lambda ended: summarize(ended, request))
 
 
 # One for each row of `contracts.kinds`; jobs of a kind that has none are refused.
 PLANS: dict[str, Callable[[Surroundings, JobRecord, Request], Plan]] = {
     "bootstrap": _plan_bootstrap,
     "offboard": _plan_offboard,
+    "password": _plan_password,
+    "suspend": _plan_suspend,
+    "resume": _plan_resume,
+    "handover": _plan_handover,
     **dict.fromkeys(QUERY_KINDS, _plan_query),
     "plan": _plan_foresight,
 }

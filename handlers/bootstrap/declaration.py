@@ -9,6 +9,7 @@ from handlers.results import StepFailed
 from handlers.tenants.access import FIRST_ROLE, WantedAccess, lines_of, role_of
 from handlers.tenants.claims import Claims
 from handlers.tenants.credentials import find_keepers
+from handlers.tenants.existing import refuse_suspended
 from handlers.tenants.managers import find_manager
 from handlers.tenants.spec import Spec, make_wanted
 from handlers.tools.everestctl import Everestctl
@@ -32,6 +33,7 @@ async def read_wanted_access(context: StepContext) -> WantedAccess:
 
 async def draft_spec(context: StepContext, claims: Claims) -> Spec:
     """What the claim is to say, given what the tenant's claims say already. Raises StepFailed."""
+    refuse_suspended(claims)
     request, own = context.request, claims.own
     before = own.read_spec() if own else None
     specs = [spec for claim in claims.all if (spec := claim.read_spec())]

@@ -7,8 +7,8 @@ from handlers.decisions import Decision
 from handlers.rbac.look import read_policy
 from handlers.results import StepFailed
 from handlers.tenants.access import decide_access
-from handlers.tenants.claims import Claims, check_generation, check_owner, find_claims
-from handlers.tenants.managers import check_manager, find_manager, is_publisher
+from handlers.tenants.claims import check_generation, check_owner, find_claims
+from handlers.tenants.existing import check_caller, is_bound, refuse_suspended
 from handlers.tools.kubectl import Kubectl, at_once
 from handlers.workflow import Decide, StepContext
 
@@ -23,7 +23,8 @@ async def refuse_early(context: StepContext, kubectl: Kubectl) -> None:
         claims_look = looks.create_task(find_claims(kubectl, request.username, request.namespace))
         policy_look = looks.create_task(read_policy(kubectl))
     claims, (policy, _) = claims_look.result(), policy_look.result()
-    await _check_tenant(context, claims)
+    await check_caller(context, claims)
+    refuse_suspended(claims)
     try:
         check_owner(claims.namespace, request)
         check_generation(claims, request, context.job.job_id)
@@ -54,16 +55,3 @@ def read_permissions(context: StepContext) -> dict[str, bool]:
     """What of other people's the job may have. Where no command binds roles, none is taken, whoever has it."""
     binds = bool((context.settings.everest_rbac_apply_cmd or "").strip())
     return {"take_ownership": context.request.take_ownership or not binds, "may_adopt": not is_bound(context)}
-
-
-def is_bound(context: StepContext) -> bool:
-    """Whether the caller has but its own tenants: a publisher, or a key with scopes that name no admin."""
-    return not context.settings.tenants_shared and (context.job.bound or is_publisher(context.job.job_id))
-
-
-async def _check_tenant(context: StepContext, claims: Claims) -> None:
-    if is_bound(context):
-        manager = await find_manager(claims, context.find_caller)
-        check_manager(claims.username, manager, context.job.caller, is_bound=True)
-    if any((spec := claim.read_spec()) and spec.wanted.suspended for claim in claims.all):
-        raise StepFailed(Failure("tenant_suspended", f"Tenant {claims.username} is suspended."))

@@ -51,6 +51,11 @@ def policy_rights() -> tuple[Right, ...]:
     return _rights("get update", "configmaps", namespace=_SYSTEM, name="everest-rbac")
 
 
+def database_rights(namespace: str) -> tuple[Right, ...]:
+    """To pause and to start the databases of a namespace."""
+    return tuple(replace(right, namespace=namespace) for right in _PAUSING)
+
+
 def tenant_rights(namespace: str, resources: Container[str] | None = None) -> tuple[Right, ...]:
     """Those in a tenant's namespace without which nothing is installed there: all, or those on some resources."""
     return tuple(
@@ -99,6 +104,7 @@ _EVERYWHERE = (
 _EVEREST = "everest.percona.com"
 _OFFBOARD = "Without it jobs of the kind offboard are refused; onboarding goes on."
 _FORCE = "Without it no offboarding deletes databases."
+_PAUSE = "Without it no suspension pauses databases; onboarding goes on."
 
 # What a tenant's end needs beyond its beginning: everestctl's own calls, and the look before it.
 _LOOKS = (
@@ -122,6 +128,7 @@ _REMOVAL = (
 )
 _DELETION = _rights("delete", "namespaces")
 _FORCED = _rights("deletecollection", "databaseclusters", _EVEREST)
+_PAUSING = _rights("get list patch", "databaseclusters", _EVEREST, why=_PAUSE, is_optional=True)
 
 _OF_TENANTS = (
     *_rights("get list create update delete", "secrets", why="Helm keeps its releases in Secrets."),
@@ -139,6 +146,7 @@ _OF_TENANTS = (
     *_rights("get list", "databaseengines", _EVEREST, why=_PROOF, is_optional=True),
     *(replace(right, why=_OFFBOARD, is_optional=True) for right in (*_LOOKS, *_REMOVAL, *_DELETION)),
     *(replace(right, why=_FORCE, is_optional=True) for right in _FORCED),
+    *(right for right in _PAUSING if right.verb != "list"),  # which is among the looks
 )
 
 _IN_SYSTEM = (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from contracts.codes import CODES, Failure, Nature
 from handlers.commands.outputs import clean
@@ -20,7 +20,17 @@ from handlers.tools.failures import explain, find_reason
 _OF_STEPS = (Nature.PERMANENT, Nature.TRANSIENT, Nature.INFRASTRUCTURE)
 _IMPORTS = ("everest-rbac-import", "handlers.rbac_import")
 _FILES = ("policy.csv", "withdraw.csv")
+_OF_FILES = ("--file", "--withdraw", "{file}", "{withdraw}")
 _MOST_WAITS = 100  # for the imports of other handlers on this machine
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A tenant's `lines` to be made comments, or lines again. `filler`: what kept its role valid meanwhile."""
+
+    flag: Literal["--suspend", "--resume"]
+    lines: str
+    filler: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +69,33 @@ class ApplyCommand:
     ) -> Completed:
         with _private_files(wanted, withdrawn) as (wanted_path, withdrawn_path):
             argv = (*self.resolve(wanted_path, withdrawn_path if withdrawn else None), *more)
-            command = Command(argv, time_limit_seconds=time_limit_seconds, changes=not more)
-            for _ in range(_MOST_WAITS):
-                completed = await run(command)
-                if not (self.is_import and completed.exit_code == WAITED):
-                    break
+            return await self._repeat(run, Command(argv, time_limit_seconds=time_limit_seconds, changes=not more))
+
+    async def turn(self, run: RunCommand, time_limit_seconds: float, turn: Turn, *more: str) -> Completed:
+        """Lines to comments, or back: by everest-rbac-import alone. Raises StepFailed."""
+        with _private_files(turn.lines, turn.filler) as (lines, filler):
+            argv = (*self._resolve_turn(turn, lines, filler), *more)
+            return await self._repeat(run, Command(argv, time_limit_seconds=time_limit_seconds, changes=not more))
+
+    async def try_out_turn(self, run: RunCommand, time_limit_seconds: float, turn: Turn) -> Completed:
+        """Its dry run. Raises StepFailed."""
+        return await self.turn(run, time_limit_seconds, turn, "--dry-run")
+
+    def show_turn(self, time_limit_seconds: float, turn: Turn) -> Command:
+        """As it would be run, the files without their folder."""
+        argv = self._resolve_turn(turn, *map(Path, _FILES))
+        return Command(argv, time_limit_seconds=time_limit_seconds, changes=True)
+
+    def _resolve_turn(self, turn: Turn, lines: Path, filler: Path) -> tuple[str, ...]:
+        """The command without the files that it is given elsewhere."""
+        words = (word for word in self.words if not any(mark in word for mark in _OF_FILES))
+        return (*words, turn.flag, str(lines), *(("--withdraw", str(filler)) if turn.filler else ()))
+
+    async def _repeat(self, run: RunCommand, command: Command) -> Completed:
+        for _ in range(_MOST_WAITS):
+            completed = await run(command)
+            if not (self.is_import and completed.exit_code == WAITED):
+                break
         if completed.exit_code != 0:
             raise StepFailed(_explain(completed), completed)
         return completed

@@ -1,6 +1,7 @@
 """everest-rbac-import: puts a tenant's rules into Everest's RBAC policy and leaves everybody else's lines as they are.
 
-Nothing is taken out of the policy but the rules that `--withdraw` names, in the same write. Prints `applied` or
+Nothing is taken out of the policy but the rules that `--withdraw` names, in the same write. `--suspend` makes comments
+of a tenant's rules, and `--resume` makes rules of these comments again, byte for byte. Prints `applied` or
 `unchanged`, then whether Everest enforces the policy at all. When it cannot do its work it writes nothing and exits
 with 1, or with 75 when all it did was to wait for other imports; stderr begins with `error: <code>: <what happened>`
 and `hint: <what to do>`, the code from contracts.codes.
@@ -11,6 +12,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +25,14 @@ from handlers.rbac.policy import (
     ADMIN_RULE,
     Edit,
     InvalidPolicy,
+    Rule,
     edit,
     find_odd_actions,
     parse_rules,
     read_rules,
     read_wanted,
+    resume,
+    suspend,
 )
 from handlers.rbac.stored_policy import KEY, NAME, NAMESPACE, NoPolicy, StoredPolicy
 from handlers.tools.kubeconfig import check_kubeconfig
@@ -46,10 +51,20 @@ _UNENFORCED = 'Everest enforces no RBAC yet (`enabled` of everest-rbac is not "t
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be put in and what is to be taken out, as policies."""
+    """What is to be put in, taken out, made a comment, or a rule again, as policies: of the last two at most one."""
 
     wanted: str
     withdrawn: str
+    suspended: str = ""
+    resumed: str = ""
+
+    def edit(self, stored: str) -> Edit:
+        """Raises InvalidPolicy."""
+        if self.suspended:
+            return suspend(stored, self.suspended)
+        if self.resumed:
+            return resume(stored, self.resumed, self.withdrawn)
+        return edit(stored, self.wanted, self.withdrawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +105,18 @@ def main() -> int:
 def _read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="everest-rbac-import", description=(__doc__ or "").partition("\n")[0])
     limit_help = "end after so long (default: nine tenths of SUBPROCESS_TIMEOUT)"
-    parser.add_argument("--file", metavar="POLICY.CSV", help="rules to put in, of one or more roles")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--file", metavar="POLICY.CSV", help="rules to put in, of one or more roles")
+    what.add_argument("--suspend", metavar="POLICY.CSV", help="rules to make comments of, however they are spelt")
+    what.add_argument("--resume", metavar="POLICY.CSV", help="rules to bring back from such comments")
     parser.add_argument("--withdraw", metavar="POLICY.CSV", help="rules to take out, however they are spelt")
     parser.add_argument("--dry-run", action="store_true", help="print what would change, and write nothing")
     parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help=limit_help)
     arguments = parser.parse_args()
-    if not arguments.file and not arguments.withdraw:
-        parser.error("--file or --withdraw is needed")
+    if arguments.suspend and arguments.withdraw:
+        parser.error("argument --withdraw: not allowed with argument --suspend")
+    if not any((arguments.file, arguments.withdraw, arguments.suspend, arguments.resume)):
+        parser.error("--file, --withdraw, --suspend or --resume is needed")
     return arguments
 
 
@@ -120,15 +140,23 @@ def _import(arguments: argparse.Namespace, settings: ImportSettings, commands: I
 
 
 def _read_asked(arguments: argparse.Namespace) -> Asked:
-    wanted, withdrawn = (_read_file(path) if path else "" for path in (arguments.file, arguments.withdraw))
-    for path, text, read in ((arguments.file, wanted, read_wanted), (arguments.withdraw, withdrawn, parse_rules)):
-        try:
-            rules = read(text)
-        except InvalidPolicy as error:
-            raise Refused(Failure("policy_invalid", f"{path}: {error}")) from None
-        if path and not rules and not arguments.withdraw:
-            raise Refused(Failure("policy_invalid", f"{path}: the policy holds no rule"))
-    return Asked(wanted, withdrawn)
+    wanted = _read_rules(arguments.file, read_wanted, may_be_empty=arguments.withdraw is not None)
+    withdrawn = _read_rules(arguments.withdraw, parse_rules, may_be_empty=True)
+    return Asked(wanted, withdrawn, *(_read_rules(path, parse_rules) for path in (arguments.suspend, arguments.resume)))
+
+
+def _read_rules(path: str | None, read: Callable[[str], tuple[Rule, ...]], *, may_be_empty: bool = False) -> str:
+    """The text of a policy that can be read. Nothing where no file is given. Raises Refused."""
+    if not path:
+        return ""
+    text = _read_file(path)
+    try:
+        rules = read(text)
+    except InvalidPolicy as error:
+        raise Refused(Failure("policy_invalid", f"{path}: {error}")) from None
+    if not rules and not may_be_empty:
+        raise Refused(Failure("policy_invalid", f"{path}: the policy holds no rule"))
+    return text
 
 
 def apply(commands: ImportCommands, asked: Asked) -> tuple[Stored, Edit]:
@@ -151,11 +179,11 @@ def prepare(commands: ImportCommands, asked: Asked) -> tuple[Stored, Edit]:
     """What is stored, and what would be: valid, and small enough. An invalid policy ends the Everest server."""
     stored = _read_stored(commands.read_configmap())
     try:
-        edited = edit(stored.policy.text, asked.wanted, asked.withdrawn)
+        edited = asked.edit(stored.policy.text)
     except InvalidPolicy as error:
         raise Refused(Failure("policy_invalid", str(error))) from None
     if complaint := commands.validate(edited.text):
-        raise Refused(_blame(commands, complaint, stored.policy, edited, asked.wanted))
+        raise Refused(_blame(commands, complaint, stored.policy, edited, asked.wanted or edited.text))
     if edited.changed:
         _check_size(stored.with_policy(edited.text))
     return stored, edited

@@ -5,7 +5,7 @@ An invalid policy ends the Everest server for everybody (its informer panics), s
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -204,12 +204,60 @@ def edit(stored: str, wanted: str, withdrawn: str = "") -> Edit:
     )
 
 
-def _fill_roles(going: Iterable[Rule], kept: Iterable[Rule]) -> list[str]:
-    """A line for each role that loses its last member while rights of it stay."""
+def suspend(stored: str, lines: str) -> Edit:
+    """The stored policy with these rules as comments, however they are spelt, and every other byte as it was.
+
+    A role whose rights stay without a member becomes its own, in front of the first comment. Suspending again changes
+    nothing. Raises InvalidPolicy where the lines cannot be read.
+    """
+    keys = {rule.key for rule in parse_rules(lines)} - {rule.key for rule in parse_rules(ADMIN_RULE)}
+    rules = read_rules(stored).rules
+    going = [rule for rule in rules if rule.key in keys]
+    if not going:
+        return Edit(stored, (), ())
+    added = _fill_roles(going, (rule for rule in rules if rule.key not in keys))
+    filler = "".join(line + _newline_of(stored) for line in added)
+    parts, at = [stored[: going[0].start], filler], going[0].start
+    for rule in going:
+        parts += (stored[at : rule.start], SUSPENSION)
+        at = rule.start
+    return Edit("".join([*parts, stored[at:]]), tuple(added), tuple(_line(stored, rule) for rule in going))
+
+
+def resume(stored: str, lines: str, filler: str = "") -> Edit:
+    """The stored policy with the suspended ones of these rules in force again, byte for byte.
+
+    Nobody else's comment is touched. The rules of `filler` go where their role has another member by then; a role that
+    would have none becomes its own. Resuming again changes nothing. Raises InvalidPolicy where the lines or the filler
+    cannot be read.
+    """
+    keys = {rule.key for rule in parse_rules(lines)}
+    coming = [rule for rule in read_suspended(stored) if rule.key in keys]
+    parts, at = [], 0
+    for rule in coming:
+        parts.append(stored[at : rule.start])
+        at = rule.start + len(SUSPENSION)
+    text = "".join([*parts, stored[at:]])
+    rules, filling = read_rules(text).rules, {rule.key for rule in parse_rules(filler)}
+    others = [rule for rule in rules if rule.key not in filling]
+    held = _fill_roles((), others, {rule.subject for rule in (*coming, *parse_rules(filler))})
+    going = [rule for rule in rules if rule.key in filling and rule.shown not in held]
+    missing = [line for line in held if line not in {rule.shown for rule in rules}]
+    added = tuple(_line(stored, rule).removeprefix(SUSPENSION) for rule in coming)
+    return Edit(
+        _append(_cut(text, going), missing, _newline_of(stored)),
+        (*added, *missing),
+        tuple(_line(text, rule) for rule in going),
+    )
+
+
+def _fill_roles(going: Iterable[Rule], kept: Iterable[Rule], roles: Container[str] = ()) -> list[str]:
+    """A line for each role that loses its last member while rights of it stay, and for these where they have none."""
     kept = tuple(kept)
     held = {rule.subject for rule in kept if rule.kind == "p"}
     given = {rule.fields[1] for rule in kept if rule.kind == "g"}
-    left = {rule.fields[1] for rule in going if rule.kind == "g"} & held - given
+    leaving = {rule.fields[1] for rule in going if rule.kind == "g"}
+    left = {role for role in held - given if role in leaving or role in roles}
     return [render_rule("g", role, role) for role in sorted(left) if role.startswith("role:")]
 
 

@@ -7,10 +7,18 @@
 import base64
 
 from contracts.codes import Failure
+from handlers.clock import utc_now
 from handlers.commands.running import Command, Completed
 from handlers.commands.secret import Secret
 from handlers.results import StepFailed
-from handlers.tenants.accounts_file import UnreadableAccounts, cut_account, proves, read_hash
+from handlers.tenants.accounts_file import (
+    UnreadableAccounts,
+    cut_account,
+    proves,
+    read_enabled,
+    read_hash,
+    set_enabled,
+)
 from handlers.tools.kubectl import Changed, Kubectl, Object, at_once
 
 _SYSTEM, _NAME, _KEY = "everest-system", "everest-accounts", "users.yaml"
@@ -62,8 +70,46 @@ async def to_remove_account(kubectl: Kubectl, username: str, password: Secret | 
         raise _unreadable(username, error) from None
     if not is_its:
         return None
-    data = stored["data"] | {_KEY: base64.b64encode(left.encode(errors="surrogateescape")).decode()}
-    return kubectl.to_replace(stored | {"data": data})
+    return kubectl.to_replace(_with_users(stored, left))
+
+
+async def is_enabled(kubectl: Kubectl, username: str) -> bool | None:
+    """None where there is no such account. Raises StepFailed."""
+    _, users, _ = await _read(kubectl)
+    try:
+        return read_enabled(users, username)
+    except UnreadableAccounts as error:
+        raise _unreadable(username, error) from None
+
+
+async def to_set_enabled(kubectl: Kubectl, username: str, *, enabled: bool) -> Command | None:
+    """A compare-and-set. None where the account is not there, or as it is to be. Raises StepFailed."""
+    stored, users, _ = await _read(kubectl)
+    try:
+        if read_enabled(users, username) in (None, enabled):
+            return None
+        changed = set_enabled(users, username, utc_now(), enabled=enabled)
+    except UnreadableAccounts as error:
+        raise _unreadable(username, error) from None
+    return kubectl.to_replace(_with_users(stored, changed))
+
+
+async def write_enabled(kubectl: Kubectl, username: str, *, enabled: bool) -> Completed | None:
+    """Gives the command that did it, None where none had to. Raises StepFailed."""
+    for _ in range(_MOST_WRITES):
+        command = await to_set_enabled(kubectl, username, enabled=enabled)
+        if command is None:
+            return None
+        try:
+            return await kubectl.write(command)
+        except Changed:
+            continue
+    raise StepFailed(Failure("conflict", f"Others changed {_NAME} each time that account {username} was changed."))
+
+
+def _with_users(stored: Object, users: str) -> Object:
+    encoded = base64.b64encode(users.encode(errors="surrogateescape")).decode()
+    return stored | {"data": stored["data"] | {_KEY: encoded}}
 
 
 async def _read(kubectl: Kubectl) -> tuple[Object, str, str]:

@@ -65,6 +65,41 @@ def cut_account(users: str, username: str) -> str:
     return "".join(lines[: starts[at]] + lines[starts[at + 1] :]) or "{}\n"
 
 
+def read_enabled(users: str, username: str) -> bool | None:
+    """Whether the account can log in; None where there is none. Raises UnreadableAccounts."""
+    accounts = _read_mapping(_compose(users), "the store")
+    if username not in accounts:
+        return None
+    node = _read_mapping(accounts[username], "the account").get("enabled")
+    return node is not None and node.value == "true"
+
+
+def set_enabled(users: str, username: str, moment: str, *, enabled: bool) -> str:
+    """The store with the account enabled or not, every other byte as it was. Raises UnreadableAccounts.
+
+    `moment` becomes that of its password where it has one: sessions that began earlier end (from Everest 1.7 on).
+    """
+    accounts = _read_mapping(_compose(users), "the store")
+    account = _read_mapping(accounts.get(username), "the account")
+    if "enabled" not in account:
+        raise UnreadableAccounts("it does not say whether it is enabled")
+    changes = {"enabled": str(enabled).lower(), "passwordMtime": f'"{moment}"'}
+    for name in sorted(changes.keys() & account.keys(), key=lambda name: account[name].start_mark.index, reverse=True):
+        users = _put(users, account[name], changes[name])
+    return users
+
+
+def _put(text: str, node: "yaml.Node", value: str) -> str:
+    """The text with another value in a node of one line. Raises UnreadableAccounts where it is not found there."""
+    lines = text.split("\n")
+    start, end = node.start_mark, node.end_mark
+    line = lines[start.line] if start.line < len(lines) else ""
+    if start.line != end.line or line[start.column : end.column].strip("\"'") != node.value:
+        raise UnreadableAccounts("a value is not where it was read")
+    lines[start.line] = line[: start.column] + value + line[end.column :]
+    return "\n".join(lines)
+
+
 def _compose(users: str) -> "yaml.Node | None":
     """As nodes, which know their place in the text and how each value was written."""
     import yaml  # only where a password is to be proved: it costs a start

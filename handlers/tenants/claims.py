@@ -1,7 +1,7 @@
 """Whose namespace it is: the claim in its annotations, made atomically before anything is put into it."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,6 +226,23 @@ def to_write_spec(kubectl: Kubectl, namespace: Namespace, spec: Spec) -> Command
     if text == namespace.spec_text and namespace.is_labelled and namespace.offboarded_by is None:
         return None
     return to_mark(kubectl, namespace.name, {SPEC: text}, namespace.version)
+
+
+def to_write_specs(kubectl: Kubectl, claims: Claims, specs: Mapping[str, Spec]) -> tuple[Command, ...]:
+    """For each of the tenant's claims that says something else. `specs`: by the name of the namespace."""
+    commands = (to_write_spec(kubectl, claim, specs[claim.name]) for claim in claims.all)
+    return tuple(command for command in commands if command)
+
+
+async def write_specs(kubectl: Kubectl, username: str, commands: Iterable[Command]) -> Completed | None:
+    """Runs these; gives the last. Raises Overtaken, StepFailed."""
+    completed = None
+    for command in commands:
+        try:
+            completed = await kubectl.write(command)
+        except Changed:
+            raise Overtaken(f"A claim of {username}") from None
+    return completed
 
 
 async def write_spec(kubectl: Kubectl, namespace: Namespace, spec: Spec) -> None:

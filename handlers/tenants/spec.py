@@ -38,6 +38,20 @@ class Wanted(BaseModel):
         return all(wanted.get(name) == value for name, value in inputs.items())
 
 
+class Suspension(BaseModel):
+    """What was taken from a suspended tenant and is to be given back, written before it is taken.
+
+    `account_disabled`: the account was enabled. `filled`: a line that keeps the tenant's role valid without members was
+    added to the policy. `paused`: the databases that ran, by name, with their UIDs.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    account_disabled: bool = False
+    filled: bool = False
+    paused: dict[str, str] = {}
+
+
 class Spec(BaseModel):
     """`applied`: the policy lines that were written for this namespace, or are being written now.
 
@@ -51,6 +65,7 @@ class Spec(BaseModel):
     wanted: Wanted
     applied: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ()  # the jobs whose Secret may hold the account's password, the newest first
+    suspension: Suspension | None = None
     bound: bool = False  # the role was found to be nobody else's, and the policy was written
 
     @classmethod
@@ -78,6 +93,12 @@ class Spec(BaseModel):
         if changed == self.wanted:
             return self
         return self.model_copy(update={"wanted": changed, "generation": self.generation + 1})
+
+    def with_suspension(self, suspension: Suspension, *, suspended: bool) -> Self:
+        """Nothing is kept of one that took nothing."""
+        wanted = self.with_wanted(self.wanted.model_copy(update={"suspended": suspended}))
+        kept = None if suspension == Suspension() else suspension
+        return wanted.model_copy(update={"suspension": kept})
 
     def with_credentials(self, job_ids: tuple[str, ...]) -> Self:
         return self.model_copy(update={"credentials": job_ids})

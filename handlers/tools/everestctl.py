@@ -70,6 +70,11 @@ class Everestctl:
         argv = ("everestctl", "accounts", "create", "-u", username, "-p", password)
         return Command(argv, time_limit_seconds=self._time_limit_seconds, changes=True)
 
+    def to_set_password(self, username: str, password: Secret) -> Command:
+        """Beside other writers of accounts it exits 0 with the old password back, too."""
+        argv = ("everestctl", "accounts", "set-password", "-u", username, "--new-password", password)
+        return Command(argv, time_limit_seconds=self._time_limit_seconds, changes=True)
+
     async def can(self, subject: str, action: str, resource: str, name: str) -> bool:
         """What the stored policy allows; always true while Everest enforces none. Raises StepFailed."""
         ends_flags = ("--",) if subject.startswith("-") else ()  # an OIDC `sub` may begin so

@@ -88,9 +88,10 @@ class Kubectl:
     def to_apply(self, namespace: str, manifest: str) -> Command:
         return self._change("apply", "-n", namespace, "-f", "-", stdin=manifest.encode())
 
-    def to_patch(self, kind: str, name: str, change: Object) -> Command:
+    def to_patch(self, kind: str, name: str, change: Object, namespace: str | None = None) -> Command:
         """A merge patch, from stdin. With a resourceVersion in its metadata it is a compare-and-set."""
-        argv = ("patch", kind, name, "--type=merge", "--patch-file=/dev/stdin")
+        where = ("-n", namespace) if namespace else ()
+        argv = ("patch", kind, name, *where, "--type=merge", "--patch-file=/dev/stdin")
         return self._change(*argv, stdin=json.dumps(change).encode())
 
     def to_replace(self, manifest: Object) -> Command:

@@ -225,3 +225,25 @@ def die(words: str, *, after: bool, times: int = 1) -> Intercept:
         return watched
 
     return intercept
+
+
+def die_at(number: int, *, after: bool) -> Intercept:
+    """The handler dies right before or after the change of this number, from 0."""
+
+    def intercept(run: RunCommand) -> RunCommand:
+        left = number + 1
+
+        async def watched(command: Command) -> Completed:
+            nonlocal left
+            left -= command.changes
+            is_there = command.changes and left == 0
+            if is_there and not after:
+                raise Cut
+            completed = await run(command)
+            if is_there:
+                raise Cut
+            return completed
+
+        return watched
+
+    return intercept

@@ -141,6 +141,7 @@ hold. First what is needed everywhere, in both variants.
 - {apiGroups: [operators.coreos.com], resources: [installplans], verbs: [get, list, patch, update, watch]}  # hook
 - {apiGroups: [operators.coreos.com], resources: [clusterserviceversions], verbs: [get, list, watch, delete]}  # hook
 - {apiGroups: [everest.percona.com], resources: [databaseengines], verbs: [get, list]}  # verify_tenant
+- {apiGroups: [everest.percona.com], resources: [databaseclusters], verbs: [get, patch]}  # suspend with pause_databases
 # The kind offboard: the end of a namespace, and the look at what would be lost with it.
 - {apiGroups: [""], resources: [namespaces], verbs: [delete]}
 - {apiGroups: [""], resources: [persistentvolumeclaims, pods], verbs: [list]}

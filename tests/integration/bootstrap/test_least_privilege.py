@@ -18,6 +18,7 @@ from tests.simulator import SimulatedEverest
 from tests.support.clusters import IS_REAL, open_cluster
 from tests.support.environments import handler_settings
 from tests.support.roles import FLAT, NARROW, USER, VARIANTS, Rights
+from tests.support.tenants import look_at, make_database
 from tests.support.workflows import Bench, open_bench
 
 ALL_NEW = [Outcome.CREATED, Outcome.CREATED, Outcome.APPLIED, Outcome.APPLIED, Outcome.UNVERIFIED]
@@ -67,7 +68,22 @@ async def test_the_workflow_needs_no_more_than_its_role(tmp_path: Path, name: st
         )
         assert (await bench.onboard("alice-3", **request)).outcomes[1] is Outcome.UPDATED
         await assert_nothing_else_is_held(everest, rights)
+        await suspend_and_resume(everest, bench)
         await offboard_everybody(everest, bench)
+
+
+async def suspend_and_resume(everest: SimulatedEverest, bench: Bench) -> None:
+    """With a database that is paused meanwhile; then a new password, and another caller."""
+    await make_database(everest, "alice", "ran")
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("suspend", {"pause_databases": True}),
+        ("resume", {}),
+        ("password", {}),
+        ("handover", {"caller": "billing"}),
+    ]
+    for kind, request in requests:
+        made = await bench.attempt(f"alice-{kind}", kind=kind, username="alice", **request)
+        assert (made.failure, set(made.outcomes)) == (None, {Outcome.UPDATED}), kind
 
 
 async def offboard_everybody(everest: SimulatedEverest, bench: Bench) -> None:
@@ -190,6 +206,22 @@ async def test_an_offboarding_that_lacks_a_right_says_which_and_touches_nothing(
             assert (made.code, made.failed_step) == ("forbidden", "check_tenant")
             assert right.resource in made.end.failure.message + made.end.failure.hint
             assert not any(command.changes for command in made.commands)
+
+
+async def test_a_suspension_that_lacks_a_right_says_which_and_touches_nothing(tmp_path: Path) -> None:
+    """Without its databases it needs none of them."""
+    async with as_handler(tmp_path, FLAT) as (everest, bench):
+        assert (await bench.onboard("alice-1", username="alice")).failure is None
+        before = await look_at(everest, "alice")
+        role = json.loads(await do(everest, "kubectl", "get", "clusterrole", "everest-bootstrap-handler", "-o", "json"))
+        del role["metadata"]["resourceVersion"]
+        lesser = {**role, "rules": without(role["rules"], Right("patch", "databaseclusters", "everest.percona.com"))}
+        await do(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(lesser))
+        made = await bench.attempt("alice-2", kind="suspend", username="alice", pause_databases=True)
+        assert (made.code, made.failed_step) == ("forbidden", "revoke_access")
+        assert "patch databaseclusters.everest.percona.com in alice" in made.end.failure.message
+        assert await look_at(everest, "alice") == before
+        assert (await bench.attempt("alice-3", kind="suspend", username="alice")).failure is None
 
 
 LACKING = [

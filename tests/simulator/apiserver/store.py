@@ -197,11 +197,12 @@ class Store:
 
     @staticmethod
     def check_version(resource: Resource, name: str, before: Object, value: Object) -> None:
-        given = value.get("metadata", {}).get("resourceVersion")
-        if given and given != before["metadata"]["resourceVersion"]:
-            raise Refusal(
-                409, "Conflict", f'Operation cannot be fulfilled on {resource.qualified} "{name}": {MODIFIED}'
-            )
+        given, stored = value.get("metadata", {}), before["metadata"]
+        if given.get("resourceVersion") and given["resourceVersion"] != stored["resourceVersion"]:
+            raise _conflict(resource, name, MODIFIED)
+        if given.get("uid") and given["uid"] != stored["uid"]:
+            why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {stored['uid']}"
+            raise _conflict(resource, name, why)
 
     def _save(self) -> None:
         if self._file:
@@ -209,6 +210,10 @@ class Store:
             objects = [[list(key), value] for key, value in self._objects.items()]
             new.write_text(json.dumps({"revision": self._revision, "objects": objects}))
             os.replace(new, self._file)
+
+
+def _conflict(resource: Resource, name: str, why: str) -> Refusal:
+    return Refusal(409, "Conflict", f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}')
 
 
 def resource_of(value: Object) -> Resource:

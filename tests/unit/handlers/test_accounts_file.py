@@ -9,7 +9,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.tenants.accounts_file import UnreadableAccounts, cut_account, proves, read_hash
+from handlers.tenants.accounts_file import (
+    UnreadableAccounts,
+    cut_account,
+    proves,
+    read_enabled,
+    read_hash,
+    set_enabled,
+)
 
 SALT = "0b1a2c3d-uid-of-everest-system"
 HASH = bytes(range(200, 232))
@@ -122,3 +129,28 @@ def test_an_account_is_cut_out_and_every_other_byte_stays(username: str, gone: s
 def test_a_store_in_which_it_cannot_be_told_apart_is_left_alone(store: str) -> None:
     with pytest.raises(UnreadableAccounts):
         cut_account(store, "alice")
+
+
+@pytest.mark.parametrize("enabled", ["true", '"true"'])
+def test_an_account_is_disabled_and_enabled_in_its_place(enabled: str) -> None:
+    """Every other byte stays; the moment of its password is new, which ends its sessions."""
+    users = ALICE.format("text").replace("enabled: true", f"enabled: {enabled}") + "bob:\n  enabled: true\n"
+    moment = "2026-01-01T00:00:00Z"
+    disabled = set_enabled(users, "admin", moment, enabled=False)
+    assert disabled == users.replace(f"enabled: {enabled}", "enabled: false", 1).replace("2025-11-21T20:49:00Z", moment)
+    assert [read_enabled(disabled, name) for name in ("admin", "alice", "bob", "eve")] == [False, True, True, None]
+    assert read_enabled(set_enabled(disabled, "admin", moment, enabled=True), "admin") is True
+    assert set_enabled(users, "bob", moment, enabled=False) == users.removesuffix("true\n") + "false\n"
+
+
+def test_an_account_in_one_line_is_disabled_too() -> None:
+    users = 'é: {enabled: true}\nalice: {enabled: true, passwordHash: é, passwordMtime: "then", capabilities: []}\n'
+    disabled = set_enabled(users, "alice", "now", enabled=False)
+    assert disabled == users.replace("enabled: true, p", "enabled: false, p").replace("then", "now")
+
+
+def test_an_account_that_says_nothing_is_not_enabled_and_cannot_be() -> None:
+    """Everest takes what is missing for false."""
+    assert read_enabled("alice: {passwordHash: x}\n", "alice") is False
+    with pytest.raises(UnreadableAccounts):
+        set_enabled("alice: {passwordHash: x}\n", "alice", "now", enabled=True)

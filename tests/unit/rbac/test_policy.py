@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from handlers.rbac.policy import (
     ADMIN_RULE,
+    SUSPENSION,
     InvalidPolicy,
     Rule,
     check_rules,
@@ -17,6 +18,8 @@ from handlers.rbac.policy import (
     read_rules,
     read_wanted,
     render_rule,
+    resume,
+    suspend,
 )
 
 ALICE = """\
@@ -298,14 +301,17 @@ def test_editing_twice_is_editing_once(stored: str, wanted: str, withdrawn: str)
 @given(policies(), tenants(), tenants())
 def test_a_valid_policy_stays_valid(stored: str, wanted: str, withdrawn: str) -> None:
     """Whatever is put in and taken out: an invalid policy ends Everest's server."""
-    is_valid = True
-    try:
-        check_rules(parse_rules(stored))
-    except InvalidPolicy:
-        is_valid = False
     edited = edit(stored, wanted, withdrawn).text
-    if is_valid:
+    if is_valid(stored):
         check_rules(parse_rules(edited))
+
+
+def is_valid(text: str) -> bool:
+    try:
+        check_rules(parse_rules(text))
+    except InvalidPolicy:
+        return False
+    return True
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -317,3 +323,48 @@ def test_any_text_is_read_or_refused_with_a_line(text: str) -> None:
         rules, refused_at = (), error.line
     assert refused_at is None or 1 <= refused_at <= text.count("\n") + 1
     assert all("\n" not in text[rule.start : rule.end - 1] for rule in rules)
+
+
+def test_a_suspended_tenants_lines_are_comments_and_come_back_byte_for_byte() -> None:
+    """However they were spelt; a comment that somebody else wrote is never brought to life."""
+    stored = (
+        "# alice's\np,role:alice , namespaces, read, alice\n#p, role:alice, namespaces, read, alice\n"
+        '  p, role:alice, "database-clusters", read, alice/*\ng, alice, role:alice'
+    ).replace("role:alice ", "role:alice")
+    suspended = suspend(stored, ALICE)
+    assert keys(suspended.text) == []
+    assert suspended.text.count("#everest-bootstrap ") == 3
+    assert suspended.removed == tuple(stored.split("\n")[at] for at in (1, 3, 4))
+    assert suspend(suspended.text, ALICE).changed is False
+    resumed = resume(suspended.text, ALICE)
+    assert resumed.text == stored
+    assert resume(resumed.text, ALICE).changed is False
+
+
+def test_nobody_elses_suspended_line_is_resumed() -> None:
+    stored = f"{SUSPENSION}g, bob, role:bob\n{SUSPENSION}not a rule\n{SUSPENSION}g, alice, role:alice\n"
+    assert resume(stored, ALICE).text == stored.replace(f"{SUSPENSION}g, alice", "g, alice")
+
+
+def test_a_role_whose_rights_stay_keeps_a_member_while_its_tenant_is_suspended() -> None:
+    """An administrator gave the role a right of his own: without a member it would stop Everest's server."""
+    foreign = "p, role:alice, backup-storages, read, alice/*\n"
+    stored = foreign + ALICE.rstrip("\n")
+    suspended = suspend(stored, ALICE)
+    assert keys(suspended.text) == [*keys(foreign), ("g", "role:alice", "role:alice")]
+    assert resume(suspended.text, ALICE, "g, role:alice, role:alice").text == stored
+    without = suspended.text.replace(f"{SUSPENSION}g, alice, role:alice", "")
+    left = resume(without, ALICE, "g, role:alice, role:alice").text
+    assert ("g", "role:alice", "role:alice") in keys(left), "its members are gone, and its rights are not"
+    bare = without.replace("g, role:alice, role:alice\n", "")
+    check_rules(parse_rules(resume(bare, ALICE).text))
+
+
+@given(policies(), tenants())
+def test_what_is_suspended_comes_back_as_it_was(stored: str, tenant: str) -> None:
+    """Every other byte stays, before and after; a valid policy is valid all the time."""
+    suspended = suspend(stored, tenant)
+    assert not set(keys(tenant)) & set(keys(suspended.text))
+    assert resume(suspended.text, tenant, "\n".join(suspended.added)).text == stored
+    if is_valid(stored):
+        check_rules(parse_rules(suspended.text))

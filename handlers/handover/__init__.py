@@ -1,0 +1,1 @@
+"""A tenant handed over: another caller manages it from now on."""

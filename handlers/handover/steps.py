@@ -1,0 +1,39 @@
+"""The step hand_over: every claim of the tenant names the caller who manages it."""
+
+from functools import partial
+
+from contracts.records import JobRecord, Outcome
+from contracts.requests import HandoverRequest
+from handlers.commands.running import Command
+from handlers.decisions import Decision, Would
+from handlers.preflight.rights import claim_rights
+from handlers.results import StepResult
+from handlers.tenants.claims import to_write_specs, write_specs
+from handlers.tenants.existing import find_spec, find_tenant
+from handlers.tools.kubectl import Kubectl
+from handlers.workflow import Context, Step
+
+
+async def decide_handover(context: Context[HandoverRequest]) -> Decision:
+    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    claims = await find_tenant(context, kubectl)
+    specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
+    changed = {
+        name: spec.with_wanted(spec.wanted.model_copy(update={"managed_by": context.request.caller}))
+        for name, spec in specs.items()
+    }
+    marks = to_write_specs(kubectl, claims, changed)
+    act = partial(_act, context, kubectl, marks)
+    return Decision(Would.UPDATE if marks else Would.NOTHING, act, marks, rights=claim_rights("patch") if marks else ())
+
+
+async def _act(context: Context[HandoverRequest], kubectl: Kubectl, marks: tuple[Command, ...]) -> StepResult:
+    completed = await write_specs(kubectl, context.request.username, marks)
+    return StepResult(Outcome.UPDATED if completed else Outcome.UNCHANGED, completed)
+
+
+STEPS: tuple[Step[HandoverRequest], ...] = (Step("hand_over", decide_handover),)
+
+
+def summarize(record: JobRecord, request: HandoverRequest) -> str:
+    return f"Tenant {request.username} is managed by {request.caller}."

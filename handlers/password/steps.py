@@ -1,0 +1,154 @@
+"""The step set_password: the new password is in a Secret first, is set until it is proved; then the old one goes."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from contracts.codes import Failure
+from contracts.records import JobRecord, Outcome
+from contracts.requests import PasswordRequest
+from handlers.clock import monotonic
+from handlers.commands.running import Command, Completed
+from handlers.commands.secret import Secret
+from handlers.decisions import Decision, Would
+from handlers.preflight.rights import account_rights
+from handlers.results import StepFailed, StepResult
+from handlers.tenants.accounts import has_account, is_opened_by
+from handlers.tenants.claims import Claims, to_write_specs, write_specs
+from handlers.tenants.credentials import Credentials, find_keepers, make_password
+from handlers.tenants.existing import find_spec, find_tenant
+from handlers.tenants.spec import Spec
+from handlers.tools.everestctl import Everestctl
+from handlers.tools.failures import explain
+from handlers.tools.kubectl import Kubectl
+from handlers.workflow import Context, Step
+
+_LONGEST_PAUSE_SECONDS = 0.5  # all accounts are in one object, and a write takes a tenth of a second
+
+PasswordContext = Context[PasswordRequest]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """`kept`: the password that an earlier attempt put into this job's Secret. `former`: the Secrets that are to go."""
+
+    kubectl: Kubectl
+    everestctl: Everestctl
+    claims: Claims
+    specs: dict[str, Spec]
+    credentials: Credentials
+    kept: Secret | None
+    is_set: bool  # the kept one opens the account
+    former: tuple[Credentials, ...]
+
+    @property
+    def username(self) -> str:
+        return self.claims.username
+
+    def to_announce(self) -> tuple[Command, ...]:
+        """The claims name the Secret before it is made, and the former ones until they are gone."""
+        jobs = (self.credentials.job_id, *(former.job_id for former in self.former))
+        specs = {
+            name: spec.with_credentials(tuple(dict.fromkeys((*jobs, *spec.credentials))))
+            for name, spec in self.specs.items()
+        }
+        return to_write_specs(self.kubectl, self.claims, specs)
+
+    def to_settle(self, claims: Claims, specs: dict[str, Spec]) -> tuple[Command, ...]:
+        """The claims name this Secret alone."""
+        alone = {name: spec.with_credentials((self.credentials.job_id,)) for name, spec in specs.items()}
+        return to_write_specs(self.kubectl, claims, alone)
+
+    def to_set(self, password: Secret) -> Command:
+        return self.everestctl.to_set_password(self.username, password)
+
+
+async def decide_password(context: PasswordContext) -> Decision:
+    change = await _look(context)
+    password = change.kept or make_password()
+    settling = change.to_settle(change.claims, change.specs)
+    commands = (
+        *(() if change.is_set else change.to_announce()),
+        *(() if change.kept else (change.credentials.to_keep(change.username, password),)),
+        *(() if change.is_set else (change.to_set(password),)),
+        *(former.to_drop() for former in change.former),
+        *settling,
+    )
+    return Decision(
+        Would.UPDATE,
+        partial(_act, context, change, password),
+        commands,
+        rights=account_rights(context.settings.everest_credentials_namespace),
+    )
+
+
+async def _look(context: PasswordContext) -> _Change:
+    """Raises StepFailed where there is no such tenant, or it has no account."""
+    limit_seconds, place = context.settings.subprocess_timeout, context.settings.everest_credentials_namespace
+    kubectl, username = Kubectl(context.run, limit_seconds), context.request.username
+    claims = await find_tenant(context, kubectl)
+    if not await has_account(kubectl, username):
+        raise StepFailed(Failure("account_not_found", f"Tenant {username} has no account."))
+    specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
+    credentials = Credentials(kubectl, place, context.job.job_id)
+    kept = await credentials.read()
+    keepers = (Credentials(kubectl, place, job_id) for job_id in find_keepers(claims) if job_id != context.job.job_id)
+    former = [keeper for keeper in keepers if await keeper.is_there()]
+    is_set = kept is not None and await is_opened_by(kubectl, username, kept)
+    everestctl = Everestctl(context.run, limit_seconds)
+    return _Change(kubectl, everestctl, claims, specs, credentials, kept, is_set, tuple(former))
+
+
+async def _act(context: PasswordContext, change: _Change, password: Secret) -> StepResult:
+    """The old Secret stays as long as its password may open the account."""
+    deciding = None
+    if not change.is_set:
+        await write_specs(change.kubectl, change.username, change.to_announce())
+        password = await change.credentials.keep(change.username, password)
+        deciding = await _set(context, change, password)
+    for former in change.former:
+        await former.drop()
+    claims = await find_tenant(context, change.kubectl)
+    specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
+    await write_specs(change.kubectl, change.username, change.to_settle(claims, specs))
+    return StepResult(Outcome.UPDATED, deciding, tuple(_warn(specs)), credentials_secret=change.credentials.secret)
+
+
+async def _set(context: PasswordContext, change: _Change, password: Secret) -> Completed:
+    """Until the stored hash proves it: beside other writers everestctl exits 0 with the old one back (4 of 16 times).
+
+    Raises StepFailed.
+    """
+    ends_at = monotonic() + context.settings.subprocess_timeout
+    while True:
+        completed = await change.everestctl.carry_out(change.to_set(password))
+        if await is_opened_by(change.kubectl, change.username, password):
+            return completed
+        if not await has_account(change.kubectl, change.username):
+            await change.credentials.drop()
+            reason = f"Account {change.username} was deleted meanwhile."
+            raise StepFailed(Failure("account_not_found", reason), completed)
+        failure = _explain(change.username, completed)
+        if failure.code != "conflict" or monotonic() >= ends_at:
+            raise StepFailed(failure, completed)
+        await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
+
+
+def _explain(username: str, completed: Completed) -> Failure:
+    if completed.exit_code != 0:
+        return explain(completed)
+    return Failure("conflict", f"The password of {username} was set and is the old one again: others write accounts.")
+
+
+def _warn(specs: dict[str, Spec]) -> Iterator[str]:
+    if any(spec.wanted.suspended for spec in specs.values()):
+        yield "The tenant is suspended: nobody logs in before it is resumed."
+
+
+STEPS: tuple[Step[PasswordRequest], ...] = (Step("set_password", decide_password),)
+
+
+def summarize(record: JobRecord, request: PasswordRequest) -> str:
+    return f"Account {request.username} has a new password."

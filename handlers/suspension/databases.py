@@ -1,0 +1,175 @@
+"""The steps pause_databases and resume_databases: those that ran are written down, paused, and started again."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from contracts.codes import Failure
+from contracts.records import Outcome
+from contracts.requests import ResumeRequest, SuspendRequest
+from handlers.commands.running import Command, Completed
+from handlers.decisions import Decision, Overtaken, Would, settle
+from handlers.preflight.reviews import find_missing
+from handlers.preflight.rights import database_rights
+from handlers.results import StepFailed, StepResult
+from handlers.tenants.claims import Claims, Namespace, to_write_specs, write_specs
+from handlers.tenants.existing import AnyTenantRequest, find_spec, find_tenant
+from handlers.tenants.spec import Spec, Suspension
+from handlers.tools.kubectl import Changed, Kubectl, Object
+from handlers.workflow import Context
+
+_DATABASES = "databaseclusters.everest.percona.com"
+
+
+@dataclass(frozen=True, slots=True)
+class _Database:
+    namespace: str
+    name: str
+    uid: str
+    is_paused: bool
+
+    @classmethod
+    def of(cls, value: Object) -> "_Database":
+        metadata = value["metadata"]
+        is_paused = (value.get("spec") or {}).get("paused") is True
+        return cls(metadata["namespace"], metadata["name"], metadata["uid"], is_paused)
+
+    @property
+    def shown(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    claims: Claims
+    specs: dict[str, Spec]
+    databases: tuple[_Database, ...]
+
+    def paused_in(self, namespace: str) -> Mapping[str, str]:
+        """What a suspension has written down."""
+        suspension = self.specs[namespace].suspension
+        return suspension.paused if suspension else {}
+
+    @property
+    def recorded(self) -> tuple[_Database, ...]:
+        """Those that are written down and still there: another one of such a name is not."""
+        return tuple(one for one in self.databases if self.paused_in(one.namespace).get(one.name) == one.uid)
+
+
+async def check_rights(kubectl: Kubectl, claims: Claims) -> None:
+    """Raises StepFailed, with the names of the rights, where databases could not be paused or started."""
+    missing = await find_missing(kubectl, [right for claim in claims.all for right in database_rights(claim.name)])
+    if missing:
+        reason = f"This handler may not {', nor '.join(map(str, missing))}. Nothing was touched."
+        raise StepFailed(Failure("forbidden", reason))
+
+
+async def decide_pause(context: Context[SuspendRequest]) -> Decision:
+    """A database that is paused already is not ours to start again."""
+    if not context.request.pause_databases:
+        return settle(Would.SKIP, StepResult(Outcome.SKIPPED))
+    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    look = await _look(context, kubectl)
+    running = [database for database in look.databases if not database.is_paused]
+    specs = {name: _note(spec, name, running) for name, spec in look.specs.items()}
+    marks = to_write_specs(kubectl, look.claims, specs)
+    patches = tuple(_to_pause(kubectl, database, paused=True) for database in running)
+    return Decision(
+        Would.UPDATE if marks or patches else Would.NOTHING,
+        partial(_pause, context, kubectl, marks, patches),
+        (*marks, *patches),
+    )
+
+
+async def _pause(
+    context: Context[SuspendRequest], kubectl: Kubectl, marks: tuple[Command, ...], patches: tuple[Command, ...]
+) -> StepResult:
+    """The names are written down first."""
+    deciding = await write_specs(kubectl, context.request.username, marks)
+    deciding = await _patch(kubectl, patches) or deciding
+    after = await _look(context, kubectl) if patches else None
+    if after and not all(database.is_paused for database in after.databases):
+        raise Overtaken(f"A database of {context.request.username}")
+    return StepResult(Outcome.UPDATED if deciding else Outcome.UNCHANGED, deciding)
+
+
+async def decide_start(context: Context[ResumeRequest]) -> Decision:
+    """Exactly those that the suspension paused."""
+    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    claims = await find_tenant(context, kubectl)
+    specs = await _read_specs(context, claims)
+    if not any(spec.suspension for spec in specs.values()):
+        return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED))
+    look = _Look(claims, specs, await _list(kubectl, claims.all))
+    patches = tuple(_to_pause(kubectl, database, paused=False) for database in look.recorded if database.is_paused)
+    forgotten = {name: _forget(spec) for name, spec in specs.items()}
+    marks = to_write_specs(kubectl, claims, forgotten)
+    warnings = tuple(_warn(look))
+    act = partial(_start, context, kubectl, patches, marks, warnings)
+    return Decision(Would.UPDATE if patches or marks else Would.NOTHING, act, (*patches, *marks), warnings=warnings)
+
+
+async def _start(
+    context: Context[ResumeRequest],
+    kubectl: Kubectl,
+    patches: tuple[Command, ...],
+    marks: tuple[Command, ...],
+    warnings: tuple[str, ...],
+) -> StepResult:
+    """The names are forgotten last."""
+    deciding = await _patch(kubectl, patches)
+    if patches and any(database.is_paused for database in (await _look(context, kubectl)).recorded):
+        raise Overtaken(f"A database of {context.request.username}")
+    marked = await write_specs(kubectl, context.request.username, marks)
+    return StepResult(Outcome.UPDATED if deciding else Outcome.UNCHANGED, deciding or marked, warnings)
+
+
+async def _patch(kubectl: Kubectl, patches: tuple[Command, ...]) -> Completed | None:
+    completed = None
+    for patch in patches:
+        try:
+            completed = await kubectl.write(patch)
+        except Changed:
+            raise Overtaken("A database") from None
+    return completed
+
+
+async def _look(context: Context[AnyTenantRequest], kubectl: Kubectl) -> _Look:
+    """Raises StepFailed."""
+    claims = await find_tenant(context, kubectl)
+    return _Look(claims, await _read_specs(context, claims), await _list(kubectl, claims.all))
+
+
+async def _read_specs(context: Context[AnyTenantRequest], claims: Claims) -> dict[str, Spec]:
+    return {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
+
+
+async def _list(kubectl: Kubectl, namespaces: tuple[Namespace, ...]) -> tuple[_Database, ...]:
+    """One that is deleted already is past pausing."""
+    found = [value for namespace in namespaces for value in await kubectl.list(_DATABASES, namespace.name)]
+    return tuple(_Database.of(value) for value in found if "deletionTimestamp" not in value["metadata"])
+
+
+def _note(spec: Spec, namespace: str, running: list[_Database]) -> Spec:
+    before = spec.suspension or Suspension()
+    paused = before.paused | {one.name: one.uid for one in running if one.namespace == namespace}
+    return spec.with_suspension(before.model_copy(update={"paused": paused}), suspended=spec.wanted.suspended)
+
+
+def _forget(spec: Spec) -> Spec:
+    before = spec.suspension or Suspension()
+    return spec.with_suspension(before.model_copy(update={"paused": {}}), suspended=spec.wanted.suspended)
+
+
+def _to_pause(kubectl: Kubectl, database: _Database, *, paused: bool) -> Command:
+    """Of this very object: with its UID in the patch another one of its name stays as it is."""
+    change = {"metadata": {"uid": database.uid}, "spec": {"paused": paused}}
+    return kubectl.to_patch(_DATABASES, database.name, change, database.namespace)
+
+
+def _warn(look: _Look) -> Iterator[str]:
+    there = {(database.namespace, database.name) for database in look.recorded}
+    for namespace in look.specs:
+        gone = sorted(name for name in look.paused_in(namespace) if (namespace, name) not in there)
+        if gone:
+            yield f"These databases of namespace {namespace} were paused and are not there any more: {', '.join(gone)}."

@@ -1,0 +1,117 @@
+"""The step restore_access: the tenant gets back what revoke_access took, and its claims say so last."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from contracts.codes import Failure
+from contracts.records import Outcome
+from contracts.requests import ResumeRequest
+from handlers.commands.running import Command
+from handlers.decisions import Decision, Would
+from handlers.preflight.rights import policy_rights
+from handlers.rbac.apply_command import ApplyCommand, Turn
+from handlers.rbac.differences import diff, shorten
+from handlers.rbac.policy import resume
+from handlers.results import StepFailed, StepResult
+from handlers.suspension.databases import check_rights
+from handlers.suspension.tenant import Tenant, choose_command, look_at_tenant
+from handlers.tenants.access import name_lines
+from handlers.tenants.accounts import to_set_enabled, write_enabled
+from handlers.tenants.claims import to_write_specs, write_specs
+from handlers.tenants.spec import Spec, Suspension
+from handlers.tools.kubectl import Kubectl
+from handlers.workflow import Context
+
+ResumeContext = Context[ResumeRequest]
+
+
+@dataclass(frozen=True, slots=True)
+class _Restoration:
+    """`enables`: the account was disabled by the suspension."""
+
+    tenant: Tenant
+    command: ApplyCommand | None
+    turn: Turn
+    policy_diff: str
+    enables: bool
+    marks: tuple[Command, ...]
+
+
+async def decide_restoration(context: ResumeContext) -> Decision:
+    """A tenant that is not suspended keeps what it has."""
+    limit_seconds = context.settings.subprocess_timeout
+    kubectl = Kubectl(context.run, limit_seconds)
+    tenant = await look_at_tenant(context, kubectl)
+    taken = [spec.suspension for spec in tenant.specs.values() if spec.suspension]
+    if any(suspension.paused for suspension in taken):
+        await check_rights(kubectl, tenant.claims)
+    turn = Turn("--resume", tenant.text, tenant.filler if any(one.filled for one in taken) else "")
+    edited = resume(tenant.stored.text, turn.lines, turn.filler)
+    specs = {name: _resume(spec) for name, spec in tenant.specs.items()}
+    found = _Restoration(
+        tenant,
+        choose_command(context, tenant, (*edited.added, *edited.removed)),
+        turn,
+        shorten(diff(tenant.stored.text, edited.text)),
+        any(one.account_disabled for one in taken),
+        to_write_specs(kubectl, tenant.claims, specs),
+    )
+    enable = await to_set_enabled(kubectl, tenant.username, enabled=True) if found.enables else None
+    commands = (
+        *((found.command.show_turn(limit_seconds, turn),) if found.command else ()),
+        *((enable,) if enable else ()),
+        *found.marks,
+    )
+    return Decision(
+        Would.UPDATE if commands else Would.NOTHING,
+        partial(_act, context, kubectl, found),
+        commands,
+        diff=found.policy_diff,
+        warnings=tuple(_warn(found)),
+        rights=policy_rights() if found.command else (),
+        try_out=partial(_try_out, context, found),
+    )
+
+
+def _resume(spec: Spec) -> Spec:
+    """The paused databases are started by the next step."""
+    paused = spec.suspension.paused if spec.suspension else {}
+    return spec.with_suspension(Suspension(paused=paused), suspended=False)
+
+
+async def _try_out(context: ResumeContext, found: _Restoration, decision: Decision) -> Decision:
+    if found.command:
+        await found.command.try_out_turn(context.run, context.settings.subprocess_timeout, found.turn)
+    return decision
+
+
+async def _act(context: ResumeContext, kubectl: Kubectl, found: _Restoration) -> StepResult:
+    limit_seconds, username = context.settings.subprocess_timeout, found.tenant.username
+    turned = await found.command.turn(context.run, limit_seconds, found.turn) if found.command else None
+    enabled = await write_enabled(kubectl, username, enabled=True) if found.enables else None
+    after = await look_at_tenant(context, kubectl)
+    if after.suspended:
+        reason = f"The command succeeded, and these lines are comments still: {name_lines(after.suspended)}."
+        raise StepFailed(Failure("rbac_command_failed", reason), turned)
+    marked = await write_specs(kubectl, username, found.marks)
+    deciding = turned or enabled or marked
+    return StepResult(
+        Outcome.UPDATED if deciding else Outcome.UNCHANGED,
+        deciding,
+        tuple(_warn(found)),
+        rbac_enforced=found.command.read_enforced(turned) if found.command and turned else None,
+        policy_diff=found.policy_diff or None,
+    )
+
+
+def _warn(found: _Restoration) -> Iterator[str]:
+    tenant = found.tenant
+    if tenant.unseen:
+        yield tenant.unseen
+    there = {*tenant.active, *tenant.suspended}
+    missing = tuple(rule.shown for rule in tenant.rules if rule.shown not in there)
+    if missing and not tenant.unseen:
+        yield f"The policy holds these lines no more, not even as comments: {name_lines(missing)}."
+    if found.enables and tenant.enabled is None:
+        yield f"Account {tenant.username} is not there any more."

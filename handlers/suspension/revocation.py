@@ -1,0 +1,117 @@
+"""The step revoke_access: the tenant's lines become comments, its account is disabled, and its claims say so first."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from contracts.codes import Failure
+from contracts.records import Outcome
+from contracts.requests import SuspendRequest
+from handlers.bootstrap.access import UNENFORCED
+from handlers.commands.running import Command
+from handlers.decisions import Decision, Overtaken, Would
+from handlers.preflight.rights import policy_rights
+from handlers.rbac.apply_command import ApplyCommand, Turn
+from handlers.rbac.differences import diff, shorten
+from handlers.rbac.policy import suspend
+from handlers.results import StepFailed, StepResult
+from handlers.suspension.databases import check_rights
+from handlers.suspension.tenant import Tenant, choose_command, look_at_tenant
+from handlers.tenants.access import name_lines
+from handlers.tenants.accounts import to_set_enabled, write_enabled
+from handlers.tenants.claims import to_write_specs, write_specs
+from handlers.tenants.spec import Spec, Suspension
+from handlers.tools.kubectl import Kubectl
+from handlers.workflow import Context
+
+SuspendContext = Context[SuspendRequest]
+
+
+@dataclass(frozen=True, slots=True)
+class _Revocation:
+    tenant: Tenant
+    marks: tuple[Command, ...]
+    command: ApplyCommand | None
+    turn: Turn
+    policy_diff: str
+
+
+async def decide_revocation(context: SuspendContext) -> Decision:
+    """What cannot be done whole is refused before anything is touched: databases that cannot be paused, too."""
+    limit_seconds = context.settings.subprocess_timeout
+    kubectl = Kubectl(context.run, limit_seconds)
+    tenant = await look_at_tenant(context, kubectl)
+    if context.request.pause_databases:
+        await check_rights(kubectl, tenant.claims)
+    edited = suspend(tenant.stored.text, tenant.text)
+    specs = {name: _suspend(spec, tenant, fills=bool(edited.added)) for name, spec in tenant.specs.items()}
+    found = _Revocation(
+        tenant,
+        to_write_specs(kubectl, tenant.claims, specs),
+        choose_command(context, tenant, tenant.active),
+        Turn("--suspend", tenant.text),
+        shorten(diff(tenant.stored.text, edited.text)),
+    )
+    disable = await to_set_enabled(kubectl, tenant.username, enabled=False)
+    commands = (
+        *found.marks,
+        *((found.command.show_turn(limit_seconds, found.turn),) if found.command else ()),
+        *((disable,) if disable else ()),
+    )
+    return Decision(
+        Would.UPDATE if commands else Would.NOTHING,
+        partial(_act, context, kubectl, found),
+        commands,
+        diff=found.policy_diff,
+        warnings=tuple(_warn(tenant)),
+        rights=policy_rights() if found.command else (),
+        try_out=partial(_try_out, context, found),
+    )
+
+
+def _suspend(spec: Spec, tenant: Tenant, *, fills: bool) -> Spec:
+    """An earlier attempt may have done it in part: what it wrote down stays."""
+    before = spec.suspension or Suspension()
+    taken = {
+        "account_disabled": before.account_disabled or tenant.enabled is True,
+        "filled": before.filled or fills,
+    }
+    return spec.with_suspension(before.model_copy(update=taken), suspended=True)
+
+
+async def _try_out(context: SuspendContext, found: _Revocation, decision: Decision) -> Decision:
+    if found.command:
+        await found.command.try_out_turn(context.run, context.settings.subprocess_timeout, found.turn)
+    return decision
+
+
+async def _act(context: SuspendContext, kubectl: Kubectl, found: _Revocation) -> StepResult:
+    limit_seconds, username = context.settings.subprocess_timeout, found.tenant.username
+    marked = await write_specs(kubectl, username, found.marks)
+    turned = await found.command.turn(context.run, limit_seconds, found.turn) if found.command else None
+    disabled = await write_enabled(kubectl, username, enabled=False)
+    after = await look_at_tenant(context, kubectl)
+    if after.active:
+        reason = f"The command succeeded, and these lines are in force: {name_lines(after.active)}."
+        raise StepFailed(Failure("rbac_command_failed", reason), turned)
+    if after.enabled:
+        raise Overtaken(f"Account {username}")
+    enforced = found.command.read_enforced(turned) if found.command and turned else None
+    deciding = turned or disabled or marked
+    return StepResult(
+        Outcome.UPDATED if deciding else Outcome.UNCHANGED,
+        deciding,
+        tuple(_warn(after)),
+        rbac_enforced=enforced,
+        policy_diff=found.policy_diff or None,
+    )
+
+
+def _warn(tenant: Tenant) -> Iterator[str]:
+    if tenant.unseen:
+        yield tenant.unseen
+    elif not tenant.stored.is_enforced:
+        yield UNENFORCED
+    if tenant.foreign:
+        lines = name_lines(tenant.foreign)
+        yield f"What others gave to {tenant.username} stays in force: {lines}."

@@ -1,0 +1,99 @@
+"""What a suspension is about, as the cluster has it: the tenant's claims, its lines in the policy, its account."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from contracts.codes import Failure
+from handlers.rbac.apply_command import ApplyCommand
+from handlers.rbac.look import read_policy
+from handlers.rbac.policy import Rule, parse_rules, read_suspended, render_rule
+from handlers.rbac.stored_policy import StoredPolicy
+from handlers.results import StepFailed
+from handlers.tenants.access import Lines, name_lines, role_of
+from handlers.tenants.accounts import is_enabled
+from handlers.tenants.claims import Claims
+from handlers.tenants.existing import AnyTenantRequest, find_spec, find_tenant
+from handlers.tenants.spec import Spec
+from handlers.tools.kubectl import Kubectl, at_once
+from handlers.workflow import Context
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """`specs` by namespace. `unseen`: why the policy could not be looked at. `enabled`: None without an account."""
+
+    claims: Claims
+    specs: dict[str, Spec]
+    stored: StoredPolicy
+    unseen: str
+    enabled: bool | None
+
+    @property
+    def username(self) -> str:
+        return self.claims.username
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """What this service wrote for it, each rule once."""
+        lines = (line for spec in self.specs.values() for line in spec.applied)
+        return tuple({rule.key: rule for rule in parse_rules("\n".join(lines))}.values())
+
+    @property
+    def text(self) -> str:
+        return "".join(f"{rule.shown}\n" for rule in self.rules)
+
+    @property
+    def filler(self) -> str:
+        """Keeps the role valid where its rights stay without a member."""
+        role = role_of(self.username)
+        return render_rule("g", role, role) + "\n"
+
+    @cached_property
+    def active(self) -> Lines:
+        """Those of its lines that are in force."""
+        return self._standing(self.stored.rules)
+
+    @cached_property
+    def suspended(self) -> Lines:
+        """Those that are comments of this service."""
+        return self._standing(read_suspended(self.stored.text))
+
+    @property
+    def foreign(self) -> Lines:
+        """What others gave to its name or role."""
+        ours = {rule.key for rule in (*self.rules, *parse_rules(self.filler))}
+        about = self.stored.find_rules({self.username, role_of(self.username)})
+        return tuple(rule.shown for rule in about if rule.key not in ours)
+
+    def _standing(self, rules: Iterable[Rule]) -> Lines:
+        keys = {rule.key for rule in rules}
+        return tuple(rule.shown for rule in self.rules if rule.key in keys)
+
+
+async def look_at_tenant(context: Context[AnyTenantRequest], kubectl: Kubectl) -> Tenant:
+    """Raises StepFailed."""
+    username = context.request.username
+    async with at_once() as looks:
+        claims_look = looks.create_task(find_tenant(context, kubectl))
+        policy_look = looks.create_task(read_policy(kubectl))
+        account_look = looks.create_task(is_enabled(kubectl, username))
+    claims, (stored, unseen) = claims_look.result(), policy_look.result()
+    specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
+    return Tenant(claims, specs, stored, unseen, account_look.result())
+
+
+def choose_command(context: Context[AnyTenantRequest], tenant: Tenant, lines: Lines) -> ApplyCommand | None:
+    """What turns these lines; None where there is nothing to turn.
+
+    Raises StepFailed where nothing does: another command than everest-rbac-import knows no suspension.
+    """
+    command = ApplyCommand.read(context.settings.everest_rbac_apply_cmd)
+    if not lines and not (tenant.unseen and command):
+        return None
+    if command is not None and command.is_import:
+        return command
+    why = "is not set" if command is None else "is not everest-rbac-import"
+    what = f"these lines would stay as they are: {name_lines(lines)}" if lines else "its lines cannot be seen"
+    hint = "Let EVEREST_RBAC_APPLY_CMD run everest-rbac-import, which alone makes comments of lines."
+    raise StepFailed(Failure("withdraw_unsupported", f"EVEREST_RBAC_APPLY_CMD {why}, so {what}.", hint))

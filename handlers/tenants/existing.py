@@ -1,0 +1,61 @@
+"""The tenant that a job is about, where it has one already: its claims, and who may change it."""
+
+from typing import TypeVar
+
+from contracts.codes import Failure
+from contracts.requests import AnyRequest, TenantRequest
+from handlers.results import StepFailed
+from handlers.tenants.access import FIRST_ROLE, lines_of
+from handlers.tenants.claims import Claims, Namespace, find_claims
+from handlers.tenants.managers import FindCaller, check_manager, find_manager, is_publisher
+from handlers.tenants.spec import Spec, make_wanted
+from handlers.tools.kubectl import Kubectl
+from handlers.workflow import Context
+
+AnyTenantRequest = TypeVar("AnyTenantRequest", bound=TenantRequest)
+
+
+async def find_tenant(context: Context[AnyTenantRequest], kubectl: Kubectl) -> Claims:
+    """Its claims, at least one. Raises StepFailed, also for a caller who may not change it."""
+    username = context.request.username
+    claims = await find_claims(kubectl, username, username)
+    if not claims.all:
+        raise StepFailed(Failure("tenant_not_found", f"Tenant {username} has no namespace here."))
+    await check_caller(context, claims)
+    return claims
+
+
+async def check_caller(context: Context[AnyRequest], claims: Claims) -> None:
+    """Raises StepFailed where the caller may change its own tenants alone, and this is another's."""
+    if is_bound(context):
+        manager = await find_manager(claims, context.find_caller)
+        check_manager(claims.username, manager, context.job.caller, is_bound=True)
+
+
+def is_bound(context: Context[AnyRequest]) -> bool:
+    """Whether the caller has but its own tenants: a publisher, or a key with scopes that name no admin."""
+    return not context.settings.tenants_shared and (context.job.bound or is_publisher(context.job.job_id))
+
+
+def is_suspended(claims: Claims) -> bool:
+    """Raises StepFailed."""
+    return any(spec.wanted.suspended for claim in claims.all if (spec := claim.read_spec()))
+
+
+def refuse_suspended(claims: Claims) -> None:
+    """Raises StepFailed."""
+    if is_suspended(claims):
+        raise StepFailed(Failure("tenant_suspended", f"Tenant {claims.username} is suspended. Nothing was touched."))
+
+
+async def find_spec(claims: Claims, claim: Namespace, find_caller: FindCaller) -> Spec:
+    """What a claim says. One of version 0.1.0 does not say it: then what is known of it. Raises StepFailed.
+
+    Its operators and resources are left out: what they were to be is nowhere but in its job's record.
+    """
+    if spec := claim.read_spec():
+        return spec
+    known = {"username": claims.username, "namespace": claim.name, "role": FIRST_ROLE, "subjects": (claims.username,)}
+    manager = await find_manager(claims, find_caller)
+    wanted = make_wanted(known, managed_by=manager, adopted=True)
+    return Spec(wanted=wanted, applied=lines_of(claim, claims.username))
