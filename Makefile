@@ -110,9 +110,9 @@ test-browser: setup nginx
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock: setup
 	$(BIN)/pip install --quiet uv
-	$(LOCK) pyproject.toml -o requirements-run.txt
+	$(LOCK) pyproject.toml --extra otel -o requirements-run.txt
 	$(LOCK) --no-deps --group swagger-ui -o requirements-swagger-ui.txt
-	$(LOCK) pyproject.toml --extra embedded --group dev -o requirements.txt
+	$(LOCK) pyproject.toml --extra embedded --extra otel --group dev -o requirements.txt
 
 # Two programs of Debian's, taken out of their packages without installing a service: Prometheus' own judge of the alerts, and
 # the reverse proxy in front of a gateway. Tests of them are skipped where they are not.

@@ -15,6 +15,7 @@ from contracts.link.errors import NotProvisioned, Unanswered
 from contracts.link.streams import read_consumer_state
 
 FETCH_SECONDS = 2.0  # a fetch that was waiting when the server restarted hears nothing until its own end
+_ONE_NOW = orjson.dumps({"batch": 1, "no_wait": True})
 _PARKED_SECONDS = 0.05
 
 
@@ -60,17 +61,19 @@ class Source:
         return Delivery.of(message)
 
     async def fetch_more(self, count: int) -> list[Delivery]:
-        """What else is there now, at most so many, without waiting for more. Never cancel it. Raises Unanswered."""
+        """What else is there now, at most so many, without waiting for more. Never cancel it. Raises Unanswered.
+
+        As many requests as messages are wanted: between accounts the server lets one answer to each come back.
+        """
         assert self._subscription is not None, "bind comes first"
-        request = orjson.dumps({"batch": count, "no_wait": True})
         found: list[Delivery] = []
         try:
-            await self._client.publish(self._subscription._nms, request, self._subscription._deliver)
-            while len(found) < count:
+            for _ in range(count):
+                await self._client.publish(self._subscription._nms, _ONE_NOW, self._subscription._deliver)
+            for _ in range(count):
                 message = await self._subscription._sub.next_msg(timeout=FETCH_SECONDS)
-                if message.headers and "Status" in message.headers:
-                    break  # no more; or that of an earlier fetch: then the next one finds the rest
-                found.append(Delivery.of(message))
+                if message.headers is None or "Status" not in message.headers:  # else there was none
+                    found.append(Delivery.of(message))
         except TimeoutError:
             return found
         except (nats.errors.Error, OSError) as error:

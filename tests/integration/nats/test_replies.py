@@ -30,16 +30,18 @@ BODIES = {  # of calls that find nothing: an empty answer is all that some opera
     "CONSUMER.MSG.NEXT": b'{"batch": 1, "no_wait": true}',
     "STREAM.INFO": b"",
     "CONSUMER.INFO": b"",
+    "CONSUMER.DURABLE.CREATE": b"{}",
 }
 
 
 def read_calls(role: str) -> list[tuple[str, bytes]]:
     """Every operation that nats/permissions.conf lets the role ask for."""
-    operations = re.findall(
-        rf'"(?:pulls\.)?{role}\.\$JS\.API\.(\S+)"', (ROOT / "nats" / "permissions.conf").read_text()
-    )
+    operations = re.findall(rf'"{role}\.\$JS\.API\.(\S+)"', (ROOT / "nats" / "permissions.conf").read_text())
     return [
-        (f"$JS.API.{operation}", next(body for name, body in BODIES.items() if operation.startswith(name)))
+        (
+            f"$JS.API.{operation.replace('*', 'webhook_x')}",
+            next(body for name, body in BODIES.items() if operation.startswith(name)),
+        )
         for operation in operations
     ]
 
@@ -68,7 +70,7 @@ REPLIES = [
     names.job_subject("accounts-list", "victim"),
     *[
         f"{door}.{subject}"
-        for door in ("gateway", "handler", "pulls.gateway", "pulls.handler")
+        for door in ("gateway", "handler")
         for subject in (f"$KV.{names.TENANTS_BUCKET}.victim", f"$JS.API.STREAM.DELETE.{DEAD}", "everest.v1.told.victim")
     ],
 ]
