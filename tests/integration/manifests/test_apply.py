@@ -183,7 +183,7 @@ async def test_the_service_account_has_the_rights(cluster: Any) -> None:
         where = ("-n", right.namespace) if right.namespace else ("-A",)
         told = await must(cluster, "auth", "can-i", right.verb, named, *where, "--as", HANDLER)
         assert told.strip() == "yes", str(right)
-    for verb, what in (("delete", "namespaces"), ("create", "pods"), ("get", "nodes"), ("bind", "clusterroles")):
+    for verb, what in (("create", "pods"), ("get", "nodes"), ("bind", "clusterroles")):
         code, stdout, _ = await cluster.run("kubectl", "auth", "can-i", verb, what, "-A", "--as", HANDLER)
         assert (code, stdout.strip()) == (1, "no"), (verb, what)
 
@@ -194,6 +194,14 @@ async def test_the_handler_cannot_claim_our_namespaces(cluster: Any, namespace: 
     claim = ("annotate", "namespace", namespace, "everest-bootstrap/owner=mallory", "--overwrite", "--as", HANDLER)
     code, _, stderr = await cluster.run("kubectl", *claim)
     assert (code, "touches no namespace of the cluster's" in stderr) == (1, True), stderr
+
+
+@pytest.mark.parametrize("namespace", [CREDENTIALS, NAMESPACE, "everest-system"])
+async def test_the_handler_deletes_no_namespace_but_a_tenants(cluster: Any, namespace: str) -> None:
+    """That of the passwords bears an owner, too, and one without a claim is nobody's to delete."""
+    deletion = ("delete", "namespace", namespace, "--dry-run=server", "--as", HANDLER)
+    code, _, stderr = await cluster.run("kubectl", *deletion)
+    assert (code, "the handler deletes" in stderr) == (1, True), stderr
 
 
 async def test_what_keeps_something_outlives_the_chart(cluster: Any) -> None:
