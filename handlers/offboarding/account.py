@@ -8,6 +8,7 @@ from handlers.offboarding.tenancy import OffboardContext, Tenancy, find_tenancy
 from handlers.results import StepResult
 from handlers.tenants.accounts import remove_account, to_remove_account
 from handlers.tenants.credentials import Credentials
+from handlers.tenants.existing import is_bound
 from handlers.tools.kubectl import Kubectl
 
 
@@ -21,7 +22,8 @@ async def decide_account(context: OffboardContext) -> Decision:
     command = await to_remove_account(kubectl, request.username, None)
     if command is None:
         return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None))
-    if not (tenancy.found.is_account_ours or (request.delete_account and request.is_confirmed)):
+    takes_any = request.delete_account and request.is_confirmed and not is_bound(context)
+    if not (tenancy.found.is_account_ours or takes_any):
         stays = f"Account {request.username} was not made by this service and stays."
         return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, (stays,)))
     return Decision(Would.REMOVE, partial(_remove, context, kubectl), (command,))

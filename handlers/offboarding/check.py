@@ -6,12 +6,19 @@ from contracts.codes import Failure
 from contracts.records import Outcome
 from handlers.decisions import Decision, Would, settle
 from handlers.offboarding.contents import Contents, look_into, refuse_contents
-from handlers.offboarding.tenancy import Found, OffboardContext, Target, check_caller, find_all_claims, find_out
+from handlers.offboarding.tenancy import (
+    Found,
+    OffboardContext,
+    Target,
+    find_all_claims,
+    find_out,
+)
 from handlers.offboarding.withdrawal import find_withdrawal
 from handlers.preflight.reviews import find_missing
 from handlers.preflight.rights import removal_rights
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.claims import Namespace
+from handlers.tenants.existing import check_caller, is_bound
 from handlers.tools.kubectl import Kubectl
 
 
@@ -57,9 +64,8 @@ async def check_namespace(context: OffboardContext, kubectl: Kubectl, target: Ta
 
 
 def _warn(context: OffboardContext, found: Found) -> Iterator[str]:
+    name = context.request.namespace or context.request.username
+    goes = "only an administrator can have it go" if is_bound(context) else f"with confirm={name} it goes too"
     for target in found.targets:
         if target.keeps and not context.request.keep_namespace:
-            yield (
-                f"Namespace {target.name} was there before it was claimed, so it stays; with confirm="
-                f"{context.request.namespace or context.request.username} it goes too."
-            )
+            yield f"Namespace {target.name} was there before it was claimed, so it stays; {goes}."

@@ -57,9 +57,18 @@ async def decide_removal(context: OffboardContext) -> Decision:
 async def _look(context: OffboardContext, kubectl: Kubectl, target: Target, namespace: Namespace) -> _Part:
     if namespace.is_terminating:
         return _Part(target, namespace, None, ())
+    _check_mark(context, namespace)
     refuse_kept(namespace)
     contents = await check_namespace(context, kubectl, target)
     return _Part(target, namespace, contents, tuple(_decide(context, kubectl, target, namespace, contents)))
+
+
+def _check_mark(context: OffboardContext, namespace: Namespace) -> None:
+    """Raises StepFailed where a job has declared the tenant anew since its access was revoked: its rights are back."""
+    if namespace.offboarded_by != context.job.job_id and not context.foresees:
+        reason = f"Namespace {namespace.name} was declared anew since this job revoked the tenant's access."
+        hint = "Ask for the offboarding anew, or retry this job from its start: POST /jobs/{job_id}/retry?from=start."
+        raise StepFailed(Failure("generation_conflict", reason, hint))
 
 
 def _decide(

@@ -9,7 +9,7 @@ from handlers.results import StepFailed
 from handlers.tenants.accounts import is_opened_by
 from handlers.tenants.claims import Claims, Namespace, find_claims
 from handlers.tenants.credentials import Credentials, find_keepers
-from handlers.tenants.managers import check_manager, find_manager, is_publisher
+from handlers.tenants.existing import check_caller, is_bound
 from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context
 
@@ -78,14 +78,6 @@ async def find_tenancy(context: OffboardContext, kubectl: Kubectl) -> Tenancy:
     return Tenancy(claims, await find_out(context, kubectl, claims))
 
 
-async def check_caller(context: OffboardContext, claims: Claims) -> None:
-    """Raises StepFailed where the caller may change its own tenants alone, and this is another's."""
-    if not context.settings.tenants_shared:
-        manager = await find_manager(claims, context.find_caller)
-        is_bound = context.job.bound or is_publisher(context.job.job_id)
-        check_manager(claims.username, manager, context.job.caller, is_bound=is_bound)
-
-
 async def find_all_claims(context: OffboardContext, kubectl: Kubectl) -> Claims:
     request = context.request
     return await find_claims(kubectl, request.username, request.namespace or request.username)
@@ -94,8 +86,9 @@ async def find_all_claims(context: OffboardContext, kubectl: Kubectl) -> Claims:
 async def find_out(context: OffboardContext, kubectl: Kubectl, claims: Claims) -> Found:
     """Raises StepFailed where there is nothing of the tenant."""
     request = context.request
+    takes_adopted = request.is_confirmed and not is_bound(context)
     targets = tuple(
-        Target(one.name, one.uid, request.keep_namespace or (_is_adopted(one) and not request.is_confirmed))
+        Target(one.name, one.uid, request.keep_namespace or (_is_adopted(one) and not takes_adopted))
         for one in _choose(request, claims)
     )
     keepers = find_keepers(claims)

@@ -30,6 +30,18 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
             "test_what_was_declared_since_is_not_overwritten",
         )
     ),
+    "a publisher adopts what it then has deleted": (
+        (
+            f"{INTEGRATION}/offboarding/test_offboarding.py",
+            "test_a_publisher_takes_away_nothing_that_was_there_before_it",
+        ),
+    ),
+    "an old offboarding is retried upon who came back": (
+        (
+            f"{INTEGRATION}/offboarding/test_offboarding.py",
+            "test_an_old_offboarding_does_not_take_away_what_was_declared_since",
+        ),
+    ),
     "a key with scopes cancels and retries the jobs of others": (
         (f"{INTEGRATION}/gateway/test_keys.py", "test_a_key_with_scopes_changes_its_own_jobs_alone"),
     ),

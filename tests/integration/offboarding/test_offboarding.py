@@ -439,3 +439,38 @@ async def test_another_namespace_of_the_name_is_left_alone(everest: SimulatedEve
     assert made.failure is None
     assert await everest.get("ns", "vera")
     await kubectl(everest, "delete", "ns", "vera")
+
+
+async def test_a_publisher_takes_away_nothing_that_was_there_before_it(everest: SimulatedEverest, bench: Bench) -> None:
+    """It could adopt anything by name, and then have it deleted: namespace and account stay, confirmed or not."""
+    for caller, is_bound, name in (("portal", False, "wanda"), ("team", True, "xenia")):
+        limited = bench.called_by(caller, is_bound=is_bound)
+        job = f"portal.{name}" if caller == "portal" else name
+        await kubectl(everest, "create", "ns", name)
+        await everest.run("everestctl", "accounts", "create", "-u", name, "-p", "Her-own_password")
+        await limited.onboard(f"{job}-1", username=name, take_ownership=True)
+        made = await limited.offboard(f"{job}-2", username=name, confirm=name, delete_account=True)
+        assert ended(made) == [*GONE[:2], Outcome.UPDATED, Outcome.UNCHANGED, Outcome.UNCHANGED]
+        assert "only an administrator can have it go" in made.warnings[0]
+        assert await everest.get("ns", name)
+        assert name in await users(everest)
+
+
+async def test_an_old_offboarding_does_not_take_away_what_was_declared_since(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """Its rights are back: retried, it would leave them in the policy and say that they are revoked."""
+    await bench.onboard("since-1", username="yara", **POSTGRESQL)
+    made = await bench.attempt("since-2", kind="offboard", intercept=die("rbac_import", after=True), username="yara")
+    made = await bench.attempt(
+        "since-2", kind="offboard", done=made, intercept=die("namespaces remove", after=False), username="yara"
+    )
+    assert list(made.results) == STEPS[:2]
+    await bench.onboard("since-3", username="yara", **POSTGRESQL)
+    again = await bench.attempt("since-2", kind="offboard", done=made, run_number=2, username="yara")
+    assert (again.failed_step, again.code) == ("remove_namespace", "generation_conflict")
+    assert await everest.get("ns", "yara")
+    assert "yara" in await users(everest)
+    anew = await bench.attempt("since-2", kind="offboard", run_number=3, username="yara")  # from its start
+    assert ended(anew) == GONE
+    assert "yara" not in await read_policy(everest)
