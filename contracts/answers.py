@@ -3,9 +3,11 @@
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
-from typing_extensions import TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 from contracts.documents import ErrorCode, Failure, JobId, JobStatus, Moment
+
+BatchId = TypeAliasType("BatchId", Annotated[str, Field(json_schema_extra={"format": "uuid"})])
 
 
 class Account(TypedDict):
@@ -223,6 +225,7 @@ class FieldProblem(TypedDict):
 
     field: str
     message: str
+    index: NotRequired[Annotated[int, Field(description="Of the request in a bulk, the first at 0.")]]
 
 
 class Problem(TypedDict):
@@ -243,4 +246,47 @@ class Accepted(TypedDict):
     """Where to look for a job."""
 
     job_id: JobId
+    status_url: str
+
+
+class AcceptedBatch(TypedDict):
+    """Where to look for the jobs of a bulk, in the order of its requests."""
+
+    batch_id: BatchId
+    jobs: list[Accepted]
+
+
+class BatchCounts(TypedDict):
+    """Jobs by status. Records that have expired are not counted."""
+
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+
+
+class BatchFailure(TypedDict):
+    """A job of the batch that has failed, and where to look for it."""
+
+    job_id: JobId
+    username: str | None
+    namespace: str | None
+    reason: ErrorCode | None
+    summary: str
+    status_url: str
+
+
+class BatchState(TypedDict):
+    """The document of a batch. It has ended when nothing is queued or running."""
+
+    batch_id: BatchId
+    counts: BatchCounts
+    failures: list[BatchFailure]
+
+
+class ChangedBatch(TypedDict):
+    """How many of the batch's jobs are cancelled, or queued again."""
+
+    batch_id: BatchId
+    jobs: int
     status_url: str

@@ -56,6 +56,9 @@ _ALL = (
         "Use a key with the scope that the answer names; python -m gateway new-key NAME --scopes makes one.",
     ),
     _http("job_not_found", 404, "No such job", "Check the id; records of finished jobs are kept for JOB_RETENTION."),
+    _http(
+        "batch_not_found", 404, "No such batch", "Check the id; records of finished jobs are kept for JOB_RETENTION."
+    ),
     _http("tenant_not_found", 404, "No such tenant", "Check the name; POST /bootstrap/users makes one."),
     _http("not_found", 404, "No such route", "See /docs for the routes."),
     _http("method_not_allowed", 405, "The route has no such method", "See the Allow header."),
@@ -72,7 +75,7 @@ _ALL = (
         "The body is not plain JSON",
         "Send Content-Type: application/json, in UTF-8, without Content-Encoding.",
     ),
-    _http("body_too_large", 413, "The body is too large", "A request has at most 64 KB."),
+    _http("body_too_large", 413, "The body is too large", "A request has at most 64 KB, a bulk 8 MB."),
     _http(
         "headers_too_large",
         431,

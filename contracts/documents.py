@@ -10,6 +10,7 @@ from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
 
 from contracts import codes, records
+from contracts.batches import read_place
 from contracts.codes import CODES
 from contracts.kinds import KINDS, resolve
 from contracts.names import JOB_ID_PATTERN, is_query
@@ -151,6 +152,7 @@ class Job(TypedDict):
         Annotated[str, Field(description="The W3C trace context of the submit, where it had one.")]
     ]
     correlation: NotRequired[Correlation]
+    batch_id: NotRequired[Annotated[str, Field(description="The batch that it was submitted with.")]]
     history: NotRequired[list[PastRun]]
     simulated: NotRequired[Annotated[Literal[True], Field(description="No real Everest was touched.")]]
 
@@ -251,6 +253,8 @@ def job_document(record: JobRecord, prefix: str = "") -> Job:
         document["traceparent"] = record.traceparent
     if mark := _correlation(record):
         document["correlation"] = mark
+    if record.batch and (place := read_place(record.batch)):
+        document["batch_id"] = place.batch_id
     if record.history:
         document["history"] = [_past_run(run) for run in record.history]
     if record.simulated:

@@ -35,3 +35,23 @@ class LogFormatter(OrjsonFormatter):
 def moment(seconds_since_epoch: float) -> str:
     """RFC 3339 in UTC, to the millisecond."""
     return datetime.fromtimestamp(seconds_since_epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Repeats:
+    """Counts an event that repeats, to be logged at growing distances: the first, second, fourth, … time."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def is_due(self, text: str) -> bool:
+        """Notes that it happened again; True when that is worth a line."""
+        count = self._counts[text] = self._counts.get(text, 0) + 1
+        return count & (count - 1) == 0
+
+    def count(self, text: str) -> int:
+        """How often it has happened since `end`."""
+        return self._counts.get(text, 0)
+
+    def end(self) -> None:
+        """It is over: the next one is a first one."""
+        self._counts.clear()

@@ -45,6 +45,7 @@ AUDIT_SUBJECTS = f"{PREFIX}.audit.>"
 
 HEADER_CALLER = "Everest-Caller"
 HEADER_BOUND = "Everest-Bound"  # there: the caller may change its own tenants alone
+HEADER_BATCH = "Everest-Batch"  # <batch id>/<index>/<count>: which of how many jobs of one call
 HEADER_REQUEST_ID = "X-Request-Id"
 HEADER_TRACEPARENT = "traceparent"
 HEADER_ENDED_BY = "Everest-Ended-By"  # of a record: a gateway ended it, and tells of that; else its handler does
@@ -61,6 +62,7 @@ _JOB_ID = re.compile(rf"{_TOKEN}(\.{_TOKEN})?", re.ASCII)
 JOB_ID_PATTERN = rf"^{_TOKEN}(\.{_TOKEN})?$"
 
 _IDEMPOTENCY_NAMESPACE = uuid.UUID("5c6b8a52-3a53-5a0e-9a53-6f3c6f0a7b11")
+_BATCH_NAMESPACE = uuid.UUID("0f7d3c1e-8f0c-5b4e-8d53-2b9a1c6e4d70")
 
 
 def is_job_id(text: str) -> bool:
@@ -178,6 +180,20 @@ def caller_of(job_id: str, header: str | None) -> str:
 def idempotent_job_id(caller: str, key: str) -> str:
     """The same caller and Idempotency-Key always name the same job (UUIDv5)."""
     return str(uuid.uuid5(_IDEMPOTENCY_NAMESPACE, f"{caller}\n{key}"))
+
+
+def idempotent_batch_id(caller: str, key: str) -> str:
+    """The same caller and Idempotency-Key always name the same batch, and no job (UUIDv5)."""
+    return str(uuid.uuid5(_BATCH_NAMESPACE, f"{caller}\n{key}"))
+
+
+def batch_job_id(batch_id: str, index: int) -> str:
+    """The job of a request in a batch, the first at 0 (UUIDv5): who knows the batch knows its jobs."""
+    return str(uuid.uuid5(uuid.UUID(batch_id), str(index)))
+
+
+def is_batch_id(text: str) -> bool:
+    return _UUID.fullmatch(text) is not None
 
 
 def tenant_key(username: str) -> str:

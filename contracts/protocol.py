@@ -47,6 +47,7 @@ class Event(StrEnum):
     CANCEL_SEEN = "the owner finds a cancel between steps"
     STOPPED = "the handler is asked to stop"
     # From persons and the reconciler.
+    BATCH = "a batch that it is of is accepted"
     CANCEL = "a person cancels"
     RETRY = "a person retries"
     MESSAGE_MISSING = "silent for SILENT_LEASES leases, and the stream holds no message"
@@ -58,6 +59,7 @@ class Write(StrEnum):
     NOTHING = "-"
     CLAIM = "running, a new owner"
     TAKE_OVER = "running, a new owner, losses + 1"
+    QUEUE = "queued, with the request; all records of a batch or none"
     WAIT = "queued, with the reason"
     CHECKPOINT = "the step"
     DELAY = "the failed step, retry_at, reason"
@@ -75,7 +77,7 @@ class Write(StrEnum):
                 return State.HELD
             case Write.SUCCEED | Write.FAIL:
                 return State.FINISHED
-            case Write.WAIT | Write.REOPEN:
+            case Write.QUEUE | Write.WAIT | Write.REOPEN:
                 return State.QUEUED
             case Write.HAND_BACK:
                 return State.HANDED_BACK
@@ -116,7 +118,7 @@ def _rows() -> dict[tuple[State, Event], Row]:
         (s.HANDED_BACK, e.UNREADABLE): Row(w.NOTHING, a.DEAD_LETTER, "the id belongs to a readable request"),
         (s.FINISHED, e.UNREADABLE): Row(w.NOTHING, a.DEAD_LETTER, "a finished id is taken while it is retained"),
         (s.ABSENT, e.DELIVERY): Row(w.CLAIM, a.GO_ON, "the first handler to write owns it"),
-        (s.QUEUED, e.DELIVERY): Row(w.CLAIM, a.GO_ON, "reopened, or waited for its tenant"),
+        (s.QUEUED, e.DELIVERY): Row(w.CLAIM, a.GO_ON, "reopened, of a batch, or waited for its tenant"),
         (s.HANDED_BACK, e.DELIVERY): Row(w.CLAIM, a.GO_ON, "the owner gave it up: no lease to wait for"),
         (s.HELD, e.DELIVERY): Row(w.NOTHING, a.WATCH, "a delivery says nothing about the owner"),
         (s.FINISHED, e.DELIVERY): Row(w.NOTHING, a.ACK, "a duplicate, or the ack was lost"),
@@ -130,6 +132,7 @@ def _rows() -> dict[tuple[State, Event], Row]:
         (s.HELD, e.STEPS_DONE): Row(w.SUCCEED, a.ACK, "saved, then acknowledged"),
         (s.HELD, e.CANCEL_SEEN): Row(w.FAIL, a.ACK, "between steps nothing is cut in half"),
         (s.HELD, e.STOPPED): Row(w.HAND_BACK, a.NAK, "only after the write: a nak alone would race with the lease"),
+        (s.ABSENT, e.BATCH): Row(w.QUEUE, a.PUBLISH, "one commit for all; then the messages"),
         (s.ABSENT, e.CANCEL): Row(w.FAIL, a.ACCEPTED, "its message is acknowledged at its next delivery"),
         (s.QUEUED, e.CANCEL): Row(w.FAIL, a.ACCEPTED, "its message is acknowledged at its next delivery"),
         (s.HANDED_BACK, e.CANCEL): Row(w.FAIL, a.ACCEPTED, "nobody works on it"),

@@ -178,6 +178,7 @@ class JobRecord:
     request_id: str | None = None
     traceparent: str | None = None
     bound: bool = False  # the caller may change its own tenants alone
+    batch: str | None = None  # the place in a batch, as the header has it
     history: tuple[PastRun, ...] = ()
     version: int = VERSION
 
@@ -395,6 +396,7 @@ def headers_of(record: JobRecord) -> dict[str, str]:
         names.HEADER_REQUEST_ID: record.request_id,
         names.HEADER_TRACEPARENT: record.traceparent,
         names.HEADER_BOUND: "true" if record.bound else None,
+        names.HEADER_BATCH: record.batch,
     }
     return {name: value for name, value in headers.items() if value}
 
@@ -411,6 +413,7 @@ def queued_record(
     request_id: str | None = None,
     traceparent: str | None = None,
     bound: bool = False,
+    batch: str | None = None,
 ) -> JobRecord:
     """The record of a job that nobody has worked on."""
     return JobRecord(
@@ -425,6 +428,7 @@ def queued_record(
         request_id=request_id,
         traceparent=traceparent,
         bound=bound,
+        batch=batch,
     )
 
 

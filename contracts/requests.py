@@ -469,12 +469,12 @@ class InvalidRequest(ValueError):
 
 def parse_request(model: type[AnyRequest], body: bytes) -> AnyRequest:
     """The request in a body. Raises NotJson, or InvalidRequest with every problem that was found."""
-    return validate_request(model, _parse(body))
+    return validate_request(model, parse_json(body))
 
 
 def parse_members(body: bytes) -> dict[str, Any]:
     """The members of an object, of which a request is to be made. Raises NotJson, InvalidRequest."""
-    members = _parse(body)
+    members = parse_json(body)
     if not isinstance(members, dict):
         raise InvalidRequest([Problem(field="", message="must be a JSON object")])
     return members
@@ -490,7 +490,7 @@ def validate_request(model: type[AnyRequest], members: object) -> AnyRequest:
     raise InvalidRequest(_explain(model, names_namespace, problems))
 
 
-def _parse(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """The value in a body. Raises NotJson.
 
     A number that no double holds is a field's fault and is named with the field, so it is read, as infinity.

@@ -9,7 +9,10 @@ from pydantic import TypeAdapter
 
 from contracts.answers import (
     Accepted,
+    AcceptedBatch,
     AccountsAnswer,
+    BatchState,
+    ChangedBatch,
     DeclaredNamespaceAnswer,
     NamespacesAnswer,
     Plan,
@@ -32,6 +35,9 @@ MODELS: dict[str, Any] = {
     "progress": StepProgress,
     "problem": Problem,
     "accepted": Accepted,
+    "accepted-batch": AcceptedBatch,
+    "batch-state": BatchState,
+    "changed-batch": ChangedBatch,
     "accounts-answer": AccountsAnswer,
     "namespaces-answer": NamespacesAnswer,
     "tenant-answer": TenantAnswer,

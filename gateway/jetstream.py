@@ -123,6 +123,14 @@ class JetStream:
                 key, value, last=last, ttl_seconds=ttl_seconds, headers=headers
             )
 
+    async def create_keys(self, bucket: str, values: Mapping[str, bytes], *, timeout: float) -> None:
+        """Writes values of keys that have none yet, all of them or, where one has, none.
+
+        Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
+        """
+        async with self._naming_what_is_missing(f"$KV.{bucket}.{next(iter(values))}"):
+            await Bucket(self._api, bucket).create_together(values, timeout)
+
     async def read_stream_state(self, stream: str) -> StreamState:
         """Raises NotProvisioned, Unanswered."""
         return await read_stream_state(self._api, stream)

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from contracts import names
 from contracts.codes import Failure
-from contracts.logs import LogFormatter
+from contracts.logs import LogFormatter, Repeats
 from contracts.protocol import ACK_WAIT_PART
 from contracts.records import UnreadableRecord, decode_record
-from contracts.repeats import Repeats
 from handlers.clock import monotonic
 from handlers.commands.running import Commands
 from handlers.jetstream import JetStream, NotLetIn, Source, Unanswered, connect

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import nats.errors
@@ -29,6 +30,7 @@ _WRONG_LAST_SEQUENCE = 10071
 _TOO_LARGE = 10054
 _INSUFFICIENT = (10023, 10047)  # insufficient resources, store failed
 _MAXIMUM = 10077  # of messages, of bytes, and of messages per subject alike
+_NO_BATCHES = 10174  # the stream takes no atomic batches
 _NOT_FOUND = (10014, 10059)  # consumer, stream
 _OFFLINE = "peer offline"  # one of several reasons for which no peers are suitable (10005)
 
@@ -61,14 +63,37 @@ class Api:
         error = answer.get("error")
         if error is None:
             return int(answer["seq"])
-        code, description = error.get("err_code"), error.get("description", "")
-        if code == _WRONG_LAST_SEQUENCE:
-            raise Conflict(subject)
-        if code == _TOO_LARGE:
-            raise TooLarge(subject)
-        if code == _MAXIMUM or code in _INSUFFICIENT:
-            raise Refused(description)
-        raise Unanswered(f"{subject}: {description}")
+        raise _meaning(subject, error)
+
+    async def publish_together(self, messages: Sequence[tuple[str, bytes, dict[str, str]]], seconds: float) -> None:
+        """Stores subjects, bodies and headers in their order, all of them or none: an atomic batch (ADR-50).
+
+        The server keeps what is staged apart, and forgets it where the last one does not come.
+
+        Raises Conflict, Refused, TooLarge, NotSent, Unanswered.
+        """
+        batch_id, last = uuid.uuid4().hex, len(messages)
+        for number, (subject, body, headers) in enumerate(messages, start=1):
+            staged = headers | {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
+            if number == last:
+                await self._commit(subject, body, staged | {"Nats-Batch-Commit": "1"}, seconds)
+            else:
+                await self._stage(subject, body, staged)
+
+    async def _commit(self, subject: str, body: bytes, headers: dict[str, str], seconds: float) -> None:
+        answer = await self._request(subject, body, headers, seconds)
+        if error := answer.get("error"):
+            raise _meaning(subject, error)
+
+    async def _stage(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        if not self._client.is_connected:
+            raise NotSent("disconnected")
+        try:
+            await self._client.publish(subject, body, headers=headers)
+        except nats.errors.MaxPayloadError:
+            raise TooLarge(subject) from None
+        except (nats.errors.Error, OSError) as error:
+            raise NotSent(f"{subject}: {error!r}") from error
 
     async def ask(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to an operation. Raises NoMessage, NotProvisioned, NotSent, Unanswered."""
@@ -125,6 +150,20 @@ class Api:
             raise NotSent(f"{subject}: {error!r}") from error
         except (nats.errors.Error, TimeoutError, OSError, orjson.JSONDecodeError) as error:
             raise Unanswered(f"{subject}: {error!r}") from error
+
+
+def _meaning(subject: str, error: dict[str, Any]) -> Exception:
+    """What an error of a stream means to who published."""
+    code, description = error.get("err_code"), error.get("description", "")
+    if code == _WRONG_LAST_SEQUENCE:
+        return Conflict(subject)
+    if code == _TOO_LARGE:
+        return TooLarge(subject)
+    if code == _MAXIMUM or code in _INSUFFICIENT:
+        return Refused(description)
+    if code == _NO_BATCHES:
+        return NotProvisioned(f"{subject}: {description}; run python -m gateway provision")
+    return Unanswered(f"{subject}: {description}")
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from contracts.link.streams import read_last
 # A full bucket takes only what is no larger than before, headers included: a revision that gains a digit would end the
 # lease of a job that runs. The server reads the zeros in front as a number.
 _REVISION_DIGITS = 20
+_EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,18 @@ class Bucket:
         """The key's last message, also one that marks its end. Raises NotProvisioned, Unanswered."""
         return await read_last(self._api, self._stream, self._prefix + key)
 
+    async def create_together(self, values: Mapping[str, bytes], seconds: float) -> None:
+        """Writes values of keys that have none yet, all of them or, where one has, none.
+
+        Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
+        """
+        headers = {_EXPECTED: "0"}
+        messages = [(self._prefix + key, value, headers) for key, value in values.items()]
+        try:
+            await self._api.publish_together(messages, seconds)
+        except Refused as error:
+            raise BucketFull(f"{len(values)} keys: {error}") from error
+
     async def write(
         self,
         key: str,
@@ -55,7 +68,7 @@ class Bucket:
         """
         sent = dict(headers or {})
         if last is not None:
-            sent["Nats-Expected-Last-Subject-Sequence"] = f"{last:0{_REVISION_DIGITS}}"
+            sent[_EXPECTED] = f"{last:0{_REVISION_DIGITS}}"
         if ttl_seconds is not None:
             sent["Nats-TTL"] = f"{max(1, int(ttl_seconds))}s"
         try:

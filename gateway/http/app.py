@@ -24,6 +24,7 @@ from gateway.http.problems import (
 from gateway.http.rate_limit import RateLimit, read_rate
 from gateway.http.request_log import Access
 from gateway.http.routes.audit import AuditRoutes
+from gateway.http.routes.batches import BatchRoutes
 from gateway.http.routes.docs import make_documentation_routes
 from gateway.http.routes.health import Health
 from gateway.http.routes.interventions import InterventionRoutes
@@ -47,6 +48,7 @@ class Parts:
     jobs: JobRoutes
     listing: ListingRoutes
     interventions: InterventionRoutes
+    batches: BatchRoutes
     events: EventRoutes
     queries: QueryRoutes
     tenants: TenantRoutes
@@ -74,12 +76,16 @@ def make_routes(parts: Parts) -> list[BaseRoute]:
     return [
         # What is asked most comes first: each is tried in turn.
         Route("/bootstrap/users", jobs.submit_bootstrap, methods=["POST"]),
+        Route("/bootstrap/users/bulk", parts.batches.submit, methods=["POST"]),
         Route("/jobs/{job_id}", jobs.read_status),
         Route("/jobs/{job_id}/result", jobs.read_result),
         Route("/jobs/{job_id}/events", parts.events.follow),
         Route("/jobs/{job_id}/cancel", interventions.cancel, methods=["POST"]),
         Route("/jobs/{job_id}/retry", interventions.retry, methods=["POST"]),
         Route("/jobs", parts.listing.list_jobs),
+        Route("/batches/{batch_id}", parts.batches.read),
+        Route("/batches/{batch_id}/cancel", parts.batches.cancel, methods=["POST"]),
+        Route("/batches/{batch_id}/retry", parts.batches.retry, methods=["POST"]),
         Route("/accounts/list", queries.list_accounts),
         Route("/namespaces/list", queries.list_namespaces),
         Route("/tenants", tenants.list_tenants),

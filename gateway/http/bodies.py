@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from email.message import Message
 
 from starlette.datastructures import Headers
@@ -13,7 +14,7 @@ from contracts.requests import Request as JobRequest
 from gateway.http.problems import Problem, invalid_request
 
 BODY_SECONDS = 30
-_ACCEPTED = {"Accept-Post": "application/json"}
+JSON = "application/json"
 _UTF_8 = ("utf8", "csutf8", "unicode11utf8")  # IANA's names for it, in any spelling
 _TOKEN = re.compile(r"[a-z0-9._:-]{1,40}", re.ASCII)
 
@@ -31,7 +32,7 @@ async def read_job_request(request: Request, kind: str) -> JobRequest:
 
 async def read_json(request: Request) -> bytes:
     """A body that says that it is JSON. Raises Problem."""
-    _check_content_type(request.headers)
+    check_content_type(request.headers)
     return await read_body(request)
 
 
@@ -39,18 +40,18 @@ def not_json(error: NotJson) -> Problem:
     return Problem("not_json", f"The body is not JSON: {error}.")
 
 
-async def read_body(request: Request) -> bytes:
-    """At most MAX_BODY_BYTES. Raises Problem."""
+async def read_body(request: Request, most: int = MAX_BODY_BYTES) -> bytes:
+    """At most so many bytes. Raises Problem."""
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-        raise _too_large()
+    if declared.isdecimal() and int(declared) > most:
+        raise _too_large(most)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise _too_large()
+                if len(body) > most:
+                    raise _too_large(most)
     except ClientDisconnect:
         raise Problem("not_json", "The body ended early.") from None
     except TimeoutError:
@@ -58,24 +59,26 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _too_large() -> Problem:
+def _too_large(most: int) -> Problem:
     # The server discards the rest as it arrives: closing at once would cost the caller this answer.
-    return Problem("body_too_large", f"The body is over {MAX_BODY_BYTES // 1024} KB.")
+    return Problem("body_too_large", f"The body is over {most // 1024} KB.")
 
 
-def _check_content_type(headers: Headers) -> None:
-    """JSON in UTF-8, however its name is spelled, and not compressed. Raises Problem."""
+def check_content_type(headers: Headers, accepted: Sequence[str] = (JSON,)) -> str:
+    """The type, which is an accepted one in UTF-8, however its name is spelled, and not compressed. Raises Problem."""
     coding = headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
         detail = "The body is compressed; send it as it is."
         raise Problem("unsupported_media_type", detail, headers={"Accept-Encoding": "identity"})
-    if headers.get("content-type") == "application/json":
-        return  # as nearly everybody spells it; reading it costs more than reading the body
+    if headers.get("content-type") == JSON:
+        return JSON  # as nearly everybody spells it; reading it costs more than reading the body
     told = Message()
     told["Content-Type"] = headers.get("content-type", "")
-    if told.get_content_type() != "application/json":
-        raise Problem("unsupported_media_type", headers=_ACCEPTED)
+    accept_post = {"Accept-Post": ", ".join(accepted)}
+    if told.get_content_type() not in accepted:
+        raise Problem("unsupported_media_type", headers=accept_post)
     charset = told.get_content_charset("utf-8")
     if re.sub(r"[^a-z0-9]", "", charset) not in _UTF_8:
         named = charset if _TOKEN.fullmatch(charset) else "that is named"
-        raise Problem("unsupported_media_type", f"The charset {named} is not UTF-8.", headers=_ACCEPTED)
+        raise Problem("unsupported_media_type", f"The charset {named} is not UTF-8.", headers=accept_post)
+    return told.get_content_type()

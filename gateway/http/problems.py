@@ -116,6 +116,7 @@ MEANINGS: dict[type[Exception], Meaning] = {
     errors.JobFinished: Meaning("job_finished"),
     errors.JobBusy: Meaning("queue_unavailable", 5),
     errors.TenantNotFound: Meaning("tenant_not_found"),
+    errors.BatchNotFound: Meaning("batch_not_found"),
     errors.TooManyQuestions: Meaning("rate_limited", 1),
     errors.NoHandler: Meaning("no_handler", 5),
 }

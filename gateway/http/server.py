@@ -23,6 +23,7 @@ from gateway.http.app import Parts, make_app
 from gateway.http.connections import CallerConnection, FrontDoor, find_limits
 from gateway.http.problems import describe
 from gateway.http.routes.audit import AuditRoutes
+from gateway.http.routes.batches import BatchRoutes
 from gateway.http.routes.health import Health
 from gateway.http.routes.interventions import InterventionRoutes
 from gateway.http.routes.job_events import EventRoutes
@@ -31,6 +32,7 @@ from gateway.http.routes.jobs import JobRoutes
 from gateway.http.routes.queries import QueryRoutes
 from gateway.http.routes.tenants import TenantRoutes
 from gateway.jetstream import Connection, JetStream
+from gateway.jobs.batches import Batches
 from gateway.jobs.interventions import Interventions
 from gateway.jobs.queries import Answers, Queries
 from gateway.jobs.reading import Reader
@@ -119,6 +121,10 @@ class _Gateway:
         self._responder = StatusResponder(jetstream, reader, describe)
         self._refusals = Refusals(jetstream, utc_now)
         listing = Listing(jetstream, reader)
+        interventions = Interventions(jetstream, reader, writer, submission, utc_now)
+        self._batches = batches = Batches(
+            jetstream, reader, storage, submission, waiting, interventions, clock=clock, now=utc_now
+        )
         queries = Queries(submission, waiting, settings.query_timeout)
         jobs = JobRoutes(submission, waiting, queries)
         door = FrontDoor(find_limits(), metrics.count_closed_connection)
@@ -130,9 +136,8 @@ class _Gateway:
                 Parts(
                     jobs=jobs,
                     listing=ListingRoutes(listing),
-                    interventions=InterventionRoutes(
-                        Interventions(jetstream, reader, writer, submission, utc_now), jobs
-                    ),
+                    interventions=InterventionRoutes(interventions, jobs),
+                    batches=BatchRoutes(batches),
                     events=EventRoutes(jobs, reader, listeners),
                     queries=QueryRoutes(queries),
                     tenants=TenantRoutes(queries, reader, jobs),
@@ -176,6 +181,7 @@ class _Gateway:
         await self._connection.open()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._answers.follow())
+            group.create_task(self._batches.run())
             group.create_task(self._refusals.run())
             group.create_task(self._responder.run())
             group.create_task(self._watch.run())

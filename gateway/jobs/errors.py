@@ -22,6 +22,10 @@ class JobNotFound(JobError):
     """Neither a record nor a message: it was never accepted, or its record has expired."""
 
 
+class BatchNotFound(JobError):
+    """No record of its jobs is kept: it was never accepted, or they have expired."""
+
+
 class JobNotFinished(JobError):
     """It has not ended, so what was asked for is not there yet or cannot be done yet."""
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from contracts import names
+from contracts.batches import find_place
 from contracts.kinds import read_request
 from contracts.records import JobRecord, UnreadableRecord, decode_record, queued_record
 from contracts.requests import InvalidRequest, NotJson, request_hash
@@ -96,4 +97,6 @@ def message_record(job_id: str, message: Message) -> JobRecord:
         request=given,
         request_id=request_id,
         traceparent=traceparent,
+        bound=names.HEADER_BOUND in message.headers,
+        batch=find_place(job_id, message.headers),
     )

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from contracts import names
+from contracts.batches import list_places
 from contracts.documents import resolved_request
 from contracts.records import JobRecord, UnreadableRecord
 from gateway.jetstream import JetStream, Message
@@ -21,7 +23,7 @@ _CHUNK = 32
 _CLOSING_ROUNDS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Filters:
     """`since` is RFC 3339 in UTC, to the millisecond, as records have it. Queries are listed only by their kind."""
 
@@ -31,12 +33,19 @@ class Filters:
     kind: str | None = None
     caller: str | None = None
     since: str | None = None
+    batch: str | None = None
+
+    @cached_property
+    def _of_batch(self) -> frozenset[str] | None:
+        """The ids of the batch's jobs; None where any job is meant."""
+        return frozenset(place.job_id for place in list_places(self.batch)) if self.batch else None
 
     def match(self, record: JobRecord) -> bool:
         return (
             (record.kind == self.kind if self.kind else not names.is_query(record.kind))
             and self.status in (None, record.status.value)
             and self.caller in (None, record.caller)
+            and (self._of_batch is None or record.job_id in self._of_batch)
             and self._match_tenant(record)
         )
 

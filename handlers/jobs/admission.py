@@ -195,7 +195,7 @@ class Admission:
 
 
 def _merge(record: JobRecord | None, published: JobRecord) -> JobRecord:
-    """What is kept of the job. A handler of 0.1.0 that has handed it back dropped whose tenants it may change."""
+    """What is kept of the job. A handler of 0.1.0 that has handed it back dropped what it does not know."""
     if record is None:
         return published
-    return replace(record, bound=record.bound or published.bound)
+    return replace(record, bound=record.bound or published.bound, batch=record.batch or published.batch)

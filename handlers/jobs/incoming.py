@@ -8,6 +8,7 @@ from typing import Protocol
 import orjson
 
 from contracts import names
+from contracts.batches import find_place
 from contracts.codes import Failure
 from contracts.kinds import KINDS, read_request
 from contracts.logs import bind
@@ -119,6 +120,7 @@ def first_record(
         request_id=request_id,
         traceparent=traceparent,
         bound=names.HEADER_BOUND in delivery.headers,
+        batch=find_place(job_id, delivery.headers),
     )
 
 

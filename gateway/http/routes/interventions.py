@@ -25,7 +25,7 @@ class InterventionRoutes:
         """POST /jobs/{job_id}/cancel."""
         job_id = read_job_id(request)
         read_parameters(request)
-        has_ended = await self._interventions.cancel(job_id, request.state.caller, _allowing(request))
+        has_ended = await self._interventions.cancel(job_id, request.state.caller, allowing(request))
         job_url = f"{prefix_of(request.scope)}/jobs/{job_id}"
         document = {
             "job_id": job_id,
@@ -40,15 +40,20 @@ class InterventionRoutes:
         """POST /jobs/{job_id}/retry."""
         parameters = read_parameters(request, ("wait", "from"))
         wait = read_wait(request, parameters)
-        start = parameters.get("from")
-        if start not in (None, "start"):
-            raise refuse_parameter("from", "may only be start")
+        from_start = read_from_start(parameters)
         job_id = read_job_id(request)
-        await self._interventions.retry(job_id, read_origin(request), _allowing(request), from_start=start == "start")
+        await self._interventions.retry(job_id, read_origin(request), allowing(request), from_start=from_start)
         return await self._jobs.answer_accepted(request, job_id, wait)
 
 
-def _allowing(request: Request) -> Callable[[JobRecord], None]:
+def read_from_start(parameters: dict[str, str]) -> bool:
+    """Whether every step is to run again. Raises Problem."""
+    if parameters.get("from", "start") != "start":
+        raise refuse_parameter("from", "may only be start")
+    return "from" in parameters
+
+
+def allowing(request: Request) -> Callable[[JobRecord], None]:
     """Refuses jobs that the caller's key is not good for: by their kind, and by whose they are."""
 
     def allow(record: JobRecord) -> None:

@@ -1,13 +1,14 @@
 """GET /jobs: list and search."""
 
 from urllib.parse import urlencode
+from uuid import UUID
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts.documents import job_document
-from contracts.names import JOB_KINDS, QUERY_KINDS
+from contracts.names import JOB_KINDS, QUERY_KINDS, is_batch_id
 from contracts.records import Status
 from gateway.http.answers import json_response
 from gateway.http.paging import read_cursor, read_limit, read_moment
@@ -16,7 +17,7 @@ from gateway.http.prefix import prefix_of
 from gateway.listing.cursors import encode_cursor
 from gateway.listing.jobs import Filters, Listing
 
-PARAMETERS = ("status", "username", "namespace", "kind", "caller", "since", "limit", "cursor")
+PARAMETERS = ("status", "username", "namespace", "kind", "caller", "batch", "since", "limit", "cursor")
 
 
 class ListingRoutes:
@@ -44,5 +45,7 @@ def _read_filters(parameters: dict[str, str]) -> Filters:
     kinds = (*JOB_KINDS, *QUERY_KINDS)
     if parameters.get("kind", kinds[0]) not in kinds:
         raise refuse_parameter("kind", f"must be one of {', '.join(kinds)}")
-    texts = {name: parameters.get(name) for name in ("status", "username", "namespace", "kind", "caller")}
+    if not is_batch_id(parameters.get("batch", str(UUID(int=0)))):
+        raise refuse_parameter("batch", "must be the batch_id of a batch")
+    texts = {name: parameters.get(name) for name in ("status", "username", "namespace", "kind", "caller", "batch")}
     return Filters(**texts, since=read_moment(parameters, "since"))

@@ -98,6 +98,9 @@ async def test_each_role_can_do_its_work(server: NatsServer, gateway: Gateway, p
         job_id = await gateway.submit()
         assert await finish_next(handler) == job_id
         assert (await gateway.wait_until(f"/jobs/{job_id}/result", 200)).json()["overall_status"] == "succeeded"
+        bulk = {"requests": [{"username": "dora"}, {"username": "emil"}]}
+        accepted = (await gateway.api.post("/bootstrap/users/bulk", json=bulk)).json()["jobs"]
+        assert {job["job_id"] for job in accepted} == {await finish_next(handler) for _ in accepted}
         await portal.jetstream().publish(f"{JOBS}.order-1", BODY)
         assert await finish_next(handler) == "portal.order-1"
         async with publishers[1].connected(server) as billing:

@@ -221,7 +221,8 @@ def test_asyncapi_leads_somewhere() -> None:
     }
     assert document["info"]["version"] == contracts.__version__
     given = set(request["headers"]["properties"])
-    assert given == {names.HEADER_REQUEST_ID, names.HEADER_TRACEPARENT, names.HEADER_CALLER, names.HEADER_BOUND}
+    ours = {names.HEADER_CALLER, names.HEADER_BOUND, names.HEADER_BATCH}
+    assert given == {names.HEADER_REQUEST_ID, names.HEADER_TRACEPARENT} | ours
     event = set(document["components"]["messages"]["event"]["headers"]["properties"])
     assert event == set(event_headers(running(), 7))
     told = set(document["components"]["messages"]["deadLetter"]["headers"]["properties"])
