@@ -21,7 +21,14 @@ from contracts.answers import (
     TenantList,
 )
 from contracts.documents import Event, Job, Result, StepProgress
-from contracts.requests import BootstrapRequest, OffboardRequest
+from contracts.requests import (
+    BootstrapRequest,
+    HandoverRequest,
+    OffboardRequest,
+    PasswordRequest,
+    ResumeRequest,
+    SuspendRequest,
+)
 from contracts.told.entries import Entry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,6 +36,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MODELS: dict[str, Any] = {
     "bootstrap-request": BootstrapRequest,
     "offboard-request": OffboardRequest,
+    "password-request": PasswordRequest,
+    "suspend-request": SuspendRequest,
+    "resume-request": ResumeRequest,
+    "handover-request": HandoverRequest,
     "job": Job,
     "result": Result,
     "event": Event,
@@ -48,6 +59,9 @@ MODELS: dict[str, Any] = {
 }
 
 
+_REQUESTS = tuple(name for name in MODELS if name.endswith("-request"))
+
+
 def make_schema(name: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a model, its parts under `$defs`."""
     schema: dict[str, Any] = _tidy(TypeAdapter(MODELS[name]).json_schema())
@@ -58,7 +72,7 @@ def make_published_schemas() -> dict[str, dict[str, Any]]:
     """By file name: what publishers and readers over NATS need."""
     return {
         f"{name}.json": {"$schema": DIALECT, "title": name, **make_schema(name)}
-        for name in ("bootstrap-request", "offboard-request", "job", "result", "event", "progress", "problem")
+        for name in (*_REQUESTS, "job", "result", "event", "progress", "problem")
     }
 
 

@@ -274,4 +274,25 @@ if [[ -r $KUBECONFIG_FILE && -x $KUBECTL ]]; then
   expect "differences: what somebody took away" 200 "[d['what'] for d in b['tenants'][0]['differences']] == ['limit_range']"
 fi
 
+call POST "/tenants/${TAG}h/suspend?dry_run=true"
+expect "plan: what a suspension would do" 200 "b['would'] == 'change' and '#everest-bootstrap p, role:${TAG}h' in b['steps'][0]['diff']"
+call POST "/tenants/${TAG}h/suspend?pause_databases=true" -H 'Prefer: wait=60'
+expect "suspend" 200 "b['status'] == 'succeeded' and b['kind'] == 'suspend' and b['steps'][0]['outcome'] == 'updated'"
+call GET "/tenants/${TAG}h"
+expect "as it is wanted now" 200 "b['data']['suspended'] and not b['data']['account']['enabled'] and b['data']['rbac']['lines'] == [] and [d for d in b['data']['differences'] if d['what'] in ('account', 'rbac', 'suspension')] == []"
+call PUT "$HOME_OF" -H 'Content-Type: application/json' -H 'Prefer: wait=60' -d '{"role":"viewer"}'
+expect "and nothing is made for it" 200 "b['status'] == 'failed' and b['reason'] == 'tenant_suspended'"
+call POST "/tenants/${TAG}h/password" -H 'Prefer: wait=60'
+expect "password: a new one, in a Secret of its own" 200 "b['status'] == 'succeeded'"
+call GET "/jobs/$(take "b['job_id']")/result"
+expect "and the result says how to read it" 200 "b['credentials_secret']['read_with']"
+call POST "/tenants/${TAG}h/resume" -H 'Prefer: wait=60'
+expect "resume" 200 "b['status'] == 'succeeded'"
+call GET "/tenants/${TAG}h"
+expect "as it was" 200 "not b['data']['suspended'] and b['data']['account']['enabled'] and b['data']['rbac']['lines']"
+post "/tenants/${TAG}h/manager?wait=60" '{"caller":"billing"}'
+expect "handover: another caller manages it" 200 "b['status'] == 'succeeded'"
+call POST "/tenants/${TAG}nobody/suspend"
+problem "nobody is suspended who is not there" 404 tenant_not_found
+
 printf '\n%s answers were as promised.\n' "$PASSED"

@@ -135,6 +135,14 @@ class Api:
         path = f"/tenants/{_segment(username)}" + (f"/namespaces/{_segment(namespace)}" if namespace else "")
         return self._call("DELETE", path, params=asked)
 
+    def change(self, username: str, verb: str, **asked: str) -> Document:
+        """The accepted job: `password`, `suspend` or `resume`. `asked`: the other members of the request."""
+        return self._call("POST", f"/tenants/{_segment(username)}/{verb}", params=asked)
+
+    def hand_over(self, username: str, caller: str) -> Document:
+        """The accepted job."""
+        return self._call("POST", f"/tenants/{_segment(username)}/manager", json={"caller": caller})
+
     def readiness(self) -> Document:
         return self._call("GET", "/readyz")
 

@@ -52,6 +52,7 @@ SubjectOption = Annotated[
 NoAccountOption = Annotated[bool, typer.Option("--no-account", help="the subjects log in by SSO: no password")]
 AmountOption = Annotated[str | None, typer.Option(help="of the quota")]
 TakeOwnershipOption = Annotated[bool, typer.Option("--take-ownership", help="adopt a namespace that is nobody's here")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="until it has finished, steps shown")]
 LimitOption = Annotated[float | None, typer.Option("--timeout", help="seconds to wait at most; without it: to the end")]
 
 
@@ -68,7 +69,7 @@ def submit(
     disk_gb: AmountOption = None,
     take_ownership: TakeOwnershipOption = False,
     idempotency_key: Annotated[str | None, typer.Option(help="the same key and request are the same job")] = None,
-    wait_for_end: Annotated[bool, typer.Option("--wait", help="until it has finished, steps shown")] = False,
+    wait_for_end: WaitOption = False,
     output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
 ) -> None:
@@ -77,10 +78,7 @@ def submit(
     request = _make_request(username, namespace, operator, role, subject, no_account, resources, take_ownership)
     with _gateway(config) as api:
         accepted = api.submit(request, idempotency_key=idempotency_key)
-        if wait_for_end:
-            _show_end(_follow(api, accepted["job_id"], output), output)
-        else:
-            _show(accepted, f"{accepted['job_id']}  accepted; everest-bootstrap watch {accepted['job_id']}", output)
+        _show_accepted(api, accepted, output, wait_for_end=wait_for_end)
 
 
 @app.command()
@@ -223,7 +221,7 @@ def offboard(
         bool, typer.Option("--delete-account", help="with --confirm: also one that no job made")
     ] = False,
     confirm: Annotated[str | None, typer.Option(help="the namespace's name; the username where none is given")] = None,
-    wait_for_end: Annotated[bool, typer.Option("--wait", help="until it has finished, steps shown")] = False,
+    wait_for_end: WaitOption = False,
     output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
 ) -> None:
@@ -236,10 +234,58 @@ def offboard(
     asked = {name: "true" for name, is_set in flags.items() if is_set} | _given(confirm=confirm)
     with _gateway(config) as api:
         accepted = api.offboard(username, namespace, **asked)
-        if wait_for_end:
-            _show_end(_follow(api, accepted["job_id"], output), output)
-        else:
-            _show(accepted, f"{accepted['job_id']}  accepted; everest-bootstrap watch {accepted['job_id']}", output)
+        _show_accepted(api, accepted, output, wait_for_end=wait_for_end)
+
+
+@app.command()
+def password(
+    username: Username,
+    wait_for_end: WaitOption = False,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Give a tenant's account a new password; the result says which Secret holds it."""
+    with _gateway(config) as api:
+        _show_accepted(api, api.change(username, "password"), output, wait_for_end=wait_for_end)
+
+
+@app.command()
+def suspend(
+    username: Username,
+    pause_databases: Annotated[bool, typer.Option("--pause-databases", help="those that run, too")] = False,
+    wait_for_end: WaitOption = False,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Take a tenant's rights and logins away until it is resumed."""
+    asked = {"pause_databases": "true"} if pause_databases else {}
+    with _gateway(config) as api:
+        _show_accepted(api, api.change(username, "suspend", **asked), output, wait_for_end=wait_for_end)
+
+
+@app.command()
+def resume(
+    username: Username,
+    wait_for_end: WaitOption = False,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Give a suspended tenant back what was taken."""
+    with _gateway(config) as api:
+        _show_accepted(api, api.change(username, "resume"), output, wait_for_end=wait_for_end)
+
+
+@app.command()
+def handover(
+    username: Username,
+    caller: Annotated[str, typer.Argument(help="the name of a key, or of a publisher")],
+    wait_for_end: WaitOption = False,
+    output: OutputOption = Output.TABLE,
+    config: ConfigOption = None,
+) -> None:
+    """Let another caller manage a tenant."""
+    with _gateway(config) as api:
+        _show_accepted(api, api.hand_over(username, caller), output, wait_for_end=wait_for_end)
 
 
 @app.command()
@@ -298,6 +344,14 @@ def _read_file(file: Path) -> list[StoredRequest]:
         return read_requests(file)
     except InvalidRequestsFile as error:
         _fail(f"file: {error}", WRONG_USE)
+
+
+def _show_accepted(api: Api, accepted: Document, output: Output, *, wait_for_end: bool) -> None:
+    """The accepted job, or its end."""
+    if wait_for_end:
+        _show_end(_follow(api, accepted["job_id"], output), output)
+    else:
+        _show(accepted, f"{accepted['job_id']}  accepted; everest-bootstrap watch {accepted['job_id']}", output)
 
 
 def _follow(api: Api, job_id: str, output: Output) -> Document:

@@ -55,16 +55,19 @@ def _make_model_schemas() -> dict[str, Any]:
         if not name.endswith("-request"):
             _mark_read_only(parts)
         made |= parts
-    made["NamespaceDeclaration"] = _declare(made["BootstrapRequest"])
+    made["NamespaceDeclaration"] = _declare(made["BootstrapRequest"], "What a tenant is to have in one namespace.")
+    made["Manager"] = _declare(made["HandoverRequest"], "Who is to manage a tenant.")
     return made
 
 
-def _declare(request: dict[str, Any]) -> dict[str, Any]:
+def _declare(request: dict[str, Any], description: str) -> dict[str, Any]:
     """The request without what path and headers say of it."""
     told = ("username", "namespace", "if_generation")
     members = {name: member for name, member in request["properties"].items() if name not in told}
+    required = [name for name in request["required"] if name not in told]
     schema = {name: part for name, part in request.items() if name != "required"}
-    return schema | {"description": "What a tenant is to have in one namespace.", "properties": members}
+    schema |= {"required": required} if required else {}
+    return schema | {"description": description, "properties": members}
 
 
 def _mark_read_only(answers: dict[str, Any]) -> None:

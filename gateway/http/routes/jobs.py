@@ -15,7 +15,7 @@ from contracts.requests import Request as JobRequest
 from gateway.http.answers import POLL_SECONDS, document_response, json_response, status_response
 from gateway.http.authentication import require
 from gateway.http.bodies import read_job_request
-from gateway.http.named_requests import read_named_request
+from gateway.http.named_requests import read_declared_request, read_named_request
 from gateway.http.parameters import (
     SUBMITTING,
     Wait,
@@ -65,6 +65,15 @@ class JobRoutes:
             return await self.submit(request, kind, job_request, wait)
 
         return submit
+
+    async def hand_over(self, request: Request) -> Response:
+        """POST /tenants/{username}/manager."""
+        require(request, scope_of("handover"))
+        wait = read_wait(request, read_parameters(request, SUBMITTING))
+        read_idempotency_key(request)  # refused before a body is read
+        job_request = await read_declared_request(request, "handover")
+        await self._refuse_early(request, "handover", job_request)
+        return await self.submit(request, "handover", job_request, wait)
 
     async def submit(self, request: Request, kind: str, job_request: JobRequest, wait: Wait) -> Response:
         """Queues a job of any kind, for a caller whose key is good for it; with `dry_run` answers what it would do."""

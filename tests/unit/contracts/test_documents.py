@@ -206,13 +206,21 @@ def test_asyncapi_leads_somewhere() -> None:
         for name in filter(None, pointer.split("/")):
             part = part[name]
     request = document["components"]["messages"]["request"]
-    for message, schema in (("request", "bootstrap-request"), ("offboardRequest", "offboard-request")):
+    channels = {
+        "jobs": "bootstrap",
+        "offboardings": "offboard",
+        "passwords": "password",
+        "suspensions": "suspend",
+        "resumptions": "resume",
+        "handovers": "handover",
+    }
+    messages = {kind: "request" if kind == "bootstrap" else f"{kind}Request" for kind in channels.values()}
+    for message, schema in ((message, f"{kind}-request") for kind, message in messages.items()):
         for example in document["components"]["messages"][message]["examples"]:
             jsonschema.validate(example["payload"], make_schema(schema))
     addresses = {name: channel["address"] for name, channel in document["channels"].items()}
     assert addresses == {
-        "jobs": names.job_subject("bootstrap", "{job_id}"),
-        "offboardings": names.job_subject("offboard", "{job_id}"),
+        **{name: names.job_subject(kind, "{job_id}") for name, kind in channels.items()},
         "events": names.event_subject("{job_id}"),
         "progress": names.progress_subject("{job_id}"),
         "status": names.status_subject("{job_id}"),
