@@ -106,6 +106,7 @@ class Tenant(TypedDict):
     """What the cluster holds for a tenant, null where it holds nothing."""
 
     username: str
+    suspended: NotRequired[Annotated[bool, Field(description="Absent from a handler of version 0.1.0.")]]
     account: Account | dict[str, Any] | None
     namespaces: Annotated[list[ClaimedNamespace], Field(description="All that are the tenant's.")]
     namespace: Annotated[TenantNamespace | None, Field(description="The first of them by itself.")]

@@ -15,6 +15,7 @@ from handlers.tools.quantities import are_equal
 
 _AGAIN = "Submit the same request again."
 _AGAIN_ELSEWHERE = "Submit with another namespace, or settle with its owner."
+_SUSPEND_AGAIN = "Suspend the tenant again, or resume it."
 _MEND_POLICY = "Mend that line of the ConfigMap everest-rbac: Everest's server cannot start with it."
 
 
@@ -42,6 +43,8 @@ class Difference:
 def compare_account(account: Object | None, username: str, expected: Sequence[Expected | None]) -> Iterator[Difference]:
     if account is None and any(wanted.request.account for wanted in expected if wanted):
         yield Difference("account", f"There is no account {username}.")
+    if account is not None and account.get("enabled") and any(wanted.account_disabled for wanted in expected if wanted):
+        yield Difference("suspension", f"Account {username} is enabled, and its tenant is suspended.", _SUSPEND_AGAIN)
 
 
 def compare(
@@ -110,5 +113,9 @@ def _compare_access(policy: StoredPolicy | None, expected: Expected) -> Iterator
         return
     stored = {rule.key for rule in policy.rules} if policy else set()
     for rule in parse_rules("\n".join(expected.lines)):
-        if rule.key not in stored:
+        if expected.is_suspended:
+            if rule.key in stored:
+                message = f"`{rule.shown}` is in force, and the tenant is suspended."
+                yield Difference("suspension", message, _SUSPEND_AGAIN)
+        elif rule.key not in stored:
             yield Difference("rbac", f"The policy lacks `{rule.shown}`.")

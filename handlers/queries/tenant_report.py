@@ -46,6 +46,7 @@ async def describe_tenant(
     of_namespaces = [difference for document in documents for difference in document["differences"]]
     return {
         "username": query.username,
+        "suspended": any(wanted.is_suspended for wanted in expected if wanted),
         "account": found.account,
         "namespaces": documents,
         "rbac": _describe_access(found.policy, query.username, expected),
