@@ -236,6 +236,16 @@ call GET /namespaces/list
 expect "/namespaces/list" 200 "'${TAG}a' in [n['namespace'] for n in b['data']]"
 call GET "/tenants/${TAG}a"
 expect "/tenants/{username}: as its job left it" 200 "b['data']['account'] and b['data']['namespace']['owner'] == '${TAG}a' and b['data']['quota']['hard'] and b['data']['limit_range'] and b['data']['rbac']['lines'] and b['data']['last_job']['job_id'] == '$JOB' and b['data']['differences'] == []"
+call DELETE "/tenants/${TAG}a?confirm=somebody"
+expect "an end that is confirmed by another name is refused" 422 "b['code'] == 'validation_failed'"
+call DELETE "/tenants/${TAG}none"
+expect "there is no such tenant to take away" 404 "b['code'] == 'tenant_not_found'"
+post /bootstrap/users "{\"username\":\"${TAG}z\"}" -H 'Prefer: wait=60'
+expect "a tenant that is to go" 200 "b['status'] == 'succeeded'"
+call DELETE "/tenants/${TAG}z/namespaces/${TAG}z?dry_run=true"
+expect "its end, planned" 200 "b['would'] == 'change' and [s['outcome'] for s in b['steps']] == ['unchanged'] + ['would remove'] * 4"
+call DELETE "/tenants/${TAG}z/namespaces/${TAG}z?wait=60"
+expect "DELETE /tenants/{username}/namespaces/{namespace}: gone" 200 "b['status'] == 'succeeded' and [s['outcome'] for s in b['steps']][1:] == ['removed'] * 4"
 KUBECONFIG_FILE=${DEMO_KUBECONFIG:-.data/simulated.kubeconfig}
 KUBECTL=${KUBECTL:-$(command -v kubectl || echo .venv/bin/kubectl)}
 if [[ -r $KUBECONFIG_FILE && -x $KUBECTL ]]; then

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -198,6 +198,27 @@ def cut_at(number: int, after_seconds: float) -> Intercept:
                     await run(command)
             except TimeoutError:
                 pass
+            raise Cut
+
+        return cut
+
+    return intercept
+
+
+def cut_at_change(number: int, after_seconds: float | None) -> Intercept:
+    """Kills the command of this number, from 0, among those that change the cluster; None: right after it."""
+
+    def intercept(run: RunCommand) -> RunCommand:
+        left = number
+
+        async def cut(command: Command) -> Completed:
+            nonlocal left
+            left -= command.changes
+            if left != -1 or not command.changes:
+                return await run(command)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(after_seconds):
+                    await run(command)
             raise Cut
 
         return cut

@@ -26,7 +26,7 @@ NATS = [text for language, text in BLOCKS if language == "bash" and "nats-local 
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 # What a curl ends with here: its status. A finished job can be asked for in every way but to be cancelled.
 CURLRC = 'write-out = "\\n%{method} %{http_code} %{url_effective}\\n"\n'
-ANSWERS = {"GET": {"200"}, "POST": {"200", "202"}}
+ANSWERS = {"GET": {"200"}, "POST": {"200", "202"}, "DELETE": {"202"}}
 
 
 @dataclass(frozen=True, slots=True)
