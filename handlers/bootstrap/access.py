@@ -20,10 +20,10 @@ from handlers.rbac.apply_command import ApplyCommand
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.enforcer import find_malformed
 from handlers.rbac.look import read_policy
-from handlers.rbac.policy import InvalidPolicy, edit
+from handlers.rbac.policy import InvalidPolicy, Rule, edit
 from handlers.rbac.stored_policy import StoredPolicy
 from handlers.results import StepFailed, StepResult
-from handlers.tenants.access import AccessDecision, Lines, decide_access, name_lines
+from handlers.tenants.access import AccessDecision, Lines, decide_access, find_reaching, name_lines
 from handlers.tenants.claims import SPEC, Claims, find_claims, render, to_mark, write_spec
 from handlers.tools.kubectl import Changed, Kubectl
 from handlers.workflow import StepContext
@@ -42,6 +42,7 @@ class _Look:
     stored: StoredPolicy
     unseen: str
     decision: AccessDecision
+    reaching: tuple[Rule, ...]  # rights of others in a namespace that this job has made
 
     @property
     def policy_diff(self) -> str:
@@ -134,7 +135,10 @@ async def _look(context: StepContext, kubectl: Kubectl) -> _Look:
     stored, unseen = await read_policy(kubectl)
     wanted = await read_wanted_access(context)
     decision = decide_access(claims, wanted, stored, **read_permissions(context))
-    return _Look(claims, stored, unseen, replace(decision, is_adopted=request.take_ownership))
+    made = context.job.step("add_namespace")
+    is_new = made is not None and made.outcome == Outcome.CREATED
+    reaching = find_reaching(wanted, request.namespace, stored) if is_new else ()
+    return _Look(claims, stored, unseen, replace(decision, is_adopted=request.take_ownership), reaching)
 
 
 async def _foresee_records(
@@ -177,6 +181,9 @@ def _warn(look: _Look, why_left: str) -> Iterator[str]:
     if decision.beyond:
         lines = name_lines(rule.shown for rule in decision.beyond)
         yield f"{decision.wanted.username} may do more than was asked for: others gave that name {lines}."
+    if look.reaching:
+        lines = name_lines(rule.shown for rule in look.reaching)
+        yield f"Others may work in the new namespace too, because lines of theirs name it: {lines}."
     if decision.withdrawn and why_left:
         lines = name_lines(decision.withdrawn)
         yield f"These lines are not wanted any more and stay, because {why_left}: {lines}."

@@ -122,6 +122,17 @@ def decide_access(
     )
 
 
+def find_reaching(wanted: WantedAccess, namespace: str, stored: StoredPolicy) -> tuple[Rule, ...]:
+    """The rights of others that name the namespace itself: what was given to them when it was another's."""
+    ours = {rule.key for rule in wanted.rules}
+    return tuple(
+        rule
+        for rule in stored.rules
+        if rule.kind == "p" and rule.fields[3].partition("/")[0] == namespace
+        if rule.key not in ours and rule.subject != wanted.role
+    )
+
+
 def _find_own(wanted: WantedAccess, stored: StoredPolicy) -> Iterable[Rule]:
     """What the policy gives to the tenant's name: Everest knows no difference between accounts, subs and groups."""
     if wanted.username not in wanted.subjects:
