@@ -6,10 +6,9 @@ from typing import Any, Self
 from contracts.codes import Failure
 from contracts.requests import OffboardRequest
 from handlers.results import StepFailed
-from handlers.tenants.accounts import is_opened_by
 from handlers.tenants.claims import Claims, Namespace, find_claims
-from handlers.tenants.credentials import Credentials, find_keepers
-from handlers.tenants.existing import check_caller, is_bound
+from handlers.tenants.credentials import find_keepers
+from handlers.tenants.existing import check_caller, is_account_ours, is_bound
 from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context
 
@@ -92,7 +91,7 @@ async def find_out(context: OffboardContext, kubectl: Kubectl, claims: Claims) -
         for one in _choose(request, claims)
     )
     keepers = find_keepers(claims)
-    return Found(targets, await _is_account_ours(context, kubectl, claims, keepers), tuple(keepers))
+    return Found(targets, await is_account_ours(context, kubectl, claims), tuple(keepers))
 
 
 def _choose(request: OffboardRequest, claims: Claims) -> tuple[Namespace, ...]:
@@ -113,16 +112,3 @@ def _is_adopted(namespace: Namespace) -> bool:
     """Claims of version 0.1.0 cannot tell, so they count as adopted."""
     spec = namespace.read_spec()
     return spec is None or spec.wanted.adopted
-
-
-async def _is_account_ours(context: OffboardContext, kubectl: Kubectl, claims: Claims, keepers: list[str]) -> bool:
-    """Whether a job of ours made it. Where a claim cannot say, a Secret of ours proves it by the password."""
-    specs = [claim.read_spec() for claim in claims.all]
-    created = [spec.wanted.account_created if spec else None for spec in specs]
-    if True in created or None not in created:
-        return True in created
-    for job_id in keepers:
-        password = await Credentials(kubectl, context.settings.everest_credentials_namespace, job_id).read()
-        if password is not None and await is_opened_by(kubectl, context.request.username, password):
-            return True
-    return False

@@ -18,7 +18,7 @@ from handlers.results import StepFailed, StepResult
 from handlers.tenants.accounts import has_account, is_opened_by
 from handlers.tenants.claims import Claims, to_write_specs, write_specs
 from handlers.tenants.credentials import Credentials, find_keepers, make_password
-from handlers.tenants.existing import find_spec, find_tenant
+from handlers.tenants.existing import find_spec, find_tenant, may_touch_account
 from handlers.tenants.spec import Spec
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
@@ -91,6 +91,9 @@ async def _look(context: PasswordContext) -> _Change:
     claims = await find_tenant(context, kubectl)
     if not await has_account(kubectl, username):
         raise StepFailed(Failure("account_not_found", f"Tenant {username} has no account."))
+    if not await may_touch_account(context, kubectl, claims):
+        reason = f"Account {username} was not made by this service: an administrator alone may give it a password."
+        raise StepFailed(Failure("tenant_managed_by_another", reason))
     specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
     credentials = Credentials(kubectl, place, context.job.job_id)
     kept = await credentials.read()

@@ -52,7 +52,8 @@ async def decide_revocation(context: SuspendContext) -> Decision:
         Turn("--suspend", tenant.text),
         shorten(diff(tenant.stored.text, edited.text)),
     )
-    disable = await to_set_enabled(kubectl, tenant.username, enabled=False)
+    spares = tenant.spares_account
+    disable = None if spares else await to_set_enabled(kubectl, tenant.username, enabled=False)
     commands = (
         *found.marks,
         *((found.command.show_turn(limit_seconds, found.turn),) if found.command else ()),
@@ -73,7 +74,7 @@ def _suspend(spec: Spec, tenant: Tenant, *, fills: bool) -> Spec:
     """An earlier attempt may have done it in part: what it wrote down stays."""
     before = spec.suspension or Suspension()
     taken = {
-        "account_disabled": before.account_disabled or tenant.enabled is True,
+        "account_disabled": before.account_disabled or (tenant.enabled is True and not tenant.spares_account),
         "filled": before.filled or fills,
     }
     return spec.with_suspension(before.model_copy(update=taken), suspended=True)
@@ -89,12 +90,13 @@ async def _act(context: SuspendContext, kubectl: Kubectl, found: _Revocation) ->
     limit_seconds, username = context.settings.subprocess_timeout, found.tenant.username
     marked = await write_specs(kubectl, username, found.marks)
     turned = await found.command.turn(context.run, limit_seconds, found.turn) if found.command else None
-    disabled = await write_enabled(kubectl, username, enabled=False)
+    spares = found.tenant.spares_account
+    disabled = None if spares else await write_enabled(kubectl, username, enabled=False)
     after = await look_at_tenant(context, kubectl)
     if after.active:
         reason = f"The command succeeded, and these lines are in force: {name_lines(after.active)}."
         raise StepFailed(Failure("rbac_command_failed", reason), turned)
-    if after.enabled:
+    if after.enabled and not spares:
         raise Overtaken(f"Account {username}")
     enforced = found.command.read_enforced(turned) if found.command and turned else None
     deciding = turned or disabled or marked
@@ -112,6 +114,8 @@ def _warn(tenant: Tenant) -> Iterator[str]:
         yield tenant.unseen
     elif not tenant.stored.is_enforced:
         yield UNENFORCED
+    if tenant.enabled and tenant.spares_account:
+        yield f"Account {tenant.username} was not made by this service, so it stays enabled."
     if tenant.foreign:
         lines = name_lines(tenant.foreign)
         yield f"What others gave to {tenant.username} stays in force: {lines}."

@@ -13,7 +13,7 @@ from handlers.results import StepFailed
 from handlers.tenants.access import Lines, name_lines, role_of
 from handlers.tenants.accounts import is_enabled
 from handlers.tenants.claims import Claims
-from handlers.tenants.existing import AnyTenantRequest, find_spec, find_tenant
+from handlers.tenants.existing import AnyTenantRequest, find_spec, find_tenant, may_touch_account
 from handlers.tenants.spec import Spec
 from handlers.tools.kubectl import Kubectl, at_once
 from handlers.workflow import Context
@@ -21,13 +21,17 @@ from handlers.workflow import Context
 
 @dataclass(frozen=True)
 class Tenant:
-    """`specs` by namespace. `unseen`: why the policy could not be looked at. `enabled`: None without an account."""
+    """`specs` by namespace. `unseen`: why the policy could not be looked at. `enabled`: None without an account.
+
+    `spares_account`: it was there before, and the caller has but what it made itself.
+    """
 
     claims: Claims
     specs: dict[str, Spec]
     stored: StoredPolicy
     unseen: str
     enabled: bool | None
+    spares_account: bool
 
     @property
     def username(self) -> str:
@@ -80,7 +84,8 @@ async def look_at_tenant(context: Context[AnyTenantRequest], kubectl: Kubectl) -
         account_look = looks.create_task(is_enabled(kubectl, username))
     claims, (stored, unseen) = claims_look.result(), policy_look.result()
     specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
-    return Tenant(claims, specs, stored, unseen, account_look.result())
+    enabled, spares = account_look.result(), not await may_touch_account(context, kubectl, claims)
+    return Tenant(claims, specs, stored, unseen, enabled, spares)
 
 
 def choose_command(context: Context[AnyTenantRequest], tenant: Tenant, lines: Lines) -> ApplyCommand | None:

@@ -6,7 +6,9 @@ from contracts.codes import Failure
 from contracts.requests import AnyRequest, TenantRequest
 from handlers.results import StepFailed
 from handlers.tenants.access import FIRST_ROLE, lines_of
+from handlers.tenants.accounts import is_opened_by
 from handlers.tenants.claims import Claims, Namespace, find_claims
+from handlers.tenants.credentials import Credentials, find_keepers
 from handlers.tenants.managers import FindCaller, check_manager, find_manager, is_publisher
 from handlers.tenants.spec import Spec, make_wanted
 from handlers.tools.kubectl import Kubectl
@@ -35,6 +37,27 @@ async def check_caller(context: Context[AnyRequest], claims: Claims) -> None:
 def is_bound(context: Context[AnyRequest]) -> bool:
     """Whether the caller has but its own tenants: a publisher, or a key with scopes that name no admin."""
     return not context.settings.tenants_shared and (context.job.bound or is_publisher(context.job.job_id))
+
+
+async def is_account_ours(context: Context[AnyTenantRequest], kubectl: Kubectl, claims: Claims) -> bool:
+    """Whether a job of ours made it. Where a claim cannot say, a Secret of ours proves it by the password.
+
+    Raises StepFailed.
+    """
+    specs = [claim.read_spec() for claim in claims.all]
+    created = [spec.wanted.account_created if spec else None for spec in specs]
+    if True in created or None not in created:
+        return True in created
+    for job_id in find_keepers(claims):
+        password = await Credentials(kubectl, context.settings.everest_credentials_namespace, job_id).read()
+        if password is not None and await is_opened_by(kubectl, context.request.username, password):
+            return True
+    return False
+
+
+async def may_touch_account(context: Context[AnyTenantRequest], kubectl: Kubectl, claims: Claims) -> bool:
+    """Whoever has but its own tenants has no account that was there before. Raises StepFailed."""
+    return not is_bound(context) or await is_account_ours(context, kubectl, claims)
 
 
 def is_suspended(claims: Claims) -> bool:

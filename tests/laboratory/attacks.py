@@ -30,6 +30,12 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
             "test_what_was_declared_since_is_not_overwritten",
         )
     ),
+    "a publisher names somebody as its tenant, for his account": (
+        (
+            f"{INTEGRATION}/tenants/test_accounts_of_others.py",
+            "test_onboarding_somebody_is_no_way_into_his_account",
+        ),
+    ),
     "a publisher adopts what it then has deleted": (
         (
             f"{INTEGRATION}/offboarding/test_offboarding.py",
