@@ -172,6 +172,18 @@ class TenantList(TypedDict):
     simulated: NotRequired[Literal[True]]
 
 
+class TenantJob(TypedDict):
+    username: str
+    job_id: JobId
+
+
+class TenantRepairs(TypedDict):
+    """The jobs that were queued. With a `next_cursor` not all tenants were looked at yet: ask again with it."""
+
+    jobs: list[TenantJob]
+    next_cursor: str | None
+
+
 class AccountsAnswer(TypedDict):
     """JSON that everestctl prints is passed on as it is, a table of other columns as objects of texts."""
 

@@ -19,6 +19,7 @@ from contracts.answers import (
     Problem,
     TenantAnswer,
     TenantList,
+    TenantRepairs,
 )
 from contracts.documents import Event, Job, Result, StepProgress
 from contracts.requests import (
@@ -56,6 +57,7 @@ MODELS: dict[str, Any] = {
     "plan": Plan,
     "declared-namespace-answer": DeclaredNamespaceAnswer,
     "tenant-list": TenantList,
+    "tenant-repairs": TenantRepairs,
 }
 
 

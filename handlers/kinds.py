@@ -16,6 +16,7 @@ from contracts.requests import (
     Operators,
     PasswordRequest,
     PlanQuery,
+    RepairRequest,
     Request,
     Resources,
     ResumeRequest,
@@ -164,6 +165,13 @@ def _bind(
     return Plan(request.model_dump(exclude_none=True), planned, lambda ended: summarize(ended, request))
 
 
+def _plan_repair(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+    from handlers.bootstrap.repair import summarize, to_repair
+
+    assert isinstance(request, RepairRequest), "the kind's row has no other"
+    return _bind(around, request, tuple(map(to_repair, STEPS)), summarize)
+
+
 # One for each row of `contracts.kinds`; jobs of a kind that has none are refused.
 PLANS: dict[str, Callable[[Surroundings, JobRecord, Request], Plan]] = {
     "bootstrap": _plan_bootstrap,
@@ -172,6 +180,7 @@ PLANS: dict[str, Callable[[Surroundings, JobRecord, Request], Plan]] = {
     "suspend": _plan_suspend,
     "resume": _plan_resume,
     "handover": _plan_handover,
+    "repair": _plan_repair,
     **dict.fromkeys(QUERY_KINDS, _plan_query),
     "plan": _plan_foresight,
 }

@@ -282,7 +282,15 @@ if [[ -r $KUBECONFIG_FILE && -x $KUBECTL ]]; then
   "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" delete limitrange user-limits -n "${TAG}h" >/dev/null
   call GET "/tenants?differs=true&username=${TAG}h"
   expect "differences: what somebody took away" 200 "[d['what'] for d in b['tenants'][0]['differences']] == ['limit_range']"
+  call POST "$HOME_OF/repair?dry_run=true"
+  expect "plan: what a repair would do" 200 "b['would'] == 'change' and [s['outcome'] for s in b['steps']] == ['unchanged', 'unchanged', 'would update', 'unchanged', 'would verify']"
+  call POST "$HOME_OF/repair" -H 'Prefer: wait=60'
+  expect "repair" 200 "b['status'] == 'succeeded' and b['kind'] == 'repair'"
+  call GET "/tenants?differs=true&username=${TAG}h"
+  expect "and nothing differs" 200 "b['tenants'] == []"
 fi
+call POST /tenants/repair
+expect "repair all that differ: one job a tenant" 202 "'jobs' in b and b['next_cursor'] is None"
 
 call POST "/tenants/${TAG}h/suspend?dry_run=true"
 expect "plan: what a suspension would do" 200 "b['would'] == 'change' and '#everest-bootstrap p, role:${TAG}h' in b['steps'][0]['diff']"

@@ -140,7 +140,7 @@ class _Gateway:
                     batches=BatchRoutes(batches),
                     events=EventRoutes(jobs, reader, listeners),
                     queries=QueryRoutes(queries),
-                    tenants=TenantRoutes(queries, reader, jobs),
+                    tenants=TenantRoutes(queries, reader, jobs, submission),
                     audit=AuditRoutes(Trail(jetstream)),
                     health=Health(jetstream, storage, listing, keys, metrics, clock, settings.gateway_nonce),
                     metrics=metrics,

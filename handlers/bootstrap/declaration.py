@@ -45,11 +45,12 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
         adopted=before.wanted.adopted if before else claims.namespace is not None,
         suspended=before.wanted.suspended if before else False,
     )
-    keepers = [context.job.job_id] if made and made.outcome is Outcome.CREATED else find_keepers(claims)
+    is_new = made is not None and made.outcome is Outcome.CREATED
     if before:
-        return before.with_wanted(wanted).with_credentials(tuple(keepers))
-    applied = lines_of(own, request.username) if own else ()
-    return Spec(wanted=wanted, applied=applied, credentials=tuple(keepers))
+        keepers = (context.job.job_id,) if is_new else before.credentials  # a repeat writes nothing
+        return before.with_wanted(wanted).with_credentials(keepers)
+    keepers = (context.job.job_id,) if is_new else tuple(find_keepers(claims))
+    return Spec(wanted=wanted, applied=lines_of(own, request.username) if own else (), credentials=keepers)
 
 
 def _agree(specs: list[Spec], claims: int) -> bool | None:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.requests import BootstrapRequest, InvalidRequest, validate_request
+from contracts.requests import BootstrapRequest
 from handlers.tenants.access import Lines, first_lines
 from handlers.tenants.claims import Namespace
-
-_MEMBERS = BootstrapRequest.model_fields.keys()
+from handlers.tenants.spec import read_inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +30,20 @@ def read_expected(name: str, claim: Namespace | None, username: str, last: dict[
     spec = claim.read_spec() if claim and claim.owner == username else None
     if spec is not None:
         wanted = spec.wanted.model_dump(mode="json")
-        # A claim of version 0.1.0 that another job than a bootstrap has filled in since does not know them.
-        request = _read_request(wanted) if "resources" in wanted else _read_inputs(name, last)
+        request = spec.wanted.read_request() or _read_last(name, last)
         if request is None:
             return None
         disabled = spec.suspension is not None and spec.suspension.account_disabled
         suspended = spec.wanted.suspended
         return Expected(request, spec.applied, spec.wanted.subjects, spec.generation, wanted, suspended, disabled)
-    request = _read_inputs(name, last)
+    request = _read_last(name, last)
     if request is None:
         return None
     lines = first_lines(username, name) if last.get("rbac_applied") else ()
     return Expected(request, lines, (username,))
 
 
-def _read_inputs(name: str, last: dict[str, Any]) -> BootstrapRequest | None:
+def _read_last(name: str, last: dict[str, Any]) -> BootstrapRequest | None:
     """What the last finished job asked for, if it was about this namespace."""
     inputs = last.get("inputs") or {}
-    return _read_request(inputs) if inputs.get("namespace") == name else None
-
-
-def _read_request(members: dict[str, Any]) -> BootstrapRequest | None:
-    try:
-        return validate_request(BootstrapRequest, {name: members[name] for name in _MEMBERS & members.keys()})
-    except InvalidRequest:
-        return None
+    return read_inputs(inputs) if inputs.get("namespace") == name else None

@@ -7,6 +7,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contracts.requests import BootstrapRequest, InvalidRequest, validate_request
+
 SPEC_VERSION = 1
 MAX_SPEC_BYTES = 64 * 1024
 
@@ -36,6 +38,14 @@ class Wanted(BaseModel):
         """Whether it is what a resolved request wants."""
         wanted = self.model_dump()
         return all(wanted.get(name) == value for name, value in inputs.items())
+
+    def read_request(self) -> BootstrapRequest | None:
+        """The request that it was; None where this version cannot read it, or where it does not say all of it.
+
+        A claim of version 0.1.0 that another job than a bootstrap has filled in since does not know the resources.
+        """
+        members = self.model_dump(mode="json")
+        return read_inputs(members) if "resources" in members else None
 
 
 class Suspension(BaseModel):
@@ -105,6 +115,15 @@ class Spec(BaseModel):
 
     def with_applied(self, lines: tuple[str, ...]) -> Self:
         return self.model_copy(update={"applied": lines, "bound": True})
+
+
+def read_inputs(members: dict[str, Any]) -> BootstrapRequest | None:
+    """A request of which more is told than its members; None where they make none."""
+    known = BootstrapRequest.model_fields.keys() & members.keys()
+    try:
+        return validate_request(BootstrapRequest, {name: members[name] for name in known})
+    except InvalidRequest:
+        return None
 
 
 def make_wanted(inputs: dict[str, Any], **facts: Any) -> Wanted:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from contracts.documents import resolved_request
 from contracts.records import JobRecord
-from contracts.requests import InvalidRequest, TenantQuery, TenantsQuery, validate_request
+from contracts.requests import InvalidRequest, RepairRequest, TenantQuery, TenantsQuery, validate_request
 from contracts.requests import Request as JobRequest
 from gateway.http.answers import json_response
 from gateway.http.authentication import require
@@ -34,8 +34,10 @@ from gateway.jetstream import Unanswered
 from gateway.jobs.errors import JobError, QueryFailed, TenantNotFound
 from gateway.jobs.queries import Queries
 from gateway.jobs.reading import Reader
-from gateway.keys import KeyScope
+from gateway.jobs.submission import Submission
+from gateway.keys import KeyScope, scope_of
 
+REPAIR_SECONDS = 40  # for looking at tenants, in one request
 AT_ONCE_SECONDS = 5  # for a look before a submit; where no handler answers so soon the job decides
 _OBSERVED = (
     *("name", "owner", "job", "managed", "terminating", "release", "operators"),
@@ -45,10 +47,11 @@ _CURSOR = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
 
 
 class TenantRoutes:
-    def __init__(self, queries: Queries, reader: Reader, jobs: JobRoutes) -> None:
+    def __init__(self, queries: Queries, reader: Reader, jobs: JobRoutes, submission: Submission) -> None:
         self._queries = queries
         self._reader = reader
         self._jobs = jobs
+        self._submission = submission
 
     async def list_tenants(self, request: Request) -> Response:
         """GET /tenants."""
@@ -91,6 +94,31 @@ class TenantRoutes:
         if expected is not None and key is None and "dry_run" not in parameters:
             await self._check_generation(request, expected)
         return await self._jobs.submit(request, "bootstrap", job_request, wait)
+
+    async def repair_all(self, request: Request) -> Response:
+        """POST /tenants/repair: a job for each tenant that differs. Where there are many, in several requests."""
+        require(request, scope_of("repair"))
+        cursor = _read_list(read_parameters(request, ("cursor",))).after
+        ends_at = asyncio.get_running_loop().time() + REPAIR_SECONDS
+        jobs: list[dict[str, str]] = []
+        while True:
+            query = TenantsQuery(differs=True, after=cursor)
+            try:
+                record = await self._ask(request, "tenants", query, about=query.model_dump_json())
+            except (JobError, QueryFailed, Unanswered):
+                if not jobs:
+                    raise
+                break  # what is queued is told; the caller goes on from here
+            tenants = [tenant for tenant in record.data["tenants"] if _is_open(request, tenant)]
+            jobs += [await self._repair(request, tenant["username"]) for tenant in tenants]
+            cursor = record.data["next_cursor"]
+            if cursor is None or asyncio.get_running_loop().time() > ends_at:
+                break
+        return json_response(orjson.dumps({"jobs": jobs, "next_cursor": cursor}), 202)
+
+    async def _repair(self, request: Request, username: str) -> dict[str, str]:
+        job_id = await self._submission.submit("repair", RepairRequest(username=username), read_origin(request))
+        return {"username": username, "job_id": job_id}
 
     async def _check_generation(self, request: Request, expected: int) -> None:
         """Refuses at once what the job would refuse later. Raises Problem."""
@@ -156,6 +184,12 @@ def _read_list(parameters: dict[str, str]) -> TenantsQuery:
         return validate_request(TenantsQuery, members)
     except InvalidRequest as error:
         raise invalid_request(error) from None
+
+
+def _is_open(request: Request, tenant: dict[str, Any]) -> bool:
+    """Whether the caller may have it repaired: it is not suspended, and the caller's own where that matters."""
+    is_own = request.state.key.may_manage_all or tenant["managed_by"] == request.state.caller
+    return is_own and not tenant["suspended"]
 
 
 def _find_namespace(tenant: Any, username: str, name: str) -> dict[str, Any] | None:

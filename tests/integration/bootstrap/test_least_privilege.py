@@ -58,9 +58,13 @@ async def test_the_workflow_needs_no_more_than_its_role(tmp_path: Path, name: st
         assert more.outcomes[1] is Outcome.UPDATED
         assert (await bench.onboard("plain-1", username="plain")).outcomes == ALL_NEW
         await do(everest, "kubectl", "create", "namespace", "old")
-        taken = await bench.onboard(
-            "taken-1", username="taken", namespace="old", take_ownership=True, operators=request["operators"]
-        )
+        wanted = {**request, "username": "taken", "namespace": "old", "take_ownership": True}
+        plan = await bench.plan(**wanted)
+        assert (plan["would"], any("could not be tried" in one for one in plan["warnings"])) == (
+            "change",
+            rights is NARROW,
+        ), "it has no rights there before it claims it"
+        taken = await bench.onboard("taken-1", **wanted)
         assert taken.outcomes[1] is Outcome.UPDATED
         label = "status=pending-upgrade"
         await do(

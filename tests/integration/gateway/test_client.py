@@ -66,6 +66,11 @@ async def test_a_tenant_is_onboarded_and_looked_at(client: Client) -> None:
         assert "alice" in (await client.run("jobs")).stdout
         assert job["job_id"] in (await client.run("job", job["job_id"])).stdout
         assert "postgresql" in (await client.run("tenant", "alice")).stdout
+        assert (await client.run("tenants")).stdout.splitlines()[1].split() == ["alice", "alice", "developer", "1"]
+        planned = await client.run("plan", "alice", "--operator", "postgresql", "--cpu-cores", "0.5")
+        assert (planned.code, planned.stdout.splitlines()[0]) == (0, "would nothing")
+        refused = await client.run("plan", "bob", "--namespace", "alice", "-o", "json")
+        assert (refused.code, json.loads(refused.stdout)["would"]) == (1, "fail")
         watched = await client.run("watch", job["job_id"], "-o", "json")
         assert [json.loads(line)["status"] for line in watched.stdout.splitlines()] == ["succeeded", "succeeded"]
 

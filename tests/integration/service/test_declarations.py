@@ -124,3 +124,24 @@ async def test_tenants_are_listed_page_by_page_those_that_differ_too(house: Hous
     for parameters in ({"cursor": "a/b"}, {"limit": "0"}, {"differs": "1"}):
         answer = await house.gateway.api.get("/tenants", params=parameters)
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter")
+
+
+async def test_tenants_are_repaired_one_and_all(house: House) -> None:
+    api = house.gateway.api
+    for name in ("mend_a", "mend_b"):
+        await house.run_job(username=name, namespace=name.replace("_", "-"))
+        await house.everest.run("kubectl", "delete", "limitrange", "user-limits", "-n", name.replace("_", "-"))
+    path = "/tenants/mend_a/namespaces/mend-a/repair"
+    plan = (await api.post(path, params={"dry_run": "true"})).json()
+    assert (plan["would"], plan["steps"][2]["outcome"]) == ("change", "would update")
+    answer = await api.post(path)
+    assert answer.status_code == 202, answer.text
+    result = await house.wait_until_finished(answer.json()["job_id"])
+    assert result["summary"] == "Tenant mend_a: apply_resource_quota applied."
+    everyone = await api.post("/tenants/repair")
+    assert everyone.status_code == 202, everyone.text
+    jsonschema.validate(everyone.json(), make_schema("tenant-repairs"))
+    jobs = {job["username"]: job["job_id"] for job in everyone.json()["jobs"]}
+    assert "mend_a" not in jobs, "it does not differ any more"
+    assert (await house.wait_until_finished(jobs["mend_b"]))["overall_status"] == "succeeded"
+    assert (await read(house, "/tenants?differs=true&username=mend_b", "tenant-list"))["tenants"] == []
