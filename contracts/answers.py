@@ -303,3 +303,11 @@ class ChangedBatch(TypedDict):
     batch_id: BatchId
     jobs: int
     status_url: str
+
+
+class BatchPlan(TypedDict):
+    """One line of the plans of a bulk: a plan, or the problem that kept it from being made."""
+
+    index: Annotated[int, Field(description="Of the request, the first at 0.")]
+    plan: NotRequired[Plan]
+    problem: NotRequired[Problem]

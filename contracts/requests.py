@@ -387,10 +387,11 @@ class TenantsQuery(Request):
 
 
 class PlanQuery(Request):
-    """What a job would do. `kind` and `request` are the job's."""
+    """What a job would do. `kind` and `request` are the job's; plans of one `batch` share what they see."""
 
     kind: str
     request: dict[str, Any]
+    batch: str | None = None
 
     first = {"kind": None, "request": None}
 

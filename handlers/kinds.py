@@ -1,7 +1,8 @@
 """What each kind of job does: the plan that binds a request to its steps."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from time import monotonic
 
 from contracts.codes import Failure
 from contracts.kinds import repeat_request
@@ -25,6 +26,7 @@ from contracts.requests import (
 from handlers.bootstrap.steps import STEPS
 from handlers.decisions import Decision
 from handlers.jobs.plan import NoPlan, Plan, PlannedStep
+from handlers.queries.shared_looks import SharedLooks
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
 from handlers.tenants.access import FIRST_ROLE
@@ -41,6 +43,7 @@ class Surroundings:
     settings: HandlerSettings
     facts: ClusterFacts
     find_caller: FindCaller
+    looks: SharedLooks = field(default_factory=lambda: SharedLooks(monotonic))
 
 
 def make_plan(around: Surroundings, record: JobRecord, request: Request) -> Plan:
@@ -113,7 +116,8 @@ def _plan_foresight(around: Surroundings, record: JobRecord, request: Request) -
             raise StepFailed(Failure("kind_unsupported", reason)) from None
         except InvalidRequest as error:
             raise StepFailed(Failure("invalid_request", str(error))) from None
-        answer = await describe_plan(plan, imagined, run, around.settings.subprocess_timeout)
+        looks = around.looks.of(request.batch, run) if request.batch else run
+        answer = await describe_plan(plan, imagined, looks, around.settings.subprocess_timeout)
         return StepResult(Outcome.UNCHANGED, data=answer)
 
     return Plan(request.model_dump(), (PlannedStep(record.kind, ensure),), lambda _: f"Planned {request.kind}.")

@@ -313,4 +313,22 @@ expect "handover: another caller manages it" 200 "b['status'] == 'succeeded'"
 call POST "/tenants/${TAG}nobody/suspend"
 problem "nobody is suspended who is not there" 404 tenant_not_found
 
+title "15 Thirty tenants at once"
+"$PYTHON" - "$TAG" >"$WORK/bulk" <<'PYTHON'
+import json, sys
+print(json.dumps({"requests": [{"username": f"{sys.argv[1]}bulk{n}"} for n in range(30)]}))
+PYTHON
+call POST "/bootstrap/users/bulk?dry_run=true" -H 'Content-Type: application/x-ndjson' -d "{\"username\": \"${TAG}bulk0\"}"
+expect "a plan a line" 200 "b['index'] == 0 and b['plan']['would'] == 'change'"
+post /bootstrap/users/bulk "$(cat "$WORK/bulk")" -H "Idempotency-Key: ${TAG}-bulk"
+expect "all accepted" 202 "len(b['jobs']) == 30"
+BATCH=$(take "b['batch_id']")
+post /bootstrap/users/bulk "$(cat "$WORK/bulk")" -H "Idempotency-Key: ${TAG}-bulk"
+expect "the same key is the same batch" 202 "b['batch_id'] == '$BATCH'"
+for _ in $(seq 10); do
+  call GET "/batches/$BATCH?wait=60"
+  look "b['counts']['queued'] + b['counts']['running'] == 0" && break
+done
+expect "all done" 200 "b['counts'] == {'queued': 0, 'running': 0, 'succeeded': 30, 'failed': 0} and b['failures'] == []"
+
 printf '\n%s answers were as promised.\n' "$PASSED"

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import orjson
 from httpx_sse import SSEError, connect_sse
 
 from gateway.client.settings import ClientSettings
@@ -113,6 +114,28 @@ class Api:
                     yield document
                     if document["status"] in FINISHED:
                         return
+
+    def submit_batch(self, requests: list[Document], idempotency_key: str) -> Document:
+        """All of them or none."""
+        headers = {"Idempotency-Key": idempotency_key.encode()}
+        return self._call("POST", "/bootstrap/users/bulk", json={"requests": requests}, headers=headers)
+
+    def batch(self, batch_id: str) -> Document:
+        """How far it is, when it has ended or half a minute later."""
+        return self._call("GET", f"/batches/{_segment(batch_id)}", params={"wait": _WAIT_SECONDS})
+
+    def plans(self, requests: list[Document]) -> Iterator[Document]:
+        """What submits of the requests would do, in their order and as it is found. Raises Unreachable, Refused."""
+        body = {"requests": requests}
+        with (
+            _meaning(),
+            self._client.stream("POST", "/bootstrap/users/bulk", json=body, params={"dry_run": "true"}) as answer,
+        ):
+            if answer.is_error:
+                answer.read()
+                raise _refusal(answer)
+            for line in answer.iter_lines():
+                yield orjson.loads(line)
 
     def jobs(self, **filters: str | int | None) -> Document:
         return self._call("GET", "/jobs", params=_given(filters))

@@ -17,7 +17,7 @@ from rich.console import RenderableType
 
 from gateway.client import tables
 from gateway.client.api import Api, Document, Refused, Unfinished, Unreachable
-from gateway.client.requests_file import InvalidRequestsFile, StoredRequest, read_requests
+from gateway.client.requests_file import MOST_PLANS, InvalidRequestsFile, StoredBatch, read_batches
 from gateway.client.settings import InvalidConfig, read_client_settings
 
 FAILED, WRONG_USE, REFUSED, UNAVAILABLE, UNFINISHED = 1, 2, 3, 4, 5
@@ -291,17 +291,23 @@ def handover(
 @app.command()
 def apply(
     file: Annotated[Path, typer.Option("--file", "-f", help="YAML with `requests:`, a list of bootstrap requests")],
+    plan: Annotated[bool, typer.Option("--plan", help="only tell what it would do; 1 if it would fail")] = False,
     output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
 ) -> None:
-    """Submit every request of a file and wait for all; 1 when one of them failed.
+    """Show what each request of a file would do, submit all as one, and wait for the end; 1 when one of them failed.
 
-    The same file submitted again is the same jobs, as long as their records are kept.
+    Of a file all is accepted or nothing, a thousand requests at a time; of more than a hundred no plans are shown. The
+    same file again is the same jobs, as long as their records are kept.
     """
-    requests = _read_file(file)
+    batches = _read_file(file)
     with _gateway(config) as api:
-        accepted = [api.submit(request.body, idempotency_key=request.key)["job_id"] for request in requests]
-        finished = [api.wait(job_id, None) for job_id in accepted]
+        if plan:
+            raise typer.Exit(FAILED if _show_plans(api, batches, output) else 0)
+        if output is Output.TABLE and sum(len(batch.requests) for batch in batches) <= MOST_PLANS:
+            _show_plans(api, batches, output)
+        accepted = [api.submit_batch(batch.requests, batch.key) for batch in batches]
+        finished = [job for batch in accepted for job in _follow_batch(api, batch, output)]
     _show({"jobs": finished}, tables.job_table(finished), output)
     _exit_with_failures(finished)
 
@@ -339,9 +345,33 @@ def _gateway(config: Path | None) -> Iterator[Api]:
         _fail(f"unfinished: {error}\nhint: everest-bootstrap wait {error.job['job_id']}", UNFINISHED)
 
 
-def _read_file(file: Path) -> list[StoredRequest]:
+def _show_plans(api: Api, batches: list[StoredBatch], output: Output) -> bool:
+    """Whether one of them would fail."""
+    requests = [request for batch in batches for request in batch.requests]
+    plans = [
+        plan
+        for start in range(0, len(requests), MOST_PLANS)
+        for plan in api.plans(requests[start : start + MOST_PLANS])
+    ]
+    for number, plan in enumerate(plans):
+        plan["index"] = number
+    _show({"plans": plans}, tables.plan_table(requests, plans), output)
+    return any("problem" in plan or plan["plan"]["would"] == "fail" for plan in plans)
+
+
+def _follow_batch(api: Api, accepted: Document, output: Output) -> list[Document]:
+    """The finished jobs of a batch in the order of its requests; how far they are is shown meanwhile."""
+    counts: dict[str, int] = {}
+    while not counts or counts["queued"] or counts["running"]:
+        before, counts = counts, api.batch(accepted["batch_id"])["counts"]
+        if output is Output.TABLE and counts != before:
+            _say(", ".join(f"{count} {status}" for status, count in counts.items() if count))
+    return [api.job(job["job_id"]) for job in accepted["jobs"]]
+
+
+def _read_file(file: Path) -> list[StoredBatch]:
     try:
-        return read_requests(file)
+        return read_batches(file)
     except InvalidRequestsFile as error:
         _fail(f"file: {error}", WRONG_USE)
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from gateway.client.api import Document
 
 _UNBOUNDED_WIDTH = 240
+_VERDICTS = {"change": "yellow", "nothing": "green", "fail": "red"}
 _STYLES = {"succeeded": "green", "failed": "red", "running": "yellow", "queued": "cyan"}
 
 
@@ -24,6 +25,21 @@ def job_table(jobs: Iterable[Document]) -> Table:
         names = (job["kind"], job["username"], job["namespace"])
         texts = (*map(_plain, names), _moment(job["changed_at"]), _plain(job["summary"]))
         table.add_row(_plain(job["job_id"]), _status(job["status"]), *texts)
+    return table
+
+
+def plan_table(requests: list[Document], plans: list[Document]) -> Table:
+    """A line for each request: what it would change, or why it would fail."""
+    table = _table("TENANT", "NAMESPACE", "WOULD", "STEPS")
+    for request, planned in zip(requests, plans, strict=True):
+        plan, problem = planned.get("plan"), planned.get("problem")
+        inputs = plan["inputs"] if plan else request
+        names = map(_plain, (inputs.get("username"), inputs.get("namespace")))
+        if problem:
+            table.add_row(*names, Text("not known", style="red"), _plain(_told(problem)))
+        elif plan:
+            steps = ", ".join(f"{step['name']}: {step['outcome']}" for step in plan["steps"])
+            table.add_row(*names, Text(plan["would"], style=_VERDICTS.get(plan["would"], "")), _plain(steps))
     return table
 
 
@@ -73,8 +89,7 @@ def tenant_table(tenants: Iterable[Document]) -> Table:
 
 def plan_view(plan: Document) -> RenderableType:
     """What would be done, step by step, with what changes."""
-    verdicts = {"change": "yellow", "nothing": "green", "fail": "red"}
-    parts: list[RenderableType] = [Text.assemble("would ", (plan["would"], verdicts.get(plan["would"], "")))]
+    parts: list[RenderableType] = [Text.assemble("would ", (plan["would"], _VERDICTS.get(plan["would"], "")))]
     for step in plan["steps"]:
         parts.append(Text(f"{step['name']}: {step['outcome']}"))
         parts += [Text(f"  $ {command}") for command in step["commands"]]

@@ -137,7 +137,7 @@ class _Gateway:
                     jobs=jobs,
                     listing=ListingRoutes(listing),
                     interventions=InterventionRoutes(interventions, jobs),
-                    batches=BatchRoutes(batches),
+                    batches=BatchRoutes(batches, queries),
                     events=EventRoutes(jobs, reader, listeners),
                     queries=QueryRoutes(queries),
                     tenants=TenantRoutes(queries, reader, jobs, submission),

@@ -1,41 +1,57 @@
 """The routes of batches: submit many, follow them, cancel and retry what is left of them."""
 
+import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from contracts.answers import AcceptedBatch, BatchState, ChangedBatch
 from contracts.documents import resolved_request, summarize
 from contracts.records import JobRecord, Status
+from contracts.requests import PlanQuery
 from gateway.http.answers import POLL_SECONDS, json_response
 from gateway.http.authentication import require
 from gateway.http.parameters import (
+    SUBMITTING,
     Wait,
     leaving,
+    read_boolean,
     read_idempotency_key,
     read_origin,
     read_parameters,
     read_wait,
 )
 from gateway.http.prefix import prefix_of
-from gateway.http.routes.bulk_bodies import read_bulk
+from gateway.http.problems import MEANINGS, problem_document, problem_of
+from gateway.http.routes.bulk_bodies import LINES, read_bulk
 from gateway.http.routes.interventions import allowing, read_from_start
 from gateway.jetstream import Unanswered
 from gateway.jobs.batches import Batch, Batches
-from gateway.jobs.errors import BatchNotFound
+from gateway.jobs.errors import BatchNotFound, QueryFailed
+from gateway.jobs.queries import Queries
+from gateway.jobs.submission import Origin
+from gateway.jobs.waiting import Left
 from gateway.keys import KeyScope
+
+_TOLD: tuple[type[Exception], ...] = (*MEANINGS, QueryFailed)
+MOST_PLANS = 100  # in a call; each takes a handler about a second
 
 
 class BatchRoutes:
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Batches, queries: Queries) -> None:
         self._batches = batches
+        self._queries = queries
 
     async def submit(self, request: Request) -> Response:
         """POST /bootstrap/users/bulk."""
         require(request, KeyScope.BOOTSTRAP)
-        wait = read_wait(request, read_parameters(request, ("wait",)))
+        parameters = read_parameters(request, SUBMITTING)
+        if read_boolean("dry_run", parameters.get("dry_run", "false")):
+            return await self._answer_plans(request)
+        wait = read_wait(request, parameters)
         key = read_idempotency_key(request)  # refused before a body is read
         requests = await read_bulk(request, "bootstrap")
         batch = await self._batches.submit("bootstrap", requests, read_origin(request), key)
@@ -64,6 +80,26 @@ class BatchRoutes:
         batch_id = request.path_params["batch_id"]
         jobs = await self._batches.retry(batch_id, read_origin(request), allowing(request), from_start=from_start)
         return _answer_changed(batch_id, jobs, prefix_of(request.scope))
+
+    async def _answer_plans(self, request: Request) -> Response:
+        """A plan a line as it is made, in the order of the requests; what cannot be planned is a line too."""
+        requests = await read_bulk(request, "bootstrap", MOST_PLANS)
+        origin, batch = read_origin(request), str(uuid.uuid4())
+
+        async def lines() -> AsyncIterator[bytes]:
+            for index, job_request in enumerate(requests):
+                query = PlanQuery(kind="bootstrap", request=job_request.given, batch=batch)
+                made = await self._plan(query, origin, f"{batch} {index}", leaving(request), prefix_of(request.scope))
+                yield orjson.dumps({"index": index, **made}, option=orjson.OPT_APPEND_NEWLINE)
+
+        return StreamingResponse(lines(), media_type=LINES, headers={"Cache-Control": "no-store"})
+
+    async def _plan(self, query: PlanQuery, origin: Origin, about: str, left: Left, prefix: str) -> dict[str, Any]:
+        try:
+            record = await self._queries.ask("plan", query, origin, left, about)
+        except _TOLD as error:
+            return {"problem": problem_document(problem_of(error), prefix)}
+        return {"plan": {**record.data, "simulated": True} if record.simulated else record.data}
 
     async def _answer_state(self, request: Request, batch_id: str, wait: Wait, status: int) -> Response:
         """The batch, with `status` until all of its jobs have ended."""

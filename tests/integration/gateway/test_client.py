@@ -145,9 +145,13 @@ async def test_a_file_of_requests_applied_twice_is_the_same_jobs(client: Client)
     file = client.house.folder / "tenants.yaml"
     file.write_text("requests:\n- username: carol\n- username: bob\n  namespace: carol\n")
     async with running_handler(client.house.server.url, client.house.everest, client.house.folder):
-        first = await client.run("apply", "-f", str(file), "-o", "json")
+        planned = await client.run("apply", "-f", str(file), "--plan", "-o", "json")
+        first = await client.run("apply", "-f", str(file))
         again = await client.run("apply", "-f", str(file), "-o", "json")
-    assert (first.code, again.code) == (1, 1)
-    jobs = json.loads(first.stdout)["jobs"]
+    assert (planned.code, first.code, again.code) == (0, 1, 1), planned.stderr
+    plans = json.loads(planned.stdout)["plans"]
+    assert [(plan["index"], plan["plan"]["would"]) for plan in plans] == [(0, "change"), (1, "change")]
+    jobs = json.loads(again.stdout)["jobs"]
     assert sorted(job["status"] for job in jobs) == ["failed", "succeeded"]
-    assert [job["job_id"] for job in json.loads(again.stdout)["jobs"]] == [job["job_id"] for job in jobs]
+    assert [job["job_id"] for job in jobs if job["job_id"] not in first.stdout] == []
+    assert "1 succeeded, 1 failed" in first.stdout
