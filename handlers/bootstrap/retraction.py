@@ -26,8 +26,14 @@ async def retract_account(context: StepContext, refusal: StepFailed) -> StepFail
     credentials = Credentials(kubectl, context.settings.everest_credentials_namespace, context.job.job_id)
     if CODES[refusal.failure.code].nature is not Nature.PERMANENT or not request.account:
         return refusal
-    password = await credentials.read()
-    if password is None and (made is None or made.outcome != Outcome.CREATED):
+    was_made = made is not None and made.outcome == Outcome.CREATED
+    try:
+        password = await credentials.read()
+    except StepFailed:
+        if was_made or context.job.is_taken_up_again:
+            raise
+        return refusal  # which says more than that nobody can look whether there was an attempt before
+    if password is None and not was_made:
         return refusal
     claims = await find_claims(kubectl, request.username, request.namespace)
     if claims.all or not await _take_away(kubectl, request.username, password):
