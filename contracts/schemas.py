@@ -32,6 +32,7 @@ from contracts.requests import (
     SuspendRequest,
 )
 from contracts.told.entries import Entry
+from contracts.told.webhooks import Told
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -56,6 +57,7 @@ MODELS: dict[str, Any] = {
     "namespaces-answer": NamespacesAnswer,
     "tenant-answer": TenantAnswer,
     "entry": Entry,
+    "webhook": Told,
     "plan": Plan,
     "declared-namespace-answer": DeclaredNamespaceAnswer,
     "tenant-list": TenantList,
@@ -74,10 +76,8 @@ def make_schema(name: str) -> dict[str, Any]:
 
 def make_published_schemas() -> dict[str, dict[str, Any]]:
     """By file name: what publishers and readers over NATS need."""
-    return {
-        f"{name}.json": {"$schema": DIALECT, "title": name, **make_schema(name)}
-        for name in (*_REQUESTS, "job", "result", "event", "progress", "problem")
-    }
+    read = ("job", "result", "event", "progress", "problem", "webhook")
+    return {f"{name}.json": {"$schema": DIALECT, "title": name, **make_schema(name)} for name in (*_REQUESTS, *read)}
 
 
 def _tidy(part: Any) -> Any:

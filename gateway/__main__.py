@@ -1,4 +1,5 @@
-"""`python -m gateway`: serves HTTP. With a command: provision, standalone, dead-letters, new-key, new-publisher."""
+"""`python -m gateway`: serves HTTP. With a command: provision, standalone, dead-letters, new-key, new-webhook,
+new-publisher."""
 
 import argparse
 import logging
@@ -43,6 +44,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
             nats = settings.read_nats_environment()
             return list_dead_letters(nats) if arguments.action == "list" else put_back(nats, arguments.sequence)
+        case "new-webhook":
+            from gateway.commands.webhooks import print_new_webhook
+
+            return print_new_webhook(arguments.name, arguments.url)
         case "new-key":
             from gateway.keys import print_new_key
 
@@ -87,6 +92,9 @@ def _read_arguments() -> argparse.Namespace:
     key.add_argument(
         "--scopes", metavar="SCOPE,...", help="read, bootstrap, offboard, admin; without: read and bootstrap"
     )
+    webhook = commands.add_parser("new-webhook", help="make a webhook's secret; it is printed once, with its lines")
+    webhook.add_argument("name")
+    webhook.add_argument("url")
     publisher = commands.add_parser("new-publisher", help="print a publisher's account for the NATS configuration")
     publisher.add_argument("name")
     publisher.add_argument(

@@ -10,6 +10,7 @@ from contracts.link.api import REQUEST_SECONDS, Api
 from contracts.link.buckets import Bucket
 from contracts.link.connection import Connection
 from contracts.link.core_messages import Question, follow, take_questions
+from contracts.link.deliveries import Delivery
 from contracts.link.errors import (
     BucketFull,
     Conflict,
@@ -26,6 +27,7 @@ from contracts.link.events import Events
 from contracts.link.feeds import HEARTBEAT_SECONDS, Changes, Feed, Replay
 from contracts.link.line import Line
 from contracts.link.messages import Message, read_moment
+from contracts.link.source import Source
 from contracts.link.streams import (
     ConsumerState,
     StreamState,
@@ -44,6 +46,7 @@ __all__ = [
     "Conflict",
     "Connection",
     "ConsumerState",
+    "Delivery",
     "Feed",
     "JetStream",
     "ManagementRefused",
@@ -54,10 +57,15 @@ __all__ = [
     "NotSent",
     "Question",
     "Refused",
+    "Source",
     "StreamState",
     "TooLarge",
     "Unanswered",
 ]
+
+
+_MOST_UNDELIVERED = 10_000
+_FORGOTTEN_SECONDS = 8 * 86_400  # longer than an event is kept: then nothing is lost with the consumer
 
 
 class JetStream:
@@ -80,8 +88,12 @@ class JetStream:
 
     def age_of(self, message: Message) -> float:
         """Seconds since it was stored, by the server's clock alone; 0 before that is known."""
+        return self.seconds_since(message.published_at)
+
+    def seconds_since(self, moment: str) -> float:
+        """By the server's clock, which the moment is of; 0 before that is known."""
         now = self.server_now()
-        return 0.0 if now is None else max(0.0, now - read_moment(message.published_at))
+        return 0.0 if now is None else max(0.0, now - read_moment(moment))
 
     async def publish(self, subject: str, body: bytes, headers: dict[str, str], *, timeout: float) -> int:
         """The sequence at which a stream has stored the message.
@@ -130,6 +142,28 @@ class JetStream:
         """
         async with self._naming_what_is_missing(f"$KV.{bucket}.{next(iter(values))}"):
             await Bucket(self._api, bucket).create_together(values, timeout)
+
+    def source(self, stream: str, consumer: str) -> Source:
+        return Source(self._connection.client, self._api, stream, consumer)
+
+    async def make_webhook_consumer(self, name: str, ack_wait_seconds: float) -> None:
+        """Where a webhook's events are taken from, by all gateways; it begins with what happens from now on.
+
+        The one thing that a service makes. Raises ManagementRefused, NotSent, Unanswered.
+        """
+        config = {
+            "durable_name": name,
+            "description": "The events that a webhook brings; made by the gateways",
+            "ack_policy": "explicit",
+            "deliver_policy": "new",
+            "ack_wait": int(ack_wait_seconds * 1e9),
+            "max_deliver": -1,
+            "max_ack_pending": _MOST_UNDELIVERED,
+            "inactive_threshold": _FORGOTTEN_SECONDS * 10**9,
+        }
+        stream = names.EVENTS_STREAM
+        request = {"stream_name": stream, "config": config}
+        await self._api.manage(f"CONSUMER.DURABLE.CREATE.{stream}.{name}", request)
 
     async def read_stream_state(self, stream: str) -> StreamState:
         """Raises NotProvisioned, Unanswered."""

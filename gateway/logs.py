@@ -95,4 +95,6 @@ def configure_logs(level: str) -> AccessLog:
     # The library tells of each reconnection attempt; ours say it once.
     logging.getLogger("nats").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # It tells of each request with its address, and a webhook's may be a secret.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     return AccessLog(lines, is_on=logging.getLogger().isEnabledFor(logging.INFO))

@@ -5,9 +5,11 @@ no port of their own. Every gateway sees every end: dashboards take the maximum 
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,7 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from contracts import names
 from contracts.codes import CODES, Nature
 from contracts.records import JobRecord, Status, UnreadableRecord, decode_record
-from gateway.jetstream import JetStream, Message, Unanswered
+from gateway.jetstream import JetStream, Message, NotProvisioned, Unanswered
 from gateway.jobs.reconciler import FINDINGS
 from gateway.jobs.waiting import Listeners
 
@@ -36,10 +38,24 @@ _STREAMS = (
     f"KV_{names.JOBS_BUCKET}",
     f"KV_{names.ANSWERS_BUCKET}",
     names.AUDIT_STREAM,
+    names.EVENTS_STREAM,
     names.WAITING_STREAM,
     names.DEAD_STREAM,
 )
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
+
+
+WEBHOOK_OUTCOMES = ("delivered", "failed", "given_up")
+
+
+class Consumed(Protocol):
+    """A webhook, as far as it is measured."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def consumer(self) -> str: ...
 
 
 class Metrics:
@@ -86,6 +102,10 @@ class Metrics:
         self._closed = Counter(
             f"{_PREFIX}_http_connections_closed", "Connections that the gateway closed", ["reason"], registry=registry
         )
+        self._webhook_tries = Counter(
+            f"{_PREFIX}_webhook_tries", "Attempts to bring an event", ["webhook", "outcome"], registry=registry
+        )
+        self._list_webhooks: Callable[[], list[Consumed]] = list
         self._make_gauges(listeners)
 
     def _make_gauges(self, listeners: Listeners) -> None:
@@ -102,6 +122,7 @@ class Metrics:
         self._bytes = gauge("stream_bytes", "Bytes held", ("stream",))
         self._max_bytes = gauge("stream_max_bytes", "Bytes that may be held, -1 without a limit", ("stream",))
         self._dead = gauge("dead_letters", "Dead letters held")
+        self._webhook_pending = gauge("webhook_pending", "Events that a webhook has not been brought", ("webhook",))
         self._audit_lag = gauge("audit_lag", "Changes of records that the audit does not hold yet")
         gauge("nats_connected", "Whether NATS is connected").set_function(lambda: self._jetstream.is_connected)
         gauge("nats_reconnections", "Reconnections since the start").set_function(
@@ -124,6 +145,13 @@ class Metrics:
 
     def count_unstored(self, stream: str) -> None:
         self._unstored.labels(stream).inc()
+
+    def count_webhook(self, name: str, outcome: str) -> None:
+        self._webhook_tries.labels(name, outcome).inc()
+
+    def watch_webhooks(self, list_webhooks: Callable[[], Sequence[Consumed]]) -> None:
+        """Those that are enabled at the moment; their series begin at 0."""
+        self._list_webhooks = lambda: list(list_webhooks())
 
     def count_closed_connection(self, reason: str) -> None:
         self._closed.labels(reason).inc()
@@ -163,7 +191,7 @@ class Metrics:
         """All of it in Prometheus' text format; what NATS knows is asked first."""
         try:
             async with asyncio.timeout(3):
-                await asyncio.gather(self._look_at_streams(), self._look_at_queues())
+                await asyncio.gather(self._look_at_streams(), self._look_at_queues(), self._look_at_webhooks())
         except (Unanswered, TimeoutError):
             # What is not known is not reported: an old figure would hide the outage.
             for gauge in (self._jobs, self._messages, self._bytes, self._max_bytes):
@@ -181,6 +209,15 @@ class Metrics:
         *_, waiting, dead = states
         self._jobs.labels("all", "waiting").set(waiting.messages)
         self._dead.set(dead.messages)
+
+    async def _look_at_webhooks(self) -> None:
+        self._webhook_pending.clear()
+        for webhook in self._list_webhooks():
+            for outcome in WEBHOOK_OUTCOMES:
+                self._webhook_tries.labels(webhook.name, outcome)
+            with contextlib.suppress(NotProvisioned):  # it is made in a moment
+                state = await self._jetstream.read_consumer_state(names.EVENTS_STREAM, webhook.consumer)
+                self._webhook_pending.labels(webhook.name).set(state.pending + state.unacknowledged)
 
     async def _look_at_queues(self) -> None:
         ages = [0.0]

@@ -55,6 +55,8 @@ class GatewaySettings(Settings):
     query_timeout: Seconds = 60
     job_retention: Retention = 2_592_000  # 30 days; kept by the records of jobs that the gateway ends (a cancel)
     rate_limit: str | None = None  # per key, as "600/minute"; off when unset
+    webhooks_file: str | None = None  # YAML, read again when it changes
+    webhook_retry_for: Seconds = 259_200  # seconds that a webhook is tried, 3 days
     root_path: RootPath = ""  # what a proxy in front strips from the path, as /everest
     trusted_proxies: Proxies = ()  # addresses or networks, separated by commas, whose X-Forwarded-Prefix counts
     gateway_nonce: str | None = None  # answered by /healthz, so that who started it knows that it is the one

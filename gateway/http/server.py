@@ -10,6 +10,8 @@ import sys
 import time
 from collections.abc import Generator
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
@@ -48,7 +50,10 @@ from gateway.keys import Keys, today_utc
 from gateway.listing.jobs import Listing
 from gateway.logs import AccessLog, configure_logs
 from gateway.metrics import Metrics
-from gateway.settings import WELL_KNOWN_KEY, Environment
+from gateway.settings import WELL_KNOWN_KEY, Environment, GatewaySettings
+
+if TYPE_CHECKING:
+    from gateway.webhooks.office import Office
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +125,7 @@ class _Gateway:
         self._answers = Answers(jetstream, listeners)
         self._responder = StatusResponder(jetstream, reader, describe)
         self._refusals = Refusals(jetstream, utc_now)
+        self._webhooks = _open_webhooks(settings, jetstream, metrics)
         listing = Listing(jetstream, reader)
         interventions = Interventions(jetstream, reader, writer, submission, utc_now)
         self._batches = batches = Batches(
@@ -183,6 +189,8 @@ class _Gateway:
             group.create_task(self._answers.follow())
             group.create_task(self._batches.run())
             group.create_task(self._refusals.run())
+            if self._webhooks is not None:
+                group.create_task(self._webhooks.run())
             group.create_task(self._responder.run())
             group.create_task(self._watch.run())
             group.create_task(self._unfinished.run())
@@ -209,6 +217,23 @@ class _Gateway:
         logger.error("task.failed", extra={"task": task.get_name()}, exc_info=task.exception())
         self._has_failed = True
         self._stop()
+
+
+def _open_webhooks(settings: GatewaySettings, jetstream: JetStream, metrics: Metrics) -> "Office | None":
+    """None where none are declared: what brings them costs nothing then. Raises InvalidSettings."""
+    if settings.webhooks_file is None:
+        return None
+    from gateway.webhooks.courier import Rounds
+    from gateway.webhooks.declared import InvalidWebhooks
+    from gateway.webhooks.office import Office
+
+    rounds = Rounds(settings.webhook_retry_for)
+    try:
+        office = Office(jetstream, Path(settings.webhooks_file), rounds, metrics.count_webhook, utc_now)
+    except InvalidWebhooks as error:
+        raise InvalidSettings(error.problems) from None
+    metrics.watch_webhooks(office.list_enabled)
+    return office
 
 
 class _Server(uvicorn.Server):

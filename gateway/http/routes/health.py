@@ -26,8 +26,9 @@ STREAMS = (
     f"KV_{names.ANSWERS_BUCKET}",
     f"KV_{names.CANCELS_BUCKET}",
     names.AUDIT_STREAM,
+    names.EVENTS_STREAM,
 )
-FORGETTING = (names.AUDIT_STREAM,)  # where it is full, the oldest goes
+FORGETTING = (names.AUDIT_STREAM, names.EVENTS_STREAM)  # where it is full, the oldest goes
 NEARLY_FULL = 0.95
 _KNOWN_SECONDS = 1.0
 

@@ -21,12 +21,14 @@ from contracts.link.errors import NotLetIn
 from contracts.link.user_keys import make_user_key
 from contracts.records import encode_record
 from contracts.settings import NatsSettings
+from gateway.commands.webhooks import make_secret
 from handlers.jetstream import JetStream
 from handlers.jetstream import connect as connect_handler
 from tests.support.accounts import PASSWORDS, VARIABLES, intruding, knock, secured_server
 from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, claimed_record, running_gateway, succeeded_record
 from tests.support.publishers import Publisher, make_publisher
+from tests.support.receivers import Receiver, receiving
 from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -50,9 +52,21 @@ async def server(tmp_path_factory: pytest.TempPathFactory, publishers: list[Publ
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(server: NatsServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as listening:
+        yield listening
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(
+    server: NatsServer, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
+    folder = tmp_path_factory.mktemp("gateway")
+    (folder / "secret").write_text(make_secret())
+    file = folder / "webhooks.yaml"
+    file.write_text(f"webhooks: [{{name: all, url: '{receiver.url}', secret_file: secret}}]")
     credentials: dict[str, Any] = {"NATS_USER": "gateway", "NATS_PASSWORD": PASSWORDS["gateway"]}
-    async with running_gateway(server.url, tmp_path_factory.mktemp("gateway"), **credentials) as running:
+    async with running_gateway(server.url, folder, WEBHOOKS_FILE=str(file), **credentials) as running:
         yield running
 
 
@@ -92,7 +106,9 @@ async def finish_next(handler: JetStream, kind: str = "bootstrap") -> str:
     return job_id
 
 
-async def test_each_role_can_do_its_work(server: NatsServer, gateway: Gateway, publishers: list[Publisher]) -> None:
+async def test_each_role_can_do_its_work(
+    server: NatsServer, gateway: Gateway, publishers: list[Publisher], receiver: Receiver
+) -> None:
     """The whole life of jobs, and after it the server's log holds not one violation."""
     async with as_handler(server) as handler, publishers[0].connected(server) as portal:
         job_id = await gateway.submit()
@@ -114,6 +130,7 @@ async def test_each_role_can_do_its_work(server: NatsServer, gateway: Gateway, p
         await handler.write_dead_letter(names.dead_subject("bootstrap", "seq-1"), b"x", {})
         await handler.write_dead_letter(names.dead_subject("bootstrap", "a.b"), b"x", {})
         await exercise_gateway(gateway, handler)
+        await eventually(lambda: receiver.taken, "a webhook is brought")
     log = server.read_log()
     assert "violation" not in log.lower(), [line for line in log.splitlines() if "iolation" in line]
 
@@ -228,6 +245,10 @@ ATTACKS = [
     *[(role, names.act_subject("put-back", "x")) for role in ("handler", "portal")],
     *[(role, f"$KV.{names.ANSWERS_BUCKET}.x") for role in ("gateway", "portal", "provisioner")],
     *[(role, f"$JS.API.STREAM.MSG.GET.{names.AUDIT_STREAM}") for role in ("handler", "portal")],
+    ("handler", f"$JS.API.CONSUMER.DURABLE.CREATE.{names.EVENTS_STREAM}.mine"),
+    ("handler", f"$JS.ACK.{names.EVENTS_STREAM}.webhook_all.1.1.1.1.0"),
+    ("gateway", f"$JS.API.CONSUMER.DURABLE.CREATE.{names.AUDIT_STREAM}.mine"),
+    ("gateway", f"$JS.API.CONSUMER.DELETE.{names.EVENTS_STREAM}.webhook_all"),
     *[(role, f"$JS.API.STREAM.PURGE.{names.AUDIT_STREAM}") for role in ("gateway", "handler", "portal")],
 ]
 

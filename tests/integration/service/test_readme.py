@@ -20,10 +20,11 @@ beside_the_service = pytest.mark.asyncio(loop_scope="module")
 
 BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 # Run elsewhere: the demo's by tests/integration/service/test_demo.py, what needs an engine by `make test-image`.
-ELSEWHERE = ("make ", "docker ", "docker-compose ")
+# What receives webhooks: by tests/integration/gateway/test_webhooks.py.
+ELSEWHERE = ("make ", "docker ", "docker-compose ", "import http.server")
 CURLS = [text for language, text in BLOCKS if language == "bash" and "curl " in text]
 NATS = [text for language, text in BLOCKS if language == "bash" and "nats-local " in text]
-PYTHON = [text for language, text in BLOCKS if language == "python"]
+PYTHON = [text for language, text in BLOCKS if language == "python" and not text.startswith(ELSEWHERE)]
 # What a curl ends with here: its status. A finished job can be asked for in every way but to be cancelled.
 CURLRC = 'write-out = "\\n%{method} %{http_code} %{url_effective}\\n"\n'
 ANSWERS = {"GET": {"200"}, "POST": {"200", "202"}, "DELETE": {"202"}}

@@ -7,6 +7,7 @@ import tarfile
 import typing
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,14 @@ from contracts.records import CommandRecord, CredentialsSecret, JobRecord, Outco
 from contracts.requests import MAX_BODY_BYTES, TENANT_PATTERN
 from contracts.schemas import make_schema
 from contracts.told.events import event_headers
+from contracts.told.webhooks import webhook_document
 from gateway.http.app import Parts, make_routes
 from gateway.http.paging import DEFAULT_LIMIT, MAX_LIMIT
 from gateway.http.parameters import MAX_WAIT_SECONDS, read_idempotency_key
 from gateway.http.problems import Problem, problem_document
 from gateway.http.routes.job_list import PARAMETERS
+from gateway.webhooks.declared import Webhook
+from gateway.webhooks.post import sign
 from tests.laboratory.documents import make_errors_table, make_files, make_openapi
 
 ROOT = Path(__file__).parents[3]
@@ -101,6 +105,8 @@ def test_documents_keep_to_their_schemas(record: JobRecord) -> None:
     for name, document in (
         ("job", job_document(record)),
         ("event", event_document(record, 7)),
+        ("webhook", webhook_document(event_document(record, 7), record)),
+        ("webhook", webhook_document(event_document(record, 7), None)),
         *([("result", result_document(record))] if record.is_finished else []),
     ):
         schema = make_schema(name)
@@ -224,6 +230,7 @@ def test_asyncapi_leads_somewhere() -> None:
         "events": names.event_subject("{job_id}"),
         "progress": names.progress_subject("{job_id}"),
         "status": names.status_subject("{job_id}"),
+        "webhook": None,
         "statusAnswer": None,
         "dead": names.dead_subject("{kind}", "{id}"),
     }
@@ -233,6 +240,8 @@ def test_asyncapi_leads_somewhere() -> None:
     assert given == {names.HEADER_REQUEST_ID, names.HEADER_TRACEPARENT} | ours
     event = set(document["components"]["messages"]["event"]["headers"]["properties"])
     assert event == set(event_headers(running(), 7))
+    signed = set(document["components"]["messages"]["told"]["headers"]["properties"])
+    assert signed == set(sign(Webhook("a", "", ("whsec_AAAA",)), "id", datetime.now(UTC), b""))
     told = set(document["components"]["messages"]["deadLetter"]["headers"]["properties"])
     assert told == {names.HEADER_REASON, names.HEADER_SUBJECT, names.HEADER_SEQUENCE}
 

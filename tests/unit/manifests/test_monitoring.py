@@ -104,7 +104,7 @@ def test_callers_mistakes_are_no_alarm() -> None:
 
 
 def test_every_alert_says_what_to_do() -> None:
-    assert len(GROUP["rules"]) == 8
+    assert len(GROUP["rules"]) == 10
     for rule in GROUP["rules"]:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"]["summary"]
@@ -229,6 +229,22 @@ SCENES: dict[str, tuple[list[dict[str, str]], str, set[str]]] = {
         "20m",
         {"EverestBootstrapCrowded"},
     ),
+    "a receiver is dead": (
+        [
+            UP,
+            series("webhook_pending", "0x10 3x60", webhook="orders"),
+            series("webhook_pending", "0x60", webhook="well"),
+        ],
+        "50m",
+        {"EverestBootstrapWebhookWaits"},
+    ),
+    "a receiver takes its time": ([UP, series("webhook_pending", "3x20 0 3x20", webhook="orders")], "35m", set()),
+    "an event is given up": (
+        [UP, series("webhook_tries_total", "0x10 1x50", webhook="orders", outcome="given_up")],
+        "20m",
+        {"EverestBootstrapWebhookGivenUp"},
+    ),
+    "the audit stands still": ([UP, series("audit_lag", "0x10 5x50")], "30m", {"EverestBootstrapAuditLags"}),
     "records fill the bucket": (
         [
             UP,

@@ -1,0 +1,62 @@
+"""One attempt to bring a message to a webhook: signed as Standard Webhooks asks, with a limit, following nobody."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import httpx
+from standardwebhooks.webhooks import Webhook as Signature
+
+import contracts
+from gateway.webhooks.declared import Webhook
+
+ATTEMPT_SECONDS = 15.0
+_GONE = 410  # "do not send again", as Standard Webhooks has it
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """`reason` is a status or the name of an error: never what the receiver said."""
+
+    is_taken: bool
+    is_final: bool
+    reason: str
+
+
+class Post:
+    """The way to one webhook; `limit_seconds` for an attempt as a whole."""
+
+    def __init__(self, webhook: Webhook, side_by_side: int, limit_seconds: float = ATTEMPT_SECONDS) -> None:
+        self._webhook = webhook
+        self._limit_seconds = limit_seconds
+        self._client = httpx.AsyncClient(
+            follow_redirects=False,
+            timeout=limit_seconds,
+            limits=httpx.Limits(max_connections=side_by_side),
+            headers={"User-Agent": f"everest-bootstrap/{contracts.__version__}"},
+        )
+
+    async def attempt(self, message_id: str, body: bytes) -> Attempt:
+        headers = sign(self._webhook, message_id, datetime.now(UTC), body)
+        try:
+            async with (
+                asyncio.timeout(self._limit_seconds),
+                self._client.stream("POST", self._webhook.url, content=body, headers=headers) as answer,
+            ):
+                return Attempt(answer.is_success, answer.status_code == _GONE, str(answer.status_code))
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
+            return Attempt(False, False, type(error).__name__)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def sign(webhook: Webhook, message_id: str, now: datetime, body: bytes) -> dict[str, str]:
+    """The headers of the specification, with a signature by each secret."""
+    signatures = (Signature(secret).sign(message_id, now, body.decode()) for secret in webhook.secrets)
+    return {
+        "content-type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(signatures),
+    }

@@ -1,0 +1,310 @@
+"""Webhooks: whoever is declared hears of every end, signed, whatever was down, and nobody keeps others waiting."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from nats.js.errors import NotFoundError
+from standardwebhooks.webhooks import Webhook as Signature
+
+from contracts import names
+from contracts.codes import Failure
+from contracts.logs import moment
+from contracts.records import JobRecord
+from contracts.settings import NatsSettings
+from gateway.commands.webhooks import make_secret
+from gateway.jetstream import JetStream, connect
+from gateway.webhooks.courier import AT_ONCE, Courier, Rounds
+from gateway.webhooks.declared import Webhook
+from gateway.webhooks.post import Post
+from tests.support.eventually import eventually
+from tests.support.gateways import LATER, Gateway, Hand, new_record, running_gateway, succeeded_record
+from tests.support.receivers import Receiver, receiving
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECRET = make_secret()
+HURRIED = Rounds(retry_for_seconds=600, delays=(0.1,), ack_wait_seconds=1.0)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def jetstream(server: NatsServer) -> AsyncIterator[JetStream]:
+    connection = await connect(NatsSettings(nats_url=server.url), "a test")
+    yield connection
+    await connection.close()
+
+
+def webhook(name: str, receiver: Receiver, **members: Any) -> Webhook:
+    return Webhook(name, receiver.url, (SECRET,), **members)
+
+
+@asynccontextmanager
+async def working(
+    jetstream: JetStream, *webhooks: Webhook, rounds: Rounds = HURRIED, limit_seconds: float = 15
+) -> AsyncIterator[Counter[tuple[str, str]]]:
+    """Couriers that have begun; how often what came of an attempt. Left, they are killed."""
+    counted: Counter[tuple[str, str]] = Counter()
+
+    def count(name: str, outcome: str) -> None:
+        counted[name, outcome] += 1
+
+    couriers = [
+        Courier(jetstream, one, Post(one, AT_ONCE, limit_seconds), rounds, count, lambda: moment(0)) for one in webhooks
+    ]
+    tasks = [asyncio.create_task(courier.run()) for courier in couriers]
+    try:
+        for one in webhooks:
+            await wait_for_consumer(jetstream, one)
+        yield counted
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def wait_for_consumer(jetstream: JetStream, one: Webhook) -> None:
+    operation = f"CONSUMER.INFO.{names.EVENTS_STREAM}.{one.consumer}"
+    await eventually(lambda: jetstream.read_management(operation), f"{one.consumer} is there")
+
+
+async def end(hand: Hand, jetstream: JetStream, record: JobRecord) -> int:
+    """As a handler ends a job: the record, then its event."""
+    revision = await hand.write(record)
+    await jetstream.events.tell_end(record, revision)
+    return revision
+
+
+def ended(username: str, **changes: Any) -> JobRecord:
+    return replace(succeeded_record(new_record(username)), **changes)
+
+
+async def test_a_receiver_that_is_down_for_the_first_tries_hears_of_every_end_once(
+    hand: Hand, jetstream: JetStream
+) -> None:
+    """It refuses ten times, does not answer, and sends elsewhere; then each end is taken, its content once."""
+    refusals = {11: 0, 12: 302, 13: 500}
+    async with receiving(lambda number: 503 if number <= 10 else refusals.get(number, 204)) as receiver:
+        async with working(jetstream, webhook("down", receiver), limit_seconds=1):
+            records = [ended("tess", request={"username": "tess", "correlation": f"order {n}"}) for n in range(5)]
+            revisions = [await end(hand, jetstream, record) for record in records]
+            await eventually(lambda: len(receiver.taken) >= 5, "five are taken")
+        assert len(receiver.brought) > 13
+        ids = {f"{one.job_id}:{revision}" for one, revision in zip(records, revisions, strict=True)}
+        assert {one.id for one in receiver.taken} == ids
+        contents: dict[str, set[bytes]] = {}
+        for one in receiver.brought:
+            contents.setdefault(one.id, set()).add(one.body)
+        assert all(len(bodies) == 1 for bodies in contents.values()), "an id stands for one content"
+        for one in receiver.taken:
+            told = Signature(SECRET).verify(one.body, one.headers)
+            assert (told["type"], told["status"], told["username"]) == ("job.succeeded", "succeeded", "tess")
+            assert told["inputs"]["resources"]["ram_mb"] == 2048
+            assert told["correlation"].startswith("order ")
+            assert one.headers["content-type"] == "application/json"
+
+
+async def test_a_dead_receiver_delays_no_other(hand: Hand, jetstream: JetStream) -> None:
+    """One never answers, though it has more to hear than may be under way; the other hears of all of it at once."""
+    async with receiving(lambda _: 0) as dead, receiving() as living:
+        webhooks = webhook("dead", dead), webhook("living", living)
+        async with working(jetstream, *webhooks):
+            for _ in range(2 * AT_ONCE):
+                await end(hand, jetstream, ended("uma"))
+            await eventually(lambda: len(living.taken) == 2 * AT_ONCE, "all are taken")
+            assert len(dead.brought) <= AT_ONCE
+
+
+async def test_it_is_told_what_it_asked_for(hand: Hand, jetstream: JetStream) -> None:
+    """Kinds, callers and statuses; without statuses the two ends alone."""
+    async with receiving() as receiver, receiving() as everything:
+        one = webhook("chosen", receiver, callers=("portal",), statuses=("failed",), kinds=("bootstrap",))
+        other = webhook("every", everything, statuses=("queued", "running", "succeeded", "failed"))
+        async with working(jetstream, one, other):
+            await end(hand, jetstream, ended("vera", caller="portal"))
+            failed = new_record("vera").failed(Failure("forbidden", "may not"), LATER)
+            await end(hand, jetstream, failed)
+            wanted = replace(failed, job_id="wanted", caller="portal")
+            await end(hand, jetstream, wanted)
+            running = new_record("vera").claimed("me", LATER)
+            await jetstream.events.tell(running, await hand.write(running))
+            await eventually(lambda: len(everything.taken) == 4, "every transition is taken")
+            await eventually(lambda: receiver.taken, "one is taken")
+        assert [json.loads(taken.body)["job_id"] for taken in receiver.taken] == ["wanted"]
+        assert {json.loads(taken.body)["type"] for taken in everything.taken} == {
+            "job.succeeded",
+            "job.failed",
+            "job.running",
+        }
+
+
+async def test_gateways_bring_each_once_between_them(hand: Hand, jetstream: JetStream) -> None:
+    async with receiving() as receiver:
+        shared = webhook("shared", receiver)
+        async with working(jetstream, shared) as one, working(jetstream, shared) as other:
+            for _ in range(30):
+                await end(hand, jetstream, ended("wim"))
+            await eventually(lambda: len(receiver.taken) >= 30, "all are taken")
+            await eventually(lambda: (one + other)["shared", "delivered"] == 30, "each is counted once")
+        assert len({taken.id for taken in receiver.taken}) == len(receiver.taken) == 30
+
+
+async def test_who_is_killed_before_the_acknowledgement_repeats_it_under_its_id(
+    hand: Hand, jetstream: JetStream
+) -> None:
+    """The receiver had it; the next gateway cannot know."""
+    async with receiving(lambda number: 0 if number == 1 else 200) as receiver:
+        killed = webhook("killed", receiver)
+        async with working(jetstream, killed):
+            await end(hand, jetstream, ended("xenia"))
+            await eventually(lambda: receiver.brought, "it is brought")
+        async with working(jetstream, killed):
+            await eventually(lambda: receiver.taken, "it is brought again")
+        assert {one.id for one in receiver.brought} == {receiver.taken[0].id}
+        assert len({one.body for one in receiver.brought}) == 1
+
+
+@pytest.mark.parametrize(("status", "retry_for_seconds"), [(500, 0.0), (410, 600.0)])
+async def test_a_receiver_that_stays_dead_is_given_up(
+    hand: Hand, jetstream: JetStream, gateway: Gateway, status: int, retry_for_seconds: float
+) -> None:
+    """Counted, and an entry of the audit; one that says 410 asks for no more of it. The rest goes on."""
+    async with receiving(lambda _: status) as receiver:
+        name = f"gone-{status}"
+        rounds = replace(HURRIED, retry_for_seconds=retry_for_seconds)
+        async with working(jetstream, webhook(name, receiver), rounds=rounds) as counted:
+            record = ended("yara")
+            await end(hand, jetstream, record)
+            await eventually(lambda: counted[name, "given_up"] == 1, "it is given up")
+        entries = (await gateway.api.get("/audit")).json()["entries"]
+        (entry,) = [one for one in entries if one.get("webhook") == name]
+        assert (entry["action"], entry["outcome"], entry["job_id"]) == ("webhook-given-up", "given up", record.job_id)
+        info = await hand.jetstream.consumer_info(names.EVENTS_STREAM, f"webhook_{name}")
+        assert (info.num_pending, info.num_ack_pending) == (0, 0)
+
+
+async def test_a_job_that_went_on_is_told_as_its_event_has_it(hand: Hand, jetstream: JetStream) -> None:
+    """It failed, and a person retried it before the receiver was there; of one that is forgotten the event is left."""
+    async with receiving(lambda number: 503 if number <= 2 else 200) as receiver:
+        async with working(jetstream, webhook("late", receiver)):
+            failed = new_record("zoe").failed(Failure("forbidden", "may not"), LATER)
+            await end(hand, jetstream, failed)
+            await hand.write(failed.reopened(LATER, from_start=True))
+            await jetstream.events.tell_end(replace(failed, job_id="forgotten"), 7)
+            await eventually(lambda: len(receiver.taken) == 2, "both are taken")
+        for one in receiver.taken:
+            told = json.loads(one.body)
+            assert (told["status"], told["reason"], told["summary"]) == ("failed", "forbidden", "may not")
+
+
+def declare(folder: Path, *rows: str) -> Path:
+    (folder / "a.secret").write_text(SECRET)
+    file = folder / "webhooks.yaml"
+    file.write_text("webhooks:\n" + "\n".join(f"- {{{row}, secret_file: a.secret}}" for row in rows))
+    return file
+
+
+async def test_a_gateway_keeps_to_its_file(server: NatsServer, hand: Hand, tmp_path: Path) -> None:
+    """What is declared while it runs works within moments; a broken file changes nothing."""
+    async with receiving(lambda number: 500 if number == 1 else 200) as first, receiving() as second:
+        file = declare(tmp_path, f"name: first, url: '{first.url}'")
+        async with running_gateway(server.url, tmp_path, WEBHOOKS_FILE=str(file)) as gateway:
+            await wait_for_webhook(hand, "first")
+            job_id = await cancelled(gateway)
+            await eventually(lambda: first.taken, "it is taken", limit_seconds=30)
+            assert json.loads(first.taken[0].body)["job_id"] == job_id
+            metrics = (await gateway.nobody.get("/metrics")).text
+            assert 'everest_bootstrap_webhook_tries_total{outcome="failed",webhook="first"} 1.0' in metrics
+            assert 'everest_bootstrap_webhook_pending{webhook="first"}' in metrics
+            assert first.url not in gateway.read_log()
+            declare(tmp_path, f"name: first, url: '{first.url}', enabled: false", f"name: second, url: '{second.url}'")
+            await wait_for_webhook(hand, "second")
+            await eventually(lambda: '"webhooks.reloaded"' in gateway.read_log(), "it is read")
+            await cancelled(gateway)
+            await eventually(lambda: second.taken, "it is taken")
+            assert len(first.taken) == 1
+            file.write_text("webhooks: [{name: x y}]")
+            await eventually(lambda: '"webhooks.broken"' in gateway.read_log(), "it is told")
+            await cancelled(gateway)
+            await eventually(lambda: len(second.taken) == 2, "the one before goes on")
+
+
+async def cancelled(gateway: Gateway) -> str:
+    job_id = await gateway.submit(username="carla")
+    assert (await gateway.api.post(f"/jobs/{job_id}/cancel")).status_code == 202
+    return job_id
+
+
+async def wait_for_webhook(hand: Hand, name: str) -> None:
+    async def look() -> bool:
+        try:
+            await hand.jetstream.consumer_info(names.EVENTS_STREAM, f"webhook_{name}")
+        except NotFoundError:
+            return False
+        return True
+
+    await eventually(look, f"{name} is there")
+
+
+async def run_command(*arguments: str) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", *arguments),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
+    return process.returncode, output.decode(), errors.decode()
+
+
+WRONG: Sequence[tuple[str, str]] = (("a name", "https://example.org"), ("name", "ftp://example.org"), ("name", "here"))
+
+
+async def test_new_webhook_prints_a_secret_that_signs() -> None:
+    code, output, _ = await run_command("new-webhook", "orders", "https://example.org/hook")
+    assert code == 0
+    (secret,) = (word for word in output.split() if word.startswith("whsec_"))
+    assert Signature(secret).sign("a", datetime.now(UTC), "{}").startswith("v1,")
+    assert "url: https://example.org/hook" in output
+    for name, url in WRONG:
+        code, output, errors = await run_command("new-webhook", name, url)
+        assert (code, output) == (2, "")
+        assert errors.startswith("no webhook was made")
+
+
+async def test_the_receiver_of_the_readme_verifies(hand: Hand, jetstream: JetStream) -> None:
+    """As it stands, but for its port: it takes what is signed, and refuses what is not."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (text,) = (block for block in blocks if block.startswith("import http.server"))
+    port = free_port()
+    environment = {**os.environ, "WEBHOOK_SECRET": SECRET}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", text.replace("9000", str(port))), env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    url = f"http://{LOOPBACK}:{port}"
+    try:
+        async with httpx.AsyncClient() as stranger:
+            refused = await eventually(lambda: stranger.post(url, json={}), "it listens")
+            assert refused.status_code == 401
+        async with working(jetstream, Webhook("readme", url, (SECRET,))) as counted:
+            record = ended("adam")
+            revision = await end(hand, jetstream, record)
+            assert process.stdout is not None
+            said = await asyncio.wait_for(process.stdout.readline(), LIMIT_SECONDS)
+            assert said.decode().split() == [f"{record.job_id}:{revision}", record.job_id, "succeeded"]
+            await eventually(lambda: counted["readme", "delivered"] == 1, "it is taken")
+    finally:
+        process.kill()
+        await process.wait()
