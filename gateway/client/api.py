@@ -9,13 +9,16 @@ from urllib.parse import quote
 
 import httpx
 import orjson
-from httpx_sse import SSEError, connect_sse
+from httpx_sse import EventSource, SSEError, connect_sse
 
 from gateway.client.settings import ClientSettings
 
 FINISHED = ("succeeded", "failed")
 _WAIT_SECONDS = 30  # one long poll; the gateway caps it at 60
 _TIMEOUT = httpx.Timeout(10, read=_WAIT_SECONDS + 60)  # queries may take the gateway's QUERY_TIMEOUT
+
+_AWAY_SECONDS = 120
+_PAUSE_SECONDS = 1
 
 Document = dict[str, Any]
 
@@ -49,6 +52,23 @@ class Unfinished(Exception):
         self.job = job
 
 
+class _Patience:
+    """How long a gateway is waited for that has answered before: it may be started anew, or another takes its place."""
+
+    def __init__(self) -> None:
+        self._last_heard_at = float("-inf")
+
+    def note_answer(self) -> None:
+        self._last_heard_at = time.monotonic()
+
+    def pause(self, error: Unreachable | Refused) -> None:
+        """Before the next try. Raises the error where there is to be none."""
+        is_final = isinstance(error, Refused) and not error.is_temporary
+        if is_final or time.monotonic() - self._last_heard_at > _AWAY_SECONDS:
+            raise error
+        time.sleep(_PAUSE_SECONDS)
+
+
 class Api:
     """Use it with `with`. `base_url` may have a path: the gateway may stand behind a proxy's prefix."""
 
@@ -59,6 +79,7 @@ class Api:
             headers={"X-Admin-Key": settings.admin_api_key.get_secret_value()},
             timeout=_TIMEOUT,
         )
+        self._patience = _Patience()
 
     def __enter__(self) -> "Api":
         return self
@@ -81,39 +102,54 @@ class Api:
         return self._call("GET", f"/jobs/{_segment(job_id)}/result")
 
     def wait(self, job_id: str, limit_seconds: float | None) -> Document:
-        """The finished job. Raises Unfinished when the limit passes before."""
-        end = None if limit_seconds is None else time.monotonic() + limit_seconds
-        while True:
-            left = _WAIT_SECONDS if end is None else max(0, math.ceil(min(_WAIT_SECONDS, end - time.monotonic())))
-            job = self.job(job_id, wait_seconds=left)
-            if job["status"] in FINISHED:
-                return job
-            if end is not None and time.monotonic() >= end:
+        """The finished job, though the gateway goes and comes back. Raises Unfinished when the limit passes before."""
+        end = float("inf") if limit_seconds is None else time.monotonic() + limit_seconds
+        job = self.job(job_id)  # a gateway that never answered is not waited for
+        while job["status"] not in FINISHED:
+            left_seconds = min(_WAIT_SECONDS, end - time.monotonic())
+            if left_seconds <= 0:
                 raise Unfinished(job)
+            try:
+                job = self.job(job_id, wait_seconds=math.ceil(left_seconds))
+            except (Unreachable, Refused) as error:
+                self._patience.pause(error)
+        return job
 
     def events(self, job_id: str) -> Iterator[Document]:
         """Each transition of the job as it happens, the last one included.
 
-        A stream that the gateway ends early, as when it stops, is taken up where it was. Raises Unreachable, Refused.
+        A stream that ends early, because the gateway stops or dies, is taken up where it was, of the gateway that is
+        there next. Raises Unreachable, Refused.
         """
         last_id = ""
         while True:
-            headers = {"Last-Event-ID": last_id} if last_id else {}
-            with (
-                _meaning(),
-                connect_sse(self._client, "GET", f"/jobs/{_segment(job_id)}/events", headers=headers) as source,
-            ):
-                if source.response.status_code == 204:
-                    return
-                if source.response.is_error:
-                    source.response.read()
-                    raise _refusal(source.response)
-                for event in source.iter_sse():
-                    last_id = event.id
-                    document = event.json()
-                    yield document
-                    if document["status"] in FINISHED:
+            try:
+                with self._follow(job_id, last_id) as source:
+                    if source.response.status_code == 204:
                         return
+                    for event in source.iter_sse():
+                        self._patience.note_answer()
+                        last_id = event.id
+                        document = event.json()
+                        yield document
+                        if document["status"] in FINISHED:
+                            return
+                raise Unreachable("the stream has ended before the job")
+            except (Unreachable, Refused) as error:
+                self._patience.pause(error)
+
+    @contextmanager
+    def _follow(self, job_id: str, last_id: str) -> Iterator[EventSource]:
+        """The job's stream from the event on that follows `last_id`. Raises Unreachable, Refused."""
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        with (
+            _meaning(),
+            connect_sse(self._client, "GET", f"/jobs/{_segment(job_id)}/events", headers=headers) as source,
+        ):
+            if source.response.is_error:
+                source.response.read()
+                raise _refusal(source.response)
+            yield source
 
     def submit_batch(self, requests: list[Document], idempotency_key: str) -> Document:
         """All of them or none."""
@@ -172,6 +208,7 @@ class Api:
     def _call(self, method: str, path: str, **parts: Any) -> Document:
         with _meaning():
             answer = self._client.request(method, path, **parts)
+        self._patience.note_answer()
         if answer.is_error:
             raise _refusal(answer)
         try:

@@ -71,10 +71,16 @@ class Gateway:
 
 @asynccontextmanager
 async def running_gateway(
-    nats_url: str, folder: Path, *, ready: bool = True, most_files: int | None = None, **variables: str
+    nats_url: str,
+    folder: Path,
+    *,
+    ready: bool = True,
+    port: int | None = None,
+    most_files: int | None = None,
+    **variables: str,
 ) -> AsyncIterator[Gateway]:
     """A gateway that answers, and is ready and watches unless said otherwise. `most_files` it may have open."""
-    port = free_port()
+    port = port or free_port()
     log = folder / f"gateway-{port}.log"
     settings = {"NATS_URL": nats_url, "PORT": str(port), "HOST": LOOPBACK, "ADMIN_API_KEY": KEY, "QUERY_TIMEOUT": "20"}
     with log.open("wb") as output:

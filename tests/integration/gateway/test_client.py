@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from tests.support.gateways import KEY
+from tests.support.eventually import eventually
+from tests.support.gateways import KEY, running_gateway
 from tests.support.handlers import House, open_house, running_handler
 from tests.support.servers import LIMIT_SECONDS, ROOT
 
@@ -30,15 +32,18 @@ class Client:
 
     async def run(self, *arguments: str, **variables: str) -> Ended:
         """An empty variable is left out."""
+        process = await self.start(*arguments, **variables)
+        stdout, stderr = await asyncio.wait_for(process.communicate(), 2 * LIMIT_SECONDS)
+        return Ended(process.returncode or 0, stdout.decode(), stderr.decode())
+
+    async def start(self, *arguments: str, **variables: str) -> asyncio.subprocess.Process:
         settings = {"BASE_URL": str(self.house.gateway.api.base_url), "ADMIN_API_KEY": KEY, **variables}
         environment = {**os.environ, **settings, "HOME": str(self.house.folder)}
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway.client", *arguments,
             cwd=ROOT, env={name: value for name, value in environment.items() if value},
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        stdout, stderr = await asyncio.wait_for(process.communicate(), 2 * LIMIT_SECONDS)
-        return Ended(process.returncode or 0, stdout.decode(), stderr.decode())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -86,6 +91,27 @@ async def test_exit_codes_tell_scripts_what_became_of_it(client: Client) -> None
     assert "cancelled: " in failed.stdout
     assert "hint: " in failed.stdout
     assert (await client.run("retry", job_id, "--from-start")).code == 0
+
+
+@pytest.mark.parametrize("command", ["watch", "wait"])
+async def test_a_gateway_that_dies_is_waited_for(client: Client, command: str) -> None:
+    """Whoever follows a job goes on with the next gateway at the address."""
+    job_id = await client.house.gateway.submit(username=f"left{command}")
+    url, folder = client.house.server.url, client.house.folder
+    async with running_gateway(url, folder) as first:
+        address = str(first.api.base_url)
+        following = await client.start(command, job_id, "-o", "json", BASE_URL=address)
+
+        async def is_followed() -> bool:
+            return "everest_bootstrap_waiters 1.0" in (await first.nobody.get("/metrics")).text
+
+        await eventually(is_followed, "the client follows")
+        await first.stop(signal.SIGKILL)
+        async with running_gateway(url, folder, port=first.port):
+            assert (await client.house.gateway.api.post(f"/jobs/{job_id}/cancel")).status_code == 202
+            stdout, stderr = await asyncio.wait_for(following.communicate(), 2 * LIMIT_SECONDS)
+    assert (following.returncode, stderr) == (1, b"")
+    assert json.loads(stdout.splitlines()[-1])["reason"] == "cancelled"
 
 
 async def test_a_tenant_of_an_identity_provider_is_submitted(client: Client) -> None:
