@@ -30,8 +30,7 @@ class SimulatedEverest:
     def variables(self) -> dict[str, str]:
         programs = Path(sys.executable).parent
         path = os.pathsep.join([str(BIN), str(programs), os.environ.get("PATH", os.defpath)])
-        # kubectl is written in Go: a process that short need not collect its garbage, which is a sixth of its time.
-        return {"PATH": path, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home), "GOGC": "off"}
+        return {"PATH": path, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.home)}
 
     @property
     def admin_kubeconfig(self) -> Path:

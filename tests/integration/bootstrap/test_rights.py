@@ -289,7 +289,7 @@ async def test_another_command_is_given_what_to_take_away_where_it_asks(
     assert extra not in (await read_spec(everest, "other"))["applied"]
 
 
-@pytest.mark.parametrize("after_seconds", [0.0, 0.02, 60])
+@pytest.mark.parametrize("after_seconds", [0.0, pytest.param(0.02, marks=pytest.mark.slow), 60])
 async def test_a_kill_anywhere_in_the_step_forgets_no_line(
     everest: SimulatedEverest, bench: Bench, after_seconds: float
 ) -> None:
