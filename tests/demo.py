@@ -26,6 +26,7 @@ LOOK_SECONDS = 0.1
 STOP_SECONDS = 90  # longer than standalone gives its own children
 LAST_WORDS = 15  # lines of the log that are shown when something ends too early
 REQUEST = {"username": "demo", "operators": {"postgresql": True}}
+RESOURCES = "cpu_cores=4,ram_mb=8192,disk_gb=100"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,8 @@ class Demo:
             "GATEWAY_NONCE": place.nonce,
             # Runs where the package is installed, and where it only lies.
             "EVEREST_RBAC_APPLY_CMD": shlex.join([sys.executable, "-m", "handlers.rbac_import"]),
+            # A database fits: so the last step can prove that the tenant may create one.
+            "EVEREST_DEFAULT_RESOURCES": environment.get("EVEREST_DEFAULT_RESOURCES") or RESOURCES,
         }
         self._stopping = asyncio.Event()
 
@@ -200,6 +203,7 @@ class Demo:
     async def _show(self) -> None:
         """A first job, from its submit to its end, then what to try next."""
         await self._wait_until_ready()
+        await self._enforce_rbac()
         answer = await self._call("POST", "/bootstrap/users", REQUEST)
         say(f"POST /bootstrap/users {json.dumps(REQUEST)}\n  202 {json.dumps(answer)}\n")
         job = await self._follow(answer["job_id"])
@@ -231,6 +235,15 @@ class Demo:
                     return
             await asyncio.sleep(LOOK_SECONDS)
         raise EndedEarly(f"the gateway was not ready in {READY_SECONDS} seconds")
+
+    async def _enforce_rbac(self) -> None:
+        """As an administrator does it: before, everybody may do everything, and no role is proved. Raises OSError."""
+        argv = ("kubectl", "patch", "configmap", "everest-rbac", "-n", "everest-system", "--type=merge", "-p")
+        process = await asyncio.create_subprocess_exec(
+            *argv, json.dumps({"data": {"enabled": "true"}}), env=self._environment, stdout=asyncio.subprocess.DEVNULL
+        )
+        if await process.wait():
+            raise OSError("the simulated cluster does not take a change")
 
     async def _is_ours(self) -> bool:
         """Asked without the key: a stranger on the port learns nothing, and is sent no job."""

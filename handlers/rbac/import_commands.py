@@ -9,7 +9,7 @@ from typing import Any
 
 from contracts.codes import Failure
 from handlers.commands.processes import ExecutableMissing, ExecutableUnusable, TimeLimitPassed, run
-from handlers.rbac.stored_policy import KEY, NAME, NAMESPACE
+from handlers.rbac.stored_policy import KEY, NAME, NAMESPACE, NoPolicy
 
 # What everestctl takes for its flags; a value that is no boolean makes it ignore KUBECONFIG too (commands/root.go).
 _MISREAD_VARIABLES = ("VERBOSE", "JSON", "PRETTY")
@@ -38,6 +38,8 @@ class ImportCommands:
 
     def read_configmap(self) -> dict[str, Any]:
         code, stdout, stderr = self._run("kubectl", "get", "configmap", NAME, "-n", NAMESPACE, "-o", "json")
+        if code != 0 and f'"{NAME}" not found' in stderr:
+            raise NoPolicy(f"There is no ConfigMap {NAME}.")
         if code != 0:
             raise Refused(_explain("kubectl get", code, stderr))
         try:

@@ -177,7 +177,7 @@ def apply(commands: ImportCommands, asked: Asked) -> tuple[Stored, Edit]:
 
 def prepare(commands: ImportCommands, asked: Asked) -> tuple[Stored, Edit]:
     """What is stored, and what would be: valid, and small enough. An invalid policy ends the Everest server."""
-    stored = _read_stored(commands.read_configmap())
+    stored = _read_stored(commands)
     try:
         edited = asked.edit(stored.policy.text)
     except InvalidPolicy as error:
@@ -201,9 +201,10 @@ def _read_file(path: str) -> str:
     return text
 
 
-def _read_stored(configmap: dict[str, Any]) -> Stored:
+def _read_stored(commands: ImportCommands) -> Stored:
     """Raises Refused where there is no policy to edit: absence is never taken for an empty one."""
     try:
+        configmap = commands.read_configmap()
         policy = StoredPolicy.of(configmap)
     except NoPolicy as error:
         hint = f"Everest cannot start without it: add it to {NAME} in {NAMESPACE}, with the line `{ADMIN_RULE}`."

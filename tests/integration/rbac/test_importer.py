@@ -259,7 +259,7 @@ async def test_an_absent_policy_is_never_taken_for_an_empty_one(everest: Simulat
     assert_refused(await run_import(everest, write(tmp_path)), "stored_policy_invalid", "no key policy.csv")
     assert (await read(everest))["metadata"]["resourceVersion"] == version
     await everest.run("kubectl", "delete", "configmap", "everest-rbac", "-n", "everest-system")
-    assert_refused(await run_import(everest, write(tmp_path)), "everest_not_installed", "everest-rbac")
+    assert_refused(await run_import(everest, write(tmp_path)), "stored_policy_invalid", "everest-rbac", "g, admin")
     assert await everest.get("configmap", "everest-rbac", "-n", "everest-system") is None
 
 

@@ -1,6 +1,6 @@
 """everestctl, kubectl and an RBAC command as small shell scripts: an Everest whose commands cost a set time.
 
-What the workflow looks at is there: versions, no namespace, and the accounts that were created. So the real workflow
+What the workflow looks at is there: versions, and the accounts and namespaces that were created. So the real workflow
 runs, all of it, and its time is its own.
 """
 
@@ -17,6 +17,24 @@ case "$1 $2" in
 "accounts create") : > "{accounts}/$4" ;;
 "accounts list") for file in "{accounts}"/*; do printf '%s\\n' "${{file##*/}}"; done ;;
 esac
+{pause}
+"""
+# Without a process of its own: what it does in the shell costs next to nothing.
+_KUBECTL = """\
+#!/bin/sh
+case "$1 $2" in
+"create -f")
+  IFS= read -r manifest
+  case $manifest in *'"kind": "Namespace"'*)
+    name=${{manifest#*'"name": "'}}
+    metadata=${{manifest#*'"metadata": {{'}}
+    printf '{{"metadata": {{"resourceVersion": "1", %s' "$metadata" > "{namespaces}/${{name%%'"'*}}" ;;
+  esac ;;
+"get ns")
+  name=${{4#*'=="'}}
+  IFS= read -r found < "{namespaces}/${{name%%'"'*}}"
+  printf '%s' "$found" ;;
+esac 2> /dev/null
 {pause}
 """
 _SILENT = "#!/bin/sh\n{pause}\n"
@@ -46,20 +64,22 @@ class Tools:
         }
 
     def forget(self) -> None:
-        """No account exists any more: a list does not grow from round to round."""
-        for account in (self.folder / "accounts").iterdir():
-            account.unlink()
+        """Nothing exists any more: a list does not grow from round to round."""
+        for kept in ("accounts", "namespaces"):
+            for file in (self.folder / kept).iterdir():
+                file.unlink()
 
 
 def make_tools(folder: Path, *, pause_seconds: float = 0, first_command: Path | None = None) -> Tools:
     """Each command takes so long beside its own start. `first_command` is a FIFO that the first of a job tells."""
-    accounts = folder / "accounts"
-    accounts.mkdir(parents=True)
+    accounts, namespaces = folder / "accounts", folder / "namespaces"
+    for kept in (accounts, namespaces):
+        kept.mkdir(parents=True)
     pause = f"exec sleep {pause_seconds}" if pause_seconds else "exit 0"
     tell = f": > '{first_command}'" if first_command else ":"
     _write(folder / "everestctl", _EVERESTCTL.format(accounts=accounts, tell=tell, pause=pause))
-    for name in ("kubectl", "apply-rbac"):
-        _write(folder / name, _SILENT.format(pause=pause))
+    _write(folder / "kubectl", _KUBECTL.format(namespaces=namespaces, pause=pause))
+    _write(folder / "apply-rbac", _SILENT.format(pause=pause))
     (folder / "kubeconfig").write_text(_KUBECONFIG)
     return Tools(folder)
 
