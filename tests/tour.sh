@@ -121,7 +121,7 @@ for path in "/jobs/$JOB" "/jobs/$JOB/result"; do
   expect "and with its ETag" 304
 done
 call GET "/jobs/$JOB/result"
-expect "the result" 200 "[s['name'] for s in b['steps']] == ['create_account', 'add_namespace', 'apply_resource_quota', 'apply_rbac_policy', 'verify_tenant'] and all(s['started_at'] and s['finished_at'] for s in b['steps']) and b['overall_status'] == 'succeeded' and b['credentials_secret']['read_with'] and b['inputs']['resources']['ram_mb'] == 2048"
+expect "the result" 200 "[s['name'] for s in b['steps']] == ['create_account', 'add_namespace', 'apply_resource_quota', 'apply_rbac_policy', 'verify_tenant'] and all(s['started_at'] and s['finished_at'] for s in b['steps']) and b['overall_status'] == 'succeeded' and b['credentials_secret']['read_with'] and b['inputs']['resources']['ram_mb'] >= 2048"
 
 title "4 Live"
 post /bootstrap/users "{\"username\":\"${TAG}d\",\"operators\":{\"mongodb\":true}}"
