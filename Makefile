@@ -58,7 +58,7 @@ attack: setup
 # The workflow's tests on a real kube-apiserver, built once (minutes), and etcd; where it cannot be had, they say why.
 # EVERESTCTL=/path/to/everestctl runs the real one, with its chart cache in XDG_CACHE_HOME.
 test-cluster: setup
-	TEST_CLUSTER=real $(BIN)/pytest -q -n 0 tests/integration/bootstrap tests/integration/offboarding
+	TEST_CLUSTER=real $(BIN)/pytest -q -n 0 tests/integration/bootstrap tests/integration/offboarding tests/integration/tenants
 
 bench: setup
 	$(BIN)/python -m tests.laboratory.benchmarks $(ROW)

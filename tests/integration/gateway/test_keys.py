@@ -73,6 +73,10 @@ async def test_a_key_does_what_its_scopes_say(tmp_path: Path) -> None:
             answer = await gateway.nobody.post(path, json={"username": "alice"}, headers=key)
             assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
             assert answer.json()["scope"] == "bootstrap"
+        for verb, scope in (*((verb, "offboard") for verb in ("password", "suspend", "resume")), ("manager", "admin")):
+            answer = await gateway.nobody.post(f"/tenants/alice/{verb}", headers={"X-Admin-Key": "team-key"})
+            assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+            assert answer.json()["scope"] == scope
         async with helping_hand(server) as hand:
             subject = names.job_subject("bootstrap", job_id)
             message = await hand.jetstream.get_last_msg(names.JOBS_STREAM, subject)

@@ -142,6 +142,25 @@ async def test_what_is_withdrawn_goes_in_the_same_write(everest: SimulatedEveres
     assert not (await everest.state())["has_server_crashed"]
 
 
+async def test_a_tenants_lines_are_suspended_and_resumed(everest: SimulatedEverest, tmp_path: Path) -> None:
+    """In one write each, validated as any other, and by no other word beside them."""
+    stored = SEED + ALICE.replace("g, alice", "g,  alice") + "# the end"
+    before = await store(everest, stored)
+    lines = tmp_path / "lines.csv"
+    lines.write_text(ALICE)
+    code, stdout, _ = await everest.run(*PROGRAM, "--suspend", str(lines), "--dry-run")
+    assert (code, (await read(everest))["metadata"]["resourceVersion"]) == (0, before)
+    assert "+#everest-bootstrap g,  alice, role:alice" in stdout
+    for flag, said in (("--suspend", "applied"), ("--suspend", "unchanged"), ("--resume", "applied")):
+        code, stdout, _ = await everest.run(*PROGRAM, flag, str(lines))
+        assert (code, stdout.splitlines()[0]) == (0, said)
+        policy = (await read(everest))["data"]["policy.csv"]
+        assert policy.count("#everest-bootstrap ") == (3 if flag == "--suspend" else 0)
+    assert policy == stored
+    code, _, stderr = await everest.run(*PROGRAM, "--suspend", str(lines), "--file", str(lines))
+    assert (code, "not allowed with" in stderr) == (2, True)
+
+
 async def test_lines_can_be_withdrawn_alone(everest: SimulatedEverest, tmp_path: Path) -> None:
     await store(everest, SEED + ALICE)
     code, stdout, _ = await everest.run(*PROGRAM, "--withdraw", str(write(tmp_path)))
