@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts import names
 from contracts.link.user_keys import make_user_key
 from gateway.commands.processes import find_program
 from gateway.commands.publishers import format_account
@@ -65,4 +66,4 @@ class EmbeddedServer:
         file = folder / "user.nk"
         file.touch(mode=0o600)
         file.write_text(seed)
-        return format_account(LOCAL_PUBLISHER, nkey)
+        return format_account(LOCAL_PUBLISHER, nkey, names.JOB_KINDS)

@@ -450,6 +450,9 @@ class StandIns:
 
     async def _finish_namespace(self, namespace: dict[str, Any]) -> None:
         name = namespace["metadata"]["name"]
+        claims = f"/api/v1/namespaces/{name}/persistentvolumeclaims"
+        for claim in (await self._client.read(claims))["items"]:  # which a controller lets go of that nobody plays
+            await self._client.change(f"{claims}/{claim['metadata']['name']}", {"metadata": {"finalizers": None}})
         for base, plural in self._CONTENT:
             await self._client.delete(f"{base}/namespaces/{name}/{plural}")
         for base, plural in self._CONTENT:

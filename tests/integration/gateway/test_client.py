@@ -79,6 +79,13 @@ async def test_a_tenant_is_onboarded_and_looked_at(client: Client) -> None:
         watched = await client.run("watch", job["job_id"], "-o", "json")
         assert [json.loads(line)["status"] for line in watched.stdout.splitlines()] == ["succeeded", "succeeded"]
 
+        mistyped = await client.run("offboard", "alice", "--confirm", "alcie")
+        assert (mistyped.code, "confirm must be" in mistyped.stderr) == (3, True), mistyped
+        gone = await client.run("offboard", "alice", "--wait")
+        assert (gone.code, "delete_credentials" in gone.stdout) == (0, True), gone
+        nobody = await client.run("offboard", "alice")
+        assert (nobody.code, "tenant_not_found" in nobody.stderr) == (3, True), nobody
+
 
 async def test_exit_codes_tell_scripts_what_became_of_it(client: Client) -> None:
     """Cancelled is failed (1), unfinished is 5, and what failed is told with its code and hint."""
