@@ -47,7 +47,7 @@ chaos: setup
 faults: setup
 	$(BIN)/python -m tests.laboratory.faults $(ROW)
 
-# A hundred random states of a cluster: what a plan says of each, and whether the job then did it. STATES=n, SEED=n.
+# A hundred random states of a cluster, jobs of all kinds: what a plan says of each, and whether the job then did it. STATES=n, SEED=n.
 plans: setup
 	$(BIN)/python -m tests.laboratory.plans $(or $(STATES),100) $(or $(SEED),0)
 

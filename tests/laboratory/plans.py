@@ -1,4 +1,4 @@
-"""Whether a plan says what the job then does: random states of a cluster, planned and then run.
+"""Whether a plan says what the job then does: random states of a cluster, jobs of all kinds planned and then run.
 
 `python -m tests.laboratory.plans [STATES] [SEED]` prints a line for each state, and how many were as planned.
 """
@@ -27,6 +27,7 @@ _KINDS = (
 _OUTCOMES = {  # of the job's step, by the words of the plan
     "would create": {Outcome.CREATED, Outcome.APPLIED},
     "would update": {Outcome.UPDATED, Outcome.APPLIED, Outcome.UNCHANGED},  # unchanged but for the claim's text
+    "would remove": {Outcome.REMOVED},
     "would apply": {Outcome.APPLIED},
     "would verify": {Outcome.VERIFIED, Outcome.UNVERIFIED},
     "unchanged": {Outcome.UNCHANGED, Outcome.APPLIED},
@@ -36,21 +37,22 @@ _OUTCOMES = {  # of the job's step, by the words of the plan
 
 @dataclass(slots=True)
 class State:
-    """A tenant-to-be in a cluster. `earlier` are the requests of jobs that ran before."""
+    """A tenant-to-be in a cluster. `earlier` are jobs that ran before."""
 
     username: str
     request: dict[str, Any]
+    kind: str = "bootstrap"
     traits: list[str] = field(default_factory=list)
     manifests: list[dict[str, Any]] = field(default_factory=list)
     lines: tuple[str, ...] = ()
     has_account: bool = False
-    earlier: list[dict[str, Any]] = field(default_factory=list)
+    earlier: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
     is_bound: bool = False
 
     @property
     def namespace(self) -> str:
-        return str(self.request["namespace"])
+        return self.username.replace("plan", "plan-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def draw_state(seed: int) -> State:
     chance = random.Random(seed)
     username = f"plan{seed}"
     state = State(username, {"username": username, "namespace": f"plan-{seed}"})
-    for draw in (_draw_request, _draw_namespace, _draw_account, _draw_policy, _draw_handler):
+    for draw in (_draw_request, _draw_namespace, _draw_account, _draw_policy, _draw_handler, _draw_kind):
         draw(chance, state)
     return state
 
@@ -89,7 +91,8 @@ def _draw_namespace(chance: random.Random, state: State) -> None:
     there = chance.choice(("absent", "absent", "again", "again", "changed", "first", "foreign", "another", "suspended"))
     state.traits.append(there)
     if there in ("again", "changed"):
-        state.earlier.append({**state.request, "role": "developer"} | ({} if there == "again" else _draw_other(chance)))
+        first = {**state.request, "role": "developer"} | ({} if there == "again" else _draw_other(chance))
+        state.earlier.append(("bootstrap", first))
     if there == "again" and chance.random() < 0.7:
         state.request["role"] = "developer"
     if there in ("first", "another"):
@@ -142,6 +145,21 @@ def _draw_handler(chance: random.Random, state: State) -> None:
         state.is_bound = True
 
 
+def _draw_kind(chance: random.Random, state: State) -> None:
+    """What is asked of a tenant who is there, mostly."""
+    kind = chance.choice(("bootstrap", "bootstrap", "offboard", "suspend", "resume", "password", "repair"))
+    if kind == "bootstrap" or not (state.earlier or state.manifests):
+        return
+    state.kind = kind
+    if state.earlier and (kind == "resume" or chance.random() < 0.2):
+        state.traits.append("suspended by a job")
+        state.earlier.append(("suspend", {"username": state.username}))
+    members = {"offboard": ("namespace",), "repair": ("namespace",)}.get(kind, ())
+    state.request = {"username": state.username} | {name: state.request[name] for name in members}
+    if kind == "offboard" and chance.random() < 0.5:
+        state.request |= {"confirm": state.request["namespace"], "delete_account": chance.random() < 0.5}
+
+
 def _namespace(name: str, annotations: dict[str, str]) -> dict[str, Any]:
     labels = {"name": name} | ({LABEL: "true"} if SPEC in annotations else {})
     return {
@@ -174,8 +192,8 @@ async def bring_about(everest: SimulatedEverest, bench: Bench, state: State) -> 
         await _must(everest, "kubectl", "create", "-f", "-", stdin=json.dumps(bundle))
     if state.has_account:
         await _must(everest, "everestctl", "accounts", "create", "-u", state.username, "-p", "Their_own_pw1")
-    for number, request in enumerate(state.earlier):
-        await bench.attempt(f"{state.username}-earlier-{number}", **request)
+    for number, (kind, request) in enumerate(state.earlier):
+        await bench.attempt(f"{state.username}-earlier-{number}", kind=kind, **request)
     if state.lines:
         found = await everest.get("configmap", "everest-rbac", "-n", "everest-system")
         found["data"]["policy.csv"] += "".join(f"{line}\n" for line in state.lines)
@@ -202,9 +220,9 @@ async def try_state(everest: SimulatedEverest, bench: Bench, state: State) -> Tr
     caller = "another" if state.is_bound else "tests"
     handler = bench.having(**state.settings).called_by(caller, is_bound=state.is_bound)
     before = await read_versions(everest)
-    plan = await handler.plan(**state.request)
+    plan = await handler.plan(kind=state.kind, **state.request)
     planned = await read_versions(everest)
-    made = await handler.attempt(f"{state.username}-job", **state.request)
+    made = await handler.attempt(f"{state.username}-job", kind=state.kind, **state.request)
     after = await read_versions(everest)
     differences = ["the plan changed something"] if planned != before else []
     return Trial(state, plan, differences + compare(plan, made, changed=after != before))
@@ -246,7 +264,8 @@ def describe(trial: Trial) -> str:
     wanted = ",".join(f"{name}={_short(value)}" for name, value in state.request.items() if name not in _NAMES)
     outcomes = "; ".join(step["outcome"] for step in plan["steps"])
     verdict = "as planned" if not trial.differences else "NOT AS PLANNED: " + " | ".join(trial.differences)
-    return f"{state.username:8} {' + '.join(state.traits):36} {wanted:60.60} {plan['would']:8} {outcomes}\n  {verdict}"
+    head = f"{state.username:8} {state.kind:9} {' + '.join(state.traits):36} {wanted:60.60} {plan['would']:8}"
+    return f"{head} {outcomes}\n  {verdict}"
 
 
 _NAMES = ("username", "namespace")

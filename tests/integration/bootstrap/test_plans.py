@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from handlers.commands.secret import MASK
 from tests.laboratory.plans import draw_state, read_versions, try_state
@@ -30,9 +31,11 @@ async def bench(everest: SimulatedEverest) -> AsyncIterator[Bench]:
         yield opened
 
 
-@pytest.mark.parametrize("seed", [2, 4, 5, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(100, 120))])
+@pytest.mark.parametrize(
+    "seed", [5, 111, 156, 180, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(112, 130))]
+)
 async def test_the_job_does_what_its_plan_says(everest: SimulatedEverest, bench: Bench, seed: int) -> None:
-    """Again, changed, and new with operators; more by `make slow`."""
+    """New with operators, suspended, taken away, the same again; more by `make slow`."""
     assert (await try_state(everest, bench, draw_state(seed))).differences == []
 
 
@@ -103,9 +106,11 @@ async def write_policy(everest: SimulatedEverest, text: str) -> None:
 async def test_the_rights_that_a_handler_lacks_are_named(tmp_path: Path) -> None:
     """By access reviews, which are answered also about a namespace that is not there."""
     less = tmp_path / "roles.yaml"
-    less.write_text(
-        FLAT.manifests[0].read_text().replace("limitranges], verbs: [get, create, patch]", "limitranges], verbs: [get]")
-    )
+    roles = list(yaml.safe_load_all(FLAT.manifests[0].read_text()))
+    for rule in [rule for role in roles for rule in (role or {}).get("rules", ())]:
+        if "resourcequotas" in rule["resources"]:
+            rule["verbs"] = ["get"]
+    less.write_text(yaml.safe_dump_all(roles))
     async with (
         open_cluster(tmp_path, roles=[less], user=USER) as everest,
         open_bench(everest.variables) as bench,

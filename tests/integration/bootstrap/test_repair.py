@@ -110,6 +110,7 @@ async def test_one_namespace_alone_is_mended(everest: SimulatedEverest, bench: B
                             "role": "owner",
                             "subjects": ["quiet"],
                             "managed_by": "tests",
+                            "resources": {},
                             "suspended": True,
                         },
                     }
