@@ -58,6 +58,25 @@ class Run:
                 await self._cancel(job_id)
             await asyncio.sleep(pace_seconds)
 
+    async def submit_batch(self, count: int) -> None:
+        """As one call, the same key again until it is accepted: by then all of it is stored, before that none."""
+        requests: list[dict[str, Any]] = [
+            {"username": f"tenant{number}", "resources": {"cpu_cores": 1 + number % 4}} for number in range(count)
+        ]
+        headers = {"Idempotency-Key": f"{self.seed}-batch"}
+        while not self.accepted:
+            try:
+                answer = await self.house.gateway.api.post(
+                    "/bootstrap/users/bulk", json={"requests": requests}, headers=headers
+                )
+            except httpx.TransportError:
+                await asyncio.sleep(0.2)  # the gateway was killed
+                continue
+            assert answer.status_code in (202, 503), answer.text
+            if answer.status_code == 202:
+                accepted = answer.json()["jobs"]
+                self.accepted = {job["job_id"]: request for job, request in zip(accepted, requests, strict=True)}
+
     async def _submit_until_accepted(self, number: int, request: dict[str, Any]) -> str:
         headers = {"Idempotency-Key": f"{self.seed}-{number}"}
         while True:
@@ -108,7 +127,11 @@ class Run:
     async def _wait_for_ends(self, ends_at: float) -> None:
         for job_id in self.accepted:
             while time.monotonic() < ends_at:
-                answer = await self.house.gateway.api.get(f"/jobs/{job_id}", params={"wait": "5"})
+                try:
+                    answer = await self.house.gateway.api.get(f"/jobs/{job_id}", params={"wait": "5"})
+                except httpx.TransportError:
+                    await asyncio.sleep(0.2)  # the gateway was killed
+                    continue
                 if answer.status_code == 404 or answer.json().get("status") in ("succeeded", "failed"):
                     break
 

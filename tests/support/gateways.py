@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +30,9 @@ KEY = "a-key-for-tests"
 class Gateway:
     """`api` sends the key; `nobody` sends none."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
-        self.process = process
+    def __init__(self, launch: Callable[[], Awaitable[asyncio.subprocess.Process]], port: int, log: Path) -> None:
+        self._launch = launch
+        self.process: asyncio.subprocess.Process
         self.port = port
         self._log = log
         base_url = f"http://{LOOPBACK}:{port}"
@@ -63,6 +64,15 @@ class Gateway:
         await eventually(look, lambda: f"{path} answers {status_code}: {[answer.text for answer in seen]}")
         return seen[0]
 
+    async def start(self) -> None:
+        self.process = await self._launch()
+        await _wait_until_answering(self)
+
+    async def restart(self) -> None:
+        """kill -9, then a new process on the same port."""
+        await self.stop(signal.SIGKILL)
+        await self.start()
+
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self.process.returncode is None:
             self.process.send_signal(number)
@@ -83,20 +93,23 @@ async def running_gateway(
     port = port or free_port()
     log = folder / f"gateway-{port}.log"
     settings = {"NATS_URL": nats_url, "PORT": str(port), "HOST": LOOPBACK, "ADMIN_API_KEY": KEY, "QUERY_TIMEOUT": "20"}
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *([] if most_files is None else ["sh", "-c", f'ulimit -n {most_files}; exec "$0" "$@"']),
-            sys.executable,
-            "-m",
-            "gateway",
-            cwd=ROOT,
-            env={**os.environ, **settings, **variables},
-            stdout=output,
-            stderr=output,
-        )
-    gateway = Gateway(process, port, log)
+
+    async def launch() -> asyncio.subprocess.Process:
+        with log.open("ab") as output:
+            return await asyncio.create_subprocess_exec(
+                *([] if most_files is None else ["sh", "-c", f'ulimit -n {most_files}; exec "$0" "$@"']),
+                sys.executable,
+                "-m",
+                "gateway",
+                cwd=ROOT,
+                env={**os.environ, **settings, **variables},
+                stdout=output,
+                stderr=output,
+            )
+
+    gateway = Gateway(launch, port, log)
     try:
-        await _wait_until_answering(gateway)
+        await gateway.start()
         if ready:
             await gateway.wait_until("/readyz", 200)
             await _wait_until_watching(gateway)

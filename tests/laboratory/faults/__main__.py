@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import random
 import signal
 import sys
 import tempfile
@@ -18,9 +19,11 @@ from tests.laboratory.faults.versions import unpack_first_version, write_import_
 from tests.support.handlers import Handler, launch_handler, start_handler
 from tests.support.handlers import open_house as open_single_house
 from tests.support.servers import ROOT, nats_server
+from tests.support.storm.fleet import running_fleet
 
 _PARTED_LEASE_SECONDS = 12.0  # an election takes 4 to 9 s
 _VOLUME = "64m"
+_KILLS = 30
 _QUERIES = 4  # between two kills
 _COLUMNS = ("accepted", "lost", "unfinished", "failed", "overlaps", "untrue", "seconds")
 
@@ -164,11 +167,34 @@ async def turn_the_clocks(folder: Path) -> Run:
         return await run_jobs(house, disturb, jobs=30, lease_seconds=LEASE_SECONDS)
 
 
+async def kill_everything(folder: Path, tenants: int = 1000) -> Run:
+    """A bulk while the gateway, NATS and handlers are killed with -9 at random moments, until each was, often."""
+    moments = random.Random(tenants)
+    async with (
+        open_single_house(folder, lease_seconds=LEASE_SECONDS) as house,
+        running_fleet(house, 2, HANDLER_CONCURRENCY="4") as posts,
+    ):
+
+        async def disturb() -> None:
+            for number in range(_KILLS):
+                await asyncio.sleep(moments.uniform(0.05, LEASE_SECONDS))
+                match number % 3:
+                    case 0:
+                        await house.gateway.restart()
+                    case 1:
+                        await house.server.restart()
+                    case _:
+                        moments.choice(posts).kill()
+
+        return await run_jobs(house, disturb, jobs=tenants, lease_seconds=LEASE_SECONDS, in_bulk=True)
+
+
 ROWS: dict[str, tuple[str, Callable[[Path], Awaitable[Run]]]] = {
     "disk": ("NATS' volume is full, twice", fill_the_disk),
     "frozen": ("NATS is frozen, up to three leases", freeze_nats),
     "parted": ("three nodes, parted five ways", part_the_nodes),
     "versions": ("handlers of 0.1.0 and of today", mix_versions),
+    "bulk": ("a bulk of tenants, kill -9 of everything", kill_everything),
     "clocks": ("clocks a day off, and jumping", turn_the_clocks),
 }
 
@@ -176,14 +202,19 @@ ROWS: dict[str, tuple[str, Callable[[Path], Awaitable[Run]]]] = {
 async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.laboratory.faults", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
-    rows = parser.parse_args().rows or list(ROWS)
+    parser.add_argument("--tenants", type=int, default=1000, help="of the bulk")
+    options = parser.parse_args()
+    rows = options.rows or list(ROWS)
+    plays = {name: play for name, (_, play) in ROWS.items()} | {
+        "bulk": partial(kill_everything, tenants=options.tenants)
+    }
     if unknown := set(rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     width = max(len(title) for title, _ in ROWS.values())
     print(f"{'':{width}}", *(f"{column:>10}" for column in _COLUMNS), flush=True)
     is_good = True
     for row in rows:
-        title, play = ROWS[row]
+        title, play = ROWS[row][0], plays[row]
         with tempfile.TemporaryDirectory(prefix=f"faults-{row}-") as folder:
             try:
                 with redirect_stdout(sys.stderr):  # what provisioning says is no part of the table

@@ -26,9 +26,15 @@ class PassedOver(Exception):
 
 
 async def run_jobs(
-    house: House, disturb: Disturb, *, jobs: int, lease_seconds: float, pace_seconds: float = PACE_SECONDS
+    house: House,
+    disturb: Disturb,
+    *,
+    jobs: int,
+    lease_seconds: float,
+    pace_seconds: float = PACE_SECONDS,
+    in_bulk: bool = False,
 ) -> Run:
-    """The jobs come while `disturb` does what it does; judged when all have ended."""
+    """The jobs come, one after the other or as one batch, while `disturb` does what it does; judged when all ended."""
     started_at = time.monotonic()
     await house.everest.set_faults(job_seconds=JOB_SECONDS)
     run = Run(house, int(started_at), lease_seconds)
@@ -36,7 +42,7 @@ async def run_jobs(
     watching = asyncio.create_task(witness.watch(house.server.url))
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(run.submit(jobs, pace_seconds))
+            group.create_task(run.submit_batch(jobs) if in_bulk else run.submit(jobs, pace_seconds))
             group.create_task(_complete(disturb))
         await run.settle()
         run.verdict = await judge(house, run.accepted, witness)
