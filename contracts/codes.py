@@ -62,6 +62,12 @@ _ALL = (
     _http("tenant_not_found", 404, "No such tenant", "Check the name; POST /bootstrap/users makes one."),
     _http("not_found", 404, "No such route", "See /docs for the routes."),
     _http("method_not_allowed", 405, "The route has no such method", "See the Allow header."),
+    _http(
+        "not_http",
+        400,
+        "What was sent is no HTTP request",
+        "Send HTTP/1.1 with a method of its standard; see /docs for those of each route.",
+    ),
     _http("not_json", 400, "The body is not JSON", "Send a JSON object encoded as UTF-8."),
     _http(
         "bad_parameter",

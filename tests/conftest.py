@@ -12,6 +12,8 @@ settings.load_profile("house")
 # The longest, so that none of them is what all others wait for in the end; the short ones fill the gaps.
 BEGIN_FIRST = (
     "integration/bootstrap/test_workflow",
+    "integration/offboarding/",
+    "integration/tenants/",
     "unit/handlers/test_protocol_model",
     "integration/handlers/test_faults",
     "integration/service/test_standalone",

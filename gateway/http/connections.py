@@ -293,6 +293,11 @@ class CallerConnection(HttpToolsProtocol):
         self._unlimit()
         self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.abort)
 
+    def send_400_response(self, msg: str) -> None:
+        """Of uvicorn, where its parser gives up: also at a method that no standard knows."""
+        self._answer(Problem("not_http"))
+        self.transport.close()
+
     def _answer(self, problem: Problem) -> None:
         """By itself: no request is passed on."""
         self._is_closed = True

@@ -1,6 +1,7 @@
 """The front door: strangers who send nothing, little, slowly or too much keep nobody out."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -130,6 +131,18 @@ async def test_a_header_section_has_a_limit(gateway: Gateway) -> None:
         assert b'"code":"headers_too_large"' in answer
         await leave([stream])
     assert (await gateway.nobody.get("/healthz", headers={"X-Large": "x" * 30_000})).status_code == 200
+
+
+@pytest.mark.parametrize("sends", [b"FOO /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n", b"\x16\x03\x01\x02\x00\r\n\r\n"])
+async def test_what_is_no_http_is_told_as_every_error_is(gateway: Gateway, sends: bytes) -> None:
+    """A method that no standard knows, and TLS on a port without."""
+    stream = await knock(gateway, sends)
+    answer = await read_until_closed(stream)
+    await leave([stream])
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-type: application/problem+json" in head.lower()
+    assert (json.loads(body)["code"], bool(json.loads(body)["hint"])) == ("not_http", True)
 
 
 async def test_endless_headers_are_not_kept(gateway: Gateway) -> None:
