@@ -87,7 +87,7 @@ class Workload:
 
 
 # Secrets that are mounted whole.
-SECRET_KEYS = {"gateway-keys": "admin-api-key"}
+SECRET_KEYS = {"gateway-keys": "admin-api-key", "gateway-webhooks": "webhooks.yaml"}
 
 
 def workloads(variant: str) -> list[Workload]:
