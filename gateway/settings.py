@@ -57,6 +57,7 @@ class GatewaySettings(Settings):
     rate_limit: str | None = None  # per key, as "600/minute"; off when unset
     webhooks_file: str | None = None  # YAML, read again when it changes
     webhook_retry_for: Seconds = 259_200  # seconds that a webhook is tried, 3 days
+    otel_exporter_otlp_endpoint: str | None = None  # where spans are sent; off when unset
     root_path: RootPath = ""  # what a proxy in front strips from the path, as /everest
     trusted_proxies: Proxies = ()  # addresses or networks, separated by commas, whose X-Forwarded-Prefix counts
     gateway_nonce: str | None = None  # answered by /healthz, so that who started it knows that it is the one

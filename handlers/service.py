@@ -16,6 +16,7 @@ from contracts.codes import Failure
 from contracts.logs import LogFormatter, Repeats
 from contracts.protocol import ACK_WAIT_PART
 from contracts.records import UnreadableRecord, decode_record
+from contracts.told import spans
 from handlers.clock import monotonic
 from handlers.commands.running import Commands
 from handlers.jetstream import JetStream, NotLetIn, Source, Unanswered, connect
@@ -40,6 +41,8 @@ async def serve(environment: Environment, commands: Commands, until_idle_seconds
     """Works until SIGTERM or SIGINT, or until idle. Gives the exit code. Raises InvalidSettings."""
     started_at = monotonic()
     configure_logs(environment.settings.log_level)
+    if environment.settings.otel_exporter_otlp_endpoint:
+        spans.start("everest-bootstrap-handler")
     stopping = asyncio.Event()
     closed = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -60,6 +63,7 @@ async def serve(environment: Environment, commands: Commands, until_idle_seconds
     await _work(environment, jetstream, commands, stopping, until_idle_seconds, started_at)
     was_closed = closed.is_set()
     await jetstream.close()
+    await asyncio.to_thread(spans.stop)
     logger.info("handler.stopped", extra={"closed_by_server": was_closed})
     return 1 if was_closed else 0
 

@@ -17,6 +17,7 @@ Percent = Annotated[float, Field(gt=0, le=100)]
 class HandlerSettings(Settings):
     """Seconds where not said otherwise. Every member is the environment variable of the same name."""
 
+    otel_exporter_otlp_endpoint: str | None = None  # where spans are sent; off when unset
     subprocess_timeout: Seconds = 60  # per command
     everest_namespace_timeout: Seconds = 1800  # `namespaces add/update`: one operator may take 30 minutes
     everest_ready_timeout: NotNegative = 300  # how long verify_tenant waits for wanted engines; 0 looks once

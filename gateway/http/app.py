@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
+from contracts.told import spans
 from gateway.audit.refusals import Refusals
 from gateway.http.authentication import Authentication
 from gateway.http.cached_status import CachedStatus
@@ -22,7 +23,7 @@ from gateway.http.problems import (
     answer_problem,
 )
 from gateway.http.rate_limit import RateLimit, read_rate
-from gateway.http.request_log import Access
+from gateway.http.request_log import Access, Tracing
 from gateway.http.routes.audit import AuditRoutes
 from gateway.http.routes.batches import BatchRoutes
 from gateway.http.routes.docs import make_documentation_routes
@@ -126,6 +127,7 @@ def _make_layers(parts: Parts) -> list[Middleware]:
     """The outermost first. Around the application rather than in it: what is answered here never enters it."""
     return [
         Middleware(Access, observe=parts.metrics.observe_request, log=parts.access_log.write),
+        *([Middleware(Tracing)] if spans.is_on() else []),
         *_make_prefix(parts.settings),
         Middleware(
             Authentication,

@@ -9,13 +9,16 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts.logs import bind
+from contracts.told import spans
 from contracts.traces import read_request_id, read_traceparent
+from gateway.http.authentication import HEALTH_PATHS
 from gateway.http.headers import find_header
 from gateway.http.prefix import prefix_of
 from gateway.http.problems import Problem, problem_response
 
 logger = logging.getLogger(__name__)
 
+_SERVER_ERROR = 500
 Observe = Callable[[str, str, int, float], None]
 
 
@@ -87,10 +90,44 @@ def _read_request_id(scope: Scope) -> str:
 
 
 def find_traceparent(scope: Scope) -> str | None:
-    """The caller's W3C trace context, when it is a legal one."""
+    """The request's W3C trace context: that of its span where there is one, else the caller's, when it is legal."""
+    if own := scope["state"].get("traceparent"):
+        return str(own)
     return read_traceparent(_read_text(scope, b"traceparent"))
 
 
 def _read_text(scope: Scope, name: bytes) -> str | None:
     value = find_header(scope, name)
     return None if value is None else value.decode("latin-1")
+
+
+class Tracing:
+    """Begins a trace with each request, or goes on with the caller's; only there where spans are on.
+
+    Pure ASGI. What is carried on is the request's own span.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in HEALTH_PATHS:
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"]
+        attributes = {"http.request.method": method, "url.path": scope["path"]}
+        with spans.span(method, "server", find_traceparent(scope), attributes) as span:
+            scope["state"]["traceparent"] = span.traceparent
+
+            async def send_noting(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.note("http.response.status_code", message["status"])
+                    if message["status"] >= _SERVER_ERROR:
+                        span.fail(str(message["status"]))
+                await send(message)
+
+            try:
+                await self._app(scope, receive, send_noting)
+            finally:
+                span.rename(f"{method} {route_of(scope)}")
+                span.note("http.route", route_of(scope))

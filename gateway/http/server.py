@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from contracts.logs import moment
 from contracts.settings import InvalidSettings
+from contracts.told import spans
 from gateway.audit.refusals import Refusals
 from gateway.audit.trail import Trail
 from gateway.http.app import Parts, make_app
@@ -64,6 +65,8 @@ _KEYS_LOOK_SECONDS = 1.0
 def serve(environment: Environment) -> int:
     """Serves until SIGTERM or SIGINT (0), or until NATS closes the connection for good (1). Raises InvalidSettings."""
     access_log = configure_logs(environment.settings.log_level)
+    if environment.settings.otel_exporter_otlp_endpoint:
+        spans.start("everest-bootstrap-gateway")
     try:
         listener = _listen(environment.settings.host, environment.settings.port)
     except OSError as error:
@@ -180,6 +183,7 @@ class _Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         await self._jetstream.close()
+        await asyncio.to_thread(spans.stop)
         logger.info("gateway.stopped")
         return 1 if self._has_failed else 0
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contracts import names
+from contracts.kinds import KINDS
 from contracts.records import JobRecord
 from contracts.requests import Request, encode_request, raw_hash, request_hash
+from contracts.told.spans import messaging_attributes, span
 from gateway.jetstream import JetStream, NotProvisioned, NotSent, Refused, TooLarge, Unanswered
 from gateway.jobs.errors import JobIdTaken, NotAccepted, OutcomeUnknown, QueueFull, RequestTooLarge
 from gateway.jobs.reading import Reader
@@ -76,6 +78,14 @@ class Submission:
 
         Raises QueueFull, RequestTooLarge, JobIdTaken, NotProvisioned, NotAccepted, OutcomeUnknown.
         """
+        about = messaging_attributes(kind, job_id, "send")
+        traceparent = headers.get(names.HEADER_TRACEPARENT)
+        with span(f"send {KINDS[kind].subject}", "producer", traceparent, about) as current:
+            if current.traceparent:
+                headers = {**headers, names.HEADER_TRACEPARENT: current.traceparent}
+            await self._publish(kind, job_id, request, headers)
+
+    async def _publish(self, kind: str, job_id: str, request: Request, headers: dict[str, str]) -> None:
         subject, body = names.job_subject(kind, job_id), encode_request(request)
         deadline = self._clock() + SUBMIT_SECONDS
         may_be_stored = False

@@ -6,8 +6,10 @@ from dataclasses import replace
 import orjson
 
 from contracts.codes import Failure
+from contracts.kinds import KINDS
 from contracts.logs import bind
 from contracts.records import MAX_DATA_BYTES, JobRecord, Status, without_outputs
+from contracts.told.spans import messaging_attributes, span
 from handlers.clock import utc_now
 from handlers.jetstream import TooLarge
 from handlers.jobs.execution import Execution, Stopped
@@ -37,13 +39,19 @@ class Claims:
 
         Raises BucketFull when the claim cannot be written, LeaseLost when the job may be another's by now.
         """
+        about = messaging_attributes(record.kind, record.job_id, "process")
+        with span(f"process {KINDS[record.kind].subject}", "consumer", record.traceparent, about):
+            return await self._claim(incoming, record, revision, lost=lost)
+
+    async def _claim(self, incoming: Incoming, record: JobRecord, revision: int, *, lost: bool) -> bool:
         shop = self._shop
         plan = self._make_plan(record, incoming.request)
         lease = Lease(self._records.bucket, incoming.delivery, shop.commands, shop.lease_seconds, shop.stopping)
         claimed = record.claimed(lease.owner, utc_now(), lease_seconds=shop.lease_seconds, lost=lost)
         claimed = claimed.with_inputs(plan.inputs, simulated=shop.simulated)
         try:
-            claimed = await lease.claim(claimed, revision)
+            with span("claim"):
+                claimed = await lease.claim(claimed, revision)
         except LeaseLost:
             return False
         async with lease.kept():

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 from contracts.cancels import CancelMark, decode_cancel
@@ -13,6 +14,7 @@ from contracts.codes import CODES, Failure, Nature
 from contracts.names import is_query
 from contracts.protocol import RENEWAL_PART
 from contracts.records import CommandRecord, JobRecord, Outcome, Progress, StepRecord
+from contracts.told.spans import Span, span
 from handlers.clock import monotonic, utc_after, utc_in, utc_now
 from handlers.commands.outputs import show, show_end
 from handlers.commands.running import (
@@ -89,7 +91,8 @@ class Execution:
             commands: list[CommandRecord] = []
             begun = monotonic()
             try:
-                result = await self._ensure(step, record, commands)
+                with span(f"step {step.name}", attributes={"everest.attempt": record.attempt}) as current:
+                    result = await self._note_end(current, self._ensure(step, record, commands))
             except StepFailed as error:
                 record = self._judge(step, record, error, commands, monotonic() - begun)
                 if record.is_finished:
@@ -97,6 +100,16 @@ class Execution:
                 record = await self._pause(await self.save(record))
             else:
                 return self._conclude(step, record, result, commands, monotonic() - begun)
+
+    @staticmethod
+    async def _note_end(current: Span, work: Awaitable[StepResult]) -> StepResult:
+        try:
+            result = await work
+        except StepFailed as error:
+            current.fail(error.failure.code)
+            raise
+        current.note("everest.outcome", str(result.outcome))
+        return result
 
     async def _ensure(self, step: PlannedStep, record: JobRecord, commands: list[CommandRecord]) -> StepResult:
         """Raises StepFailed, Stopped, LeaseLost. Whatever ends it early has ended its command too."""
@@ -143,7 +156,11 @@ class Execution:
             self.lease.check()
             self._is_changing |= command.changes
             try:
-                completed = await self.shop.commands.run(command, self.lease.owner, partial(self._watch, command))
+                with span(
+                    PurePath(command.shown.split()[0]).name, attributes={"process.command_line": command.shown}
+                ) as current:
+                    completed = await self.shop.commands.run(command, self.lease.owner, partial(self._watch, command))
+                    current.note("process.exit.code", completed.exit_code)
             except (ExecutableMissing, ExecutableUnusable) as error:
                 raise StepFailed(_missing(error)) from error
             except LeaseEnded as error:

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from tests.support.handlers import open_house
+from tests.simulator import simulated_everest
+from tests.support.collectors import collecting
+from tests.support.gateways import running_gateway
+from tests.support.handlers import LEASE_SECONDS, House, open_house
+from tests.support.servers import nats_server
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 GIVEN = {"traceparent": TRACEPARENT, "X-Request-Id": "find-me"}
@@ -35,3 +39,40 @@ async def test_what_is_no_trace_goes_nowhere(tmp_path: Path) -> None:
         await house.wait_until_finished(job_id)
         assert "traceparent" not in await house.job(job_id)
         assert not any("traceparent" in line for line in handler.log_lines())
+
+
+async def test_spans_of_a_job_are_one_trace(tmp_path: Path) -> None:
+    """From the caller's context through request, message, claim and steps to the commands; no secret is in any."""
+    async with (
+        collecting() as collector,
+        nats_server(tmp_path, lease_seconds=LEASE_SECONDS) as server,
+        simulated_everest(tmp_path / "everest") as everest,
+    ):
+        async with running_gateway(server.url, tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as gateway:
+            house = House(server, everest, gateway, tmp_path)
+            async with house.handler(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url):
+                job_id = await gateway.submit(GIVEN, username="tracy")
+                await house.wait_until_finished(job_id)
+        # Both have ended, and have sent what they had.
+        trace_id = TRACEPARENT.split("-")[1]
+        tree = collector.draw(trace_id)
+        print("\n".join(tree))
+        assert tree[:4] == [
+            "POST /bootstrap/users",
+            "  send everest.v1.jobs.bootstrap",
+            "    process everest.v1.jobs.bootstrap",
+            "      claim",
+        ]
+        steps = [line.strip() for line in tree if line.startswith("      step ")]
+        assert steps[:2] == ["step create_account", "step add_namespace"]
+        assert any(line.startswith("        everestctl") for line in tree)
+        spans = {span.name: span for span in collector.seen if span.trace_id == trace_id}
+        message = spans["send everest.v1.jobs.bootstrap"]
+        assert message.attributes["messaging.message.id"] == job_id
+        assert (message.attributes["messaging.system"], message.kind) == ("nats", 4)
+        assert spans["process everest.v1.jobs.bootstrap"].kind == 5
+        assert spans["POST /bootstrap/users"].attributes["http.response.status_code"] == 202
+        assert {span.service for span in spans.values()} == {"everest-bootstrap-gateway", "everest-bootstrap-handler"}
+        created = next(span for span in collector.seen if "accounts create" in str(span.attributes))
+        assert "-p ********" in str(created.attributes["process.command_line"])
+        assert created.attributes["process.exit.code"] == 0
