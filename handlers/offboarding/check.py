@@ -58,7 +58,7 @@ async def check_namespace(context: OffboardContext, kubectl: Kubectl, target: Ta
     if missing:
         names = ", ".join(map(str, missing))
         raise StepFailed(
-            Failure("forbidden", f"This handler may not: {names}.", "Grant it, as in handlers/k8s; --check names all.")
+            Failure("forbidden", f"This handler may not: {names}.", "Grant it, as our chart does; --check names all.")
         )
     return contents
 
