@@ -8,6 +8,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from contracts.codes import CODES, Failure
 from contracts.records import UnreadableRecord
@@ -163,7 +164,15 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette's router refuses: an unknown route or method."""
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "internal_error")
-    return problem_response(Problem(code, headers=error.headers), prefix_of(request.scope))
+    headers = {"Allow": ", ".join(_find_methods(request))} if error.status_code == 405 else error.headers
+    return problem_response(Problem(code, headers=headers), prefix_of(request.scope))
+
+
+def _find_methods(request: Request) -> list[str]:
+    """Of all routes of the path: the router names those of the first alone."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    here = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in here for method in route.methods or ()})
 
 
 async def answer_fault(request: Request, error: Exception) -> Response:

@@ -89,6 +89,13 @@ CASES = {
     # Methods and headers
     "HEAD": Case("HEAD", "/jobs", 200),
     "another method": Case("DELETE", "/jobs", 405, "method_not_allowed", answers={"allow": "GET, HEAD"}),
+    "a method of none of the path's routes": Case(
+        "POST",
+        "/tenants/alice/namespaces/alice",
+        405,
+        "method_not_allowed",
+        answers={"allow": "DELETE, GET, HEAD, PUT"},
+    ),
     "a large header": Case("GET", "/jobs", 431, "headers_too_large", headers={"X-Large": "x" * 33_000}),
     "a large query": Case("GET", f"/jobs?username={'x' * 33_000}", 431, "headers_too_large"),
 }

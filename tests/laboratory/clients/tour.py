@@ -8,8 +8,8 @@ import sys
 from typing import Any
 
 from everest_bootstrap_client import AuthenticatedClient
-from everest_bootstrap_client.api.cluster import read_tenant
 from everest_bootstrap_client.api.jobs import list_jobs, read_job, read_result, submit_bootstrap
+from everest_bootstrap_client.api.tenants import read_tenant
 from everest_bootstrap_client.models import Accepted, BootstrapRequest, Job, Operators, Resources
 
 

@@ -26,6 +26,7 @@ const accepted = given(
     params: { header: { "Idempotency-Key": `${username} key` } },
   }),
 );
+if (!("job_id" in accepted)) throw new Error("a plan came where none was asked for");
 const params = { path: { job_id: accepted.job_id }, query: { wait: 30 } };
 let job: Schemas["Job"];
 do {
