@@ -14,7 +14,7 @@ from handlers.commands.running import Command, Completed
 from handlers.results import StepFailed, StepResult
 from handlers.settings import HandlerSettings
 from handlers.tools.versions import ClusterFacts
-from handlers.workflow import StepContext
+from handlers.workflow import Context
 
 LARGE = {"requests.cpu": "4", "requests.memory": "8Gi", "requests.storage": "100Gi", "limits.memory": "8Gi"}
 FORBIDDEN = (
@@ -73,7 +73,7 @@ async def verify(cluster: Cluster, *wanted: str, wait: float = 0, require: bool 
     request = BootstrapRequest(username="alice", namespace="alice", operators=operators)
     settings = HandlerSettings(everest_ready_timeout=wait, everest_require_usable=require)
     record = JobRecord("job-1", "bootstrap", Status.RUNNING, "tests", "", "", "")
-    return await verify_tenant(StepContext(record, request, cluster.run, settings, ClusterFacts(), find_caller))
+    return await verify_tenant(Context(record, request, cluster.run, settings, ClusterFacts(), find_caller))
 
 
 async def test_a_good_tenant_is_proved() -> None:

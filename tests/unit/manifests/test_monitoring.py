@@ -97,7 +97,7 @@ def test_callers_mistakes_are_no_alarm() -> None:
     mistakes = {
         *("cancelled", "invalid_request", "namespace_exists", "namespace_owned_by_another", "quota_rejected"),
         *("role_taken", "tenant_managed_by_another", "tenant_suspended"),
-        *("databases_left", "namespace_kept", "tenant_not_found"),
+        *("account_not_found", "databases_left", "namespace_kept", "tenant_not_found"),
     }
     assert set(excluded.split("|")) == mistakes
     assert mistakes <= set(CODES)
