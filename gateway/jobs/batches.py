@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from contracts import names
@@ -198,7 +198,7 @@ class Batches:
 
         Raises as `submit` does.
         """
-        bodies = {record.job_id: encode_record(replace(record, write=str(uuid.uuid4()))) for record in records}
+        bodies = {record.job_id: encode_record(record) for record in records}
         deadline = self._clock() + SUBMIT_SECONDS
         may_be_stored = False
         while (left := deadline - self._clock()) > PAUSE_SECONDS:

@@ -18,7 +18,7 @@ from gateway.listing.sequences import Interval, read_backwards
 
 MAX_SCANNED = 1000  # records a page; a filter that matches few gets a cursor rather than a long wait
 _QUEUE_SUBJECTS = f"{names.PREFIX}.jobs.>"
-_CHUNK = 32
+_CHUNK = 64
 # A job that moved while the last page was read is looked for this often before the caller gets a cursor for it.
 _CLOSING_ROUNDS = 3
 
@@ -84,8 +84,7 @@ class Listing:
     async def read_page(self, filters: Filters, limit: int, cursor: Cursor | None) -> Page:
         """Raises Unanswered."""
         stream = _stream_of(filters)
-        last_sequence = (await self._jetstream.read_stream_state(stream)).last_sequence
-        cursor = cursor.reaching(last_sequence) if cursor else await self._begin(last_sequence)
+        cursor = await self._begin(stream, cursor)
         jobs: dict[str, _Found] = {}
         scanned = 0
         for _ in range(_CLOSING_ROUNDS):
@@ -103,10 +102,14 @@ class Listing:
                 return _page(jobs, None)
         return _page(jobs, cursor)
 
-    async def _begin(self, last_sequence: int) -> Cursor:
-        queue = await self._jetstream.read_stream_state(names.JOBS_STREAM)
+    async def _begin(self, stream: str, cursor: Cursor | None) -> Cursor:
+        """The cursor with what was written since, or that of a first page."""
+        if cursor is not None:
+            return cursor.reaching((await self._jetstream.read_stream_state(stream)).last_sequence)
+        streams = (stream, names.JOBS_STREAM)
+        records, queue = await asyncio.gather(*map(self._jetstream.read_stream_state, streams))
         queued = Interval(queue.first_sequence, queue.last_sequence) if queue.messages else Interval(1, 0)
-        return Cursor(0, (), queued).reaching(last_sequence)
+        return Cursor(0, (), queued).reaching(records.last_sequence)
 
     async def _merge(self, filters: Filters, cursor: Cursor) -> AsyncGenerator[_Found]:
         """Both lists as one, newest first, down to `since`."""
@@ -115,7 +118,7 @@ class Listing:
             aclosing(self._read_queued(filters, cursor)) as queued,
         ):
             sides = [records, queued]
-            heads = [await anext(side, None) for side in sides]
+            heads = await _read_heads(sides)
             while any(heads):
                 newest = max((head for head in heads if head), key=lambda found: found.changed_at)
                 side = heads.index(newest)
@@ -162,6 +165,15 @@ class Listing:
         except UnreadableRecord:
             has_record = True
         return None if has_record else message_record(job_id, message)
+
+
+async def _read_heads(sides: list[AsyncGenerator[_Found]]) -> list[_Found | None]:
+    """The first of each, asked for at once; all have answered before an error is raised, so that they can be closed."""
+    heads = await asyncio.gather(*(anext(side, None) for side in sides), return_exceptions=True)
+    for head in heads:
+        if isinstance(head, BaseException):
+            raise head
+    return [head for head in heads if not isinstance(head, BaseException)]
 
 
 def _stream_of(filters: Filters) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.jetstream import JetStream, Message
 
-_LANES = 8
+_LANES = 64  # at a time: a lane of one sequence is one round trip, and most callers want what is in the first window
 _FIRST_WIDTH = 64
 _WANTED = 48  # messages a window
 _MOST = 400  # messages a window, before it is given up for a narrower one

@@ -4,11 +4,14 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 
+from contracts.batches import MOST_REQUESTS
 from contracts.documents import job_document
+from contracts.names import JOBS_STREAM
 from tests.laboratory.benchmarks.bench import Bench
 from tests.laboratory.benchmarks.figures import Figure, Goal, Measure, make_ratio, take_turns
 from tests.laboratory.benchmarks.load import Report
 from tests.laboratory.benchmarks.records import finished_record, running_record
+from tests.support.eventually import eventually
 from tests.support.gateways import helping_hand
 from tests.support.servers import NatsServer
 
@@ -34,6 +37,38 @@ async def measure_submit(bench: Bench) -> AsyncGenerator[Figure]:
         ours, theirs = await take_turns(_rate(partial(order, gateway.port)), partial(_publish, bench, server, clients))
         title = f"submit, {clients} clients, against publishing alone with as many in flight"
         yield make_ratio(title, Goal(), ours, theirs, unit="/s")
+
+
+async def measure_bulk(bench: Bench) -> AsyncGenerator[Figure]:
+    """Tenants that one call of a thousand has durably accepted, a second; its messages are out before the next turn."""
+    server = await bench.start_nats()
+    gateway = await bench.start_gateway(server)
+    requests = [{**json.loads(REQUEST), "username": f"tenant{number}"} for number in range(MOST_REQUESTS)]
+    body = json.dumps({"requests": requests})
+
+    async def submit_many() -> float:
+        before = await _count_jobs(server)
+        report = await bench.load(
+            gateway.port, [f"{SUBMIT}/bulk"], 202, method="POST", body=body, clients=1, requests=1
+        )
+        await eventually(partial(_holds, server, before + MOST_REQUESTS), "the messages are published")
+        return report.rate * MOST_REQUESTS
+
+    single = partial(bench.load, gateway.port, [SUBMIT], 202, method="POST", body=REQUEST, clients=64)
+    await submit_many()
+    await single(seconds=_WARM_SECONDS)
+    ours, theirs = await take_turns(submit_many, _rate(single))
+    title = f"tenants accepted by a bulk of {MOST_REQUESTS:,}, against single submits of 64 clients"
+    yield make_ratio(title, Goal(at_least=8), ours, theirs, unit="/s")
+
+
+async def _count_jobs(server: NatsServer) -> int:
+    async with helping_hand(server) as hand:
+        return int((await hand.jetstream.stream_info(JOBS_STREAM)).state.messages)
+
+
+async def _holds(server: NatsServer, count: int) -> bool:
+    return await _count_jobs(server) >= count
 
 
 async def measure_polls(bench: Bench) -> AsyncGenerator[Figure]:
