@@ -263,7 +263,7 @@ async def test_a_namespace_can_be_let_go_of(everest: SimulatedEverest, bench: Be
     assert await everest.get("pvc", "theirs", "-n", "ivan")
     for kind, name in (("resourcequota", "user-quota"), ("limitrange", "user-limits")):
         assert await everest.get(kind, name, "-n", "ivan") is None
-    await kubectl(everest, "delete", "ns", "ivan")
+    await kubectl(everest, "delete", "ns", "ivan", "--wait=false")
 
 
 async def test_an_adopted_namespace_stays_unless_it_is_confirmed(everest: SimulatedEverest, bench: Bench) -> None:
@@ -311,7 +311,7 @@ async def test_claims_of_0_1_0_count_as_adopted_and_a_secret_proves_the_account(
     made = await bench.offboard("first-2", username="nina")
     assert ended(made) == [*GONE[:2], Outcome.UPDATED, *GONE[3:]]
     assert "nina" not in await users(everest)
-    await kubectl(everest, "delete", "ns", "nina")
+    await kubectl(everest, "delete", "ns", "nina", "--wait=false")
 
 
 async def test_lines_of_others_stay_and_are_named(everest: SimulatedEverest, bench: Bench) -> None:
@@ -437,7 +437,7 @@ async def test_another_namespace_of_the_name_is_left_alone(everest: SimulatedEve
     made = await bench.finish("name-2", made, kind="offboard", username="vera")
     assert made.failure is None
     assert await everest.get("ns", "vera")
-    await kubectl(everest, "delete", "ns", "vera")
+    await kubectl(everest, "delete", "ns", "vera", "--wait=false")
 
 
 async def test_a_publisher_takes_away_nothing_that_was_there_before_it(everest: SimulatedEverest, bench: Bench) -> None:
