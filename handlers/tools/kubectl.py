@@ -19,7 +19,8 @@ from handlers.tools.failures import explain
 Object = dict[str, Any]
 
 
-_CHANGED = (b"the object has been modified", b"Precondition failed")
+# The last: a patch that names the UID of an object which another one of its name has replaced.
+_CHANGED = (b"the object has been modified", b"Precondition failed", b"metadata.uid: Invalid value")
 
 
 class AlreadyExists(Exception):

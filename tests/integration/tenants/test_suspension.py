@@ -9,8 +9,9 @@ import pytest_asyncio
 
 from contracts.records import Outcome
 from handlers.bootstrap.steps import STEPS
+from handlers.commands.running import Command, Completed
 from handlers.rbac.policy import SUSPENSION
-from handlers.results import StepResult
+from handlers.results import RunCommand, StepResult
 from handlers.tenants.accounts_file import set_enabled
 from handlers.tenants.claims import JOB, OWNER
 from tests.simulator import SimulatedEverest
@@ -126,6 +127,33 @@ async def test_what_a_suspension_did_not_take_is_not_given_back(everest: Simulat
     after = await look_at(everest, "carl")
     assert (after.is_enabled, after.paused) == (False, {"first": True})
     assert any("first" in warning for warning in back.warnings)
+
+
+async def test_a_database_that_is_made_anew_meanwhile_is_looked_at_anew(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """The patch is of the very object that was seen; another one of its name is written down first, too."""
+    await make_tenant(everest, "cora")
+    await make_database(everest, "cora", "db")
+    replaced = False
+
+    def intercept(execute: RunCommand) -> RunCommand:
+        async def replace_it(command: Command) -> Completed:
+            nonlocal replaced
+            if "patch databaseclusters" in command.shown and not replaced:
+                replaced = True
+                await run(everest, "kubectl", "delete", "databaseclusters.everest.percona.com", "db", "-n", "cora")
+                await make_database(everest, "cora", "db")
+            return await execute(command)
+
+        return replace_it
+
+    made = await bench.attempt("c", kind="suspend", username="cora", pause_databases=True, intercept=intercept)
+    assert (made.outcomes, replaced) == ([DONE, DONE], True), made.failure
+    away = await look_at(everest, "cora")
+    found = await everest.get("databaseclusters.everest.percona.com", "db", "-n", "cora")
+    assert away.specs["cora"]["suspension"]["paused"] == {"db": found["metadata"]["uid"]}
+    assert away.paused == {"db": True}
 
 
 async def disable(everest: SimulatedEverest, name: str) -> str:

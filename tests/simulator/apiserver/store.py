@@ -141,6 +141,11 @@ class Store:
     def patch(self, resource: Resource, namespace: str, name: str, patch: Object) -> Object:
         before = self.get(resource, namespace, name)
         self.check_version(resource, name, before, patch)
+        given = patch.get("metadata", {}).get("uid", before["metadata"]["uid"])
+        if given != before["metadata"]["uid"]:  # pkg/api/validation of apimachinery, objectmeta.go
+            cause = Cause("metadata.uid", f'Invalid value: "{given}": field is immutable')
+            why = f'{resource.kind} "{name}" is invalid: {cause.field}: {cause.message}'
+            raise Refusal(422, "Invalid", why, name, resource.kind, [cause])
         return self.put(resource, namespace, name, merge(before, patch))
 
     def delete(self, resource: Resource, namespace: str, name: str) -> Object:
@@ -197,12 +202,11 @@ class Store:
 
     @staticmethod
     def check_version(resource: Resource, name: str, before: Object, value: Object) -> None:
-        given, stored = value.get("metadata", {}), before["metadata"]
-        if given.get("resourceVersion") and given["resourceVersion"] != stored["resourceVersion"]:
-            raise _conflict(resource, name, MODIFIED)
-        if given.get("uid") and given["uid"] != stored["uid"]:
-            why = f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {stored['uid']}"
-            raise _conflict(resource, name, why)
+        given = value.get("metadata", {}).get("resourceVersion")
+        if given and given != before["metadata"]["resourceVersion"]:
+            raise Refusal(
+                409, "Conflict", f'Operation cannot be fulfilled on {resource.qualified} "{name}": {MODIFIED}'
+            )
 
     def _save(self) -> None:
         if self._file:
@@ -210,10 +214,6 @@ class Store:
             objects = [[list(key), value] for key, value in self._objects.items()]
             new.write_text(json.dumps({"revision": self._revision, "objects": objects}))
             os.replace(new, self._file)
-
-
-def _conflict(resource: Resource, name: str, why: str) -> Refusal:
-    return Refusal(409, "Conflict", f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}')
 
 
 def resource_of(value: Object) -> Resource:
