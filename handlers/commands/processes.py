@@ -182,9 +182,11 @@ def run(
     except OSError as error:
         raise unstartable(argv[0], error.errno or 0) from error
     finally:
-        if program is not None and program.returncode is None:
-            program.kill()
-            program.wait()
+        if program is not None:
+            if program.returncode is None:
+                program.kill()
+            with program:  # closes its pipes, and waits
+                pass
 
 
 @contextmanager

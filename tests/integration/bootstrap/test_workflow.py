@@ -861,7 +861,8 @@ async def test_what_the_handler_lacks_is_named(everest: SimulatedEverest, tmp_pa
     """A missing tool, and a kubeconfig that is missing, empty, a folder, or unreadable text."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    (tools / "everestctl").symlink_to("/bin/true")
+    for name in ("everestctl", "kubectl"):
+        (tools / name).symlink_to("/bin/true")
     (tmp_path / "empty").touch()
     (tmp_path / "noise").write_bytes(os.urandom(64) + b"\0")
     path = everest.variables["PATH"]

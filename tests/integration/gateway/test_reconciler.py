@@ -25,18 +25,18 @@ LEASE_SECONDS = 1
 
 
 @asynccontextmanager
-async def two_gateways(folder: Path) -> AsyncIterator[tuple[Gateway, Hand]]:
+async def two_gateways(folder: Path) -> AsyncIterator[tuple[Gateway, Gateway, Hand]]:
     async with (
         nats_server(folder, lease_seconds=LEASE_SECONDS) as server,
         helping_hand(server) as hand,
         running_gateway(server.url, folder) as gateway,
-        running_gateway(server.url, folder),
+        running_gateway(server.url, folder) as other,
     ):
-        yield gateway, hand
+        yield gateway, other, hand
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Gateway, Hand]]:
+async def pair(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Gateway, Gateway, Hand]]:
     """For those who count nothing: each has records of its own."""
     async with two_gateways(tmp_path_factory.mktemp("gateways")) as running:
         yield running
@@ -48,9 +48,9 @@ async def wait_for_message(hand: Hand, record: JobRecord) -> None:
     )
 
 
-async def test_a_record_without_a_message_is_published_again(pair: tuple[Gateway, Hand]) -> None:
+async def test_a_record_without_a_message_is_published_again(pair: tuple[Gateway, Gateway, Hand]) -> None:
     """Queued (a retry that was cut off), held by a handler that is gone, handed back: once each, by two gateways."""
-    gateway, hand = pair
+    gateway, _, hand = pair
     records = [
         new_record("queued"),
         new_record("held").claimed("gone", NOW),
@@ -67,9 +67,11 @@ async def test_a_record_without_a_message_is_published_again(pair: tuple[Gateway
     assert 'everest_bootstrap_reconciler_findings_total{finding="requeued"}' in metrics
 
 
-async def test_a_record_that_nobody_can_read_keeps_nobody_from_being_healed(pair: tuple[Gateway, Hand]) -> None:
+async def test_a_record_that_nobody_can_read_keeps_nobody_from_being_healed(
+    pair: tuple[Gateway, Gateway, Hand],
+) -> None:
     """Whatever was written under a key before the others."""
-    _, hand = pair
+    _, _, hand = pair
     for number, body in enumerate((b"\xff", b"[]", b"{}", b'{"status":"running"}', *_strange_records())):
         await hand.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.strange-{number}", body)
     record = new_record("good")
@@ -83,9 +85,9 @@ def _strange_records() -> list[bytes]:
     return [orjson.dumps(whole | {name: {"of": ["another type"]}}) for name in whole]
 
 
-async def test_what_cannot_be_repeated_ends_as_lost(pair: tuple[Gateway, Hand]) -> None:
+async def test_what_cannot_be_repeated_ends_as_lost(pair: tuple[Gateway, Gateway, Hand]) -> None:
     """A request that is not kept, and a query nobody waits for any more."""
-    gateway, hand = pair
+    gateway, _, hand = pair
     forgotten = replace(new_record(), request=None).claimed("gone", NOW)
     query = replace(new_record(), kind="accounts-list").claimed("gone", NOW)
     for record in (forgotten, query):
@@ -95,9 +97,9 @@ async def test_what_cannot_be_repeated_ends_as_lost(pair: tuple[Gateway, Hand]) 
         assert (answer.json()["status"], answer.json()["reason"]) == ("failed", "lost")
 
 
-async def test_who_waits_for_a_tenant_that_is_free_is_woken(pair: tuple[Gateway, Hand]) -> None:
+async def test_who_waits_for_a_tenant_that_is_free_is_woken(pair: tuple[Gateway, Gateway, Hand]) -> None:
     """The handler that should have done it has died, or is an older one. Who waits behind goes on waiting."""
-    gateway, hand = pair
+    gateway, _, hand = pair
     ended = succeeded_record(new_record("ended"))
     gone, first, second = (new_record("alice", id_).waiting("tenant_busy", NOW) for id_ in ("gone", "one", "two"))
     await hand.write(gone.failed(Failure("cancelled", "by admin"), NOW))
@@ -115,9 +117,9 @@ async def test_who_waits_for_a_tenant_that_is_free_is_woken(pair: tuple[Gateway,
     assert 'everest_bootstrap_reconciler_findings_total{finding="woken"}' in metrics
 
 
-async def test_an_end_that_a_killed_gateway_did_not_tell_is_told(pair: tuple[Gateway, Hand]) -> None:
+async def test_an_end_that_a_killed_gateway_did_not_tell_is_told(pair: tuple[Gateway, Gateway, Hand]) -> None:
     """It died between the record of a cancel and its event; no delivery would make that good."""
-    gateway, hand = pair
+    one, other, hand = pair
     record = new_record("untold").failed(Failure("cancelled", "by admin"), NOW)
     headers = {"Nats-TTL": "600s", names.HEADER_ENDED_BY: "gateway"}
     subject = f"$KV.{names.JOBS_BUCKET}.{record.job_id}"
@@ -127,14 +129,14 @@ async def test_an_end_that_a_killed_gateway_did_not_tell_is_told(pair: tuple[Gat
 
     async def is_counted() -> bool:
         found = 'everest_bootstrap_reconciler_findings_total{finding="untold"} 1.0'
-        return found in (await gateway.nobody.get("/metrics")).text
+        return found in "".join([(await gateway.nobody.get("/metrics")).text for gateway in (one, other)])
 
     await eventually(is_counted, "it is counted")
 
 
-async def test_what_is_well_is_left_alone(pair: tuple[Gateway, Hand]) -> None:
+async def test_what_is_well_is_left_alone(pair: tuple[Gateway, Gateway, Hand]) -> None:
     """A finished job, a queued one with its message, and a running one whose lease is renewed."""
-    gateway, hand = pair
+    gateway, _, hand = pair
     finished = succeeded_record(new_record())
     revision = await hand.write(finished)
     waiting = new_record("waiting", await gateway.submit(username="waiting")).waiting("tenant_busy", NOW)
@@ -155,7 +157,7 @@ async def test_what_is_well_is_left_alone(pair: tuple[Gateway, Hand]) -> None:
 
 async def test_a_message_that_nobody_takes_is_reported(tmp_path: Path) -> None:
     """The metrics tell of a queue that stands still, and how old its oldest job is."""
-    async with two_gateways(tmp_path) as (gateway, hand):
+    async with two_gateways(tmp_path) as (gateway, _, hand):
         await gateway.submit()
         finished = f"svc.{uuid.uuid4().hex}"
         await hand.jetstream.publish(names.job_subject("bootstrap", finished), b'{"username":"bob"}')

@@ -205,7 +205,13 @@ async def test_a_changed_consumer_is_mended_or_refused(tmp_path: Path) -> None:
         assert (code, "filter_subjects, max_ack_pending" in output) == (0, True), output
         assert await read_config(server, f"CONSUMER.INFO.{where}") == before
         await ask(server, f"CONSUMER.DELETE.{where}")
-        other = {"durable_name": names.BOOTSTRAP_CONSUMER, "ack_policy": "explicit", "max_waiting": 7}
+        filters = before["filter_subjects"]  # as declared: two consumers of a work queue may share no message
+        other = {
+            "durable_name": names.BOOTSTRAP_CONSUMER,
+            "ack_policy": "explicit",
+            "filter_subjects": filters,
+            "max_waiting": 7,
+        }
         request = {"stream_name": names.JOBS_STREAM, "config": other}
         assert "error" not in await ask(server, f"CONSUMER.DURABLE.CREATE.{where}", request)
         code, output = await provision(server)

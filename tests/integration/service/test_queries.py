@@ -210,7 +210,7 @@ async def test_an_answer_that_no_bucket_takes_ends_the_query(house: House) -> No
     code, _, stderr = await house.everest.run(*command, stdin=json.dumps(patch))
     assert code == 0, stderr
     async with helping_hand(house.server) as hand, house.handler():
-        info = await hand.jetstream.stream_info(f"KV_{names.JOBS_BUCKET}")
+        info = await hand.jetstream.stream_info(f"KV_{names.ANSWERS_BUCKET}")
         info.config.max_msg_size = 10_000
         await hand.jetstream.update_stream(info.config)
         status, answer = await ask(house, "/accounts/list")
