@@ -100,6 +100,14 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
         (f"{INTEGRATION}/service/test_standalone.py", "test_nobody_on_the_machine_comes_into_its_nats"),
         (f"{INTEGRATION}/nats/test_permissions.py", "test_nobody_comes_in_without_credentials"),
     ),
+    "a publisher pulls, acknowledges or makes what is another's": (
+        (f"{INTEGRATION}/nats/test_events.py", "test_a_publisher_reaches_no_consumer_but_its_own"),
+        (f"{INTEGRATION}/nats/test_events.py", "test_what_is_pulled_for_somebody_else_arrives_nowhere"),
+        (f"{INTEGRATION}/nats/test_events.py", "test_an_acknowledgement_ends_nothing_of_anothers"),
+    ),
+    "somebody writes over an entry of the audit": (
+        (f"{INTEGRATION}/gateway/test_audit.py", "test_nobody_publishes_over_an_entry"),
+    ),
     "a reply subject makes an answer act, or write": (
         (f"{INTEGRATION}/nats/test_replies.py", "test_no_answer_acts"),
         (f"{INTEGRATION}/nats/test_replies.py", "test_an_operators_answers_stay_in_its_account"),
