@@ -6,13 +6,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import nats
 import nats.js.errors
 import pytest
 
 from contracts import names
-from contracts.link.errors import BucketFull, NotProvisioned, TooLarge
+from contracts.link.errors import BucketFull, Conflict, NotProvisioned, TooLarge
 from contracts.link.messages import Message
 from contracts.settings import NatsSettings
 from gateway.jetstream import JetStream, connect
@@ -59,6 +60,31 @@ async def test_a_full_bucket_takes_a_value_again_at_every_revision(tmp_path: Pat
         while revision < 105:
             revision = await handler.jobs.write("job", b"x" * 100, last=revision)
         await handler.close()
+
+
+async def test_a_full_bucket_takes_nothing_of_what_belongs_together(tmp_path: Path) -> None:
+    """Room for some of the values is room for none; nor is one stored where another key has a value already."""
+    values = {f"job-{number}": b"x" * 100 for number in range(20)}
+    async with nats_server(tmp_path, lease_seconds=60) as server, connected(server) as gateway:
+        await gateway.create_keys(names.JOBS_BUCKET, values, timeout=LIMIT_SECONDS)
+        with pytest.raises(Conflict):
+            await gateway.create_keys(names.JOBS_BUCKET, {"job": b"", "job-7": b""}, timeout=LIMIT_SECONDS)
+        change = {**await read_config(gateway), "max_bytes": 2 * await count_bytes(gateway)}
+        await gateway.manage(f"STREAM.UPDATE.{BUCKET_STREAM}", change)
+        more = {f"more-{number}": b"x" * 100 for number in range(30)}
+        with pytest.raises(BucketFull):
+            await gateway.create_keys(names.JOBS_BUCKET, more, timeout=LIMIT_SECONDS)
+        assert (await gateway.read_stream_state(BUCKET_STREAM)).messages == len(values)
+
+
+async def read_config(gateway: JetStream) -> dict[str, Any]:
+    answer = await gateway.read_management(f"STREAM.INFO.{BUCKET_STREAM}")
+    assert answer is not None
+    return dict(answer["config"])
+
+
+async def count_bytes(gateway: JetStream) -> int:
+    return (await gateway.read_stream_state(BUCKET_STREAM)).size_bytes
 
 
 async def test_a_header_that_grows_is_refused(tmp_path: Path) -> None:
