@@ -21,7 +21,8 @@ beside_the_service = pytest.mark.asyncio(loop_scope="module")
 BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 # Run elsewhere: the demo's by tests/integration/service/test_demo.py, what needs an engine by `make test-image`.
 # What receives webhooks: by tests/integration/gateway/test_webhooks.py.
-ELSEWHERE = ("make ", "docker ", "docker-compose ", "import http.server")
+# By `make test-image`, `make test-chart` and the like.
+ELSEWHERE = ("make ", "docker ", "docker-compose ", "helm ", "import http.server")
 CURLS = [text for language, text in BLOCKS if language == "bash" and "curl " in text]
 NATS = [text for language, text in BLOCKS if language == "bash" and "nats-local " in text]
 PYTHON = [text for language, text in BLOCKS if language == "python" and not text.startswith(ELSEWHERE)]
