@@ -87,7 +87,7 @@ async def test_curl(checkout: Checkout, block: str) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not on PATH")
     said = await checkout.paste("bash", "-euo", "pipefail", "-c", block.replace("<JOB_ID>", checkout.failed_job))
-    answers = re.findall(r"^(GET|POST) (\d+) (\S+)$", said, re.MULTILINE)
+    answers = re.findall(r"^(GET|POST|PUT|DELETE) (\d+) (\S+)$", said, re.MULTILINE)
     assert len(answers) == len(re.findall(r"^curl ", block, re.MULTILINE))
     for method, status, url in answers:
         assert status in (ANSWERS[method] if not url.endswith("/cancel") else {"409"}), said
