@@ -10,6 +10,15 @@ const STEP_NAMES = {
   apply_resource_quota: "Apply quota and limit range",
   apply_rbac_policy: "Apply the RBAC policy",
   verify_tenant: "Prove that it is usable",
+  check_tenant: "See what is there",
+  revoke_access: "Take the rights away",
+  remove_namespace: "Take the namespace away",
+  delete_account: "Delete the account",
+  delete_credentials: "Delete the password's Secret",
+  pause_databases: "Pause the databases",
+  restore_access: "Give the rights back",
+  resume_databases: "Start the databases",
+  set_password: "Set a new password",
 };
 
 export const stepName = (name) => STEP_NAMES[name] ?? name;
@@ -89,7 +98,7 @@ function facts(job) {
   return { key: "facts", of, make: build };
 }
 
-function failureNote(error, title) {
+export function failureNote(error, title) {
   return make("div", { class: "note failure" },
     make("b", {}, title, make("a", { href: `docs/errors#${encodeURIComponent(error.code)}` }, make("code", {}, error.code))),
     make("p", {}, error.message),
@@ -164,16 +173,16 @@ function found(tenant) {
   const { differences, ...rest } = tenant.data ?? {};
   const build = () => make("section", {},
     make("h3", { tabindex: "-1", "data-name": "found" }, "In the cluster"),
-    differences && differenceNote(differences),
+    differences && differenceNote(differences, "It is as the tenant's last finished job left it.", "Not as the last finished job left it"),
     tenant.warnings?.length > 0 && make("div", { class: "note" }, make("ul", {}, tenant.warnings.map((text) => make("li", {}, text)))),
     make("details", { "data-name": "found all" }, make("summary", {}, "All that was found"), make("pre", {}, JSON.stringify(rest, null, 2))));
   return { key: "found", of: tenant, make: build };
 }
 
-function differenceNote(differences) {
-  if (!differences.length) return make("p", { class: "note fine" }, "It is as the tenant's last finished job left it.");
+export function differenceNote(differences, none, some) {
+  if (!differences.length) return make("p", { class: "note fine" }, none);
   return make("div", { class: "note" },
-    make("b", {}, "Not as the last finished job left it"),
+    make("b", {}, some),
     make("ul", {}, differences.map((difference) => make("li", {}, make("code", {}, difference.what), difference.namespace && ` in ${difference.namespace}:`, ` ${difference.message}`, difference.mend && make("p", { class: "hint" }, make("b", {}, "What to do: "), difference.mend)))));
 }
 

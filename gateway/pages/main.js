@@ -1,11 +1,15 @@
-/** The page: asks for the key, shows the jobs, follows the chosen one, and does what its buttons say. */
+/** The page: asks for the key, shows the jobs and the tenants, follows the chosen job, and does what its buttons say. */
 
+import { jobAddress, namedJob, namedTenant, namesPlace, tenantAddress } from "./addresses.js";
 import { find, make } from "./elements.js";
 import { isFinished, Jobs, nameOf, stateOf } from "./jobs.js";
 import { JobView, stepName } from "./job.js";
 import { keepTime } from "./moments.js";
+import { OffboardForm } from "./offboarding.js";
+import { PlanDialog } from "./plan.js";
 import { RequestForm } from "./request.js";
 import { Refused, Service, Unanswered } from "./service.js";
+import { Tenants } from "./tenants.js";
 
 const KEY = "everest-bootstrap-key"; // in this tab's sessionStorage, which ends with the tab
 const THEME = "everest-bootstrap-theme";
@@ -18,6 +22,8 @@ class Work {
   #leave;
   #jobs;
   #view;
+  #tenants;
+  #plan;
   #form;
   #ending = new AbortController();
   #following = new AbortController();
@@ -31,7 +37,18 @@ class Work {
     this.#service = service;
     this.#leave = leave;
     this.#jobs = new Jobs(service, (jobId) => this.#goTo(jobId));
-    this.#form = new RequestForm(service, (jobId) => this.#goTo(jobId));
+    this.#plan = new PlanDialog(service);
+    const submit = (wanted) => this.#submit(wanted);
+    this.#form = new RequestForm(submit);
+    const offboarding = new OffboardForm(submit);
+    this.#tenants = new Tenants(service, {
+      choose: (username) => { location.hash = tenantAddress(username); },
+      change: (username, { name, wanted, generation }) => this.#form.open({ ...wanted, username, namespace: name }, generation),
+      offboard: (username, namespace, path) => offboarding.open(username, namespace, path),
+      submit,
+      leave,
+      say,
+    });
     this.#view = new JobView({
       cancel: (job) => this.#cancel(job),
       retry: (job) => this.#retry(job, ""),
@@ -44,19 +61,20 @@ class Work {
   /** An address that names a job leads to it, also where it is below the list. */
   start() {
     const on = (target, name, does) => target.addEventListener(name, does, { signal: this.#ending.signal });
-    on(window, "hashchange", () => this.#choose(true));
+    on(window, "hashchange", () => namesPlace() && this.#choose(true));
     on(document, "visibilitychange", () => (document.hidden ? this.#rest() : this.#wake()));
-    on(find("new"), "click", () => this.#form.open());
+    for (const button of document.querySelectorAll("[data-new]")) on(button, "click", () => this.#form.open());
     on(find("more"), "click", () => this.#readOlder());
-    on(find("list"), "keydown", moveInList);
+    for (const id of ["list", "tenant-list"]) on(find(id), "keydown", moveInList);
     on(find("filters"), "submit", (event) => event.preventDefault());
     on(find("filters"), "input", () => this.#filter());
     on(find("filters"), "reset", () => setTimeout(() => this.#filter()));
-    this.#wake(namedJob() !== "");
+    this.#wake(namedJob() !== "" || namedTenant() !== null);
   }
 
   end() {
     this.#rest();
+    this.#tenants.forget();
     this.#ending.abort();
   }
 
@@ -73,8 +91,17 @@ class Work {
     this.#choose(takeFocus);
   }
 
+  /** Shows the plan; gives whether it was submitted. The job is then the chosen one. Throws Refused. */
+  async #submit(wanted) {
+    const jobId = await this.#plan.submit(wanted);
+    if (!jobId) return false;
+    this.#tenants.forget();
+    this.#goTo(jobId);
+    return true;
+  }
+
   #goTo(jobId) {
-    const hash = `#/jobs/${jobId}`;
+    const hash = jobAddress(jobId);
     if (location.hash === hash) this.#choose(true);
     else location.hash = hash;
     this.#refresh();
@@ -112,11 +139,17 @@ class Work {
     }
   }
 
-  /** Shows and follows the job that the address names. */
+  /** Shows and follows the job that the address names, or shows the tenants. */
   async #choose(takeFocus) {
     const jobId = namedJob();
     this.#following.abort();
     this.#following = new AbortController();
+    const isNew = showView(namedTenant() !== null);
+    if (namedTenant() !== null) {
+      await this.#tenants.choose(namedTenant(), takeFocus);
+      return;
+    }
+    if (isNew && takeFocus && !jobId) find("jobs-title").focus();
     this.#jobs.mark(jobId);
     if (this.#job?.job_id !== jobId) this.#job = this.#result = this.#tenant = null;
     if (!jobId) {
@@ -163,6 +196,7 @@ class Work {
     if (!isFinished(job)) this.#result = null;
     this.#show();
     if (isFinished(job)) {
+      this.#tenants.forget();
       try {
         const result = await this.#service.call("GET", `/jobs/${encodeURIComponent(job.job_id)}/result`);
         if (this.#job === job) this.#result = result;
@@ -236,9 +270,14 @@ class Work {
   }
 }
 
-/** The job that the address names, or nothing. Ids need no decoding. */
-function namedJob() {
-  return location.hash.match(/^#\/jobs\/(.+)$/)?.[1] ?? "";
+/** The tenants, or the jobs; gives whether the other was shown before. */
+function showView(isOfTenants) {
+  const isNew = find("tenancy").hidden === isOfTenants;
+  find("work").hidden = isOfTenants;
+  find("tenancy").hidden = !isOfTenants;
+  find(isOfTenants ? "to-tenants" : "to-jobs").setAttribute("aria-current", "page");
+  find(isOfTenants ? "to-jobs" : "to-tenants").removeAttribute("aria-current");
+  return isNew;
 }
 
 function showTrouble(error) {
@@ -315,7 +354,7 @@ class Door {
     this.#work = new Work(service, (reason) => this.#leave(reason));
     this.#work.start();
     this.#notice(service);
-    if (!namedJob()) find("jobs-title").focus();
+    if (!namedJob() && namedTenant() === null) find("jobs-title").focus();
   }
 
   /** What holds for every job of this deployment, once. */
@@ -336,8 +375,8 @@ class Door {
     this.#work = null;
     sessionStorage.removeItem(KEY);
     find("notices").hidden = true;
-    for (const id of ["list", "job", "count", "notices"]) find(id).replaceChildren();
-    for (const id of ["submit", "sure"]) find(id).close();
+    for (const id of ["list", "job", "count", "notices", "tenant-list", "tenant", "tenants-count", "tenants-problem"]) find(id).replaceChildren();
+    for (const id of ["plan", "offboard", "submit", "sure"]) find(id).close();
     showTrouble(null);
     this.#show(false);
     find("key-problem").replaceChildren();
@@ -348,7 +387,9 @@ class Door {
 
   #show(isIn) {
     find("enter").hidden = isIn;
-    find("work").hidden = find("leave").hidden = !isIn;
+    for (const id of ["leave", "to-jobs", "to-tenants"]) find(id).hidden = !isIn;
+    if (isIn) showView(namedTenant() !== null);
+    else find("work").hidden = find("tenancy").hidden = true;
   }
 }
 

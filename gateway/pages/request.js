@@ -1,6 +1,7 @@
-/** The form of a new tenant. The gateway judges it; what it says is shown beside the field it is about. */
+/** The form of a new tenant, or of a change. Its plan is shown before it is submitted. The gateway judges it; what it says is shown beside the field it is about. */
 
 import { find, make } from "./elements.js";
+import { newKey } from "./plan.js";
 import { Refused } from "./service.js";
 
 /** A box that says what is not to be sends false; lines are a list. */
@@ -10,16 +11,15 @@ function valueOf(field, given) {
 }
 
 export class RequestForm {
-  #service;
-  #submitted;
+  #submit;
   #form = find("request");
   #dialog = find("submit");
   #idempotencyKey = null;
+  #declared = null;
 
-  /** `submitted` is told the id of each job that was accepted. */
-  constructor(service, submitted) {
-    this.#service = service;
-    this.#submitted = submitted;
+  /** `submit` shows the plan, and gives whether it was submitted. */
+  constructor(submit) {
+    this.#submit = submit;
     this.#form.onsubmit = (event) => {
       event.preventDefault();
       this.#send();
@@ -29,10 +29,13 @@ export class RequestForm {
     this.#form.querySelector("[data-close]").onclick = () => this.#dialog.close();
   }
 
-  /** With what an earlier request asked for, or empty. */
-  open(inputs = {}) {
+  /** With what an earlier request asked for, or empty. With a `generation` it is a change of what is wanted since then. */
+  open(inputs = {}, generation = null) {
     this.#form.reset();
     this.#idempotencyKey = null;
+    this.#declared = generation && { username: inputs.username, namespace: inputs.namespace, generation };
+    find("submit-title").textContent = generation ? `Change ${inputs.namespace} of ${inputs.username}` : "New tenant";
+    for (const name of ["username", "namespace"]) this.#form.elements[name].readOnly = Boolean(generation);
     this.#tell(null);
     for (const field of this.#fields()) {
       const value = field.name.split(".").reduce((part, name) => part?.[name], inputs);
@@ -47,17 +50,25 @@ export class RequestForm {
     const button = this.#form.querySelector(".primary");
     if (button.disabled) return;
     button.disabled = true;
-    this.#idempotencyKey ??= crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16)).join("");
+    this.#idempotencyKey ??= newKey();
     try {
-      const headers = { "Idempotency-Key": this.#idempotencyKey };
-      const accepted = await this.#service.call("POST", "/bootstrap/users", { body: this.#read(), headers });
-      this.#dialog.close();
-      this.#submitted(accepted.job_id);
+      if (await this.#submit(this.#wanted())) this.#dialog.close();
     } catch (error) {
       this.#tell(error);
     } finally {
       button.disabled = false;
     }
+  }
+
+  #wanted() {
+    const body = this.#read();
+    const key = { "Idempotency-Key": this.#idempotencyKey };
+    if (!this.#declared) return { title: `Onboard ${body.username}?`, method: "POST", path: "/bootstrap/users", body, headers: key };
+    const { username, namespace, generation } = this.#declared;
+    const { username: _, namespace: __, ...declaration } = body;
+    const path = `/tenants/${encodeURIComponent(username)}/namespaces/${encodeURIComponent(namespace)}`;
+    const headers = { ...key, "If-Match": `"${generation}"` };
+    return { title: `Change ${namespace} of ${username}?`, method: "PUT", path, body: declaration, headers };
   }
 
   /** What was left empty stays absent, so that the defaults are the service's. */

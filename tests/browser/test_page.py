@@ -81,7 +81,7 @@ async def press_until(page: Page, key: str, name: str) -> None:
 
 
 async def test_a_tenant_by_keyboard_alone(browser: Browser, url: str) -> None:
-    """Rules that are broken are told at their field; then the job is followed, live, to its end and its password."""
+    """Rules that are broken are told at their field; then its plan is shown, and the job is followed to its end."""
     username = new_name()
     async with visit(browser, url) as visiting:
         page = visiting.page
@@ -104,6 +104,9 @@ async def test_a_tenant_by_keyboard_alone(browser: Browser, url: str) -> None:
         await page.keyboard.type(username)
         await press_until(page, "Tab", "PostgreSQL")
         await page.keyboard.press("Space")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", name=f"Onboard {username}?")).to_be_focused()
+        await press_until(page, "Tab", "Submit")
         await page.keyboard.press("Enter")
         await expect(form).to_be_hidden()
         await expect(page.get_by_role("heading", name=f"{username} in namespace {username}")).to_be_focused()
@@ -128,12 +131,13 @@ async def test_a_team_on_single_sign_on(browser: Browser, house: House, url: str
         await form.get_by_label("Username").fill(username)
         await form.get_by_label("Role").fill("Owner!")
         await form.get_by_label("They log in by single sign-on").check()
-        await form.get_by_role("button", name="Submit").click()
+        await form.get_by_role("button", name="Show the plan").click()
         await expect(form.get_by_label("Role")).to_have_attribute("aria-invalid", "true")
         await expect(form.get_by_label("Members")).to_have_attribute("aria-invalid", "true")
         await form.get_by_label("Role").fill("owner")
         await form.get_by_label("Members").fill(" DB Admins \n\n/Keycloak/dba\n")
-        await form.get_by_role("button", name="Submit").click()
+        await form.get_by_role("button", name="Show the plan").click()
+        await page.get_by_role("button", name="Submit", exact=True).click()
         await expect(form).to_be_hidden()
         states = page.get_by_role("list", name="Steps").locator(".state")
         await expect(states).to_have_text(["skipped", "created", "applied", "applied", "unverified"])
@@ -265,7 +269,7 @@ async def test_it_can_be_read_by_all(browser: Browser, house: House, url: str, t
         await page.get_by_text("Commands and output").first.click()
         await expect_no_barrier(page)
         await page.get_by_role("button", name="New tenant").click()
-        await page.get_by_role("button", name="Submit", exact=True).click()
+        await page.get_by_role("button", name="Show the plan").click()
         await expect(page.get_by_role("dialog").get_by_label("Username")).to_have_attribute("aria-invalid", "true")
         await expect_no_barrier(page)
 
@@ -352,6 +356,7 @@ async def test_the_page_behind_a_proxy(browser: Browser, house: House, tmp_path:
         form = page.get_by_role("dialog", name="New tenant")
         await form.get_by_label("Username").fill(username)
         await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="Submit", exact=True).click()
         await expect(page.get_by_role("heading", name=f"{username} in namespace {username}")).to_be_visible()
         steps = page.get_by_role("list", name="Steps").locator(".state")
         await expect(steps).to_have_text(["created", "created", "applied", "applied", "unverified"])
