@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.support.gateways import KEY
@@ -77,3 +78,19 @@ async def visit(browser: Browser, url: str, **options: Any) -> AsyncIterator[Vis
         assert visiting.wrongs == []
     finally:
         await context.close()
+
+
+async def press_until(page: Page, key: str, name: str) -> None:
+    """Goes on by keyboard until what is named has the focus."""
+    focused = "(document.activeElement.labels?.[0] ?? document.activeElement).innerText.trim()"
+    for _ in range(40):
+        await page.keyboard.press(key)
+        if await page.evaluate(focused) == name:
+            return
+    raise AssertionError(f"{name} is not reached with {key}")
+
+
+async def expect_no_barrier(page: Page) -> None:
+    """axe-core finds nothing. The visit has to bypass the policy, which keeps axe-core out."""
+    found = await Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()

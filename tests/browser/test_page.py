@@ -11,10 +11,9 @@ import pytest_asyncio
 
 pytest.importorskip("playwright", reason="make test-browser installs it")
 
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, expect
 
-from tests.browser.browsers import LIMIT_MILLISECONDS, chromium, visit
+from tests.browser.browsers import LIMIT_MILLISECONDS, chromium, expect_no_barrier, press_until, visit
 from tests.support.gateways import KEY, helping_hand, running_gateway
 from tests.support.handlers import House, open_house
 from tests.support.nginx import reverse_proxy
@@ -66,18 +65,6 @@ async def test_the_key_opens_the_page(browser: Browser, url: str) -> None:
         await page.get_by_role("button", name="Forget the key").click()
         await expect(page.get_by_label("Admin key")).to_be_focused()
         assert KEY not in await page.evaluate("JSON.stringify(sessionStorage)")
-
-
-async def press_until(page: Page, key: str, name: str) -> None:
-    """Goes on by keyboard until what is named has the focus."""
-    for _ in range(40):
-        await page.keyboard.press(key)
-        if (
-            await page.evaluate("(document.activeElement.labels?.[0] ?? document.activeElement).innerText.trim()")
-            == name
-        ):
-            return
-    raise AssertionError(f"{name} is not reached with {key}")
 
 
 async def test_a_tenant_by_keyboard_alone(browser: Browser, url: str) -> None:
@@ -272,11 +259,6 @@ async def test_it_can_be_read_by_all(browser: Browser, house: House, url: str, t
         await page.get_by_role("button", name="Show the plan").click()
         await expect(page.get_by_role("dialog").get_by_label("Username")).to_have_attribute("aria-invalid", "true")
         await expect_no_barrier(page)
-
-
-async def expect_no_barrier(page: Page) -> None:
-    found = await Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
 
 
 @pytest.mark.parametrize("width", [375, 768, 1440])

@@ -9,10 +9,9 @@ import pytest_asyncio
 
 pytest.importorskip("playwright", reason="make test-browser installs it")
 
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Locator, Page, expect
 
-from tests.browser.browsers import LIMIT_MILLISECONDS, chromium, visit
+from tests.browser.browsers import LIMIT_MILLISECONDS, chromium, expect_no_barrier, press_until, visit
 from tests.support.handlers import House, open_house
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -50,23 +49,8 @@ async def put_claim(house: House, namespace: str) -> None:
     assert code == 0, stderr
 
 
-async def press_until(page: Page, key: str, name: str) -> None:
-    """Goes on by keyboard until what is named has the focus."""
-    focused = "(document.activeElement.labels?.[0] ?? document.activeElement).innerText.trim()"
-    for _ in range(40):
-        await page.keyboard.press(key)
-        if await page.evaluate(focused) == name:
-            return
-    raise AssertionError(f"{name} is not reached with {key}")
-
-
 def planned(page: Page) -> Locator:
     return page.locator("#plan").get_by_role("list", name="Steps").locator(".state")
-
-
-async def expect_no_barrier(page: Page) -> None:
-    found = await Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
 
 
 async def test_a_tenant_is_taken_away_by_keyboard_alone(browser: Browser, house: House, url: str, tenant: str) -> None:
@@ -131,8 +115,9 @@ async def test_a_plan_is_seen_before_a_submit(browser: Browser, house: House, ur
         await form.get_by_label("Username").fill(username)
         await form.get_by_role("button", name="Show the plan").click()
         await expect(planned(page).first).to_have_text("would create")
-        await page.locator("#plan").get_by_text("Commands and changes").nth(1).click()
-        await expect(page.locator("#plan").get_by_text("kubectl create -f -").first).to_be_visible()
+        namespace = page.locator("#plan").get_by_role("listitem").filter(has_text="Add the namespace")
+        await namespace.get_by_text("Commands and changes").click()
+        await expect(namespace.get_by_text("kubectl create -f -")).to_be_visible()
         await page.get_by_role("button", name="Back").click()
         await expect(form).to_be_visible()
         listed = await house.gateway.api.get("/jobs", params={"username": username})
