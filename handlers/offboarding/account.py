@@ -6,7 +6,7 @@ from contracts.records import Outcome
 from handlers.decisions import Decision, Would, settle
 from handlers.offboarding.tenancy import OffboardContext, Tenancy, find_tenancy
 from handlers.results import StepResult
-from handlers.tenants.accounts import remove_account, to_remove_account
+from handlers.tenants.accounts import is_enabled, remove_account, to_remove_account
 from handlers.tenants.credentials import Credentials
 from handlers.tenants.existing import is_bound
 from handlers.tools.kubectl import Kubectl
@@ -24,9 +24,20 @@ async def decide_account(context: OffboardContext) -> Decision:
         return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None))
     takes_any = request.delete_account and request.is_confirmed and not is_bound(context)
     if not (tenancy.found.is_account_ours or takes_any):
-        stays = f"Account {request.username} was not made by this service and stays."
+        stays = await _tell_of_account(kubectl, request.username)
         return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, (stays,)))
     return Decision(Would.REMOVE, partial(_remove, context, kubectl), (command,))
+
+
+async def _tell_of_account(kubectl: Kubectl, username: str) -> str:
+    """A suspension disabled it, perhaps, and when the claims are gone no resume enables it again."""
+    stays = f"Account {username} was not made by this service and stays"
+    if await is_enabled(kubectl, username) is False:
+        return (
+            f"{stays}, disabled. Should it log in, resume the tenant first, or set enabled: true in the Secret "
+            "everest-accounts."
+        )
+    return f"{stays}."
 
 
 async def _remove(context: OffboardContext, kubectl: Kubectl) -> StepResult:

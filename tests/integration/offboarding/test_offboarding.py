@@ -300,6 +300,17 @@ async def test_an_account_that_was_there_before_stays(everest: SimulatedEverest,
     assert "mona" not in await users(everest)
 
 
+async def test_an_account_that_stays_disabled_is_said(everest: SimulatedEverest, bench: Bench) -> None:
+    """When the claims are gone no resume enables what a suspension disabled."""
+    await everest.run("everestctl", "accounts", "create", "-u", "pia", "-p", "somebody-elses-1")
+    await bench.onboard("pia-1", username="pia")
+    await bench.attempt("pia-2", kind="suspend", username="pia")
+    made = await bench.offboard("pia-3", username="pia")
+    (stays,) = made.results["delete_account"].warnings
+    assert stays.startswith("Account pia was not made by this service and stays, disabled.")
+    assert "pia" in await users(everest)
+
+
 async def test_claims_of_0_1_0_count_as_adopted_and_a_secret_proves_the_account(
     everest: SimulatedEverest, bench: Bench
 ) -> None:
