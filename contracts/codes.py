@@ -191,7 +191,7 @@ _ALL = (
     _permanent(
         "databases_left",
         "The namespace holds what would be lost",
-        "Move it elsewhere; or send delete_databases=true and the namespace as confirm: all of it goes then, for good.",
+        "Move it elsewhere; or send delete_databases=true and what is taken away as confirm: it goes, for good.",
         409,
     ),
     _permanent(

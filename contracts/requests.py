@@ -318,13 +318,22 @@ class OffboardRequest(TenantRequest):
         description="The name of the namespace, or the username where no namespace is given. Any other is refused.",
     )
 
-    @model_validator(mode="after")
-    def _check_confirm(self) -> Self:
-        if self.confirm not in (None, self.namespace or self.username):
-            raise ValueError(f"confirm must be the name of the {'namespace' if self.namespace else 'tenant'}")
-        if self.delete_databases and self.keep_namespace:
-            raise ValueError("delete_databases and keep_namespace exclude each other")
-        return self
+    @field_validator("keep_namespace")
+    @classmethod
+    def _check_kept(cls, kept: bool, info: ValidationInfo) -> bool:
+        if kept and info.data.get("delete_databases"):
+            raise ValueError("and delete_databases exclude each other")
+        return kept
+
+    @field_validator("confirm")
+    @classmethod
+    def _check_confirm(cls, confirm: str | None, info: ValidationInfo) -> str | None:
+        if confirm is None or not {"namespace", "username"} <= info.data.keys():
+            return confirm
+        what = "namespace" if info.data["namespace"] else "username"
+        if confirm != info.data[what]:
+            raise ValueError(f"must be the {what} that is taken away")
+        return confirm
 
     @property
     def is_confirmed(self) -> bool:

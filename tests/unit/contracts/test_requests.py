@@ -347,6 +347,22 @@ def test_the_rules_of_roles_and_their_holders(members: dict[str, Any], field: st
     assert (problem.field, problem.message[: len(message)]) == (field, message)
 
 
+@pytest.mark.parametrize(
+    ("members", "field", "message"),
+    [
+        ({"namespace": "a", "confirm": "alice"}, "confirm", "must be the namespace that is taken away"),
+        ({"confirm": "a"}, "confirm", "must be the username that is taken away"),
+        ({"delete_databases": True, "keep_namespace": True}, "keep_namespace", "and delete_databases exclude"),
+        ({"namespace": "A", "confirm": "b"}, "namespace", ""),
+    ],
+)
+def test_what_is_taken_away_is_confirmed_by_its_name(members: dict[str, Any], field: str, message: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_request("offboard", orjson.dumps({"username": "alice", **members}))
+    (problem,) = caught.value.problems
+    assert (problem.field, problem.message[: len(message)]) == (field, message)
+
+
 def test_what_is_said_in_other_words_is_the_same_request() -> None:
     """Defaults that are written out, and subjects in any spelling of the default."""
     least = request_hash("bootstrap", read(username="alice"))
