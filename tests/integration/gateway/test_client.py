@@ -80,7 +80,7 @@ async def test_a_tenant_is_onboarded_and_looked_at(client: Client) -> None:
         assert [json.loads(line)["status"] for line in watched.stdout.splitlines()] == ["succeeded", "succeeded"]
 
         mistyped = await client.run("offboard", "alice", "--confirm", "alcie")
-        assert (mistyped.code, "confirm must be" in mistyped.stderr) == (3, True), mistyped
+        assert (mistyped.code, "confirm: must be" in mistyped.stderr) == (3, True), mistyped
         gone = await client.run("offboard", "alice", "--wait")
         assert (gone.code, "delete_credentials" in gone.stdout) == (0, True), gone
         nobody = await client.run("offboard", "alice")
