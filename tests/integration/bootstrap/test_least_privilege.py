@@ -42,7 +42,7 @@ async def do(everest: SimulatedEverest, *argv: str, stdin: str = "") -> str:
     return stdout
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", [pytest.param("flat", marks=pytest.mark.slow), "narrow"])
 async def test_the_workflow_needs_no_more_than_its_role(tmp_path: Path, name: str) -> None:
     """New, again, more operators, taken over, and taken up where a handler died."""
     rights = VARIANTS[name]

@@ -278,6 +278,7 @@ async def test_an_adopted_namespace_stays_unless_it_is_confirmed(everest: Simula
     assert await everest.get("ns", "kim") is None
 
 
+@pytest.mark.slow
 async def test_databases_need_their_everest(everest: SimulatedEverest, bench: Bench) -> None:
     await bench.onboard("need-1", username="lena", **POSTGRESQL)
     await put(everest, "DatabaseCluster", "lena", "db1")
@@ -349,6 +350,7 @@ async def test_lines_of_others_stay_and_are_named(everest: SimulatedEverest, ben
 # What does not go.
 
 
+@pytest.mark.slow
 async def test_a_namespace_that_stays_is_said(everest: SimulatedEverest, bench: Bench) -> None:
     """With what holds it; once that is gone, the same job goes on."""
     await bench.onboard("stuck-1", username="paul", **POSTGRESQL)
@@ -368,6 +370,7 @@ async def test_a_namespace_that_stays_is_said(everest: SimulatedEverest, bench: 
     await assert_gone(everest, "paul", "paul", job="stuck-1")
 
 
+@pytest.mark.slow
 async def test_a_database_that_stays_is_said(everest: SimulatedEverest, bench: Bench) -> None:
     await bench.onboard("stay-1", username="quinn", **POSTGRESQL)
     held = {"finalizers": ["example.com/never"]}

@@ -626,6 +626,7 @@ def without(rule: dict[str, Any], verb: str, plural: str) -> list[dict[str, Any]
     return [part for part in (others, rest) if part["resources"] and part["verbs"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", list(recorded("life-least-without")), ids=lambda one: one["note"])
 async def test_each_right_is_missed_in_its_own_words(everest: SimulatedEverest, one: dict[str, Any]) -> None:
     verb, plural = re.fullmatch(r"without (\w+) on (\w+)", one["note"]).groups()  # type: ignore[union-attr]
