@@ -3,17 +3,15 @@
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 pytest.importorskip("playwright", reason="make test-browser installs it")
 
 from playwright.async_api import Browser, expect
 
-from tests.browser.browsers import LIMIT_MILLISECONDS, chromium, expect_no_barrier, press_until, visit
+from tests.browser.browsers import LIMIT_MILLISECONDS, expect_no_barrier, press_until, visit
 from tests.support.gateways import KEY, helping_hand, running_gateway
 from tests.support.handlers import House, open_house
 from tests.support.nginx import reverse_proxy
@@ -25,23 +23,6 @@ FORBIDDEN = {
     "only": "namespaces add",
     "fail": {"stderr": "namespaces is forbidden: User may not\n", "exit_code": 1},
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with open_house(tmp_path_factory.mktemp("house"), lease_seconds=30) as opened, opened.handler():
-        yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def url(house: House) -> str:
-    return f"http://127.0.0.1:{house.gateway.port}"
 
 
 def new_name() -> str:

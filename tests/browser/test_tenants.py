@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -11,28 +10,11 @@ pytest.importorskip("playwright", reason="make test-browser installs it")
 
 from playwright.async_api import Browser, Locator, Page, expect
 
-from tests.browser.browsers import LIMIT_MILLISECONDS, chromium, expect_no_barrier, press_until, visit
-from tests.support.handlers import House, open_house
+from tests.browser.browsers import LIMIT_MILLISECONDS, expect_no_barrier, press_until, visit
+from tests.support.handlers import House
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 expect.set_options(timeout=LIMIT_MILLISECONDS)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with open_house(tmp_path_factory.mktemp("house"), lease_seconds=30) as opened, opened.handler():
-        yield opened
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def url(house: House) -> str:
-    return f"http://127.0.0.1:{house.gateway.port}"
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -184,87 +185,62 @@ async def open_bench(variables: Mapping[str, str], **settings: str) -> AsyncIter
 
 def cut_at(number: int, after_seconds: float) -> Intercept:
     """Kills the command of this number, from 0, after so long, as the guard does when the handler dies."""
-
-    def intercept(run: RunCommand) -> RunCommand:
-        left = number
-
-        async def cut(command: Command) -> Completed:
-            nonlocal left
-            left -= 1
-            if left != -1:
-                return await run(command)
-            try:
-                async with asyncio.timeout(after_seconds):
-                    await run(command)
-            except TimeoutError:
-                pass
-            raise Cut
-
-        return cut
-
-    return intercept
+    return _end_at(number, _is_any, partial(_kill, after_seconds))
 
 
 def cut_at_change(number: int, after_seconds: float | None) -> Intercept:
     """Kills the command of this number, from 0, among those that change the cluster; None: right after it."""
-
-    def intercept(run: RunCommand) -> RunCommand:
-        left = number
-
-        async def cut(command: Command) -> Completed:
-            nonlocal left
-            left -= command.changes
-            if left != -1 or not command.changes:
-                return await run(command)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(after_seconds):
-                    await run(command)
-            raise Cut
-
-        return cut
-
-    return intercept
+    return _end_at(number, _is_change, partial(_kill, after_seconds))
 
 
 def die(words: str, *, after: bool, times: int = 1) -> Intercept:
     """The handler dies right before or after the command of these words, at the `times`th of them."""
-
-    def intercept(run: RunCommand) -> RunCommand:
-        left = times
-
-        async def watched(command: Command) -> Completed:
-            nonlocal left
-            left -= words in command.shown
-            is_there = left == 0 and words in command.shown
-            if is_there and not after:
-                raise Cut
-            completed = await run(command)
-            if is_there:
-                raise Cut
-            return completed
-
-        return watched
-
-    return intercept
+    return _end_at(times - 1, lambda command: words in command.shown, _let_run if after else _leave_out)
 
 
 def die_at(number: int, *, after: bool) -> Intercept:
     """The handler dies right before or after the change of this number, from 0."""
+    return _end_at(number, _is_change, _let_run if after else _leave_out)
+
+
+def _end_at(
+    number: int, is_meant: Callable[[Command], bool], last: Callable[[RunCommand, Command], Awaitable[None]]
+) -> Intercept:
+    """The handler ends with the command of this number, from 0, among those that are meant; `last` is done of it."""
 
     def intercept(run: RunCommand) -> RunCommand:
-        left = number + 1
+        left = number
 
         async def watched(command: Command) -> Completed:
             nonlocal left
-            left -= command.changes
-            is_there = command.changes and left == 0
-            if is_there and not after:
-                raise Cut
-            completed = await run(command)
-            if is_there:
-                raise Cut
-            return completed
+            left -= is_meant(command)
+            if left != -1 or not is_meant(command):
+                return await run(command)
+            await last(run, command)
+            raise Cut
 
         return watched
 
     return intercept
+
+
+def _is_any(command: Command) -> bool:
+    return True
+
+
+def _is_change(command: Command) -> bool:
+    return command.changes
+
+
+async def _kill(after_seconds: float | None, run: RunCommand, command: Command) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(after_seconds):
+            await run(command)
+
+
+async def _let_run(run: RunCommand, command: Command) -> None:
+    await run(command)
+
+
+async def _leave_out(run: RunCommand, command: Command) -> None:
+    pass

@@ -1,12 +1,10 @@
 """A plan says what the job then does, and changes nothing. `make plans` tries a hundred random states."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import yaml
 
 from handlers.commands.secret import MASK
@@ -17,18 +15,6 @@ from tests.support.roles import FLAT, USER
 from tests.support.workflows import Bench, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def everest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
-    async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.05) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bench(everest: SimulatedEverest) -> AsyncIterator[Bench]:
-    async with open_bench(everest.variables) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

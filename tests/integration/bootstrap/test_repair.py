@@ -1,34 +1,19 @@
 """A repair makes the cluster what a tenant's claims say, and touches nothing else."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from contracts.records import Outcome
 from handlers.tenants.claims import JOB, OWNER, SPEC
 from tests.laboratory.plans import compare, read_versions
 from tests.simulator import SimulatedEverest
-from tests.support.clusters import open_cluster
-from tests.support.workflows import Bench, open_bench
+from tests.support.workflows import Bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NOTHING = [Outcome.UNCHANGED] * 4 + [Outcome.UNVERIFIED]  # RBAC is off
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def everest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
-    async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.05) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bench(everest: SimulatedEverest) -> AsyncIterator[Bench]:
-    async with open_bench(everest.variables) as opened:
-        yield opened
 
 
 async def do(everest: SimulatedEverest, *argv: str, stdin: str = "") -> None:

@@ -4,32 +4,17 @@ import asyncio
 import base64
 import json
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from contracts.names import credentials_secret_name
 from contracts.records import Outcome
 from handlers.tenants.claims import JOB, OWNER
 from tests.simulator import SimulatedEverest
-from tests.support.clusters import open_cluster
-from tests.support.workflows import Bench, Intercept, die, open_bench
+from tests.support.workflows import Bench, Intercept, die
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def everest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
-    async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.1) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bench(everest: SimulatedEverest) -> AsyncIterator[Bench]:
-    async with open_bench(everest.variables) as opened:
-        yield opened
 
 
 async def claim(everest: SimulatedEverest, name: str, owner: str) -> None:

@@ -1,30 +1,15 @@
 """A failed job that a person retries later: what it had made sure of may be otherwise by then."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from handlers.tenants.claims import SPEC
 from tests.simulator import SimulatedEverest
-from tests.support.clusters import open_cluster
-from tests.support.workflows import Attempt, Bench, die, open_bench
+from tests.support.workflows import Attempt, Bench, die
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def everest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
-    async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.1) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bench(everest: SimulatedEverest) -> AsyncIterator[Bench]:
-    async with open_bench(everest.variables) as opened:
-        yield opened
 
 
 async def do(everest: SimulatedEverest, *argv: str) -> None:

@@ -23,16 +23,10 @@ DATABASES = "database-clusters"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def everest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
     async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.1) as running:
         await edit(running, lambda _: SEED, enabled="true")
         yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bench(everest: SimulatedEverest) -> AsyncIterator[Bench]:
-    async with open_bench(everest.variables) as opened:
-        yield opened
 
 
 async def read_policy(everest: SimulatedEverest) -> str:

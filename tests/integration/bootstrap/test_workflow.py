@@ -6,12 +6,10 @@ import gzip
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from contracts.codes import CODES, Nature
 from contracts.names import credentials_secret_name
@@ -35,26 +33,6 @@ FLAGS = "--operator.mongodb=false --operator.postgresql=true --operator.xtradb-c
 JOB = "3f0f3a3e-6f43-4d0b-8a2f-0a3a9d3b1c11"
 INSTALLER = "everest-operators-installer"
 HELM_SECRET = "helm.sh/release.v1"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
-    async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.1) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def everest(cluster: SimulatedEverest) -> AsyncIterator[SimulatedEverest]:
-    """The module's cluster, with nothing wrong."""
-    await cluster.set_faults(unreachable=False)
-    yield cluster
-    await cluster.set_faults(unreachable=False)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bench(cluster: SimulatedEverest) -> AsyncIterator[Bench]:
-    async with open_bench(cluster.variables) as opened:
-        yield opened
 
 
 # What the cluster holds.

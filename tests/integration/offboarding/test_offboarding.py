@@ -11,7 +11,6 @@ from contracts.names import credentials_secret_name
 from contracts.records import Outcome
 from handlers.rbac.policy import SUSPENSION
 from tests.simulator import SimulatedEverest
-from tests.support.clusters import open_cluster
 from tests.support.workflows import Attempt, Bench, cut_at_change, die, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -22,20 +21,6 @@ STEPS = ["check_tenant", "revoke_access", "remove_namespace", "delete_account", 
 GONE = [Outcome.UNCHANGED, Outcome.REMOVED, Outcome.REMOVED, Outcome.REMOVED, Outcome.REMOVED]
 SYSTEM = "everest-system"
 FOREIGN = "p, role:dba, namespaces, read, *\ng, dora, role:dba\n"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
-    async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.05) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def everest(cluster: SimulatedEverest) -> AsyncIterator[SimulatedEverest]:
-    """The module's cluster, with nothing wrong."""
-    await cluster.set_faults(unreachable=False)
-    yield cluster
-    await cluster.set_faults(unreachable=False)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def everest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
     async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.05) as running:
         code, _, stderr = await running.run("everestctl", "accounts", "create", "-u", "hans", "-p", "His-own_password")
         assert code == 0, stderr
@@ -22,8 +22,8 @@ async def everest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sim
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def portal(everest: SimulatedEverest) -> AsyncIterator[Bench]:
-    async with open_bench(everest.variables) as opened:
+async def portal(cluster: SimulatedEverest) -> AsyncIterator[Bench]:
+    async with open_bench(cluster.variables) as opened:
         yield opened.called_by("portal", is_bound=True)
 
 

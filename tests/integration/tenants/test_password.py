@@ -1,11 +1,10 @@
 """A new password: in a Secret before it is set, proved before the old one goes, whoever else writes accounts."""
 
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from contracts.names import credentials_secret_name
 from contracts.records import Outcome
@@ -14,23 +13,10 @@ from handlers.commands.secret import MASK
 from handlers.results import RunCommand
 from handlers.tenants.accounts_file import proves
 from tests.simulator import SimulatedEverest
-from tests.support.clusters import open_cluster
 from tests.support.tenants import look_at, make_secret, make_tenant, read_users, run, write_users
-from tests.support.workflows import Bench, die_at, open_bench
+from tests.support.workflows import Bench, die_at
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def everest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
-    async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.1) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bench(everest: SimulatedEverest) -> AsyncIterator[Bench]:
-    async with open_bench(everest.variables) as opened:
-        yield opened
 
 
 async def read_passwords(everest: SimulatedEverest, *job_ids: str) -> list[str | None]:

@@ -27,7 +27,7 @@ from tests.support.tenants import (
     write_policy,
     write_users,
 )
-from tests.support.workflows import Attempt, Bench, die_at, open_bench
+from tests.support.workflows import Attempt, Bench, die_at
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -35,16 +35,10 @@ DONE, SKIPPED, UNCHANGED = Outcome.UPDATED, Outcome.SKIPPED, Outcome.UNCHANGED
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def everest(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedEverest]:
     async with open_cluster(tmp_path_factory.mktemp("cluster"), job_seconds=0.1) as running:
         await write_policy(running, await read_policy(running), enabled=True)
         yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bench(everest: SimulatedEverest) -> AsyncIterator[Bench]:
-    async with open_bench(everest.variables) as opened:
-        yield opened
 
 
 async def suspend(bench: Bench, name: str, **request: Any) -> Attempt:
