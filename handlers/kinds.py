@@ -123,68 +123,70 @@ def _plan_foresight(around: Surroundings, record: JobRecord, request: Request) -
     return Plan(request.model_dump(), (PlannedStep(record.kind, ensure),), lambda _: f"Planned {request.kind}.")
 
 
-def _plan_offboard(around: Surroundings, record: JobRecord, request: Request) -> Plan:
-    from handlers.offboarding.steps import STEPS as OFFBOARDING  # what no bootstrap needs
-
-    assert isinstance(request, OffboardRequest), "the kind's row has no other"
-    return _bind(around, request, OFFBOARDING, summarize_offboarding)
+Planner = Callable[[Surroundings, JobRecord, Request], Plan]
+Workflow = tuple[tuple[Step[AnyRequest], ...], Callable[[JobRecord, AnyRequest], str]]
 
 
-def _plan_password(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+def _of(model: type[AnyRequest], load: Callable[[], Workflow[AnyRequest]]) -> Planner:
+    """Plans a kind whose request needs nothing of the handler's settings.
+
+    Its steps and its summary are loaded with its first job: what no bootstrap needs would make each start longer.
+    """
+
+    def plan(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+        assert isinstance(request, model), "the kind's row has no other"
+        steps, summarize = load()
+        planned = tuple(_plan_step(around, step, request) for step in steps)
+        return Plan(request.model_dump(exclude_none=True), planned, lambda ended: summarize(ended, request))
+
+    return plan
+
+
+def _load_offboard() -> Workflow[OffboardRequest]:
+    from handlers.offboarding.steps import STEPS, summarize
+
+    return STEPS, summarize
+
+
+def _load_password() -> Workflow[PasswordRequest]:
     from handlers.password.steps import STEPS, summarize
 
-    assert isinstance(request, PasswordRequest), "the kind's row has no other"
-    return _bind(around, request, STEPS, summarize)
+    return STEPS, summarize
 
 
-def _plan_suspend(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+def _load_suspend() -> Workflow[SuspendRequest]:
     from handlers.suspension.steps import SUSPEND, summarize_suspension
 
-    assert isinstance(request, SuspendRequest), "the kind's row has no other"
-    return _bind(around, request, SUSPEND, summarize_suspension)
+    return SUSPEND, summarize_suspension
 
 
-def _plan_resume(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+def _load_resume() -> Workflow[ResumeRequest]:
     from handlers.suspension.steps import RESUME, summarize_resumption
 
-    assert isinstance(request, ResumeRequest), "the kind's row has no other"
-    return _bind(around, request, RESUME, summarize_resumption)
+    return RESUME, summarize_resumption
 
 
-def _plan_handover(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+def _load_handover() -> Workflow[HandoverRequest]:
     from handlers.handover.steps import STEPS, summarize
 
-    assert isinstance(request, HandoverRequest), "the kind's row has no other"
-    return _bind(around, request, STEPS, summarize)
+    return STEPS, summarize
 
 
-def _bind(
-    around: Surroundings,
-    request: AnyRequest,
-    steps: tuple[Step[AnyRequest], ...],
-    summarize: Callable[[JobRecord, AnyRequest], str],
-) -> Plan:
-    """The plan of a kind whose request needs nothing of the handler's settings."""
-    planned = tuple(_plan_step(around, step, request) for step in steps)
-    return Plan(request.model_dump(exclude_none=True), planned, lambda ended: summarize(ended, request))
-
-
-def _plan_repair(around: Surroundings, record: JobRecord, request: Request) -> Plan:
+def _load_repair() -> Workflow[RepairRequest]:
     from handlers.bootstrap.repair import summarize, to_repair
 
-    assert isinstance(request, RepairRequest), "the kind's row has no other"
-    return _bind(around, request, tuple(map(to_repair, STEPS)), summarize)
+    return tuple(map(to_repair, STEPS)), summarize
 
 
 # One for each row of `contracts.kinds`; jobs of a kind that has none are refused.
-PLANS: dict[str, Callable[[Surroundings, JobRecord, Request], Plan]] = {
+PLANS: dict[str, Planner] = {
     "bootstrap": _plan_bootstrap,
-    "offboard": _plan_offboard,
-    "password": _plan_password,
-    "suspend": _plan_suspend,
-    "resume": _plan_resume,
-    "handover": _plan_handover,
-    "repair": _plan_repair,
+    "offboard": _of(OffboardRequest, _load_offboard),
+    "password": _of(PasswordRequest, _load_password),
+    "suspend": _of(SuspendRequest, _load_suspend),
+    "resume": _of(ResumeRequest, _load_resume),
+    "handover": _of(HandoverRequest, _load_handover),
+    "repair": _of(RepairRequest, _load_repair),
     **dict.fromkeys(QUERY_KINDS, _plan_query),
     "plan": _plan_foresight,
 }
@@ -203,22 +205,6 @@ def summarize_bootstrap(record: JobRecord, request: BootstrapRequest) -> str:
         made = f"User {request.username} {account}; namespace {request.namespace} {namespace}"
     bound = "role bound" if access is Outcome.APPLIED else "no role bound (EVEREST_RBAC_APPLY_CMD is not set)"
     return f"{made}; quota applied; {bound}."
-
-
-def summarize_offboarding(record: JobRecord, request: OffboardRequest) -> str:
-    """One line: `Tenant alice: access revoked; namespaces alice removed; account removed.`"""
-    checked = record.step("check_tenant")
-    found = (checked.found if checked else None) or {"namespaces": []}
-    gone = [one["name"] for one in found["namespaces"] if not one["keeps"]]
-    released = [one["name"] for one in found["namespaces"] if one["keeps"]]
-    account = "account removed" if _outcome(record, "delete_account") == Outcome.REMOVED else "account unchanged"
-    parts = [
-        "access revoked" if _outcome(record, "revoke_access") == Outcome.REMOVED else "no access to revoke",
-        *([f"namespace {', '.join(gone)} removed"] if gone else []),
-        *([f"namespace {', '.join(released)} released"] if released else []),
-        account,
-    ]
-    return f"Tenant {request.username}: {'; '.join(parts)}."
 
 
 def _outcome(record: JobRecord, name: str) -> str | None:
