@@ -9,13 +9,13 @@ from contracts.records import Outcome
 from contracts.requests import ResumeRequest
 from handlers.commands.running import Command
 from handlers.decisions import Decision, Would
-from handlers.preflight.rights import policy_rights
-from handlers.rbac.apply_command import ApplyCommand, Turn
+from handlers.rbac.apply_command import Turn
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.policy import resume
 from handlers.results import StepFailed, StepResult
 from handlers.suspension.databases import check_rights
-from handlers.suspension.tenant import Tenant, choose_command, look_at_tenant
+from handlers.suspension.tenant import Tenant, look_at_tenant
+from handlers.suspension.turning import Turning, choose_command
 from handlers.tenants.access import name_lines
 from handlers.tenants.accounts import to_set_enabled, write_enabled
 from handlers.tenants.claims import to_write_specs, write_specs
@@ -31,8 +31,7 @@ class _Restoration:
     """`enables`: the account was disabled by the suspension."""
 
     tenant: Tenant
-    command: ApplyCommand | None
-    turn: Turn
+    turning: Turning
     policy_diff: str
     enables: bool
     marks: tuple[Command, ...]
@@ -51,15 +50,14 @@ async def decide_restoration(context: ResumeContext) -> Decision:
     specs = {name: _resume(spec) for name, spec in tenant.specs.items()}
     found = _Restoration(
         tenant,
-        choose_command(context, tenant, (*edited.added, *edited.removed)),
-        turn,
+        Turning(choose_command(context, tenant, (*edited.added, *edited.removed)), turn),
         shorten(diff(tenant.stored.text, edited.text)),
         any(one.account_disabled for one in taken),
         to_write_specs(kubectl, tenant.claims, specs),
     )
     enable = await to_set_enabled(kubectl, tenant.username, enabled=True) if found.enables else None
     commands = (
-        *((found.command.show_turn(limit_seconds, turn),) if found.command else ()),
+        *found.turning.show(limit_seconds),
         *((enable,) if enable else ()),
         *found.marks,
     )
@@ -69,8 +67,8 @@ async def decide_restoration(context: ResumeContext) -> Decision:
         commands,
         diff=found.policy_diff,
         warnings=tuple(_warn(found)),
-        rights=policy_rights() if found.command else (),
-        try_out=partial(_try_out, context, found),
+        rights=found.turning.rights,
+        try_out=partial(found.turning.try_out, context),
     )
 
 
@@ -80,15 +78,9 @@ def _resume(spec: Spec) -> Spec:
     return spec.with_suspension(Suspension(paused=paused), suspended=False)
 
 
-async def _try_out(context: ResumeContext, found: _Restoration, decision: Decision) -> Decision:
-    if found.command:
-        await found.command.try_out_turn(context.run, context.settings.subprocess_timeout, found.turn)
-    return decision
-
-
 async def _act(context: ResumeContext, kubectl: Kubectl, found: _Restoration) -> StepResult:
-    limit_seconds, username = context.settings.subprocess_timeout, found.tenant.username
-    turned = await found.command.turn(context.run, limit_seconds, found.turn) if found.command else None
+    username = found.tenant.username
+    turned = await found.turning.carry_out(context)
     enabled = await write_enabled(kubectl, username, enabled=True) if found.enables else None
     after = await look_at_tenant(context, kubectl)
     if after.suspended:
@@ -100,7 +92,7 @@ async def _act(context: ResumeContext, kubectl: Kubectl, found: _Restoration) ->
         Outcome.UPDATED if deciding else Outcome.UNCHANGED,
         deciding,
         tuple(_warn(found)),
-        rbac_enforced=found.command.read_enforced(turned) if found.command and turned else None,
+        rbac_enforced=found.turning.read_enforced(turned),
         policy_diff=found.policy_diff or None,
     )
 

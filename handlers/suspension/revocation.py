@@ -10,13 +10,13 @@ from contracts.requests import SuspendRequest
 from handlers.bootstrap.access import UNENFORCED
 from handlers.commands.running import Command
 from handlers.decisions import Decision, Overtaken, Would
-from handlers.preflight.rights import policy_rights
-from handlers.rbac.apply_command import ApplyCommand, Turn
+from handlers.rbac.apply_command import Turn
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.policy import suspend
 from handlers.results import StepFailed, StepResult
 from handlers.suspension.databases import check_rights
-from handlers.suspension.tenant import Tenant, choose_command, look_at_tenant
+from handlers.suspension.tenant import Tenant, look_at_tenant
+from handlers.suspension.turning import Turning, choose_command
 from handlers.tenants.access import name_lines
 from handlers.tenants.accounts import to_set_enabled, write_enabled
 from handlers.tenants.claims import to_write_specs, write_specs
@@ -31,8 +31,7 @@ SuspendContext = Context[SuspendRequest]
 class _Revocation:
     tenant: Tenant
     marks: tuple[Command, ...]
-    command: ApplyCommand | None
-    turn: Turn
+    turning: Turning
     policy_diff: str
 
 
@@ -48,15 +47,14 @@ async def decide_revocation(context: SuspendContext) -> Decision:
     found = _Revocation(
         tenant,
         to_write_specs(kubectl, tenant.claims, specs),
-        choose_command(context, tenant, tenant.active),
-        Turn("--suspend", tenant.text),
+        Turning(choose_command(context, tenant, tenant.active), Turn("--suspend", tenant.text)),
         shorten(diff(tenant.stored.text, edited.text)),
     )
     spares = tenant.spares_account
     disable = None if spares else await to_set_enabled(kubectl, tenant.username, enabled=False)
     commands = (
         *found.marks,
-        *((found.command.show_turn(limit_seconds, found.turn),) if found.command else ()),
+        *found.turning.show(limit_seconds),
         *((disable,) if disable else ()),
     )
     return Decision(
@@ -65,8 +63,8 @@ async def decide_revocation(context: SuspendContext) -> Decision:
         commands,
         diff=found.policy_diff,
         warnings=tuple(_warn(tenant)),
-        rights=policy_rights() if found.command else (),
-        try_out=partial(_try_out, context, found),
+        rights=found.turning.rights,
+        try_out=partial(found.turning.try_out, context),
     )
 
 
@@ -80,16 +78,10 @@ def _suspend(spec: Spec, tenant: Tenant, *, fills: bool) -> Spec:
     return spec.with_suspension(before.model_copy(update=taken), suspended=True)
 
 
-async def _try_out(context: SuspendContext, found: _Revocation, decision: Decision) -> Decision:
-    if found.command:
-        await found.command.try_out_turn(context.run, context.settings.subprocess_timeout, found.turn)
-    return decision
-
-
 async def _act(context: SuspendContext, kubectl: Kubectl, found: _Revocation) -> StepResult:
-    limit_seconds, username = context.settings.subprocess_timeout, found.tenant.username
+    username = found.tenant.username
     marked = await write_specs(kubectl, username, found.marks)
-    turned = await found.command.turn(context.run, limit_seconds, found.turn) if found.command else None
+    turned = await found.turning.carry_out(context)
     spares = found.tenant.spares_account
     disabled = None if spares else await write_enabled(kubectl, username, enabled=False)
     after = await look_at_tenant(context, kubectl)
@@ -98,7 +90,7 @@ async def _act(context: SuspendContext, kubectl: Kubectl, found: _Revocation) ->
         raise StepFailed(Failure("rbac_command_failed", reason), turned)
     if after.enabled and not spares:
         raise Overtaken(f"Account {username}")
-    enforced = found.command.read_enforced(turned) if found.command and turned else None
+    enforced = found.turning.read_enforced(turned)
     deciding = turned or disabled or marked
     return StepResult(
         Outcome.UPDATED if deciding else Outcome.UNCHANGED,

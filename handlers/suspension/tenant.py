@@ -4,13 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from contracts.codes import Failure
-from handlers.rbac.apply_command import ApplyCommand
 from handlers.rbac.look import read_policy
 from handlers.rbac.policy import Rule, parse_rules, read_suspended, render_rule
 from handlers.rbac.stored_policy import StoredPolicy
-from handlers.results import StepFailed
-from handlers.tenants.access import Lines, name_lines, role_of
+from handlers.tenants.access import Lines, role_of
 from handlers.tenants.accounts import is_enabled
 from handlers.tenants.claims import Claims
 from handlers.tenants.existing import AnyTenantRequest, find_spec, find_tenant, may_touch_account
@@ -86,19 +83,3 @@ async def look_at_tenant(context: Context[AnyTenantRequest], kubectl: Kubectl) -
     specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
     enabled, spares = account_look.result(), not await may_touch_account(context, kubectl, claims)
     return Tenant(claims, specs, stored, unseen, enabled, spares)
-
-
-def choose_command(context: Context[AnyTenantRequest], tenant: Tenant, lines: Lines) -> ApplyCommand | None:
-    """What turns these lines; None where there is nothing to turn.
-
-    Raises StepFailed where nothing does: another command than everest-rbac-import knows no suspension.
-    """
-    command = ApplyCommand.read(context.settings.everest_rbac_apply_cmd)
-    if not lines and not (tenant.unseen and command):
-        return None
-    if command is not None and command.is_import:
-        return command
-    why = "is not set" if command is None else "is not everest-rbac-import"
-    what = f"these lines would stay as they are: {name_lines(lines)}" if lines else "its lines cannot be seen"
-    hint = "Let EVEREST_RBAC_APPLY_CMD run everest-rbac-import, which alone makes comments of lines."
-    raise StepFailed(Failure("withdraw_unsupported", f"EVEREST_RBAC_APPLY_CMD {why}, so {what}.", hint))
