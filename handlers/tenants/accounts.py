@@ -5,6 +5,8 @@
 """
 
 import base64
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from contracts.codes import Failure
 from handlers.clock import utc_now
@@ -49,15 +51,7 @@ async def remove_account(kubectl: Kubectl, username: str, password: Secret | Non
     Without a password it is taken away whose ever it is. Gives the command that did it; None where the account is not
     there, or somebody else's. Raises StepFailed.
     """
-    for _ in range(_MOST_WRITES):
-        command = await to_remove_account(kubectl, username, password)
-        if command is None:
-            return None
-        try:
-            return await kubectl.write(command)
-        except Changed:
-            continue
-    raise StepFailed(Failure("conflict", f"Others changed {_NAME} each time that account {username} was taken away."))
+    return await _write(kubectl, partial(to_remove_account, kubectl, username, password), f"{username} was taken away")
 
 
 async def to_remove_account(kubectl: Kubectl, username: str, password: Secret | None) -> Command | None:
@@ -96,15 +90,21 @@ async def to_set_enabled(kubectl: Kubectl, username: str, *, enabled: bool) -> C
 
 async def write_enabled(kubectl: Kubectl, username: str, *, enabled: bool) -> Completed | None:
     """Gives the command that did it, None where none had to. Raises StepFailed."""
+    decide = partial(to_set_enabled, kubectl, username, enabled=enabled)
+    return await _write(kubectl, decide, f"{username} was changed")
+
+
+async def _write(kubectl: Kubectl, decide: Callable[[], Awaitable[Command | None]], what: str) -> Completed | None:
+    """All accounts are in one object: who was overtaken looks and decides again. Raises StepFailed."""
     for _ in range(_MOST_WRITES):
-        command = await to_set_enabled(kubectl, username, enabled=enabled)
+        command = await decide()
         if command is None:
             return None
         try:
             return await kubectl.write(command)
         except Changed:
             continue
-    raise StepFailed(Failure("conflict", f"Others changed {_NAME} each time that account {username} was changed."))
+    raise StepFailed(Failure("conflict", f"Others changed {_NAME} each time that account {what}."))
 
 
 def _with_users(stored: Object, users: str) -> Object:
