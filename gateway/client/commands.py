@@ -141,9 +141,7 @@ def jobs(
     )
     with _gateway(config) as api:
         page = api.jobs(**filters, limit=limit)
-        _show(page, tables.job_table(page["jobs"]), output)
-        if page["next_cursor"] and output is Output.TABLE:
-            _say(f"more: --cursor {page['next_cursor']}")
+        _show_page(page, tables.job_table(page["jobs"]), output)
 
 
 @app.command()
@@ -194,9 +192,7 @@ def tenants(
     filters = _given(username=username, differs="true" if differs else None, cursor=cursor)
     with _gateway(config) as api:
         page = api.tenants(**filters, limit=limit)
-        _show(page, tables.tenant_table(page["tenants"]), output)
-        if page["next_cursor"] and output is Output.TABLE:
-            _say(f"more: --cursor {page['next_cursor']}")
+        _show_page(page, tables.tenant_table(page["tenants"]), output)
 
 
 @app.command()
@@ -409,6 +405,12 @@ def _show(document: Document, view: RenderableType, output: Output) -> None:
         _say(orjson.dumps(document).decode())
     else:
         tables.show(view)
+
+
+def _show_page(page: Document, view: RenderableType, output: Output) -> None:
+    _show(page, view, output)
+    if page["next_cursor"] and output is Output.TABLE:
+        _say(f"more: --cursor {page['next_cursor']}")
 
 
 def _say(text: str) -> None:
