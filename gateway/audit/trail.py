@@ -1,7 +1,9 @@
 """Reading the audit, newest first: the newest record of each job as entries, and the acts between them."""
 
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from contracts import names
 from contracts.records import UnreadableRecord, decode_record
@@ -51,6 +53,9 @@ class EntryPage:
     next_cursor: Cursor | None
 
 
+_Found = tuple[int, list[Entry]]  # the sequence of a message, and what it tells
+
+
 class Trail:
     def __init__(self, jetstream: JetStream) -> None:
         self._jetstream = jetstream
@@ -58,27 +63,39 @@ class Trail:
     async def read_page(self, filters: EntryFilters, limit: int, cursor: Cursor | None) -> EntryPage:
         """While jobs change a page may repeat an entry but never misses one. Raises NotProvisioned, Unanswered."""
         cursor = (cursor or Cursor(0, (), Interval(1, 0))).reaching(await self._read_top())
-        entries: list[Entry] = []
+        found: dict[str, _Found] = {}  # by subject: what moved while it was read is told once
         scanned = 0
         for _ in range(_CLOSING_ROUNDS):
             for interval in cursor.records:
                 backwards = read_backwards(self._jetstream, names.AUDIT_STREAM, names.AUDIT_SUBJECTS, interval)
                 async with aclosing(backwards) as messages:
                     async for message in messages:
-                        if len(entries) >= limit or scanned >= MAX_SCANNED:
-                            return EntryPage(entries, cursor)
+                        if _count(found) >= limit or scanned >= MAX_SCANNED:
+                            return _page(found, cursor)
                         if filters.since and message.published_at < filters.since:
                             break
                         scanned += 1
-                        entries += filter(filters.match, read_entries(message))
+                        found.pop(message.subject, None)
+                        if told := [*filter(filters.match, read_entries(message))]:
+                            found[message.subject] = message.sequence, told
                         cursor = cursor.below(message.sequence)
             cursor = replace(cursor, records=()).reaching(await self._read_top())
             if not cursor.records:
-                return EntryPage(entries, None)
-        return EntryPage(entries, cursor)
+                return _page(found, None)
+        return _page(found, cursor)
 
     async def _read_top(self) -> int:
         return (await self._jetstream.read_stream_state(names.AUDIT_STREAM)).last_sequence
+
+
+def _count(found: Mapping[str, _Found]) -> int:
+    return sum(len(entries) for _, entries in found.values())
+
+
+def _page(found: Mapping[str, _Found], cursor: Cursor | None) -> EntryPage:
+    """Newest first, also what came while the page was read."""
+    newest_first = sorted(found.values(), key=itemgetter(0), reverse=True)
+    return EntryPage([entry for _, entries in newest_first for entry in entries], cursor)
 
 
 def read_entries(message: Message) -> list[Entry]:

@@ -132,6 +132,21 @@ async def test_filters_and_pages(gateway: Gateway, hand: Hand) -> None:
         assert len(answer.json()["entries"]) == count, moment
 
 
+async def test_what_comes_while_a_page_is_read_is_newest_first_too(gateway: Gateway, hand: Hand) -> None:
+    async def write() -> None:
+        for number in range(200):
+            record = replace(new_record("growing"), job_id=f"growing-{number:03}")
+            await hand.write(record.failed(Failure("forbidden", "no"), LATER))
+
+    writing = asyncio.create_task(write())
+    ids: list[str] = []
+    while len(ids) < 200:
+        page = (await gateway.api.get("/audit", params={"username": "growing", "limit": "200"})).json()
+        ids = [entry["job_id"] for entry in page["entries"]]
+        assert ids == sorted(set(ids), reverse=True)
+    await writing
+
+
 async def test_refused_keys_are_counted_never_listed_one_by_one(gateway: Gateway) -> None:
     """Of whoever tries a wrong key, of a key whose days are over, and of one that is not good for what it asks."""
     tries = [gateway.nobody.get("/jobs", headers={"X-Admin-Key": key}) for key in ("guess", "another", "third", OLD)]
