@@ -77,7 +77,7 @@ class Keys:
         self._file = file
         self._today = today
         self._clock = clock
-        self._signature = _sign(file)
+        self._signature = sign_file(file)
         self._broken_since: float | None = None
         self._named, self._problems = _read_file(file)
         if self._problems:
@@ -100,7 +100,7 @@ class Keys:
 
     def reload(self) -> None:
         """Reads the file again if it has changed: lines that cannot be used count for nothing, the others do."""
-        signature = _sign(self._file)
+        signature = sign_file(self._file)
         if signature == self._signature:
             return
         self._signature = signature
@@ -136,7 +136,7 @@ def today_utc() -> date:
     return datetime.now(UTC).date()
 
 
-def _sign(file: Path | None) -> tuple[int, ...] | None:
+def sign_file(file: Path | None) -> tuple[int, ...] | None:
     """Changes when the file does, also when a mounted Secret is swapped by its symbolic link."""
     try:
         stat = file.stat() if file else None

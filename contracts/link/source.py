@@ -3,6 +3,8 @@
 A fetch is never cancelled: its message would be parked until ack_wait.
 """
 
+from contextlib import suppress
+
 import nats.errors
 import nats.js.errors
 import orjson
@@ -80,6 +82,13 @@ class Source:
             if not found:
                 raise Unanswered(repr(error)) from error
         return found
+
+    async def close(self) -> None:
+        """Hands back what is parked, and hears nothing more."""
+        await self.hand_back_parked()
+        if self._subscription is not None:
+            with suppress(nats.errors.Error, OSError):
+                await self._subscription.unsubscribe()
 
     async def hand_back_parked(self) -> None:
         """Hands back what arrived after the last fetch had ended."""

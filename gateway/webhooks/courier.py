@@ -18,10 +18,10 @@ from contracts import names
 from contracts.documents import Event
 from contracts.records import JobRecord, UnreadableRecord, decode_record
 from contracts.told.entries import WEBHOOK_GIVEN_UP, make_act
-from contracts.told.events import HEADER_ID
+from contracts.told.events import HEADER_ID, event_id
 from contracts.told.webhooks import webhook_document, webhook_id
 from gateway.audit.acts import write_act
-from gateway.jetstream import Delivery, JetStream, ManagementRefused, Refused, Unanswered
+from gateway.jetstream import Delivery, JetStream, ManagementRefused, Refused, Source, Unanswered
 from gateway.metrics import WEBHOOK_OUTCOMES
 from gateway.webhooks.declared import Webhook
 from gateway.webhooks.post import Attempt, Post
@@ -88,19 +88,26 @@ class Courier:
         await self._jetstream.make_webhook_consumer(self._webhook.consumer, self._rounds.ack_wait_seconds)
         source = self._jetstream.source(names.EVENTS_STREAM, self._webhook.consumer)
         await source.bind()
-        while not self._stopping.is_set():
-            await self._slots.acquire()
-            try:
-                delivery = await source.fetch()
-            except BaseException:
-                self._slots.release()
-                raise
-            if delivery is None:
-                self._slots.release()
-            elif self._stopping.is_set():
-                await delivery.hand_back()  # to whoever takes its place
-            else:
-                tasks.create_task(self._carry(delivery))
+        try:
+            while not self._stopping.is_set():
+                await self._take(source, tasks)
+        finally:
+            await source.close()
+
+    async def _take(self, source: Source, tasks: asyncio.TaskGroup) -> None:
+        """Raises NotProvisioned, Unanswered."""
+        await self._slots.acquire()
+        try:
+            delivery = await source.fetch()
+        except BaseException:
+            self._slots.release()
+            raise
+        if delivery is None:
+            self._slots.release()
+        elif self._stopping.is_set():
+            await delivery.hand_back()  # to whoever takes its place
+        else:
+            tasks.create_task(self._carry(delivery))
 
     async def _carry(self, delivery: Delivery) -> None:
         try:
@@ -124,7 +131,7 @@ class Courier:
         if not self._webhook.wants_of(caller):
             await delivery.acknowledge()
             return
-        message_id = webhook_id(delivery.headers.get(HEADER_ID, f"{event['job_id']}:{event['revision']}"))
+        message_id = webhook_id(delivery.headers.get(HEADER_ID, event_id(event["job_id"], event["revision"])))
         attempt = await self._post.attempt(message_id, orjson.dumps(webhook_document(event, record)))
         await self._conclude(delivery, event, message_id, attempt)
 

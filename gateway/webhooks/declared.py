@@ -95,22 +95,13 @@ def read_webhooks(file: Path) -> tuple[Webhook, ...]:
     return tuple(_make(row, file.parent) for row in rows)
 
 
-def sign_files(file: Path) -> tuple[tuple[int, ...], ...]:
-    """Changes when the file does, or one of the secrets beside it."""
+def find_files(file: Path) -> tuple[Path, ...]:
+    """The file, and the secrets that it names; itself alone where it cannot be read."""
     try:
         rows = yaml.safe_load(file.read_text())["webhooks"]
-        secrets = [file.parent / str(row["secret_file"]) for row in rows]
+        return file, *(file.parent / str(row["secret_file"]) for row in rows)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
-        secrets = []
-    return tuple(_sign(one) for one in (file, *secrets))
-
-
-def _sign(file: Path) -> tuple[int, ...]:
-    try:
-        stat = file.stat()
-    except OSError:
-        return ()
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+        return (file,)
 
 
 def _make(row: _Row, folder: Path) -> Webhook:

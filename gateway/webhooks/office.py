@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.jetstream import JetStream
+from gateway.keys import sign_file
 from gateway.webhooks.courier import AT_ONCE, Courier, Rounds
-from gateway.webhooks.declared import InvalidWebhooks, Webhook, read_webhooks, sign_files
+from gateway.webhooks.declared import InvalidWebhooks, Webhook, find_files, read_webhooks
 from gateway.webhooks.post import Post
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ class Office:
         self._rounds = rounds
         self._count = count
         self._now = now
-        self._signature = sign_files(file)
+        self._files = find_files(file)
+        self._signatures = self._sign()
         self._declared = read_webhooks(file)
         self._under_way: dict[str, _Round] = {}
 
@@ -60,16 +62,20 @@ class Office:
                 under_way.courier.stop()
 
     def _reload(self) -> None:
-        signature = sign_files(self._file)
-        if signature == self._signature:
+        if self._sign() == self._signatures:
             return
-        self._signature = signature
+        self._files = find_files(self._file)
+        self._signatures = self._sign()
         try:
             self._declared = read_webhooks(self._file)
         except InvalidWebhooks as error:
             logger.error("webhooks.broken", extra={"problems": error.problems, "next": "those of before go on"})
             return
         logger.info("webhooks.reloaded", extra={"webhooks": [webhook.name for webhook in self._declared]})
+
+    def _sign(self) -> tuple[tuple[int, ...] | None, ...]:
+        """Changes when the file does, or one of the secrets that it names."""
+        return tuple(map(sign_file, self._files))
 
     def _arrange(self, tasks: asyncio.TaskGroup) -> None:
         """A changed one gets another courier: the consumer goes on where it was."""
