@@ -34,7 +34,9 @@ class Reader:
         try:
             # A handler may take the message and write the record between two of these reads, and even finish the
             # job; it never removes a record first. So a job that is in neither place was never accepted.
-            snapshot = await self._read_kept(job_id) or await self._read_queued(job_id) or await self._read_kept(job_id)
+            snapshot = (
+                await self.read_record(job_id) or await self._read_elsewhere(job_id) or await self._read_kept(job_id)
+            )
         finally:
             # The watch is on the bucket of jobs alone: an answer would grow old in the cache.
             self._cache.end(read, None if snapshot and names.is_query(snapshot.record.kind) else snapshot)
@@ -45,6 +47,13 @@ class Reader:
         buckets = (names.JOBS_BUCKET, names.ANSWERS_BUCKET)
         messages = await asyncio.gather(*(self._jetstream.read_key(bucket, job_id) for bucket in buckets))
         return next((record_snapshot(message) for message in messages if message), None)
+
+    async def _read_elsewhere(self, job_id: str) -> Snapshot | None:
+        """An answer, or what is queued."""
+        answer, queued = await asyncio.gather(
+            self._jetstream.read_key(names.ANSWERS_BUCKET, job_id), self._read_queued(job_id)
+        )
+        return record_snapshot(answer) if answer else queued
 
     async def read_record(self, job_id: str) -> Snapshot | None:
         """What the bucket of jobs holds. Raises Unanswered, UnreadableRecord."""
