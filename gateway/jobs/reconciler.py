@@ -69,9 +69,9 @@ class Reconciler:
                 holders = {tenant: await self._read_holder(tenant) for tenant in lines}
                 parked = {job_id for job_ids in lines.values() for job_id in job_ids} - set(holders.values())
                 await self._heal_silent(lease_seconds, parked)
-                await self._tell_ends(lease_seconds)
                 await self._report_oldest(lease_seconds)
                 await self._wake_lines(holders)
+                await self._tell_ends(lease_seconds)  # last: who waits for a tenant needs no stream of events
             except Unanswered as error:
                 logger.debug("reconciler.interrupted", extra={"error": str(error)})
 
@@ -157,7 +157,8 @@ class Reconciler:
             snapshot = await self._read_end(job_id, sighting)
             if snapshot and await self._jetstream.events.tell_end_once(snapshot.record, snapshot.revision):
                 self._tell("untold", snapshot.record)
-            self._unfinished.ends.pop(job_id, None)
+            if self._unfinished.ends.get(job_id) is sighting:  # else it has ended again meanwhile
+                del self._unfinished.ends[job_id]
 
     async def _read_end(self, job_id: str, sighting: Sighting) -> Snapshot | None:
         """None where somebody reopened it since, and for a query, whose caller has waited."""
