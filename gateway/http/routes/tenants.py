@@ -105,12 +105,14 @@ class TenantRoutes:
             query = TenantsQuery(differs=True, after=cursor)
             try:
                 record = await self._ask(request, "tenants", query, about=query.model_dump_json())
+                for tenant in record.data["tenants"]:
+                    if _is_open(request, tenant):
+                        jobs.append(await self._repair(request, tenant["username"]))
+                        cursor = tenant["username"]
             except (JobError, QueryFailed, Unanswered):
                 if not jobs:
                     raise
                 break  # what is queued is told; the caller goes on from here
-            tenants = [tenant for tenant in record.data["tenants"] if _is_open(request, tenant)]
-            jobs += [await self._repair(request, tenant["username"]) for tenant in tenants]
             cursor = record.data["next_cursor"]
             if cursor is None or asyncio.get_running_loop().time() > ends_at:
                 break
