@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from contracts import names
 
+MOST_PLANS = 100  # in a call; each takes a handler about a second
 MOST_REQUESTS = 1000  # as many as the server takes into one atomic batch (nats-server 2.15)
 
 _PLACE = re.compile(r"(?P<batch_id>[0-9a-f-]{36})/(?P<index>0|[1-9][0-9]{0,3})/(?P<count>[1-9][0-9]{0,3})", re.ASCII)

@@ -76,14 +76,9 @@ class Api:
         for number, (subject, body, headers) in enumerate(messages, start=1):
             staged = headers | {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
             if number == last:
-                await self._commit(subject, body, staged | {"Nats-Batch-Commit": "1"}, seconds)
+                await self.publish(subject, body, staged | {"Nats-Batch-Commit": "1"}, seconds)
             else:
                 await self._stage(subject, body, staged)
-
-    async def _commit(self, subject: str, body: bytes, headers: dict[str, str], seconds: float) -> None:
-        answer = await self._request(subject, body, headers, seconds)
-        if error := answer.get("error"):
-            raise _meaning(subject, error)
 
     async def _stage(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
         if not self._client.is_connected:

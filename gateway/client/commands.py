@@ -15,9 +15,10 @@ import orjson
 import typer
 from rich.console import RenderableType
 
+from contracts.batches import MOST_PLANS
 from gateway.client import tables
 from gateway.client.api import Api, Document, Refused, Unfinished, Unreachable
-from gateway.client.requests_file import MOST_PLANS, InvalidRequestsFile, StoredBatch, read_batches
+from gateway.client.requests_file import InvalidRequestsFile, StoredBatch, read_batches
 from gateway.client.settings import InvalidConfig, read_client_settings
 
 FAILED, WRONG_USE, REFUSED, UNAVAILABLE, UNFINISHED = 1, 2, 3, 4, 5

@@ -10,8 +10,6 @@ import yaml
 
 from contracts.batches import MOST_REQUESTS
 
-MOST_PLANS = 100  # that the gateway makes in a call
-
 
 class InvalidRequestsFile(Exception):
     """The file cannot be used; the message says why."""

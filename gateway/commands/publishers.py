@@ -9,8 +9,6 @@ from contracts.link.user_keys import make_user_key
 # The accounts of nats/accounts.conf, and callers who are somebody else.
 _TAKEN = ("EVEREST", "EVEREST_GATEWAY", "EVEREST_HANDLER", "SYS", names.ADMIN_CALLER, names.DIRECT_CALLER)
 
-DEFAULT_KINDS = ("bootstrap",)
-
 _BLOCK = """\
 "{name}": {{
   limits: {{ max_connections: 64 }}
@@ -71,7 +69,7 @@ _TOLD = """\
 """
 
 
-def print_new_publisher(name: str, kinds: Sequence[str] = DEFAULT_KINDS) -> int:
+def print_new_publisher(name: str, kinds: Sequence[str]) -> int:
     """Runs the command and gives its exit code."""
     if unknown := set(kinds) - set(names.JOB_KINDS):
         print(f"no publisher was made: kinds are {', '.join(names.JOB_KINDS)}, not {min(unknown)!r}", file=sys.stderr)
@@ -102,7 +100,7 @@ def find_problem(name: str) -> str | None:
     return None
 
 
-def format_account(name: str, nkey: str, kinds: Sequence[str] = DEFAULT_KINDS) -> str:
+def format_account(name: str, nkey: str, kinds: Sequence[str]) -> str:
     """The block of publishers.conf that lets the nkey publish jobs of these kinds as `name`."""
     allowed = ", ".join(f'"{names.job_subject(kind, "*")}"' for kind in kinds)
     about = {"name": name, "prefix": names.PREFIX, "events": names.EVENTS_STREAM}

@@ -15,6 +15,7 @@ from gateway.http.problems import Problem, invalid_request
 
 BODY_SECONDS = 30
 JSON = "application/json"
+LINES = "application/x-ndjson"  # a document on each
 _UTF_8 = ("utf8", "csutf8", "unicode11utf8")  # IANA's names for it, in any spelling
 _TOKEN = re.compile(r"[a-z0-9._:-]{1,40}", re.ASCII)
 

@@ -209,9 +209,11 @@ class Batches:
             except Conflict:
                 if await self._are_known(records):
                     return may_be_stored
+                await asyncio.sleep(PAUSE_SECONDS)  # what stands there cannot be read now
             except TooLarge:
                 raise RequestTooLarge("A request does not fit a message.") from None
             except BucketFull:
+                self._storage.note_unstored(_STREAM)
                 raise QueueFull("The bucket is full.") from None
             except NotProvisioned:
                 raise

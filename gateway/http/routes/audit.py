@@ -11,13 +11,13 @@ from contracts.names import JOB_KINDS
 from gateway.audit.trail import EntryFilters, EntryPage, Trail
 from gateway.http.answers import json_response
 from gateway.http.authentication import require
+from gateway.http.bodies import LINES
 from gateway.http.paging import MAX_LIMIT, read_cursor, read_limit, read_moment
 from gateway.http.parameters import read_parameters, refuse_parameter
 from gateway.http.prefix import prefix_of
 from gateway.keys import KeyScope
 from gateway.listing.cursors import Cursor, encode_cursor
 
-LINES = "application/x-ndjson"
 _PARAMETERS = ("caller", "username", "namespace", "kind", "since", "until", "limit", "cursor")
 _UNCHANGING = {"Cache-Control": "no-store"}
 

@@ -9,11 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from contracts.answers import AcceptedBatch, BatchState, ChangedBatch
+from contracts.batches import MOST_PLANS
 from contracts.documents import resolved_request, summarize
 from contracts.records import JobRecord, Status
 from contracts.requests import PlanQuery
 from gateway.http.answers import POLL_SECONDS, json_response
 from gateway.http.authentication import require
+from gateway.http.bodies import LINES
 from gateway.http.parameters import (
     SUBMITTING,
     Wait,
@@ -26,7 +28,7 @@ from gateway.http.parameters import (
 )
 from gateway.http.prefix import prefix_of
 from gateway.http.problems import MEANINGS, problem_document, problem_of
-from gateway.http.routes.bulk_bodies import LINES, read_bulk
+from gateway.http.routes.bulk_bodies import read_bulk
 from gateway.http.routes.interventions import allowing, read_from_start
 from gateway.jetstream import Unanswered
 from gateway.jobs.batches import Batch, Batches
@@ -37,7 +39,6 @@ from gateway.jobs.waiting import Left
 from gateway.keys import KeyScope
 
 _TOLD: tuple[type[Exception], ...] = (*MEANINGS, QueryFailed)
-MOST_PLANS = 100  # in a call; each takes a handler about a second
 
 
 class BatchRoutes:

@@ -18,11 +18,10 @@ from contracts.requests import (
 )
 from contracts.requests import Problem as FieldProblem
 from contracts.requests import Request as JobRequest
-from gateway.http.bodies import JSON, check_content_type, not_json, read_body
+from gateway.http.bodies import JSON, LINES, check_content_type, not_json, read_body
 from gateway.http.problems import Problem
 
 MAX_BULK_BYTES = 8 * 1024 * 1024
-LINES = "application/x-ndjson"
 _MOST_PROBLEMS = 100
 
 Fields = list[dict[str, Any]]
