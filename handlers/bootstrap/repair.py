@@ -37,7 +37,7 @@ async def _decide(step: Step[BootstrapRequest], context: RepairContext) -> Decis
     """Without the act where nothing differs. What only an act could tell is tried out before."""
     requests = await _read_requests(context)
     if step.name in _OF_THE_TENANT:
-        requests = requests[:1]
+        requests = [next((one for one in requests if one.account), requests[0])]
     decisions = [await step.decide(_narrow(context, request)) for request in requests]
     return _join([await one.tried() if one.would is Would.APPLY else one for one in decisions])
 

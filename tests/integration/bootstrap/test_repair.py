@@ -77,6 +77,17 @@ async def test_one_namespace_alone_is_mended(everest: SimulatedEverest, bench: B
     assert await everest.get("limitrange", "user-limits", "-n", "alone") is None
 
 
+async def test_an_account_that_any_namespace_wants_is_made_again(everest: SimulatedEverest, bench: Bench) -> None:
+    """Also where the first does without; then nothing is left to repair."""
+    await bench.onboard("any-1", username="any", namespace="any-a", account=False)
+    await bench.onboard("any-2", username="any", namespace="any-b")
+    await do(everest, "everestctl", "accounts", "delete", "-u", "any")
+    assert (await bench.plan(kind="repair", username="any"))["steps"][0]["outcome"] == "would create"
+    made = await bench.attempt("any-3", kind="repair", username="any")
+    assert made.outcomes[0] is Outcome.CREATED
+    assert (await bench.attempt("any-4", kind="repair", username="any")).outcomes == NOTHING
+
+
 @pytest.mark.parametrize(
     ("name", "annotations", "code"),
     [
