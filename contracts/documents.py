@@ -239,7 +239,7 @@ def job_document(record: JobRecord, prefix: str = "") -> Job:
         "losses": record.losses,
         "reason": record.reason,
         "retry_at": record.retry_at,
-        "error": _failure(record.error),
+        "error": failure_document(record.error),
         "steps": [_step_state(step) for step in record.steps],
         "warnings": list(record.warnings),
         "notices": list(filter(is_notice, record.warnings)),
@@ -272,7 +272,7 @@ def result_document(record: JobRecord) -> Result:
         "overall_status": record.status.value,
         "summary": record.summary or summarize(record),
         "reason": record.reason,
-        "error": _failure(record.error),
+        "error": failure_document(record.error),
         "attempt": record.attempt,
         "started_at": record.started_at,
         "finished_at": record.finished_at,
@@ -320,7 +320,7 @@ def _step(step: StepRecord) -> Step:
         value = getattr(step, name)
         if value is not None:
             document[name] = value
-    if error := _failure(step.error):
+    if error := failure_document(step.error):
         document["error"] = error
     return document
 
@@ -362,7 +362,8 @@ def _correlation(record: JobRecord) -> str | None:
     return (record.request or record.inputs or {}).get("correlation")
 
 
-def _failure(failure: codes.Failure | None) -> Failure | None:
+def failure_document(failure: codes.Failure | None) -> Failure | None:
+    """What went wrong, where something did."""
     if failure is None:
         return None
     return {
@@ -394,7 +395,7 @@ def _step_state(step: StepRecord) -> StepState:
         "outcome": step.outcome,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
-        "error": _failure(step.error),
+        "error": failure_document(step.error),
     }
     if step.progress is not None:
         state["progress"] = _progress(step.progress)
@@ -410,7 +411,7 @@ def _past_run(run: records.PastRun) -> PastRun:
         "attempt": run.attempt,
         "finished_at": run.finished_at,
         "reason": run.reason,
-        "error": _failure(run.error),
+        "error": failure_document(run.error),
         "losses": run.losses,
         "steps": [{"name": name, "outcome": outcome} for name, outcome in run.steps],
     }

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from functools import partial
 
+from contracts.answers import TenantOperator
 from contracts.codes import Failure
 from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
@@ -239,9 +240,9 @@ def newest_release(secrets: list[Object]) -> dict[str, str]:
     return max(releases, key=lambda release: int(release.get("version", 0)), default={})
 
 
-def read_operators(subscriptions: list[Object]) -> list[Object]:
-    """Everest's operators among the subscriptions, by the request's names: `{"name", "installed", "version"}` each."""
-    operators = []
+def read_operators(subscriptions: list[Object]) -> list[TenantOperator]:
+    """Everest's operators among the subscriptions, by the request's names."""
+    operators: list[TenantOperator] = []
     for item in subscriptions:
         if name := _PACKAGES.get(item["metadata"]["name"]):
             installed = (item.get("status") or {}).get("installedCSV") or ""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from contracts.answers import Account, TenantOperator
 from contracts.requests import BootstrapRequest
 from handlers.bootstrap.quota import LIMITS_NAME, QUOTA_NAME, limit_shares, quota_hard
 from handlers.queries.expectations import Expected
@@ -26,7 +27,7 @@ class Seen:
     name: str
     claim: Namespace | None
     release: str | None = None
-    operators: tuple[Object, ...] = ()
+    operators: tuple[TenantOperator, ...] = ()
     quota: Object | None = None
     limits: Object | None = None
 
@@ -40,7 +41,9 @@ class Difference:
     mend: str = _AGAIN
 
 
-def compare_account(account: Object | None, username: str, expected: Sequence[Expected | None]) -> Iterator[Difference]:
+def compare_account(
+    account: Account | None, username: str, expected: Sequence[Expected | None]
+) -> Iterator[Difference]:
     if account is None and any(wanted.request.account for wanted in expected if wanted):
         yield Difference("account", f"There is no account {username}.")
     if account is not None and account.get("enabled") and any(wanted.account_disabled for wanted in expected if wanted):

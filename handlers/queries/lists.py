@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from contracts.answers import ListedNamespace
 from contracts.codes import Nature
 from contracts.requests import Request, TenantQuery, TenantsQuery
 from handlers.bootstrap.namespace import SUBSCRIPTIONS, read_operators
@@ -15,7 +16,7 @@ from handlers.settings import HandlerSettings
 from handlers.tenants.claims import MANAGED_SELECTOR
 from handlers.tools.everestctl import Everestctl, read_whole
 from handlers.tools.failures import explain
-from handlers.tools.kubectl import Kubectl, Object
+from handlers.tools.kubectl import Kubectl
 from handlers.tools.parsers import parse_accounts, parse_namespaces
 
 _LIST_FAILS = "`everestctl namespaces list` fails as a whole ({}); this list is kubectl's."
@@ -94,10 +95,10 @@ QUERIES: dict[str, Query] = {
 }
 
 
-async def _list_by_kubectl(kubectl: Kubectl) -> list[Object]:
+async def _list_by_kubectl(kubectl: Kubectl) -> list[ListedNamespace]:
     """In the shape of the other list. Managed means, there too, that an operator is installed."""
     short = {"mongodb": "psmdb", "xtradb_cluster": "pxc"}  # everestctl's own names
-    rows = []
+    rows: list[ListedNamespace] = []
     for namespace in await kubectl.list("ns", None, MANAGED_SELECTOR):
         name = namespace["metadata"]["name"]
         operators = read_operators(await kubectl.list(SUBSCRIPTIONS, name))
@@ -107,9 +108,9 @@ async def _list_by_kubectl(kubectl: Kubectl) -> list[Object]:
                 "namespace": name,
                 "managed": bool(installed),
                 "operators": [
-                    {"name": short.get(operator["name"], operator["name"]), "version": operator["version"]}
+                    {"name": short.get(operator["name"], operator["name"]), "version": operator["version"] or ""}
                     for operator in installed
                 ],
             }
         )
-    return sorted(rows, key=lambda row: str(row["namespace"]))
+    return sorted(rows, key=lambda row: row["namespace"])

@@ -1,9 +1,11 @@
 """The plan of a job: what its steps decide, one after the other, and nothing done."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Literal
 
+from contracts import answers
 from contracts.codes import Failure, Nature
+from contracts.documents import failure_document
 from contracts.records import JobRecord, StepRecord
 from handlers.clock import utc_now
 from handlers.commands.running import Command, Completed
@@ -23,7 +25,7 @@ class Foreseen:
     refusal: Failure | None = None
 
 
-async def describe_plan(plan: Plan, record: JobRecord, run: RunCommand, limit_seconds: float) -> dict[str, Any]:
+async def describe_plan(plan: Plan, record: JobRecord, run: RunCommand, limit_seconds: float) -> answers.Plan:
     """The answer of the query. Raises StepFailed where the cluster cannot be asked."""
     looks = _only_looks(run)
     foreseen = await _check_rights(await _foresee(plan, record, looks), Kubectl(looks, limit_seconds))
@@ -71,27 +73,21 @@ async def _check_rights(foreseen: list[Foreseen], kubectl: Kubectl) -> list[Fore
     return checked
 
 
-def _conclude(foreseen: list[Foreseen]) -> str:
+def _conclude(foreseen: list[Foreseen]) -> Literal["change", "nothing", "fail"]:
     if any(step.refusal for step in foreseen):
         return "fail"
     return "change" if any(step.decision and step.decision.would.changes for step in foreseen) else "nothing"
 
 
-def _describe(step: Foreseen) -> dict[str, Any]:
+def _describe(step: Foreseen) -> answers.PlannedStep:
     failure, decision = step.refusal, step.decision
     return {
         "name": step.name,
         "outcome": decision.would.value if decision else f"refused: {failure.code if failure else ''}",
         "commands": [command.shown for command in decision.commands] if decision else [],
-        "manifest_preview": decision and decision.manifest,
-        "diff": (decision and decision.diff) or None,
-        "error": failure
-        and {
-            "code": failure.code,
-            "message": failure.message,
-            "hint": failure.hint,
-            "retryable": failure.retryable,
-        },
+        "manifest_preview": decision.manifest if decision else None,
+        "diff": (decision.diff if decision else None) or None,
+        "error": failure_document(failure),
     }
 
 

@@ -1,13 +1,14 @@
 """The tenants that the cluster's claims name, page by page, and which of them differ from what they want."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
+from contracts.answers import Difference, ListedTenant, ListedTenantNamespace, TenantList
 from contracts.requests import TenantQuery, TenantsQuery
-from handlers.queries.tenant_report import describe_tenant
+from handlers.queries.tenant_looks import look_at_namespaces, look_at_shared
+from handlers.queries.tenant_report import report
 from handlers.results import StepFailed
 from handlers.settings import HandlerSettings
-from handlers.tenants.claims import Namespace, find_all_claims
+from handlers.tenants.claims import Claims, Namespace, find_all_claims
 from handlers.tenants.spec import Spec
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.kubectl import Kubectl
@@ -19,12 +20,12 @@ _MOST_COMPARED = 20  # tenants of one page: each takes several commands, and the
 class TenantPage:
     """`next_after` is the last name that was looked at, where more follow."""
 
-    tenants: list[dict[str, Any]] = field(default_factory=list)
+    tenants: list[ListedTenant] = field(default_factory=list)
     next_after: str | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> TenantList:
         return {"tenants": self.tenants, "next_cursor": self.next_after}
 
 
@@ -32,39 +33,44 @@ async def list_tenants(
     kubectl: Kubectl, everestctl: Everestctl, query: TenantsQuery, settings: HandlerSettings
 ) -> TenantPage:
     """Raises StepFailed."""
-    claims = await find_all_claims(kubectl)
-    names = [name for name in claims if name > (query.after or "") and query.username in (None, name)]
-    page, looks = TenantPage(), _MOST_COMPARED if query.differs else query.limit
+    found = await find_all_claims(kubectl)
+    names = [name for name in found if name > (query.after or "") and query.username in (None, name)]
+    page, most_looks = TenantPage(), _MOST_COMPARED if query.differs else query.limit
+    shared = await look_at_shared(kubectl, everestctl) if query.differs and names else None
     for number, name in enumerate(names):
-        if number == looks or len(page.tenants) == query.limit:
+        if number == most_looks or len(page.tenants) == query.limit:
             page.next_after = names[number - 1]
             break
-        tenant = _describe(name, claims[name], page.warnings)
-        if query.differs:
-            report = await describe_tenant(kubectl, everestctl, TenantQuery(username=name), settings)
-            tenant["differences"] = report["differences"]
-        if not query.differs or tenant["differences"]:
+        claims = found[name]
+        tenant = _describe(claims, page.warnings)
+        if shared is None:
             page.tenants.append(tenant)
+            continue
+        seen = await look_at_namespaces(kubectl, claims)
+        differences: list[Difference] = report(TenantQuery(username=name), shared, seen, settings)["differences"]
+        if differences:
+            page.tenants.append({**tenant, "differences": differences})
     return page
 
 
-def _describe(username: str, namespaces: list[Namespace], warnings: list[str]) -> dict[str, Any]:
-    specs = [_read_spec(namespace, warnings) for namespace in namespaces]
+def _describe(claims: Claims, warnings: list[str]) -> ListedTenant:
+    specs = [_read_spec(namespace, warnings) for namespace in claims.all]
     known = [spec.wanted for spec in specs if spec]
     return {
-        "username": username,
+        "username": claims.username,
         "managed_by": known[0].managed_by if known else None,
         "suspended": any(wanted.suspended for wanted in known),
-        "namespaces": [
-            {
-                "name": namespace.name,
-                "generation": spec.generation if spec else None,
-                "role": spec.wanted.role if spec else None,
-                "managed": namespace.is_managed,
-                "terminating": namespace.is_terminating,
-            }
-            for namespace, spec in zip(namespaces, specs, strict=True)
-        ],
+        "namespaces": [_describe_namespace(namespace, spec) for namespace, spec in zip(claims.all, specs, strict=True)],
+    }
+
+
+def _describe_namespace(namespace: Namespace, spec: Spec | None) -> ListedTenantNamespace:
+    return {
+        "name": namespace.name,
+        "generation": spec.generation if spec else None,
+        "role": spec.wanted.role if spec else None,
+        "managed": namespace.is_managed,
+        "terminating": namespace.is_terminating,
     }
 
 

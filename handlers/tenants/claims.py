@@ -165,7 +165,7 @@ def _asks_for(spec: Spec | None, request: BootstrapRequest) -> bool:
     return spec is not None and spec.wanted.asks_for(request.lasting)
 
 
-async def find_all_claims(kubectl: Kubectl) -> dict[str, list[Namespace]]:
+async def find_all_claims(kubectl: Kubectl) -> dict[str, Claims]:
     """Every tenant's namespaces, both by name. By annotation: claims of version 0.1.0 bear no label."""
     found = [
         Namespace.of({"metadata": metadata}) for metadata in await kubectl.find_metadata("ns", f"annotations.{OWNER}")
@@ -174,7 +174,7 @@ async def find_all_claims(kubectl: Kubectl) -> dict[str, list[Namespace]]:
     for namespace in sorted(found, key=lambda one: one.name):
         if namespace.owner is not None:
             tenants.setdefault(namespace.owner, []).append(namespace)
-    return dict(sorted(tenants.items()))
+    return {name: Claims(name, None, tuple(tenants[name])) for name in sorted(tenants)}
 
 
 async def decide_claim(
