@@ -3,8 +3,15 @@
 Machines are as slow as they are.
 """
 
+import os
+import sys
+
 import pytest
 from hypothesis import settings
+
+# Tests start hundreds of processes. Where bytecode is not to be kept, each would compile all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
