@@ -1,7 +1,6 @@
 """NATS as the gateway uses it: publishing jobs, reading streams and buckets, following changes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from contracts import names
@@ -100,8 +99,11 @@ class JetStream:
 
         Raises Refused, TooLarge, Conflict, NotProvisioned, NotSent, Unanswered.
         """
-        async with self._naming_what_is_missing(subject):
+        try:
             return await self._api.publish(subject, body, headers, timeout)
+        except NotSent:
+            await self._name_what_is_missing(subject)
+            raise
 
     async def read_last(self, stream: str, subject: str) -> Message | None:
         """The subject's last message. Raises NotProvisioned, Unanswered."""
@@ -130,18 +132,24 @@ class JetStream:
 
         Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
         """
-        async with self._naming_what_is_missing(f"$KV.{bucket}.{key}"):
+        try:
             return await Bucket(self._api, bucket).write(
                 key, value, last=last, ttl_seconds=ttl_seconds, headers=headers
             )
+        except NotSent:
+            await self._name_what_is_missing(f"$KV.{bucket}.{key}")
+            raise
 
     async def create_keys(self, bucket: str, values: Mapping[str, bytes], *, timeout: float) -> None:
         """Writes values of keys that have none yet, all of them or, where one has, none.
 
         Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
         """
-        async with self._naming_what_is_missing(f"$KV.{bucket}.{next(iter(values))}"):
+        try:
             await Bucket(self._api, bucket).create_together(values, timeout)
+        except NotSent:
+            await self._name_what_is_missing(f"$KV.{bucket}.{next(iter(values))}")
+            raise
 
     def source(self, stream: str, consumer: str) -> Source:
         return Source(self._connection.client, self._api, stream, consumer)
@@ -217,15 +225,10 @@ class JetStream:
         """Sends what is still to be sent, then closes."""
         await self._connection.close()
 
-    @asynccontextmanager
-    async def _naming_what_is_missing(self, subject: str) -> AsyncIterator[None]:
-        """Where nobody could take what is published, the missing stream is why. Raises NotProvisioned."""
-        try:
-            yield
-        except NotSent:
-            if self.is_connected and (stream := find_stream(subject)):
-                await self.read_stream_state(stream)
-            raise
+    async def _name_what_is_missing(self, subject: str) -> None:
+        """Where nobody took what was published, the missing stream may be why. Raises NotProvisioned."""
+        if self.is_connected and (stream := find_stream(subject)):
+            await self.read_stream_state(stream)
 
 
 async def connect(settings: NatsSettings, name: str, *, role: str = "gateway") -> JetStream:

@@ -1,16 +1,14 @@
 """Requests to JetStream: publishing, and the server's own API, with every answer turned into its meaning."""
 
-import asyncio
-import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import nats.errors
 import orjson
-from nats.aio.client import Client
 
+from contracts.link.client import LinkClient
 from contracts.link.errors import (
     Conflict,
     ManagementRefused,
@@ -42,7 +40,7 @@ class NoMessage(Exception):
 class Api:
     """What one connection may ask. `seconds` is how long an answer may take where nothing else is said."""
 
-    def __init__(self, client: Client, seconds: float = REQUEST_SECONDS) -> None:
+    def __init__(self, client: LinkClient, seconds: float = REQUEST_SECONDS) -> None:
         self._client = client
         self._seconds = seconds
         self._server_time: tuple[float, float] | None = None  # by its clock, and when by ours that never goes back
@@ -135,9 +133,7 @@ class Api:
         if not self._client.is_connected:
             raise NotSent("disconnected")
         try:
-            with _kept_cancellation():
-                message = await self._client.request(subject, body, timeout=seconds, headers=headers)
-            answer: dict[str, Any] = orjson.loads(message.data)
+            answer: dict[str, Any] = orjson.loads(await self._client.ask(subject, body, headers, seconds))
             return answer
         except nats.errors.MaxPayloadError:
             raise TooLarge(subject) from None
@@ -159,13 +155,3 @@ def _meaning(subject: str, error: dict[str, Any]) -> Exception:
     if code == _NO_BATCHES:
         return NotProvisioned(f"{subject}: {description}; run python -m gateway provision")
     return Unanswered(f"{subject}: {description}")
-
-
-@contextlib.contextmanager
-def _kept_cancellation() -> Iterator[None]:
-    """Before Python 3.12 `asyncio.wait_for`, which the library uses, loses a cancel that comes with the answer."""
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    yield
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError

@@ -70,7 +70,7 @@ def parse_json(body: bytes) -> Any:
     A number that no double holds is a field's fault and is named with the field, so it is read, as infinity.
     """
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_members, parse_constant=_refuse, parse_int=_to_int)
+        value = _DECODER.decode(body.decode())
         orjson.dumps(value)  # what cannot be passed on, such as half a surrogate pair, was no JSON
     except NotJson:
         raise
@@ -97,6 +97,9 @@ def _refuse(constant: str) -> None:
 
 def _to_int(digits: str) -> float:
     return int(digits) if len(digits) < 19 else float(digits)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse, parse_int=_to_int)
 
 
 # The wording that callers know, for the errors that pydantic finds by itself.

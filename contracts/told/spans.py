@@ -5,7 +5,7 @@ those of the semantic conventions for HTTP, messaging and processes. Secrets are
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from contracts.kinds import KINDS
@@ -72,14 +72,15 @@ def is_on() -> bool:
     return _provider is not None
 
 
-@contextmanager
 def span(
     name: str, kind: str = "internal", parent: str | None = None, attributes: Mapping[str, Value] | None = None
-) -> Iterator[Span]:
+) -> AbstractContextManager[Span]:
     """A span below `parent`, a trace context of W3C; without one below the span that is under way here."""
-    if _provider is None:
-        yield Span(None, parent)
-        return
+    return nullcontext(Span(None, parent)) if _provider is None else _begin(name, kind, parent, attributes)
+
+
+@contextmanager
+def _begin(name: str, kind: str, parent: str | None, attributes: Mapping[str, Value] | None) -> Iterator[Span]:
     from opentelemetry.trace import SpanKind
 
     tracer = _provider.get_tracer("everest-bootstrap")

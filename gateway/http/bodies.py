@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from email.message import Message
 
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from contracts.kinds import read_request
 from contracts.requests import MAX_BODY_BYTES, InvalidRequest, NotJson
@@ -46,18 +46,23 @@ async def read_body(request: Request, most: int = MAX_BODY_BYTES) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most:
         raise _too_large(most)
-    body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > most:
-                    raise _too_large(most)
-    except ClientDisconnect:
-        raise Problem("not_json", "The body ended early.") from None
+            return await _receive_body(request, most)
     except TimeoutError:
         raise Problem("not_json", f"The body did not come within {BODY_SECONDS} seconds.") from None
-    return bytes(body)
+
+
+async def _receive_body(request: Request, most: int) -> bytes:
+    body, has_more = b"", True
+    while has_more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Problem("not_json", "The body ended early.")
+        body, has_more = body + message["body"], message["more_body"]
+        if len(body) > most:
+            raise _too_large(most)
+    return body
 
 
 def _too_large(most: int) -> Problem:

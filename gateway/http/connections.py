@@ -10,7 +10,7 @@ import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -148,6 +148,40 @@ class FrontDoor:
             group[connection] = 0
 
 
+class Gathering:
+    """A transport that sends at once what is written in one turn of the loop.
+
+    uvicorn writes the head of an answer and its body apart: two calls of the system, and two packets to read.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._written: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, part: bytes) -> None:
+        if not self._written:
+            self._loop.call_soon(self._send)
+        self._written.append(part)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def write_eof(self) -> None:
+        self._send()
+        self._transport.write_eof()
+
+    def _send(self) -> None:
+        if self._written:
+            gathered = b"".join(self._written)
+            self._written.clear()
+            self._transport.write(gathered)
+
+
 class CallerConnection(HttpToolsProtocol):
     """uvicorn's connection, with limits of time and size before a request is whole and after it is answered."""
 
@@ -164,12 +198,12 @@ class CallerConnection(HttpToolsProtocol):
         self.group: Group | None = None  # of those that may be closed to make room
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Gathering(transport, self.loop)))
         if self._door.admit(self):
             self._limit(self._door.limits.first_byte_seconds, Closing.SILENT)
         else:
             self._answer(Problem("too_many_connections", headers={"Retry-After": "5"}))
-            transport.close()
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._door.leave(self)

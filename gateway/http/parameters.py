@@ -122,5 +122,6 @@ def read_job_id(request: Request) -> str:
 
 
 def read_origin(request: Request) -> Origin:
-    is_bound = not request.state.key.may_manage_all
-    return Origin(request.state.caller, request.state.request_id, find_traceparent(request.scope), is_bound)
+    state = request.scope["state"]
+    is_bound = not state["key"].may_manage_all
+    return Origin(state["caller"], state["request_id"], find_traceparent(request.scope), is_bound)

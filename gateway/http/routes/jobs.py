@@ -157,4 +157,6 @@ class JobRoutes:
 
 
 def _is_plan(request: Request) -> bool:
+    if not request.scope["query_string"]:
+        return False
     return read_boolean("dry_run", request.query_params.get("dry_run", "false"))
