@@ -14,10 +14,9 @@ from pathlib import Path
 
 from contracts.names import ADMIN_CALLER, DIRECT_CALLER, is_query
 from contracts.settings import InvalidSettings
+from gateway.operator_files import BROKEN_SECONDS, Breakage, sign_file
 
 logger = logging.getLogger(__name__)
-
-BROKEN_SECONDS = 60  # so long a keys file may be broken before the gateway is not ready
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _TAKEN = (ADMIN_CALLER, DIRECT_CALLER)  # callers who are somebody else
@@ -76,12 +75,11 @@ class Keys:
         self._plain = Key(ADMIN_CALLER, digest_key(plain), scopes=frozenset({KeyScope.ADMIN}))
         self._file = file
         self._today = today
-        self._clock = clock
+        self._breakage = Breakage(clock)
         self._signature = sign_file(file)
-        self._broken_since: float | None = None
-        self._named, self._problems = _read_file(file)
-        if self._problems:
-            raise InvalidSettings(self._problems)
+        self._named, problems = _read_file(file)
+        if problems:
+            raise InvalidSettings(problems)
 
     def find(self, given: bytes) -> Key | None:
         """Takes the same time for every wrong key."""
@@ -104,25 +102,21 @@ class Keys:
         if signature == self._signature:
             return
         self._signature = signature
-        self._named, self._problems = _read_file(self._file)
-        if not self._problems:
-            self._broken_since = None
+        self._named, problems = _read_file(self._file)
+        self._breakage.note(problems)
+        if not problems:
             logger.info("keys.reloaded", extra={"keys": len(self._named)})
             return
-        if self._broken_since is None:
-            self._broken_since = self._clock()
         following = f"the other lines count; not ready after {BROKEN_SECONDS} seconds"
-        logger.error("keys.broken", extra={"problems": self._problems, "keys": len(self._named), "next": following})
+        logger.error("keys.broken", extra={"problems": problems, "keys": len(self._named), "next": following})
 
     @property
     def is_broken(self) -> bool:
-        return self._broken_since is not None
+        return self._breakage.is_there
 
     def find_problems(self) -> list[str]:
         """Why the gateway is not ready: what has been wrong with the file for longer than a slip."""
-        if self._broken_since is None or self._clock() - self._broken_since < BROKEN_SECONDS:
-            return []
-        return self._problems
+        return self._breakage.find_lasting()
 
     def _is_expired(self, key: Key) -> bool:
         return key.expires_on is not None and self._today() > key.expires_on
@@ -134,15 +128,6 @@ def digest_key(key: str) -> bytes:
 
 def today_utc() -> date:
     return datetime.now(UTC).date()
-
-
-def sign_file(file: Path | None) -> tuple[int, ...] | None:
-    """Changes when the file does, also when a mounted Secret is swapped by its symbolic link."""
-    try:
-        stat = file.stat() if file else None
-    except OSError:
-        return None
-    return stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
 def _read_file(file: Path | None) -> tuple[tuple[Key, ...], list[str]]:

@@ -129,6 +129,7 @@ class Metrics:
             lambda: self._jetstream.history.reconnections
         )
         self._keys_broken = gauge("keys_file_broken", "Whether the keys file is missing or has lines that are no keys")
+        self._webhooks_broken = gauge("webhooks_file_broken", "Whether rows of the webhooks' file count for nothing")
         self._connections = gauge("http_connections", "Open connections of callers")
         self._most_connections = gauge("http_connections_limit", "Connections beyond which only the reserve is left")
         gauge("waiters", "Callers who wait for a job").set_function(listeners.count)
@@ -149,9 +150,10 @@ class Metrics:
     def count_webhook(self, name: str, outcome: str) -> None:
         self._webhook_tries.labels(name, outcome).inc()
 
-    def watch_webhooks(self, list_webhooks: Callable[[], Sequence[Consumed]]) -> None:
+    def watch_webhooks(self, list_webhooks: Callable[[], Sequence[Consumed]], is_broken: Callable[[], bool]) -> None:
         """Those that are enabled at the moment; their series begin at 0."""
         self._list_webhooks = lambda: list(list_webhooks())
+        self._webhooks_broken.set_function(is_broken)
 
     def count_closed_connection(self, reason: str) -> None:
         self._closed.labels(reason).inc()

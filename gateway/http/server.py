@@ -128,7 +128,8 @@ class _Gateway:
         self._answers = Answers(jetstream, listeners)
         self._responder = StatusResponder(jetstream, reader, describe)
         self._refusals = Refusals(jetstream, utc_now)
-        self._webhooks = _open_webhooks(settings, jetstream, metrics)
+        self._webhooks = webhooks = _open_webhooks(settings, jetstream, metrics)
+        find_notices = webhooks.find_notices if webhooks else list[str]
         listing = Listing(jetstream, reader)
         interventions = Interventions(jetstream, reader, writer, submission, utc_now)
         self._batches = batches = Batches(
@@ -151,7 +152,9 @@ class _Gateway:
                     queries=QueryRoutes(queries),
                     tenants=TenantRoutes(queries, reader, jobs, submission),
                     audit=AuditRoutes(Trail(jetstream)),
-                    health=Health(jetstream, storage, listing, keys, metrics, clock, settings.gateway_nonce),
+                    health=Health(
+                        jetstream, storage, listing, keys, metrics, clock, find_notices, settings.gateway_nonce
+                    ),
                     metrics=metrics,
                     keys=keys,
                     cache=self._watch.cache,
@@ -233,10 +236,10 @@ def _open_webhooks(settings: GatewaySettings, jetstream: JetStream, metrics: Met
 
     rounds = Rounds(settings.webhook_retry_for)
     try:
-        office = Office(jetstream, Path(settings.webhooks_file), rounds, metrics.count_webhook, utc_now)
+        office = Office(jetstream, Path(settings.webhooks_file), rounds, metrics.count_webhook, utc_now, time.monotonic)
     except InvalidWebhooks as error:
-        raise InvalidSettings(error.problems) from None
-    metrics.watch_webhooks(office.list_enabled)
+        raise InvalidSettings(list(error.problems)) from None
+    metrics.watch_webhooks(office.list_enabled, lambda: office.is_broken)
     return office
 
 

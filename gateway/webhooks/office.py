@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.jetstream import JetStream
-from gateway.keys import sign_file
+from gateway.operator_files import Breakage, sign_file
 from gateway.webhooks.courier import AT_ONCE, Courier, Rounds
 from gateway.webhooks.declared import InvalidWebhooks, Webhook, find_files, read_webhooks
 from gateway.webhooks.post import Post
@@ -25,7 +25,10 @@ class _Round:
 
 
 class Office:
-    """`count` is told of each outcome; `now` gives the moment."""
+    """What was removed is told no more, whatever else is wrong with the file: what it missed waits in its consumer.
+
+    `count` is told of each outcome; `now` gives the moment, `clock` counts seconds.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Office:
         rounds: Rounds,
         count: Callable[[str, str], None],
         now: Callable[[], str],
+        clock: Callable[[], float],
     ) -> None:
         """Raises InvalidWebhooks."""
         self._jetstream = jetstream
@@ -41,37 +45,54 @@ class Office:
         self._rounds = rounds
         self._count = count
         self._now = now
-        self._files = find_files(file)
-        self._signatures = self._sign()
-        self._declared = read_webhooks(file)
+        self._breakage = Breakage(clock)
+        problems = self._read()
+        if problems:
+            raise InvalidWebhooks(*problems)
         self._under_way: dict[str, _Round] = {}
 
     def list_enabled(self) -> list[Webhook]:
         return [webhook for webhook in self._declared if webhook.enabled]
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether rows of the file, or all of it, count for nothing."""
+        return self._breakage.is_there
+
+    def find_notices(self) -> list[str]:
+        """What has been wrong with the file for longer than a slip. Jobs are taken all the same."""
+        return [f"{problem}. What its receiver is to hear waits." for problem in self._breakage.find_lasting()]
+
     async def run(self) -> None:
         """Works until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as tasks:
+            try:
                 while True:
                     self._arrange(tasks)
                     await asyncio.sleep(_LOOK_SECONDS)
                     self._reload()
-        finally:
-            for under_way in self._under_way.values():
-                under_way.courier.stop()
+            finally:  # before they are waited for: before Python 3.12 a fetch can lose a cancel
+                for under_way in self._under_way.values():
+                    under_way.courier.stop()
 
     def _reload(self) -> None:
         if self._sign() == self._signatures:
             return
+        problems = self._read()
+        names = [webhook.name for webhook in self._declared]
+        if problems:
+            following = "the other rows count; what is not told meanwhile waits"
+            logger.error("webhooks.broken", extra={"problems": problems, "webhooks": names, "next": following})
+        else:
+            logger.info("webhooks.reloaded", extra={"webhooks": names})
+
+    def _read(self) -> list[str]:
+        """Gives what is wrong. The files are looked at before they are read: what changes in between is read again."""
         self._files = find_files(self._file)
         self._signatures = self._sign()
-        try:
-            self._declared = read_webhooks(self._file)
-        except InvalidWebhooks as error:
-            logger.error("webhooks.broken", extra={"problems": error.problems, "next": "those of before go on"})
-            return
-        logger.info("webhooks.reloaded", extra={"webhooks": [webhook.name for webhook in self._declared]})
+        self._declared, problems = read_webhooks(self._file)
+        self._breakage.note(problems)
+        return problems
 
     def _sign(self) -> tuple[tuple[int, ...] | None, ...]:
         """Changes when the file does, or one of the secrets that it names."""

@@ -34,7 +34,10 @@ _KNOWN_SECONDS = 1.0
 
 
 class Health:
-    """Readiness is looked up at most once a second, however many probes ask. `clock` counts seconds."""
+    """Readiness is looked up at most once a second, however many probes ask.
+
+    `clock` counts seconds; `find_notices` gives what is wrong here and keeps no job from being taken.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class Health:
         keys: Keys,
         metrics: Metrics,
         clock: Callable[[], float],
+        find_notices: Callable[[], list[str]] = list,
         nonce: str | None = None,
     ) -> None:
         self._alive = orjson.dumps({"status": "ok"} | ({"nonce": nonce} if nonce else {}))
@@ -53,6 +57,7 @@ class Health:
         self._keys = keys
         self._metrics = metrics
         self._clock = clock
+        self._find_own_notices = find_notices
         self._problems: list[str] = []
         self._looked_at = float("-inf")
         self._lock = asyncio.Lock()
@@ -63,7 +68,7 @@ class Health:
         return json_response(self._alive)
 
     async def answer_ready(self, request: Request) -> Response:
-        """GET /readyz. With `?verbose`, for which there must be a key, also what holds for every job."""
+        """GET /readyz. With `?verbose`, for which there must be a key, also what else an operator should know."""
         is_verbose = "verbose" in read_parameters(request, ("verbose",))
         async with self._lock:
             if self._clock() - self._looked_at > _KNOWN_SECONDS:
@@ -73,12 +78,12 @@ class Health:
         if self._problems:
             document = {"status": "not ready", "problems": self._problems}
         if is_verbose:
-            document["notices"] = await self._find_notices()
+            document["notices"] = self._find_own_notices() + await self._find_notices()
         status, headers = (503, {"Retry-After": "2"}) if self._problems else (200, {})
         return json_response(orjson.dumps(document), status, headers)
 
     async def _find_notices(self) -> list[str]:
-        """As the newest job that succeeded tells them; none while NATS is away."""
+        """What holds for every job, as the newest that succeeded tells it; none while NATS is away."""
         try:
             page = await self._listing.read_page(Filters(status=Status.SUCCEEDED.value), 1, None)
         except Unanswered:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from contracts.settings import InvalidSettings
-from gateway.keys import BROKEN_SECONDS, Keys, KeyScope, make_key, print_new_key
+from gateway.keys import Keys, KeyScope, make_key, print_new_key
+from gateway.operator_files import BROKEN_SECONDS
 
 TODAY = date(2026, 1, 31)
 

@@ -104,7 +104,7 @@ def test_callers_mistakes_are_no_alarm() -> None:
 
 
 def test_every_alert_says_what_to_do() -> None:
-    assert len(GROUP["rules"]) == 10
+    assert len(GROUP["rules"]) == 11
     for rule in GROUP["rules"]:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"]["summary"]
@@ -223,6 +223,11 @@ SCENES: dict[str, tuple[list[dict[str, str]], str, set[str]]] = {
         [UP, series("keys_file_broken", "0x10 1x50")],
         "14m",
         {"EverestBootstrapKeysFileBroken"},
+    ),
+    "a row of the webhooks is broken": (
+        [UP, series("webhooks_file_broken", "0x10 1x50")],
+        "14m",
+        {"EverestBootstrapWebhooksFileBroken"},
     ),
     "a crowd": (
         [UP, series("http_connections", "0x10 95x50"), series("http_connections_limit", "100x60")],
