@@ -23,6 +23,7 @@ from handlers.tenants.claims import (
     find_namespace,
     write_claim,
 )
+from handlers.tenants.existing import is_bound
 from handlers.tools.compatibility import find_missing_charts
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
@@ -59,7 +60,9 @@ class Installation:
 async def decide_namespace(context: StepContext) -> Decision:
     """Whose it is comes first: nothing is put into a namespace before the claim is in it."""
     kubectl, request = Kubectl(context.run, context.settings.subprocess_timeout), context.request
-    claim = await decide_claim(kubectl, request, context.job.job_id, partial(draft_spec, context))
+    claim = await decide_claim(
+        kubectl, request, context.job.job_id, partial(draft_spec, context), may_adopt=not is_bound(context)
+    )
     state = await _look_ahead(context, kubectl, claim)
     warnings = await _warn_of_takeover(context, kubectl) if claim.may_have_been_taken else ()
     commands = (

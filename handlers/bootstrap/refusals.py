@@ -26,7 +26,7 @@ async def refuse_early(context: StepContext, kubectl: Kubectl) -> None:
     await check_caller(context, claims)
     refuse_suspended(claims)
     try:
-        check_owner(claims.namespace, request)
+        check_owner(claims.namespace, request, may_adopt=not is_bound(context))
         check_generation(claims, request, context.job.job_id)
         await check_operators(context, kubectl, claims.namespace)
     except StepFailed as refusal:

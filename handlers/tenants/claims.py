@@ -23,6 +23,10 @@ OFFBOARDING = "everest-bootstrap/offboarding"  # the job that takes it away
 LABEL = "everest-bootstrap/tenant"  # "true": `kubectl get ns -l everest-bootstrap/tenant=true` lists the tenants
 _MANAGED = "app.kubernetes.io/managed-by"
 MANAGED_SELECTOR = f"{_MANAGED}=everest"
+_NOT_YOURS = (
+    "Choose another namespace; an administrator may adopt this one with take_ownership, and hand the tenant over to "
+    "you: POST /tenants/{}/manager."
+)
 _LATER_SPEC = "Use a handler of the version that wrote it."
 _BROKEN_SPEC = (
     "Mend it, or take it away: kubectl annotate namespace {name} {annotation}- . The next job writes it anew; policy "
@@ -131,8 +135,8 @@ async def find_claims(kubectl: Kubectl, username: str, name: str) -> Claims:
     return Claims(username, by_name.get(name), tuple(by_name[other] for other in others))
 
 
-def check_owner(namespace: Namespace | None, request: BootstrapRequest) -> None:
-    """Raises StepFailed where the request may not have the namespace."""
+def check_owner(namespace: Namespace | None, request: BootstrapRequest, *, may_adopt: bool) -> None:
+    """Who may not adopt gets no namespace that was there before. Raises StepFailed where it is not the request's."""
     if namespace is None or (namespace.owner == request.username and not namespace.is_terminating):
         return
     if namespace.is_terminating:
@@ -140,10 +144,10 @@ def check_owner(namespace: Namespace | None, request: BootstrapRequest) -> None:
     if namespace.owner is not None:
         reason = f"Namespace {namespace.name} belongs to {namespace.owner}."
         raise StepFailed(Failure("namespace_owned_by_another", reason))
-    if not request.take_ownership:
-        raise StepFailed(
-            Failure("namespace_exists", f"Namespace {namespace.name} exists and was not made by this service.")
-        )
+    if not (request.take_ownership and may_adopt):
+        reason = f"Namespace {namespace.name} exists and was not made by this service."
+        hint = "" if may_adopt else _NOT_YOURS.format(request.username)
+        raise StepFailed(Failure("namespace_exists", reason, hint))
 
 
 def check_generation(claims: Claims, request: BootstrapRequest, job_id: str) -> None:
@@ -178,7 +182,12 @@ async def find_all_claims(kubectl: Kubectl) -> dict[str, Claims]:
 
 
 async def decide_claim(
-    kubectl: Kubectl, request: BootstrapRequest, job_id: str, draft: Callable[[Claims], Awaitable[Spec]]
+    kubectl: Kubectl,
+    request: BootstrapRequest,
+    job_id: str,
+    draft: Callable[[Claims], Awaitable[Spec]],
+    *,
+    may_adopt: bool,
 ) -> ClaimDecision:
     """The namespace is made with the claim in it, or the claim is written by compare-and-set. Raises StepFailed.
 
@@ -186,7 +195,7 @@ async def decide_claim(
     """
     claims = await find_claims(kubectl, request.username, request.namespace)
     namespace = claims.namespace
-    check_owner(namespace, request)
+    check_owner(namespace, request, may_adopt=may_adopt)
     check_generation(claims, request, job_id)
     spec = await draft(claims)
     mark = {OWNER: request.username, JOB: job_id, SPEC: render(spec)}

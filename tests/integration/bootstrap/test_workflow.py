@@ -21,7 +21,7 @@ from handlers.tenants.accounts_file import proves
 from handlers.tools.everestctl import Everestctl
 from tests.simulator import SimulatedEverest
 from tests.support.clusters import open_cluster
-from tests.support.workflows import RBAC_IMPORT, Attempt, Bench, cut_at, open_bench
+from tests.support.workflows import RBAC_IMPORT, Attempt, Bench, cut_at, die, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -206,6 +206,41 @@ async def test_a_foreign_namespace_is_refused_before_anything_is_made(everest: S
     assert await everest.get("ns", "theirs") == before
     assert "thief" not in (await everest.run("everestctl", "accounts", "list"))[1]
     assert await read_password(everest, "theirs-1") is None
+
+
+async def test_who_has_but_its_own_tenants_adopts_nothing(everest: SimulatedEverest, bench: Bench) -> None:
+    """A quota of its choice would stand in the way of whatever runs there. An administrator adopts, and hands over."""
+    await put(everest, namespace("quarry"))
+    before = await everest.get("ns", "quarry")
+    wanted: dict[str, Any] = {"username": "miner", "namespace": "quarry", "take_ownership": True}
+    portal = bench.called_by("portal")
+    for one, job_id in ((portal, "portal.quarry-1"), (bench.called_by("team", is_bound=True), "quarry-1")):
+        refused = await one.attempt(job_id, **wanted)
+        assert (refused.failed_step, refused.code) == ("add_namespace", "namespace_exists")
+        assert "POST /tenants/miner/manager" in refused.end.failure.hint
+    assert await everest.get("ns", "quarry") == before
+    assert "miner" not in (await everest.run("everestctl", "accounts", "list"))[1]
+    await bench.called_by("admin").onboard("quarry-2", **wanted)
+    handed = await bench.called_by("admin").attempt("quarry-3", kind="handover", username="miner", caller="portal")
+    assert handed.failure is None
+    await portal.onboard("portal.quarry-2", **wanted)
+    await put(everest, namespace("shared"))
+    shared = portal.having(TENANTS_SHARED="true")
+    await shared.onboard("portal.shared-1", username="sharer", namespace="shared", take_ownership=True)
+
+
+async def test_a_namespace_that_appears_meanwhile_is_not_adopted_either(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """The account's step found none; the claim looks again."""
+    limited = bench.called_by("team", is_bound=True)
+    wanted: dict[str, Any] = {"username": "latecomer", "namespace": "sudden", "take_ownership": True}
+    made = await limited.attempt("sudden-1", intercept=die("create -f -", after=False, times=2), **wanted)
+    assert list(made.results) == ["create_account"]
+    await put(everest, namespace("sudden"))
+    refused = await limited.finish("sudden-1", made, **wanted)
+    assert (refused.failed_step, refused.code) == ("add_namespace", "namespace_exists")
+    assert "everest-bootstrap/owner" not in str(await everest.get("ns", "sudden"))
 
 
 async def test_a_foreign_namespace_is_taken_when_that_is_asked_for(everest: SimulatedEverest, bench: Bench) -> None:

@@ -440,13 +440,14 @@ async def test_another_namespace_of_the_name_is_left_alone(everest: SimulatedEve
 
 
 async def test_a_publisher_takes_away_nothing_that_was_there_before_it(everest: SimulatedEverest, bench: Bench) -> None:
-    """It could adopt anything by name, and then have it deleted: namespace and account stay, confirmed or not."""
+    """What an administrator adopted and handed over to it: namespace and account stay, confirmed or not."""
     for caller, is_bound, name in (("portal", False, "wanda"), ("team", True, "xenia")):
         limited = bench.called_by(caller, is_bound=is_bound)
         job = f"portal.{name}" if caller == "portal" else name
         await kubectl(everest, "create", "ns", name)
         await everest.run("everestctl", "accounts", "create", "-u", name, "-p", "Her-own_password")
-        await limited.onboard(f"{job}-1", username=name, take_ownership=True)
+        await bench.onboard(f"{name}-0", username=name, take_ownership=True)
+        await bench.attempt(f"{name}-1", kind="handover", username=name, caller=caller)
         made = await limited.offboard(f"{job}-2", username=name, confirm=name, delete_account=True)
         assert ended(made) == [*GONE[:2], Outcome.UPDATED, Outcome.UNCHANGED, Outcome.UNCHANGED]
         assert "only an administrator can have it go" in made.warnings[0]

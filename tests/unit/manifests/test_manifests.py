@@ -363,7 +363,7 @@ def test_no_tenant_can_have_our_namespaces() -> None:
     seen = Namespace.of({**credentials, "metadata": {**credentials["metadata"], "resourceVersion": "1"}})
     request = BootstrapRequest(username="mallory", namespace=seen.name, take_ownership=True)
     with pytest.raises(StepFailed) as refused:
-        check_owner(seen, request)
+        check_owner(seen, request, may_adopt=True)
     assert refused.value.failure.code == "namespace_owned_by_another"
     assert "-" in credentials["metadata"]["annotations"][OWNER]
     policy = find(render("default"), "ValidatingAdmissionPolicy", "everest-bootstrap-claims")["spec"]
