@@ -67,20 +67,38 @@ class Command(TypedDict):
     exit_code: int | None
 
 
+class Awaited(TypedDict):
+    """What an installation waits for: the `installer`'s Job, and each `operator` that is wanted."""
+
+    what: Annotated[str, Field(examples=["installer", "operator"])]
+    name: str
+    state: Annotated[
+        str,
+        Field(
+            examples=["absent", "running", "succeeded", "subscribed", "Installing", "Succeeded"],
+            description="Of an operator: `absent`, `subscribed`, then the phase of its ClusterServiceVersion.",
+        ),
+    ]
+
+
 class Progress(TypedDict):
     """What a running step is at. `lines` are the last of its command, at most 2 KB, where it changes the cluster."""
 
     command: str
     since: Moment
     lines: str
+    waiting_for: list[Awaited]
 
 
 class StepState(TypedDict):
-    """How far a step is. `outcome` is null while it runs."""
+    """How far a step is. `outcome` is null until it has one."""
 
     name: str
+    state: Annotated[
+        str, Field(json_schema_extra={"enum": ["pending", "running", "finished"]}, description="`outcome` says how.")
+    ]
     outcome: StepOutcome | None
-    started_at: Moment
+    started_at: Moment | None
     finished_at: Moment | None
     error: Failure | None
     progress: NotRequired[Progress]
@@ -140,7 +158,9 @@ class Job(TypedDict):
     reason: Annotated[ErrorCode | None, Field(description="Why it failed, or why it waits.")]
     retry_at: Annotated[Moment | None, Field(description="When the next try begins, while it waits for one.")]
     error: Failure | None
-    steps: list[StepState]
+    steps: Annotated[
+        list[StepState], Field(description="All from the start; of a job that has ended those that were begun.")
+    ]
     warnings: list[str]
     notices: Annotated[list[str], Field(description="Those of the warnings that hold for every job of the deployment.")]
     username: str | None
@@ -240,7 +260,7 @@ def job_document(record: JobRecord, prefix: str = "") -> Job:
         "reason": record.reason,
         "retry_at": record.retry_at,
         "error": failure_document(record.error),
-        "steps": [_step_state(step) for step in record.steps],
+        "steps": _step_states(record),
         "warnings": list(record.warnings),
         "notices": list(filter(is_notice, record.warnings)),
         "username": asked.get("username"),
@@ -389,9 +409,22 @@ def summarize(record: JobRecord) -> str:
     return f"Job {record.status.value}."
 
 
+def _step_states(record: JobRecord) -> list[StepState]:
+    """Those that were begun, and behind them those that are to come."""
+    begun = [_step_state(step) for step in record.steps]
+    if record.is_finished or record.kind not in KINDS:
+        return begun
+    return begun + [_pending(name) for name in KINDS[record.kind].steps if record.step(name) is None]
+
+
+def _pending(name: str) -> StepState:
+    return {"name": name, "state": "pending", "outcome": None, "started_at": None, "finished_at": None, "error": None}
+
+
 def _step_state(step: StepRecord) -> StepState:
     state: StepState = {
         "name": step.name,
+        "state": "finished" if step.outcome else "running",
         "outcome": step.outcome,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
@@ -403,7 +436,12 @@ def _step_state(step: StepRecord) -> StepState:
 
 
 def _progress(progress: records.Progress) -> Progress:
-    return {"command": progress.command, "since": progress.since, "lines": progress.lines}
+    return {
+        "command": progress.command,
+        "since": progress.since,
+        "lines": progress.lines,
+        "waiting_for": [{"what": one.what, "name": one.name, "state": one.state} for one in progress.waiting_for],
+    }
 
 
 def _past_run(run: records.PastRun) -> PastRun:

@@ -32,14 +32,15 @@ QUERY_RETENTION_SECONDS = 600
 class Kind:
     """`subject` is what jobs are published to, before their id.
 
-    `tenant_key` names the member of the request whose value at most one job works for at a time. `is_query`: it only
-    reads the cluster for a caller who waits. `retention_seconds` is how long a finished record is kept; None:
-    JOB_RETENTION.
+    `steps` are the names of what a job does, in order; a query shows none. `tenant_key` names the member of the request
+    whose value at most one job works for at a time. `is_query`: it only reads the cluster for a caller who waits.
+    `retention_seconds` is how long a finished record is kept; None: JOB_RETENTION.
     """
 
     name: str
     request: type[Request]
     subject: str
+    steps: tuple[str, ...] = ()
     tenant_key: str | None = None
     is_query: bool = False
     retention_seconds: float | None = None
@@ -48,24 +49,27 @@ class Kind:
         return getattr(request, self.tenant_key) if self.tenant_key else None
 
 
-def _job(name: str, request: type[Request]) -> Kind:
-    return Kind(name, request, f"everest.v1.jobs.{name}", tenant_key="username")
+def _job(name: str, request: type[Request], *steps: str) -> Kind:
+    return Kind(name, request, f"everest.v1.jobs.{name}", steps, tenant_key="username")
 
 
 def _query(name: str, request: type[Request]) -> Kind:
     return Kind(name, request, f"everest.v1.queries.{name}", is_query=True, retention_seconds=QUERY_RETENTION_SECONDS)
 
 
+_OF_BOOTSTRAP = ("create_account", "add_namespace", "apply_resource_quota", "apply_rbac_policy", "verify_tenant")
+_OF_OFFBOARD = ("check_tenant", "revoke_access", "remove_namespace", "delete_account", "delete_credentials")
+
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        _job("bootstrap", BootstrapRequest),
-        _job("offboard", OffboardRequest),
-        _job("password", PasswordRequest),
-        _job("suspend", SuspendRequest),
-        _job("resume", ResumeRequest),
-        _job("repair", RepairRequest),
-        _job("handover", HandoverRequest),
+        _job("bootstrap", BootstrapRequest, *_OF_BOOTSTRAP),
+        _job("offboard", OffboardRequest, *_OF_OFFBOARD),
+        _job("password", PasswordRequest, "set_password"),
+        _job("suspend", SuspendRequest, "revoke_access", "pause_databases"),
+        _job("resume", ResumeRequest, "restore_access", "resume_databases"),
+        _job("repair", RepairRequest, *_OF_BOOTSTRAP),
+        _job("handover", HandoverRequest, "hand_over"),
         _query("accounts-list", AccountsListQuery),
         _query("namespaces-list", NamespacesListQuery),
         _query("tenant", TenantQuery),

@@ -69,15 +69,26 @@ class CommandRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """Something in the cluster that a command waits for, and how far it is: an `installer`'s Job, an `operator`."""
+
+    what: str
+    name: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What a running step is at: its command as it is shown, since when, and the last lines of it, at most 2 KB.
 
     `lines` are of commands that change the cluster only: what a look prints may be what nobody knows to mask.
+    `waiting_for` is as the cluster was seen last; empty where the command waits for nothing that can be seen.
     """
 
     command: str
     since: str
     lines: str = ""
+    waiting_for: tuple[Awaited, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

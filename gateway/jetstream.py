@@ -8,7 +8,7 @@ from contracts.link import connection as link
 from contracts.link.api import REQUEST_SECONDS, Api
 from contracts.link.buckets import Bucket
 from contracts.link.connection import Connection
-from contracts.link.core_messages import Question, follow, take_questions
+from contracts.link.core_messages import Question, follow, follow_progress, take_questions
 from contracts.link.deliveries import Delivery
 from contracts.link.errors import (
     BucketFull,
@@ -191,6 +191,10 @@ class JetStream:
     async def follow_answers(self, deliver: Callable[[Message], None]) -> None:
         """What the bucket of answers stores from now on, at most once. Kept over reconnections."""
         await follow(self._connection.client, names.ANSWER_SUBJECTS, deliver)
+
+    async def follow_progress(self, deliver: Callable[[str, bytes], None]) -> None:
+        """What the steps that run are at, by job, from now on and at most once. Kept over reconnections."""
+        await follow_progress(self._connection.client, deliver)
 
     async def open_feed(
         self, stream: str, subjects: str, deliver: Callable[[Message], None], *, start_sequence: int | None

@@ -1,14 +1,13 @@
 """What comes of a step: a result or a failure; and how a step runs its commands."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from contracts.codes import Failure
 from contracts.records import CredentialsSecret, Outcome
-from handlers.commands.running import Command, Completed
+from handlers.commands.running import Completed, RunCommand
 
-RunCommand = Callable[[Command], Awaitable[Completed]]
+__all__ = ["RunCommand", "StepFailed", "StepResult"]
 
 
 @dataclass(frozen=True, slots=True)

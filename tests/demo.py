@@ -257,7 +257,7 @@ class Demo:
             job = await self._call("GET", f"/jobs/{job_id}")
             for line in [job["status"]] if job["status"] == "queued" else []:
                 _tell_once(told, "job", line)
-            for step in job["steps"]:
+            for step in filter(lambda step: step["state"] != "pending", job["steps"]):
                 _tell_once(told, step["name"], "started")
                 if step["outcome"]:
                     _tell_once(told, step["name"], step["outcome"])

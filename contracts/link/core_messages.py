@@ -41,6 +41,16 @@ async def follow(client: Client, subjects: str, deliver: Callable[[Message], Non
     await client.subscribe(subjects, cb=take)
 
 
+async def follow_progress(client: Client, deliver: Callable[[str, bytes], None]) -> None:
+    """Delivers what running steps tell, with the ids of their jobs. Kept over reconnections, as above."""
+
+    async def take(message: Msg) -> None:
+        deliver(message.subject.removeprefix(names.progress_subject("")), message.data)
+
+    for subject in (names.progress_subject("*"), names.progress_subject("*.*")):
+        await client.subscribe(subject, cb=take)
+
+
 class Question:
     """A request that waits for an answer."""
 

@@ -116,8 +116,9 @@ class Api:
         return job
 
     def events(self, job_id: str) -> Iterator[Document]:
-        """Each transition of the job as it happens, the last one included.
+        """Each transition of the job as it happens, the last one included; between them what a long step is at.
 
+        What has no `status` is the latter.
         A stream that ends early, because the gateway stops or dies, is taken up where it was, of the gateway that is
         there next. Raises Unreachable, Refused.
         """
@@ -132,7 +133,7 @@ class Api:
                         last_id = event.id
                         document = event.json()
                         yield document
-                        if document["status"] in FINISHED:
+                        if document.get("status") in FINISHED:
                             return
                 raise Unreachable("the stream has ended before the job")
             except (Unreachable, Refused) as error:

@@ -68,6 +68,9 @@ def result_view(result: Document) -> RenderableType:
 
 
 def event_line(event: Document) -> Text:
+    """A transition; or, of a step that takes long, what it waits for, or else the last line of its command."""
+    if "status" not in event:
+        return Text(f"         {event['step']}  {_progress(event)}", style="dim")
     what = " ".join(_plain(event.get(name)) for name in ("step", "outcome") if event.get(name))
     return Text.assemble(_status(event["status"]), f"  {what}  {event.get('summary') or ''}")
 
@@ -129,6 +132,11 @@ def show(view: RenderableType, *, stderr: bool = False) -> None:
     console.print(view, highlight=False)
 
 
+def _progress(progress: Document) -> str:
+    awaited = ", ".join(f"{one['what']} {one['name']}: {one['state']}" for one in progress.get("waiting_for", []))
+    return awaited or (progress["lines"] or progress["command"]).splitlines()[-1]
+
+
 def _told(problem: Document) -> Any:
     return problem.get("detail") or problem.get("message") or problem.get("title", "")
 
@@ -138,6 +146,8 @@ def _step_table(steps: Iterable[Document]) -> Table:
     for step in steps:
         outcome = step.get("outcome") or step.get("state") or "running"
         table.add_row(step["name"], outcome, _moment(step.get("started_at")), _moment(step.get("finished_at")))
+        if step.get("progress"):
+            table.add_row("", Text(_progress(step["progress"]), style="dim"), _moment(step["progress"]["since"]), "")
     return table
 
 

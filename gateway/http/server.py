@@ -194,6 +194,7 @@ class _Gateway:
         await self._connection.open()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._answers.follow())
+            group.create_task(self._jetstream.follow_progress(self._listeners.tell_progress))
             group.create_task(self._batches.run())
             group.create_task(self._refusals.run())
             if self._webhooks is not None:

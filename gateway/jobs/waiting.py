@@ -21,15 +21,31 @@ _MAX_UNREAD = 64
 class Listener:
     """Hears of one job. After a `None` the job must be read again: something may have been missed."""
 
-    __slots__ = ("_future", "_unread", "has_left")
+    __slots__ = ("_future", "_hears_progress", "_progress", "_unread", "has_left")
 
-    def __init__(self) -> None:
+    def __init__(self, *, hears_progress: bool = False) -> None:
         self._unread: deque[Snapshot | None] = deque(maxlen=_MAX_UNREAD)
         self._future: asyncio.Future[None] | None = None
+        self._hears_progress = hears_progress
+        self._progress: bytes | None = None
         self.has_left = False
 
     def tell(self, snapshot: Snapshot | None) -> None:
         self._unread.append(snapshot)
+        self._wake()
+
+    def tell_progress(self, progress: bytes) -> None:
+        """The newest alone counts; it wakes who listens for it as the end of the time would."""
+        if self._hears_progress:
+            self._progress = progress
+            self._wake()
+
+    def take_progress(self) -> bytes | None:
+        """What the running step is at, where that was told since it was asked for last."""
+        progress, self._progress = self._progress, None
+        return progress
+
+    def _wake(self) -> None:
         if self._future:
             _wake(self._future)
 
@@ -66,8 +82,8 @@ class Listeners:
         self.is_stopping = False
 
     @contextmanager
-    def listen(self, job_id: str) -> Iterator[Listener]:
-        listener = Listener()
+    def listen(self, job_id: str, *, hears_progress: bool = False) -> Iterator[Listener]:
+        listener = Listener(hears_progress=hears_progress)
         self._by_job.setdefault(job_id, set()).add(listener)
         try:
             yield listener
@@ -83,6 +99,10 @@ class Listeners:
     def tell(self, job_id: str, snapshot: Snapshot | None) -> None:
         for listener in self._by_job.get(job_id, ()):
             listener.tell(snapshot)
+
+    def tell_progress(self, job_id: str, progress: bytes) -> None:
+        for listener in self._by_job.get(job_id, ()):
+            listener.tell_progress(progress)
 
     def tell_all(self) -> None:
         """Changes may have been missed: everybody reads again."""

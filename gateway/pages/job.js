@@ -19,6 +19,7 @@ const STEP_NAMES = {
   restore_access: "Give the rights back",
   resume_databases: "Start the databases",
   set_password: "Set a new password",
+  hand_over: "Let another caller manage it",
 };
 
 export const stepName = (name) => STEP_NAMES[name] ?? name;
@@ -127,14 +128,22 @@ function steps(job, result) {
 
 function stepEntry(job, step, detailed) {
   const waits = !step.outcome && (job.retry_at || job.status === "queued");
-  const state = step.outcome ? [step.outcome, step.outcome] : waits ? ["waiting", "waits"] : ["running", "running"];
+  const state = step.outcome ? [step.outcome, step.outcome] : step.state === "pending" ? ["pending", "to come"] : waits ? ["waiting", "waits"] : ["running", "running"];
   return make("li", {},
     make("div", { class: "step-head" },
       make("b", {}, stepName(step.name)),
       stateTag(state),
-      make("span", { class: "took quiet", title: local(step.started_at) }, takenTime(step.started_at, step.finished_at))),
+      step.started_at && make("span", { class: "took quiet", title: local(step.started_at) }, takenTime(step.started_at, step.finished_at))),
+    step.progress && progressNote(step.progress),
     step.error && (!job.error || step.error.message !== job.error.message) && failureNote(step.error, "Failed: "),
     detailed && stepDetails(detailed));
+}
+
+/** What is waited for, and the last lines of the command. */
+function progressNote(progress) {
+  return make("div", { class: "progress" },
+    progress.waiting_for?.length > 0 && make("ul", { class: "quiet", "aria-label": "Waiting for" }, progress.waiting_for.map((one) => make("li", {}, `${one.what} ${one.name}: `, make("b", {}, one.state)))),
+    make("pre", { tabindex: "0", "data-name": "progress" }, progress.lines || progress.command));
 }
 
 function stepDetails(step) {

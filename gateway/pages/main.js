@@ -167,8 +167,12 @@ class Work {
       try {
         for await (const event of this.#service.follow(jobId, lastEventId, signal)) {
           if (signal.aborted) return;
-          lastEventId = event.id;
           tries = 0;
+          if (event.progress) {
+            this.#takeProgress(event.progress);
+            continue;
+          }
+          lastEventId = event.id;
           await this.#take(event.job);
           if (takeFocus) this.#view.focus();
           takeFocus = false;
@@ -207,6 +211,13 @@ class Work {
     }
   }
 
+  #takeProgress(progress) {
+    const step = this.#job?.steps.find((one) => one.name === progress.step);
+    if (step?.state !== "running") return; // it has ended since
+    step.progress = progress;
+    this.#show();
+  }
+
   #tellSimulated() {
     find("simulated").hidden = !(this.#jobs.areSimulated || this.#job?.simulated);
   }
@@ -216,7 +227,7 @@ class Work {
   }
 
   #announce(before, job) {
-    const step = job.steps.at(-1);
+    const step = job.steps.findLast((one) => one.state !== "pending");
     if (before?.job_id !== job.job_id) say(`${nameOf(job)}: ${stateOf(job)[1]}`);
     else if (before.status !== job.status || before.summary !== job.summary) {
       const what = step && !isFinished(job) ? `, ${stepName(step.name)}` : "";

@@ -32,7 +32,7 @@ export class Service {
     return await answer.json();
   }
 
-  /** The job after each of its transitions, until it has ended. Throws Refused, or Unanswered when the stream is cut. */
+  /** The job after each of its transitions, and what a long step is at, until it has ended. Throws Refused, or Unanswered when the stream is cut. */
   async *follow(jobId, lastEventId, signal) {
     const headers = { Accept: "text/event-stream", ...(lastEventId && { "Last-Event-ID": lastEventId }) };
     const answer = await this.#send(`/jobs/${encodeURIComponent(jobId)}/events`, { headers, signal });
@@ -81,10 +81,12 @@ async function* readEvents(reader) {
   }
 }
 
-/** `{id, job}`, or null for a heartbeat. */
+/** `{id, job}`, `{progress}`, or null for a heartbeat. */
 function readEvent(block) {
   const lines = block.split(/\r\n|\n/);
   const values = (name) => lines.filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).replace(/^ /, ""));
   const text = values("data").join("\n");
-  return text ? { id: values("id").at(-1), job: JSON.parse(text) } : null;
+  if (!text) return null;
+  if (values("event").at(-1) === "progress") return { progress: JSON.parse(text) };
+  return { id: values("id").at(-1), job: JSON.parse(text) };
 }

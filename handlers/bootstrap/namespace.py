@@ -9,6 +9,7 @@ from contracts.codes import Failure
 from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
 from handlers.bootstrap.declaration import draft_spec
+from handlers.bootstrap.installation import PACKAGES, SUBSCRIPTIONS, see_installation
 from handlers.commands.running import Command, Completed
 from handlers.decisions import Decision, Would
 from handlers.preflight.rights import Right, claim_rights, tenant_rights
@@ -30,13 +31,6 @@ from handlers.tools.failures import explain
 from handlers.tools.kubectl import Kubectl, Object, at_once
 from handlers.workflow import StepContext
 
-# Operators by the name of their OLM package, which is the subscription's name (chart everest-db-namespace).
-_PACKAGES = {
-    "percona-server-mongodb-operator": "mongodb",
-    "percona-postgresql-operator": "postgresql",
-    "percona-xtradb-cluster-operator": "xtradb_cluster",
-}
-SUBSCRIPTIONS = "subscriptions.operators.coreos.com"
 _BINDING = "everest-bootstrap-handler"
 _OF_INSTALLER = ("operators_install_failed", "timed_out")
 _WHERE = "See the installer's Job, its pods and OLM: kubectl get jobs,pods,subscriptions,installplans,events -n {}."
@@ -174,8 +168,10 @@ async def _decide_installation(context: StepContext, kubectl: Kubectl, state: In
     # Its everestctl is dead: this job holds the tenant. Only the newest goes; what it installed is adopted.
     recovery = (kubectl.to_delete("secret", state.stuck, name),) if state.stuck is not None else ()
     if state.is_managed:
-        return (*recovery, everestctl.to_update_namespace(name, wanted | state.present, limit_seconds))
-    return (*recovery, everestctl.to_add_namespace(name, wanted, limit_seconds))
+        install = everestctl.to_update_namespace(name, wanted | state.present, limit_seconds)
+    else:
+        install = everestctl.to_add_namespace(name, wanted, limit_seconds)
+    return (*recovery, replace(install, see_awaited=partial(see_installation, name, wanted)))
 
 
 async def _install(
@@ -247,7 +243,7 @@ def read_operators(subscriptions: list[Object]) -> list[TenantOperator]:
     """Everest's operators among the subscriptions, by the request's names."""
     operators: list[TenantOperator] = []
     for item in subscriptions:
-        if name := _PACKAGES.get(item["metadata"]["name"]):
+        if name := PACKAGES.get(item["metadata"]["name"]):
             installed = (item.get("status") or {}).get("installedCSV") or ""
             version = installed.partition(".")[2] or None  # percona-postgresql-operator.v2.7.0
             operators.append({"name": name, "installed": bool(installed), "version": version})

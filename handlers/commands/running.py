@@ -2,12 +2,13 @@
 
 import asyncio
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from contracts.records import Awaited
 from handlers.clock import monotonic, utc_now
 from handlers.commands.guard_client import End, GuardClient, Interrupted, LeaseEnded, Running
 from handlers.commands.pipes import Capture, Feed
@@ -47,7 +48,8 @@ class Command:
     """One invocation of a program, never through a shell. Without `stdin` it reads /dev/null.
 
     `secrets` are those in its stdin; the ones in its argv are known. `changes`: it changes the cluster, so a handler
-    that is to stop gives its step the grace; what only looks is cut.
+    that is to stop gives its step the grace; what only looks is cut. `see_awaited` looks, while it runs, what it waits
+    for: with whatever runs a command, and raising nothing but what that raises.
     """
 
     argv: tuple[str | Secret, ...]
@@ -55,6 +57,7 @@ class Command:
     time_limit_seconds: float = 60
     secrets: tuple[Secret, ...] = ()
     changes: bool = False
+    see_awaited: "SeeAwaited | None" = field(default=None, repr=False, compare=False)
 
     @property
     def shown(self) -> str:
@@ -80,6 +83,10 @@ class Completed:
     finished_at: str
     duration_seconds: float
     secrets: tuple[Secret, ...] = ()
+
+
+RunCommand = Callable[[Command], Awaitable[Completed]]
+SeeAwaited = Callable[[RunCommand], Awaitable[tuple[Awaited, ...]]]
 
 
 class Commands:

@@ -13,10 +13,10 @@ from contracts.cancels import CancelMark, decode_cancel
 from contracts.codes import CODES, Failure, Nature
 from contracts.names import is_query
 from contracts.protocol import RENEWAL_PART
-from contracts.records import CommandRecord, JobRecord, Outcome, Progress, StepRecord
+from contracts.records import CommandRecord, JobRecord, Outcome, StepRecord
 from contracts.told.spans import Span, span
 from handlers.clock import monotonic, utc_after, utc_in, utc_now
-from handlers.commands.outputs import show, show_end
+from handlers.commands.outputs import show
 from handlers.commands.running import (
     Command,
     Completed,
@@ -25,6 +25,7 @@ from handlers.commands.running import (
     Interrupted,
     LeaseEnded,
 )
+from handlers.commands.sight import Sight
 from handlers.jetstream import Unanswered
 from handlers.jobs.lease import Lease, LeaseLost
 from handlers.jobs.plan import Plan, PlannedStep
@@ -34,7 +35,6 @@ from handlers.results import RunCommand, StepFailed, StepResult
 logger = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 2.0
-PROGRESS_BYTES = 2048
 # The first delay is a sixth of a lease (10 s of 60), doubled for each further failure, at most five leases.
 _FIRST_DELAY_PART = 1 / 6
 _LONGEST_DELAY_PART = 5
@@ -56,7 +56,7 @@ class Execution:
     lease: Lease
     plan: Plan
     _data: Any = field(default=None)
-    _look: Callable[[], Progress] | None = field(default=None)  # at the command that began last
+    _sight: Sight | None = field(default=None)  # of the command that began last
     _is_changing: bool = field(default=False)  # whether the step has begun to change the cluster
 
     async def run(self) -> JobRecord:
@@ -113,7 +113,7 @@ class Execution:
 
     async def _ensure(self, step: PlannedStep, record: JobRecord, commands: list[CommandRecord]) -> StepResult:
         """Raises StepFailed, Stopped, LeaseLost. Whatever ends it early has ended its command too."""
-        self._is_changing, self._look = False, None
+        self._is_changing, self._sight = False, None
         work = asyncio.create_task(step.ensure(record, self._runner(commands)))
         reporter = asyncio.create_task(self._report(step.name))
         try:
@@ -135,19 +135,17 @@ class Execution:
         """Tells what the step is at, until cancelled; the next renewal tells it too."""
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            progress = self._look() if self._look else None
+            progress = await self._sight.look() if self._sight else None
             if progress is not None and progress != self.lease.progress:
                 self.lease.progress = progress
                 await self.shop.publish_progress(self.lease.record.job_id, step, progress)
 
     def _watch(self, command: Command, read_end: Callable[[], bytes]) -> None:
-        since = utc_now()
+        self._sight = Sight(command, read_end, self._look)
 
-        def look() -> Progress:
-            raw = read_end() if command.changes else b""
-            return Progress(command.shown, since, show_end(raw, PROGRESS_BYTES, command.all_secrets))
-
-        self._look = look
+    async def _look(self, command: Command) -> Completed:
+        """Runs what only looks at what a step waits for, under the lease; it is no command of the step."""
+        return await self.shop.commands.run(command, self.lease.owner)
 
     def _runner(self, commands: list[CommandRecord]) -> RunCommand:
         """Runs commands under the lease, and notes each."""

@@ -7,7 +7,7 @@ from functools import partial
 
 from contracts.codes import Failure
 from contracts.records import Outcome
-from handlers.bootstrap.namespace import SUBSCRIPTIONS
+from handlers.bootstrap.installation import SUBSCRIPTIONS
 from handlers.bootstrap.quota import LIMITS_NAME, QUOTA_NAME
 from handlers.clock import monotonic
 from handlers.commands.running import Command, Completed

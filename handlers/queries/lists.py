@@ -7,7 +7,8 @@ from typing import Any
 from contracts.answers import ListedNamespace
 from contracts.codes import Nature
 from contracts.requests import Request, TenantQuery, TenantsQuery
-from handlers.bootstrap.namespace import SUBSCRIPTIONS, read_operators
+from handlers.bootstrap.installation import SUBSCRIPTIONS
+from handlers.bootstrap.namespace import read_operators
 from handlers.commands.running import Completed
 from handlers.queries.tenant_list import list_tenants
 from handlers.queries.tenant_report import describe_tenant

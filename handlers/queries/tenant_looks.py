@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from contracts.answers import Account
-from handlers.bootstrap.namespace import SUBSCRIPTIONS, newest_release, read_operators
+from handlers.bootstrap.installation import SUBSCRIPTIONS
+from handlers.bootstrap.namespace import newest_release, read_operators
 from handlers.bootstrap.quota import LIMITS_NAME, QUOTA_NAME
 from handlers.queries.differences import Seen
 from handlers.rbac.stored_policy import NAME, NAMESPACE, NoPolicy, StoredPolicy

@@ -73,6 +73,19 @@ class Kubectl:
             await self._must("get", kind, "-o", f"jsonpath={{.items[?(@.metadata.{path})].metadata}}")
         )
 
+    async def pick(
+        self, kinds: Sequence[str], namespace: str, fields: Sequence[str]
+    ) -> Sequence[tuple[str, ...]] | None:
+        """These fields of each object of the kinds, an empty text where one is missing.
+
+        None where a kind could not be read: what was printed is a part then. Raises nothing for that.
+        """
+        template = "{range .items[*]}" + r'{"\t"}'.join(f"{{{field}}}" for field in fields) + r'{"\n"}{end}'
+        completed = await self._try("get", ",".join(kinds), "-n", namespace, "-o", f"jsonpath={template}")
+        if completed.exit_code != 0:
+            return None
+        return [tuple(line.split("\t")) for line in completed.stdout.decode(errors="replace").splitlines()]
+
     def to_create(self, manifest: Object, secrets: Sequence[Secret] = ()) -> Command:
         """From stdin. Never `apply`, which copies what it applies into an annotation."""
         return self._change("create", "-f", "-", stdin=json.dumps(manifest).encode(), secrets=secrets)

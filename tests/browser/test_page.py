@@ -117,19 +117,25 @@ async def test_a_team_on_single_sign_on(browser: Browser, house: House, url: str
 async def test_steps_are_shown_as_they_happen(browser: Browser, house: House, url: str) -> None:
     """A running step, its neighbour that ended, and the list beside it; nobody presses anything."""
     username = new_name()
-    await house.everest.set_faults(only="namespaces add", slow_seconds=15)
+    await house.everest.set_faults(job_hangs=True)
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
         await house.gateway.submit(username=username, operators={"mongodb": True})
         entry = page.get_by_role("list", name="Jobs").get_by_role("button", name=username)
         await entry.click()
-        await expect(page.get_by_role("list", name="Steps").locator(".state")).to_have_text(["created", "running"])
+        states = page.get_by_role("list", name="Steps").locator(".state")
+        await expect(states).to_have_text(["created", "running", *["to come"] * 3])
         await expect(entry).to_contain_text("running")
         await expect(entry).to_have_attribute("aria-current", "true")
-        await expect(page.get_by_role("list", name="Steps").locator(".state")).to_have_count(4)
+        awaited = page.get_by_role("list", name="Waiting for").get_by_role("listitem")
+        await expect(awaited).to_have_text(
+            ["installer everest-operators-installer: running", "operator mongodb: subscribed"]
+        )
+        await expect_no_barrier(page)
+        await house.everest.set_faults()
         await expect(entry).to_contain_text("succeeded")
-    await house.everest.set_faults()
+        await expect(awaited).to_have_count(0)
 
 
 async def test_a_failure_says_what_to_do(browser: Browser, house: House, url: str) -> None:

@@ -54,7 +54,7 @@ class Controllers:
 
     def see_created(self, kind: Resource, namespace: str, value: Object) -> None:
         name = value["metadata"]["name"]
-        if kind is JOBS and not value.get("status"):
+        if kind is JOBS and "conditions" not in value.get("status", {}):
             if name == INSTALLER:
                 self._start(self._play_installer(namespace))
             elif name.startswith(PRE_DELETE):
@@ -86,25 +86,36 @@ class Controllers:
             self._patch(DEPLOYMENTS, SYSTEM, SERVER, {"status": {"availableReplicas": 0}})
 
     async def _play_installer(self, namespace: str) -> None:
-        """Labels the namespace first, then has the operators installed."""
+        """Labels the namespace first, then has the operators installed, one after the other."""
         self._patch(NAMESPACES, "", namespace, {"metadata": {"labels": {MANAGED: "everest"}}})
-        await asyncio.sleep(self._cluster.job_seconds)
+        self._patch(JOBS, namespace, INSTALLER, {"status": {"active": 1}})
+        new = [operator for operator in OPERATORS.values() if self._is_to_be_installed(namespace, operator)]
+        part_seconds = self._cluster.job_seconds / (len(new) + 1)
+        await asyncio.sleep(part_seconds)
         await self._outlast("job_hangs")
         if self._takes_fault("job_fails"):
             self._patch(JOBS, namespace, INSTALLER, _ended("failed"))
             return
         for operator in OPERATORS.values():
-            if self._store.find(SUBSCRIPTIONS, namespace, operator.package):
-                self._install_operator(namespace, operator)
+            if operator in new:
+                await self._install_operator(namespace, operator, part_seconds)
             self._create_engine(namespace, operator)
         self._patch(JOBS, namespace, INSTALLER, _ended("succeeded"))
 
-    def _install_operator(self, namespace: str, operator: Operator) -> None:
+    def _is_to_be_installed(self, namespace: str, operator: Operator) -> bool:
+        subscription = self._store.find(SUBSCRIPTIONS, namespace, operator.package)
+        return subscription is not None and "installedCSV" not in subscription.get("status", {})
+
+    async def _install_operator(self, namespace: str, operator: Operator, seconds: float) -> None:
         name = f"{operator.package}.{operator.version}"
-        self._patch(SUBSCRIPTIONS, namespace, operator.package, {"status": {"installedCSV": name}})
         spec = {"version": operator.version.removeprefix("v"), "displayName": operator.package}
-        service = {"metadata": {"name": name}, "spec": spec, "status": {"phase": "Succeeded"}}
+        service = {"metadata": {"name": name}, "spec": spec, "status": {"phase": "Installing"}}
         self._try(partial(self._store.create, SERVICES, namespace, service))
+        self._patch(SUBSCRIPTIONS, namespace, operator.package, {"status": {"currentCSV": name}})
+        await asyncio.sleep(seconds)
+        await self._outlast("operators_hang")
+        self._patch(SERVICES, namespace, name, {"status": {"phase": "Succeeded"}})
+        self._patch(SUBSCRIPTIONS, namespace, operator.package, {"status": {"installedCSV": name}})
 
     def _create_engine(self, namespace: str, operator: Operator) -> None:
         spec, status = {"type": operator.engine}, {"status": "not installed"}
@@ -217,11 +228,11 @@ class Controllers:
 
 
 def _ended(result: str) -> Object:
-    """A Job's status as Helm waits for it."""
+    """A Job's status as Helm waits for it: merged into what it was."""
     condition = {"type": "Complete", "status": "True", "lastTransitionTime": now()}
     if result == "failed":
         condition |= {"type": "Failed", "reason": "BackoffLimitExceeded"}
-    return {"status": {result: 1, "conditions": [condition]}}
+    return {"status": {"active": None, result: 1, "conditions": [condition]}}
 
 
 def _describe(content: list[tuple[Resource, Object]]) -> Object:

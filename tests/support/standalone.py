@@ -39,7 +39,7 @@ class Standalone:
     async def wait_until_step(self, job_id: str, step: str) -> None:
         async def has_begun() -> bool:
             steps = (await self.api.get(f"/jobs/{job_id}")).json()["steps"]
-            return bool(steps) and steps[-1]["name"] == step
+            return any(one["name"] == step and one["state"] != "pending" for one in steps)
 
         await eventually(has_begun, f"{step} has begun")
 

@@ -31,7 +31,10 @@ class EventRoutes:
         self._listeners = listeners
 
     async def follow(self, request: Request) -> Response:
-        """One event per transition, its id the record's revision; ends after the last one."""
+        """One event per transition, its id the record's revision; ends after the last one.
+
+        Between them events named `progress`, which have no id: who comes back gets the newest with the job.
+        """
         read_parameters(request)
         if is_crowded(request):
             raise Problem("too_many_connections", headers={"Retry-After": "5"})
@@ -48,7 +51,7 @@ class EventRoutes:
     async def _tell(self, first: Snapshot, seen: int | None, prefix: str) -> AsyncIterator[ServerSentEvent]:
         """A job that went on while the caller was away is told as it is now: the bucket keeps no older record."""
         told = None
-        with self._listeners.listen(first.record.job_id) as listener:
+        with self._listeners.listen(first.record.job_id, hears_progress=True) as listener:
             snapshot = await self._look(first)
             while True:
                 event: Mapping[str, object] = event_document(snapshot.record, 0)
@@ -58,11 +61,15 @@ class EventRoutes:
                 told = transition
                 if snapshot.record.is_finished or self._listeners.is_stopping:
                     return
-                snapshot = await self._next(listener, snapshot)
+                while isinstance(heard := await self._next(listener, snapshot), bytes):
+                    yield ServerSentEvent(data=heard.decode(), event="progress")
+                snapshot = heard
 
-    async def _next(self, listener: Listener, known: Snapshot) -> Snapshot:
-        """The next change, in order; what was told twice, or late, is left out."""
+    async def _next(self, listener: Listener, known: Snapshot) -> Snapshot | bytes:
+        """The next change, in order, or what the step is at; what was told twice, or late, is left out."""
         while not self._listeners.is_stopping:
+            if progress := listener.take_progress():
+                return progress
             snapshot = await listener.hear(REREAD_SECONDS) or await self._look(known)
             if snapshot.revision > known.revision:
                 return snapshot

@@ -14,7 +14,8 @@ import orjson
 import pytest
 
 from contracts import names
-from contracts.records import JobRecord, encode_record
+from contracts.documents import progress_document
+from contracts.records import Awaited, JobRecord, Progress, encode_record
 from gateway.jobs.job_cache import ENTRY_SECONDS
 from gateway.jobs.waiting import REREAD_SECONDS
 from tests.support.eventually import eventually
@@ -47,11 +48,11 @@ async def everything_apart(folder: Path) -> AsyncIterator[tuple[NatsServer, Gate
 
 
 async def read_events(answer: httpx.Response) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """Id and document of each event."""
+    """Id, or else name, and document of each event."""
     event_id = ""
     async for line in answer.aiter_lines():
         name, _, value = line.partition(": ")
-        if name == "id":
+        if name in ("id", "event"):
             event_id = value
         if name == "data":
             yield event_id, orjson.loads(value)
@@ -75,6 +76,24 @@ async def test_one_event_per_transition(gateway: Gateway, hand: Hand) -> None:
     assert [revision for revision, _ in told] == revisions
     assert [event["status"] for _, event in told] == ["running", "running", "succeeded"]
     assert told[1][1]["step"] == "create_account"
+
+
+async def test_what_a_step_is_at_comes_between_the_transitions(gateway: Gateway, hand: Hand) -> None:
+    """As an event of its own name and without an id, so that a follower who comes back resumes as before."""
+    record = new_record().claimed("me", NOW).started("add_namespace", NOW)
+    seen = await hand.write(record)
+    awaited = Awaited("operator", "postgresql", "Installing")
+    document = progress_document(
+        record.job_id, "add_namespace", Progress("everestctl namespaces add", NOW, "", (awaited,))
+    )
+    async with gateway.api.stream("GET", f"/jobs/{record.job_id}/events") as answer:
+        events = read_events(answer)
+        assert (await anext(events))[0] == str(seen)
+        for job_id in ("another", record.job_id):
+            await hand.client.publish(names.progress_subject(job_id), orjson.dumps(document | {"job_id": job_id}))
+        assert await anext(events) == ("progress", document)
+        last = await hand.write(succeeded_record(record))
+        assert [event_id async for event_id, _ in events] == [str(last)]
 
 
 async def test_a_follower_resumes(gateway: Gateway, hand: Hand) -> None:

@@ -2,16 +2,32 @@
 
 import asyncio
 import json
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from contracts import names
-from tests.support.gateways import helping_hand
-from tests.support.handlers import open_house
-from tests.support.servers import LIMIT_SECONDS
+from tests.support.gateways import KEY, helping_hand
+from tests.support.handlers import House, open_house
+from tests.support.servers import LIMIT_SECONDS, ROOT
+
+INSTALLER = "everest-operators-installer"
 
 
-async def test_a_long_installation_shows_its_last_lines(tmp_path: Path) -> None:
+async def start_watch(house: House, job_id: str) -> asyncio.subprocess.Process:
+    """What a person sees who follows the job."""
+    environment = {**os.environ, "BASE_URL": str(house.gateway.api.base_url), "ADMIN_API_KEY": KEY}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.client", "watch", job_id),
+        cwd=ROOT,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_a_long_installation_shows_its_last_lines_and_what_it_waits_for(tmp_path: Path) -> None:
     """Without a write of its own: renewals carry it. Looks show no output, and what has ended shows none of it."""
     async with open_house(tmp_path) as house, helping_hand(house.server) as hand, house.handler():
         heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -19,18 +35,36 @@ async def test_a_long_installation_shows_its_last_lines(tmp_path: Path) -> None:
         async def hear(message: Any) -> None:
             await heard.put(json.loads(message.data))
 
+        async def hear_until(is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                while not ((told := await heard.get())["step"] == "add_namespace" and is_so(told)):
+                    assert told["job_id"] == job_id
+            return told
+
         await hand.client.subscribe(names.progress_subject("*"), cb=hear)
-        await house.everest.set_faults(job_seconds=12)
+        await house.everest.set_faults(job_hangs=True)
         job_id = await house.gateway.submit(username="alice", operators={"postgresql": True})
-        async with asyncio.timeout(LIMIT_SECONDS):
-            while not (told := await heard.get())["lines"]:
-                assert told["job_id"] == job_id
-        assert (told["step"], told["command"].split()[:3]) == ("add_namespace", ["everestctl", "namespaces", "add"])
+        watching = await start_watch(house, job_id)
+        waits = {"what": "operator", "name": "postgresql", "state": "subscribed"}
+        told = await hear_until(lambda told: bool(told["lines"]) and waits in told["waiting_for"])
+        assert told["command"].split()[:3] == ["everestctl", "namespaces", "add"]
+        assert told["waiting_for"] == [{"what": "installer", "name": INSTALLER, "state": "running"}, waits]
         assert "\x1b" not in told["lines"]
-        job = await house.wait_for_job(job_id, lambda job: "progress" in job["steps"][-1])
-        progress = job["steps"][-1]["progress"]
+        job = await house.wait_for_job(job_id, lambda job: "progress" in job["steps"][1])
+        assert [step["state"] for step in job["steps"]] == ["finished", "running", "pending", "pending", "pending"]
+        progress = job["steps"][1]["progress"]
         assert progress["command"] == told["command"]
         assert len(progress["lines"].encode()) <= 2048
+        await house.everest.set_faults(operators_hang=True)
+        installs = {**waits, "state": "Installing"}
+        await hear_until(lambda told: installs in told["waiting_for"])
+        await house.everest.set_faults()
         result = await house.wait_until_finished(job_id)
         assert result["overall_status"] == "succeeded", result
+        commands = [command["command"] for command in result["steps"][1]["commands"]]
+        assert not [command for command in commands if "jobs" in command], "who watches is no part of the step"
         assert not [step for step in (await house.job(job_id))["steps"] if "progress" in step]
+        shown, _ = await asyncio.wait_for(watching.communicate(), LIMIT_SECONDS)
+        for state in ("subscribed", "Installing"):
+            awaited = f"add_namespace  installer {INSTALLER}: running, operator postgresql: {state}"
+            assert awaited in shown.decode(), shown.decode()

@@ -441,23 +441,36 @@ async def test_a_publisher_hears_of_the_end_that_the_gateway_makes(
         assert await finish_next(handler) == "portal.order-9"
 
 
-async def test_a_publisher_hears_the_progress_of_its_own_jobs(server: NatsServer, publishers: list[Publisher]) -> None:
+async def test_progress_is_heard_by_whose_job_it_is_and_by_who_follows_it(
+    server: NatsServer, gateway: Gateway, publishers: list[Publisher]
+) -> None:
+    """A publisher hears of its own jobs, a gateway of all, and tells who follows one of them over HTTP."""
     async with as_handler(server) as handler, publishers[0].connected(server) as portal:
         progress = await portal.subscribe("everest.v1.progress.>")
-        await portal.flush()
+        await portal.jetstream().publish(f"{JOBS}.order-5", BODY)
         heard: set[str] = set()
+        told: list[str] = []
+
+        async def follow() -> None:
+            async with gateway.api.stream("GET", "/jobs/portal.order-5/events") as answer:
+                async for line in answer.aiter_lines():
+                    told.append(line)  # noqa: PERF401 - each as it comes
 
         async def tell() -> bool:
             """Each at most once: who misses one hears the next."""
             for job_id in ("by-rest", "billing.order-5", "portal.order-5", "portal.order-6"):
-                await handler.publish_progress(job_id, b"{}")
+                await handler.publish_progress(job_id, b'{"job_id":"%s"}' % job_id.encode())
             with contextlib.suppress(nats.errors.TimeoutError):
                 while True:
                     heard.add((await progress.next_msg(timeout=0.5)).subject)
-            return len(heard) >= 2
+            return len(heard) >= 2 and "event: progress" in told
 
-        await eventually(tell, "both are heard")
+        following = asyncio.create_task(follow())
+        await eventually(tell, lambda: f"both are heard, and one is followed: {heard}, {told}")
         assert heard == {"everest.v1.progress.order-5", "everest.v1.progress.order-6"}
+        assert told[told.index("event: progress") + 1] == 'data: {"job_id":"portal.order-5"}'
+        assert (await gateway.api.post("/jobs/portal.order-5/cancel")).status_code == 202
+        await asyncio.wait_for(following, LIMIT_SECONDS)
 
 
 async def test_nkeys_open_the_same_doors(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def _wait_for_step(job_id: str, name: str) -> dict[str, Any]:
     end = time.monotonic() + FOUND_SECONDS
     while True:
         job = dict(ask("GET", f"/jobs/{job_id}"))
-        if name in [step["name"] for step in job["steps"]]:
+        if name in [step["name"] for step in job["steps"] if step["state"] != "pending"]:
             return job
         assert time.monotonic() < end, job
         time.sleep(0.1)

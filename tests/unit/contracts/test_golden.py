@@ -26,7 +26,10 @@ def wire(document: Any) -> Any:
 
 
 def without_later(made: Any, told: Any) -> Any:
-    """What is said today, without members that 0.1.0 did not know."""
+    """What is said today, without members that 0.1.0 did not know, and steps that had not begun."""
+    if isinstance(made, list) and isinstance(told, list):
+        begun = [one for one in made if not (isinstance(one, dict) and one.get("state") == "pending")]
+        return [without_later(*pair) for pair in zip(begun, told, strict=True)] if len(begun) == len(told) else made
     if not (isinstance(made, dict) and isinstance(told, dict)):
         return made
     return {name: without_later(made[name], told[name]) for name in made.keys() & told.keys()}
