@@ -61,7 +61,9 @@ attack: setup
 test-cluster: setup
 	TEST_CLUSTER=real $(BIN)/pytest -q -n 0 tests/integration/bootstrap tests/integration/offboarding tests/integration/tenants
 
+# The front door on PostgreSQL that submits are held against is passed over where PostgreSQL is not (Debian: postgresql).
 bench: setup
+	$(BIN)/pip install --quiet "asyncpg==0.32.0"
 	$(BIN)/python -m tests.laboratory.benchmarks $(ROW)
 
 # The chart: linted, rendered, its objects against their schemas (fetched with pip and go), its life on a real Kubernetes

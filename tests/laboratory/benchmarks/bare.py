@@ -8,6 +8,7 @@ import hmac
 import json
 import sys
 import uuid
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import uvicorn
@@ -43,28 +44,41 @@ class BootstrapRequest(BaseModel):
     resources: Resources = Field(default_factory=lambda: Resources(cpu_cores=2, ram_mb=2048, disk_gb=20))
 
 
-async def submit(request: Request) -> Response:
-    if not hmac.compare_digest(request.headers.get("x-admin-key", "").encode(), KEY):
-        return JSONResponse({"error": "unauthorized"}, 401)
-    try:
-        BootstrapRequest.model_validate_json(await request.body())
-    except ValidationError as error:
-        return JSONResponse({"error": json.loads(error.json())}, 422)
-    job_id = str(uuid.uuid4())
-    return JSONResponse({"job_id": job_id, "status_url": f"/jobs/{job_id}"}, 202)
+Store = Callable[[uuid.UUID, BootstrapRequest], Awaitable[None]]
+
+
+def make_submit(store: Store) -> Callable[[Request], Awaitable[Response]]:
+    """The route of a POST; what it accepts is stored before it is answered."""
+
+    async def submit(request: Request) -> Response:
+        if not hmac.compare_digest(request.headers.get("x-admin-key", "").encode(), KEY):
+            return JSONResponse({"error": "unauthorized"}, 401)
+        try:
+            wanted = BootstrapRequest.model_validate_json(await request.body())
+        except ValidationError as error:
+            return JSONResponse({"error": json.loads(error.json())}, 422)
+        job_id = uuid.uuid4()
+        await store(job_id, wanted)
+        return JSONResponse({"job_id": str(job_id), "status_url": f"/jobs/{job_id}"}, 202)
+
+    return submit
+
+
+async def store_nowhere(job_id: uuid.UUID, wanted: BootstrapRequest) -> None:
+    """What a route costs that promises nothing."""
 
 
 def make_app(documents: dict[str, bytes]) -> Starlette:
     async def read(request: Request) -> Response:
         return Response(documents[request.path_params["name"]], media_type="application/json")
 
+    submit = make_submit(store_nowhere)
     return Starlette(routes=[Route("/bootstrap/users", submit, methods=["POST"]), Route("/jobs/{name}", read)])
 
 
-def main() -> None:
-    port, folder = int(sys.argv[1]), Path(sys.argv[2])
-    app = make_app({file.name: file.read_bytes() for file in folder.iterdir()})
-    uvicorn.run(
+def configure(app: Starlette, port: int) -> uvicorn.Config:
+    """As the gateway is served."""
+    return uvicorn.Config(
         app,
         host="127.0.0.1",
         port=port,
@@ -78,6 +92,11 @@ def main() -> None:
         proxy_headers=False,
         backlog=2048,
     )
+
+
+def main() -> None:
+    port, folder = int(sys.argv[1]), Path(sys.argv[2])
+    uvicorn.Server(configure(make_app({file.name: file.read_bytes() for file in folder.iterdir()}), port)).run()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
@@ -12,13 +13,15 @@ from typing import Any
 
 from gateway.commands.processes import Child, start
 from tests.laboratory.benchmarks.load import Order, Report
+from tests.laboratory.benchmarks.postgresql import make_command
 from tests.simulator import simulated_everest
 from tests.support.gateways import KEY, Gateway, running_gateway
 from tests.support.handlers import RBAC_IMPORT
-from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port, nats_cluster
 
 KEY_HEADER = {"X-Admin-Key": KEY}
 _STOP_SECONDS = 60
+_LEASE_SECONDS = 60.0
 
 
 class UnexpectedAnswer(Exception):
@@ -41,8 +44,17 @@ class Bench:
         self._stack.push_async_callback(server.stop)
         await server.start()
         if provisioned:
-            await server.provision()
+            with contextlib.redirect_stdout(sys.stderr):  # what it says is no part of the table
+                await server.provision()
         return server
+
+    async def start_cluster(self) -> NatsServer:
+        """Three servers, every stream on each of them; gives the first."""
+        with contextlib.redirect_stdout(sys.stderr):
+            cluster = await self._stack.enter_async_context(
+                nats_cluster(self.folder / "cluster", lease_seconds=_LEASE_SECONDS)
+            )
+        return cluster[0]
 
     async def start_gateway(self, server: NatsServer, **variables: Any) -> Gateway:
         return await self._stack.enter_async_context(running_gateway(server.url, self.folder, **variables))
@@ -54,7 +66,7 @@ class Bench:
 
     async def start_handler(self, server: NatsServer, variables: Mapping[str, str]) -> Child:
         """Started, and maybe not yet working. `variables` say where its tools are."""
-        return await self._start("handler", ["-m", "handlers"], {"NATS_URL": server.url, **variables})
+        return await self._start_python("handler", ["-m", "handlers"], {"NATS_URL": server.url, **variables})
 
     async def start_bare(self, documents: Mapping[str, bytes]) -> int:
         """The bare Starlette application; gives its port."""
@@ -63,7 +75,19 @@ class Bench:
         for name, body in documents.items():
             (folder / name).write_bytes(body)
         port = free_port()
-        await self._start("bare", ["-m", "tests.laboratory.benchmarks.bare", str(port), str(folder)], {})
+        await self._start_python("bare", ["-m", "tests.laboratory.benchmarks.bare", str(port), str(folder)], {})
+        await _wait_for_port(port)
+        return port
+
+    async def start_inserting(self) -> int:
+        """Starlette in front of a PostgreSQL of its own; gives its port. Raises PassedOver."""
+        port, database_port = free_port(), free_port()
+        command, folder = await make_command(database_port)
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        await self._start("postgresql", command, os.environ)
+        await _wait_for_port(database_port)
+        arguments = ["-m", "tests.laboratory.benchmarks.inserting", str(port), str(database_port)]
+        await self._start_python("inserting", arguments, {})
         await _wait_for_port(port)
         return port
 
@@ -127,9 +151,13 @@ class Bench:
             raise UnexpectedAnswer(f"{name} ended with {process.returncode}")
         return output.decode()
 
-    async def _start(self, name: str, arguments: list[str], variables: Mapping[str, str]) -> Child:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
-        child = await start(name, [sys.executable, *arguments], environment, output=self._log.fileno())
+    async def _start_python(self, name: str, arguments: list[str], variables: Mapping[str, str]) -> Child:
+        return await self._start(
+            name, [sys.executable, *arguments], {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+        )
+
+    async def _start(self, name: str, argv: list[str], environment: Mapping[str, str]) -> Child:
+        child = await start(name, argv, environment, output=self._log.fileno())
         self._stack.push_async_callback(child.stop, _STOP_SECONDS)
         return child
 

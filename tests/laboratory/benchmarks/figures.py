@@ -61,15 +61,26 @@ def show(value: float, unit: str) -> str:
     return f"{text} {unit}".rstrip()
 
 
-async def take_turns(one: Measure, other: Measure, rounds: int = ROUNDS) -> tuple[list[float], list[float]]:
-    """Both, once a round, and who comes first changes: what drifts meanwhile hits both."""
-    ones: list[float] = []
-    others: list[float] = []
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A line of the table for what could not be measured here, and why."""
+
+    title: str
+    reason: str
+
+
+class PassedOver(Exception):
+    """What a row is held against cannot be had here, and why."""
+
+
+async def take_turns(*sides: Measure, rounds: int = ROUNDS) -> list[list[float]]:
+    """All of them, once a round, and who comes first changes: what drifts meanwhile hits all."""
+    values: list[list[float]] = [[] for _ in sides]
     for number in range(rounds):
-        turns = [(one, ones), (other, others)]
-        for measure, values in turns if number % 2 == 0 else reversed(turns):
-            values.append(await measure())
-    return ones, others
+        for place in range(len(sides)):
+            side = (number + place) % len(sides)
+            values[side].append(await sides[side]())
+    return values
 
 
 def make_ratio(title: str, goal: Goal, ours: Sequence[float], theirs: Sequence[float], *, unit: str) -> Figure:

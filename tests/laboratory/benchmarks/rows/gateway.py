@@ -1,4 +1,4 @@
-"""Rows of the gateway: submitting and polling, against bare Starlette routes."""
+"""Rows of the gateway: bulks against single submits, and polling against bare Starlette routes."""
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -24,21 +24,6 @@ _WARM_SECONDS = 1.0
 Load = Callable[..., Awaitable[Report]]
 
 
-async def measure_submit(bench: Bench) -> AsyncGenerator[Figure]:
-    """Against routes that store nothing, and against NATS alone, which is what a durable submit waits for."""
-    server = await bench.start_nats()
-    gateway = await bench.start_gateway(server)
-    bare = await bench.start_bare({})
-    for clients in (16, 64):
-        order = partial(bench.load, paths=[SUBMIT], status=202, method="POST", body=REQUEST, clients=clients)
-        ours, theirs = await compare_rates(partial(order, gateway.port), partial(order, bare))
-        title = f"submit, {clients} clients, against a bare Starlette route"
-        yield make_ratio(title, Goal(at_least=0.70), ours, theirs, unit="/s")
-        ours, theirs = await take_turns(_rate(partial(order, gateway.port)), partial(_publish, bench, server, clients))
-        title = f"submit, {clients} clients, against publishing alone with as many in flight"
-        yield make_ratio(title, Goal(), ours, theirs, unit="/s")
-
-
 async def measure_bulk(bench: Bench) -> AsyncGenerator[Figure]:
     """Tenants that one call of a thousand has durably accepted, a second; its messages are out before the next turn."""
     server = await bench.start_nats()
@@ -57,7 +42,7 @@ async def measure_bulk(bench: Bench) -> AsyncGenerator[Figure]:
     single = partial(bench.load, gateway.port, [SUBMIT], 202, method="POST", body=REQUEST, clients=64)
     await submit_many()
     await single(seconds=_WARM_SECONDS)
-    ours, theirs = await take_turns(submit_many, _rate(single))
+    ours, theirs = await take_turns(submit_many, rate_of(single))
     title = f"tenants accepted by a bulk of {MOST_REQUESTS:,}, against single submits of 64 clients"
     yield make_ratio(title, Goal(at_least=8), ours, theirs, unit="/s")
 
@@ -104,20 +89,19 @@ async def measure_polls(bench: Bench) -> AsyncGenerator[Figure]:
             yield make_ratio(title, goal, ours, theirs, unit="/s")
 
 
-async def _publish(bench: Bench, server: NatsServer, window: int) -> float:
-    return float(await bench.run_program("publishing", str(server.port), str(_SECONDS), str(window)))
-
-
 async def compare_rates(ours: Load, theirs: Load) -> tuple[list[float], list[float]]:
     """Answers a second on both sides, warm."""
     for side in (ours, theirs):
         await side(seconds=_WARM_SECONDS)
-    return await take_turns(_rate(ours), _rate(theirs))
+    mine, others = await take_turns(rate_of(ours), rate_of(theirs))
+    return mine, others
 
 
-def _rate(load: Load) -> Measure:
+def rate_of(load: Load, seconds: float = _SECONDS) -> Measure:
+    """Answers a second."""
+
     async def measure() -> float:
-        return (await load(seconds=_SECONDS)).rate
+        return (await load(seconds=seconds)).rate
 
     return measure
 
