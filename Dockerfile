@@ -1,7 +1,11 @@
 # Targets: gateway (no CLI), handler (kubectl, everestctl), demo (a simulated Everest, no everestctl), and the last one, which
 # is the default and runs all of it on one machine. In this order the classic builder, too, makes only what a target needs.
 
-FROM python:3.11-slim AS packages
+# By its digest: the same bytes for everybody, on every architecture. Dependabot proposes newer ones.
+FROM python:3.11.17-slim@sha256:45037981b62b34b44602584fccbc4d884d5f7dc92c7ee86bb38a698a79fe1e51 AS python
+
+
+FROM python AS packages
 COPY requirements-run.txt requirements-swagger-ui.txt ./
 # Wheels only, so that nothing is ever compiled, but for nkeys: all Python, and published as source alone.
 # /app comes after the installed packages: its nats/ holds files.
@@ -15,7 +19,7 @@ RUN pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: --
  && install -D -m 0644 -t /gateway/swagger_ui swagger-ui-bundle.js swagger-ui.css LICENSE VERSION
 
 
-FROM python:3.11-slim AS base
+FROM python AS base
 # Root's folder may be passed through: a kubeconfig is mounted there, also for a container that starts as its owner.
 RUN groupadd --gid 10001 everest \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin everest \
@@ -38,7 +42,7 @@ LABEL org.opencontainers.image.title="everest-bootstrap" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
-      org.opencontainers.image.base.name="python:3.11-slim"
+      org.opencontainers.image.base.name="docker.io/library/python:3.11.17-slim"
 
 
 FROM base AS gateway
@@ -53,7 +57,7 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=20s \
 ENTRYPOINT ["python", "-m", "gateway"]
 
 
-FROM python:3.11-slim AS kubectl
+FROM python AS kubectl
 COPY handlers/image/download.py /
 # Set by BuildKit; the classic builder builds for the machine it runs on.
 ARG TARGETARCH
@@ -107,7 +111,7 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=20s \
 CMD ["python", "-m", "tests.demo"]
 
 
-FROM python:3.11-slim AS everestctl
+FROM python AS everestctl
 COPY handlers/image/download.py /
 ARG TARGETARCH
 # The version: the Everest server's. Another 1.x works too, but installs operators only on its side of 1.14.

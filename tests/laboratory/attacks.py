@@ -36,7 +36,11 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
             "test_onboarding_somebody_is_no_way_into_his_account",
         ),
     ),
-    "a publisher adopts what it then has deleted": (
+    "a publisher adopts a stranger's namespace": (
+        (f"{INTEGRATION}/bootstrap/test_workflow.py", "test_who_has_but_its_own_tenants_adopts_nothing"),
+        (f"{INTEGRATION}/bootstrap/test_workflow.py", "test_a_namespace_that_appears_meanwhile_is_not_adopted_either"),
+    ),
+    "a publisher has deleted what an administrator adopted for it": (
         (
             f"{INTEGRATION}/offboarding/test_offboarding.py",
             "test_a_publisher_takes_away_nothing_that_was_there_before_it",
@@ -160,6 +164,11 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
             "test_unbroken_lines_count_and_the_broken_one_is_told_after_a_while",
         ),
         (f"{INTEGRATION}/gateway/test_keys.py", "test_wrong_keys_are_slowed_and_counted"),
+    ),
+    "a removed address, a broken row beside it": (
+        ("tests/unit/gateway/test_webhooks.py", "test_a_row_that_cannot_be_used_is_named_and_the_others_count"),
+        ("tests/unit/gateway/test_webhooks.py", "test_of_a_file_that_cannot_be_read_nothing_counts"),
+        (f"{INTEGRATION}/gateway/test_webhooks.py", "test_a_gateway_keeps_to_its_file"),
     ),
     "waiting for other imports, also of a frozen cluster": (
         (f"{INTEGRATION}/rbac/test_importer.py", "test_who_only_waited_for_others_has_not_failed"),

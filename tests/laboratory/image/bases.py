@@ -3,6 +3,7 @@
 A stand-in proves that our files work; not that the published image does. So it says what it is.
 """
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,17 @@ from pathlib import Path
 
 from tests.laboratory.image.engine import NoEngine, docker, install, run
 
-PYTHON = "python:3.11-slim"
-NATS = "nats:2.15.1-alpine"
+_DOCKERFILE = Path(__file__).resolve().parents[3] / "Dockerfile"
+_NAMED = re.compile(r"^FROM (?P<tag>(?P<name>[a-z]+):[^@\s]+)(?:@sha256:[0-9a-f]{64})? AS ", re.MULTILINE)
+_TAGS = {match["name"]: match["tag"] for match in _NAMED.finditer(_DOCKERFILE.read_text())}
+PYTHON, NATS = _TAGS["python"], _TAGS["nats"]
 PULL_SECONDS = 300
 MARK = "everest.stand-in"
+
+
+def without_digests(dockerfile: str) -> str:
+    """The same on the bases that are here: what is made here has no digest that could be asked for."""
+    return re.sub("@sha256:[0-9a-f]{64}", "", dockerfile)
 
 
 def provide_bases(folder: Path) -> list[str]:

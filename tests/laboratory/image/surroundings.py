@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.laboratory.image.bases import PYTHON
+from tests.laboratory.image.bases import PYTHON, without_digests
 from tests.laboratory.image.engine import NoEngine, docker
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,8 +84,10 @@ def surroundings(folder: Path) -> Iterator[Surroundings]:
 
 
 def _copy_checkout(target: Path) -> Path:
-    """As a person with umask 077 has it: nothing in it may be read by others."""
+    """As a person with umask 077 has it: nothing in it may be read by others; on the bases that are here."""
     shutil.copytree(ROOT, target, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    dockerfile = target / "Dockerfile"
+    dockerfile.write_text(without_digests(dockerfile.read_text()))
     for path in [target, *target.rglob("*")]:
         path.chmod(path.stat().st_mode & 0o700)
     return target

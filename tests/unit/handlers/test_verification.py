@@ -68,9 +68,11 @@ async def find_caller(job_id: str) -> None:
     """No record is kept."""
 
 
-async def verify(cluster: Cluster, *wanted: str, wait: float = 0, require: bool = False) -> StepResult:
+async def verify(
+    cluster: Cluster, *wanted: str, wait: float = 0, require: bool = False, role: str = "developer"
+) -> StepResult:
     operators = Operators(**dict.fromkeys(wanted, True)) if wanted else Operators()
-    request = BootstrapRequest(username="alice", namespace="alice", operators=operators)
+    request = BootstrapRequest(username="alice", namespace="alice", operators=operators, role=role)
     settings = HandlerSettings(everest_ready_timeout=wait, everest_require_usable=require)
     record = JobRecord("job-1", "bootstrap", Status.RUNNING, "tests", "", "", "")
     return await verify_tenant(Context(record, request, cluster.run, settings, ClusterFacts(), find_caller))
@@ -88,6 +90,12 @@ async def test_a_good_tenant_is_proved() -> None:
         ("everest-bootstrap-stranger", "read", "database-clusters", "alice/any"),
         ("role:alice", "read", "database-clusters", "everest-bootstrap-stranger/any"),
     ]
+
+
+async def test_a_role_that_only_reads_is_proved_by_reading() -> None:
+    cluster = Cluster(can=lambda subject, action, place: (subject, action, place) == ("alice", "read", "alice/any"))
+    result = await verify(cluster, "postgresql", role="viewer")
+    assert (result.outcome, result.usable, result.warnings) == (Outcome.VERIFIED, True, ())
 
 
 @pytest.mark.parametrize(

@@ -118,3 +118,21 @@ def test_a_known_version_is_checked_without_being_asked(tmp_path: Path) -> None:
     assert default is not None
     assert f"\n{default[1]}:amd64:" in dockerfile
     assert f"\n{default[1]}:arm64:" in dockerfile
+
+
+def test_everestctl_is_had_from_its_new_home() -> None:
+    """The one of before ends at 1.13, whose charts a server of today does not take."""
+    dockerfile = DOCKERFILE.read_text()
+    assert "${EVERESTCTL_VERSION:-1.16.2}" in dockerfile
+    assert (
+        "https://github.com/openeverest/openeverest/releases/download/v@VERSION@/everestctl-linux-@ARCH@" in dockerfile
+    )
+
+
+def test_base_images_are_named_by_their_digests() -> None:
+    """But NATS': none of its newest is known from two places. Dependabot keeps those that are there."""
+    stages = re.findall(r"^FROM (\S+) AS (\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+    named = {image for image, _ in stages} - {stage for _, stage in stages}
+    assert {image.partition(":")[0] for image in named} == {"python", "nats"}
+    by_tag = {image for image in named if not re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image)}
+    assert {image.partition(":")[0] for image in by_tag} == {"nats"}
