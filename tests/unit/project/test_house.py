@@ -40,6 +40,18 @@ def test_ci_tests_the_oldest_and_the_newest_python_and_deploys_what_passed() -> 
     assert set(jobs["slow"]["strategy"]["matrix"]["suite"]) <= TARGETS
 
 
+def test_what_is_pushed_is_of_the_default_branch_or_a_tag_and_is_scanned_before() -> None:
+    """Any other branch is somebody's who proposes it; what the images are made of is audited beside."""
+    jobs = yaml.safe_load(CI.read_text())["jobs"]
+    allowed = "github.ref_name == github.event.repository.default_branch || github.ref_type == 'tag'"
+    assert jobs["deploy"]["if"] == allowed
+    runs = [step.get("run") or step.get("uses", "") for step in jobs["deploy"]["steps"]]
+    scan, push = (next(at for at, run in enumerate(runs) if word in run) for word in ("trivy-action@", "docker push"))
+    assert scan < push
+    assert [name for name, job in jobs.items() if "docker push" in str(job)] == ["deploy"]
+    assert "pip-audit" in str(jobs["lint"])
+
+
 @pytest.mark.parametrize("file", TELLING)
 def test_every_make_that_is_told_of_is_there(file: str) -> None:
     """In code of the text: `make unit`, and lines of blocks that begin so."""
