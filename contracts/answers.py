@@ -1,6 +1,6 @@
 """What callers read beside the documents of a job: the answers of queries, problems, and where to look for a job."""
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, cast
 
 from pydantic import Field
 from typing_extensions import TypeAliasType, TypedDict
@@ -8,6 +8,13 @@ from typing_extensions import TypeAliasType, TypedDict
 from contracts.documents import ErrorCode, Failure, JobId, JobStatus, Moment
 
 BatchId = TypeAliasType("BatchId", Annotated[str, Field(json_schema_extra={"format": "uuid"})])
+
+
+class Notes(TypedDict):
+    """What a person should know of an answer; `simulated`: no real Everest was asked."""
+
+    warnings: NotRequired[list[str]]
+    simulated: NotRequired[Literal[True]]
 
 
 class Account(TypedDict):
@@ -118,6 +125,17 @@ class Tenant(TypedDict):
     differences: list[Difference]
 
 
+def read_tenant(answer: Any) -> Tenant:
+    """As a handler wrote it. One of version 0.1.0 told of one namespace alone, and its claim said nothing."""
+    if "namespaces" in answer:
+        return cast(Tenant, answer)
+    seen = answer["namespace"]
+    differences = [{**one, "namespace": seen["name"] if seen else None} for one in answer["differences"]]
+    parts = {"quota": answer["quota"], "limit_range": answer["limit_range"], "differences": differences}
+    namespaces = [{**seen, "exists": True, "generation": None, "wanted": None, **parts}] if seen else []
+    return cast(Tenant, {**answer, "namespaces": namespaces, "differences": differences})
+
+
 class ObservedNamespace(TenantNamespace):
     """What the cluster holds of it."""
 
@@ -137,10 +155,8 @@ class DeclaredNamespace(TypedDict):
     differences: list[Difference]
 
 
-class DeclaredNamespaceAnswer(TypedDict):
+class DeclaredNamespaceAnswer(Notes):
     data: DeclaredNamespace
-    warnings: NotRequired[list[str]]
-    simulated: NotRequired[Literal[True]]
 
 
 class ListedTenantNamespace(TypedDict):
@@ -163,13 +179,11 @@ class ListedTenant(TypedDict):
     differences: NotRequired[Annotated[list[Difference], Field(description="With `differs=true`.")]]
 
 
-class TenantList(TypedDict):
+class TenantList(Notes):
     """Tenants by name. A page of those that differ may hold few, or none, and still name a next page."""
 
     tenants: list[ListedTenant]
     next_cursor: str | None
-    warnings: NotRequired[list[str]]
-    simulated: NotRequired[Literal[True]]
 
 
 class TenantJob(TypedDict):
@@ -184,26 +198,20 @@ class TenantRepairs(TypedDict):
     next_cursor: str | None
 
 
-class AccountsAnswer(TypedDict):
+class AccountsAnswer(Notes):
     """JSON that everestctl prints is passed on as it is, a table of other columns as objects of texts."""
 
     data: list[Account] | Any
-    warnings: NotRequired[list[str]]
-    simulated: NotRequired[Literal[True]]
 
 
-class NamespacesAnswer(TypedDict):
+class NamespacesAnswer(Notes):
     """As for accounts. A warning tells when the list is kubectl's, because everestctl's fails while it installs."""
 
     data: list[ListedNamespace] | Any
-    warnings: NotRequired[list[str]]
-    simulated: NotRequired[Literal[True]]
 
 
-class TenantAnswer(TypedDict):
+class TenantAnswer(Notes):
     data: Tenant
-    warnings: NotRequired[list[str]]
-    simulated: NotRequired[Literal[True]]
 
 
 class PlannedStep(TypedDict):

@@ -13,6 +13,7 @@ from gateway.jobs.errors import JobNotFound
 from gateway.jobs.submission import Origin
 
 MAX_WAIT_SECONDS = 60
+EARLY_SECONDS = 5.0  # for a look before a submit; where no handler answers so soon the job decides
 
 SUBMITTING = ("wait", "dry_run")  # what every route knows that submits a job
 
@@ -54,6 +55,13 @@ def read_boolean(name: str, text: str) -> bool:
     if text not in _BOOLEANS:
         raise refuse_parameter(name, "must be true or false")
     return _BOOLEANS[text]
+
+
+def is_dry_run(request: Request) -> bool:
+    """Whether a plan is asked for, and no job. Raises Problem."""
+    if not request.scope["query_string"]:
+        return False
+    return read_boolean("dry_run", request.query_params.get("dry_run", "false"))
 
 
 def read_wait(request: Request, parameters: dict[str, str]) -> Wait:

@@ -19,8 +19,8 @@ from gateway.http.bodies import LINES
 from gateway.http.parameters import (
     SUBMITTING,
     Wait,
+    is_dry_run,
     leaving,
-    read_boolean,
     read_idempotency_key,
     read_origin,
     read_parameters,
@@ -50,7 +50,7 @@ class BatchRoutes:
         """POST /bootstrap/users/bulk."""
         require(request, KeyScope.BOOTSTRAP)
         parameters = read_parameters(request, SUBMITTING)
-        if read_boolean("dry_run", parameters.get("dry_run", "false")):
+        if is_dry_run(request):
             return await self._answer_plans(request)
         wait = read_wait(request, parameters)
         key = read_idempotency_key(request)  # refused before a body is read

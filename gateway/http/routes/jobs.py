@@ -7,6 +7,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contracts.answers import Plan
 from contracts.codes import find_code
 from contracts.kinds import KINDS
 from contracts.records import JobRecord, UnreadableRecord
@@ -17,11 +18,12 @@ from gateway.http.authentication import require
 from gateway.http.bodies import read_job_request
 from gateway.http.named_requests import read_declared_request, read_named_request
 from gateway.http.parameters import (
+    EARLY_SECONDS,
     SUBMITTING,
     Wait,
     is_crowded,
+    is_dry_run,
     leaving,
-    read_boolean,
     read_idempotency_key,
     read_job_id,
     read_origin,
@@ -38,7 +40,6 @@ from gateway.jobs.submission import Submission
 from gateway.jobs.waiting import Waiting
 from gateway.keys import KeyScope, scope_of
 
-_EARLY_SECONDS = 5.0
 _REFUSALS = (403, 404, 409, 412)  # of what was asked, not of how the cluster is
 
 
@@ -77,7 +78,7 @@ class JobRoutes:
 
     async def submit(self, request: Request, kind: str, job_request: JobRequest, wait: Wait) -> Response:
         """Queues a job of any kind, for a caller whose key is good for it; with `dry_run` answers what it would do."""
-        if _is_plan(request):
+        if is_dry_run(request):
             return await self._answer_plan(request, kind, job_request)
         key = read_idempotency_key(request)
         job_id = await self._submission.submit(kind, job_request, read_origin(request), key)
@@ -91,17 +92,18 @@ class JobRoutes:
         Raises Problem, and as `Submission.recall` does.
         """
         key, origin = read_idempotency_key(request), read_origin(request)
-        if _is_plan(request) or is_crowded(request) or await self._submission.recall(kind, job_request, origin, key):
+        if is_dry_run(request) or is_crowded(request) or await self._submission.recall(kind, job_request, origin, key):
             return
         try:
             if await self._submission.is_busy(KINDS[kind].tenant_of(job_request)):
                 return
-            async with asyncio.timeout(_EARLY_SECONDS):
+            async with asyncio.timeout(EARLY_SECONDS):
                 record = await self._foresee(request, kind, job_request)
         except (JobError, QueryFailed, Unanswered, TimeoutError):
             return
-        for failure in (step["error"] for step in record.data["steps"] if step["error"]):
-            if find_code(failure["code"]).status in _REFUSALS:
+        plan: Plan = record.data
+        for failure in (step["error"] for step in plan["steps"]):
+            if failure and find_code(failure["code"]).status in _REFUSALS:
                 raise Problem(failure["code"], failure["message"], hint=failure["hint"])
 
     async def _foresee(self, request: Request, kind: str, job_request: JobRequest) -> JobRecord:
@@ -111,7 +113,8 @@ class JobRoutes:
 
     async def _answer_plan(self, request: Request, kind: str, job_request: JobRequest) -> Response:
         record = await self._foresee(request, kind, job_request)
-        document = {**record.data, "simulated": True} if record.simulated else record.data
+        plan: Plan = record.data
+        document: Plan = {**plan, "simulated": True} if record.simulated else plan
         return json_response(orjson.dumps(document), 200, {"Cache-Control": "no-store"})
 
     async def answer_accepted(self, request: Request, job_id: str, wait: Wait) -> Response:
@@ -154,9 +157,3 @@ class JobRoutes:
         if snapshot is None:
             raise JobNotFound
         return snapshot
-
-
-def _is_plan(request: Request) -> bool:
-    if not request.scope["query_string"]:
-        return False
-    return read_boolean("dry_run", request.query_params.get("dry_run", "false"))

@@ -1,11 +1,10 @@
 """The routes of queries: accounts and namespaces, as Everest knows them."""
 
-from typing import Any
-
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contracts.answers import AccountsAnswer, NamespacesAnswer, Notes
 from contracts.records import JobRecord
 from contracts.requests import (
     AccountsListQuery,
@@ -32,18 +31,15 @@ class QueryRoutes:
     async def _answer(self, request: Request, kind: str, query: JobRequest) -> Response:
         read_parameters(request)
         record = await self._queries.ask(kind, query, read_origin(request), leaving(request))
-        return json_response(orjson.dumps(query_document(record)))
+        document: AccountsAnswer | NamespacesAnswer = {"data": record.data, **notes_of(record)}
+        return json_response(orjson.dumps(document))
 
 
-def query_document(record: JobRecord, data: Any = None) -> dict[str, Any]:
-    """The answer, or what is told of it, with what a person should know."""
-    return {"data": record.data if data is None else data} | notes_of(record)
-
-
-def notes_of(record: JobRecord) -> dict[str, Any]:
-    document: dict[str, Any] = {}
+def notes_of(record: JobRecord) -> Notes:
+    """What a person should know of an answer."""
+    notes: Notes = {}
     if record.warnings:
-        document["warnings"] = list(record.warnings)
+        notes["warnings"] = list(record.warnings)
     if record.simulated:
-        document["simulated"] = True
-    return document
+        notes["simulated"] = True
+    return notes

@@ -2,12 +2,25 @@
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contracts.answers import (
+    ClaimedNamespace,
+    DeclaredNamespace,
+    DeclaredNamespaceAnswer,
+    ListedTenant,
+    ObservedNamespace,
+    Tenant,
+    TenantAnswer,
+    TenantJob,
+    TenantList,
+    TenantRepairs,
+    read_tenant,
+)
 from contracts.documents import resolved_request
 from contracts.records import JobRecord
 from contracts.requests import InvalidRequest, RepairRequest, TenantQuery, TenantsQuery, validate_request
@@ -17,7 +30,9 @@ from gateway.http.authentication import require
 from gateway.http.named_requests import read_declared_request
 from gateway.http.paging import read_limit
 from gateway.http.parameters import (
+    EARLY_SECONDS,
     SUBMITTING,
+    is_dry_run,
     leaving,
     read_boolean,
     read_idempotency_key,
@@ -29,7 +44,7 @@ from gateway.http.parameters import (
 )
 from gateway.http.problems import Problem, invalid_request
 from gateway.http.routes.jobs import JobRoutes
-from gateway.http.routes.queries import notes_of, query_document
+from gateway.http.routes.queries import notes_of
 from gateway.jetstream import Unanswered
 from gateway.jobs.errors import JobError, QueryFailed, TenantNotFound
 from gateway.jobs.queries import Queries
@@ -38,11 +53,6 @@ from gateway.jobs.submission import Submission
 from gateway.keys import KeyScope, scope_of
 
 REPAIR_SECONDS = 40  # for looking at tenants, in one request
-AT_ONCE_SECONDS = 5  # for a look before a submit; where no handler answers so soon the job decides
-_OBSERVED = (
-    *("name", "owner", "job", "managed", "terminating", "release", "operators"),
-    *("exists", "quota", "limit_range"),
-)
 _CURSOR = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
 
 
@@ -57,7 +67,8 @@ class TenantRoutes:
         """GET /tenants."""
         query = _read_list(read_parameters(request, ("username", "differs", "limit", "cursor")))
         record = await self._ask(request, "tenants", query, about=query.model_dump_json())
-        document = {**record.data, **notes_of(record)}
+        page: TenantList = record.data
+        document: TenantList = {**page, **notes_of(record)}
         return json_response(orjson.dumps(document), 200, {"Cache-Control": "no-store"})
 
     async def read_tenant(self, request: Request) -> Response:
@@ -65,19 +76,21 @@ class TenantRoutes:
         read_parameters(request)
         username = request.path_params["username"]
         record = await self._describe(request, username)
-        if _holds_nothing(record.data, username):
+        tenant = read_tenant(record.data)
+        if _holds_nothing(tenant):
             raise TenantNotFound(f"The cluster holds nothing of {username}, and no job of it is kept.")
-        return json_response(orjson.dumps(query_document(record)))
+        document: TenantAnswer = {"data": tenant, **notes_of(record)}
+        return json_response(orjson.dumps(document))
 
     async def read_namespace(self, request: Request) -> Response:
         """GET /tenants/{username}/namespaces/{namespace}. Its ETag names the generation, so it is never a 304."""
         read_parameters(request)
         username, name = request.path_params["username"], request.path_params["namespace"]
         record = await self._describe(request, username)
-        found = _find_namespace(record.data, username, name)
+        found = _find_namespace(read_tenant(record.data), name)
         if found is None:
             raise TenantNotFound(f"{username} has no namespace {name}.")
-        document = query_document(record, _declare(username, found))
+        document: DeclaredNamespaceAnswer = {"data": _declare(username, found), **notes_of(record)}
         generation = found["generation"]
         headers = {"Cache-Control": "no-store"} | ({"ETag": f'"{generation}"'} if generation else {})
         return json_response(orjson.dumps(document), 200, headers)
@@ -91,7 +104,7 @@ class TenantRoutes:
         condition = {} if expected is None else {"if_generation": expected}
         job_request = await read_declared_request(request, "bootstrap", **condition)
         # With a key it may be a repeat, whose job has changed the generation itself; a plan says it in its own way.
-        if expected is not None and key is None and "dry_run" not in parameters:
+        if expected is not None and key is None and not is_dry_run(request):
             await self._check_generation(request, expected)
         return await self._jobs.submit(request, "bootstrap", job_request, wait)
 
@@ -100,12 +113,13 @@ class TenantRoutes:
         require(request, scope_of("repair"))
         cursor = _read_list(read_parameters(request, ("cursor",))).after
         ends_at = asyncio.get_running_loop().time() + REPAIR_SECONDS
-        jobs: list[dict[str, str]] = []
+        jobs: list[TenantJob] = []
         while True:
             query = TenantsQuery(differs=True, after=cursor)
             try:
                 record = await self._ask(request, "tenants", query, about=query.model_dump_json())
-                for tenant in record.data["tenants"]:
+                page: TenantList = record.data
+                for tenant in page["tenants"]:
                     if _is_open(request, tenant):
                         jobs.append(await self._repair(request, tenant["username"]))
                         cursor = tenant["username"]
@@ -113,12 +127,13 @@ class TenantRoutes:
                 if not jobs:
                     raise
                 break  # what is queued is told; the caller goes on from here
-            cursor = record.data["next_cursor"]
+            cursor = page["next_cursor"]
             if cursor is None or asyncio.get_running_loop().time() > ends_at:
                 break
-        return json_response(orjson.dumps({"jobs": jobs, "next_cursor": cursor}), 202)
+        repairs: TenantRepairs = {"jobs": jobs, "next_cursor": cursor}
+        return json_response(orjson.dumps(repairs), 202)
 
-    async def _repair(self, request: Request, username: str) -> dict[str, str]:
+    async def _repair(self, request: Request, username: str) -> TenantJob:
         job_id = await self._submission.submit("repair", RepairRequest(username=username), read_origin(request))
         return {"username": username, "job_id": job_id}
 
@@ -126,11 +141,11 @@ class TenantRoutes:
         """Refuses at once what the job would refuse later. Raises Problem."""
         username, name = request.path_params["username"], request.path_params["namespace"]
         try:
-            async with asyncio.timeout(AT_ONCE_SECONDS):
+            async with asyncio.timeout(EARLY_SECONDS):
                 record = await self._describe(request, username)
         except (TimeoutError, JobError, QueryFailed, Unanswered):
             return
-        found = _find_namespace(record.data, username, name)
+        found = _find_namespace(read_tenant(record.data), name)
         generation = found["generation"] if found and found["owner"] == username else 0
         if generation != expected:
             there = f"is at generation {generation}" if generation else "has no claim with a generation"
@@ -188,35 +203,33 @@ def _read_list(parameters: dict[str, str]) -> TenantsQuery:
         raise invalid_request(error) from None
 
 
-def _is_open(request: Request, tenant: dict[str, Any]) -> bool:
+def _is_open(request: Request, tenant: ListedTenant) -> bool:
     """Whether the caller may have it repaired: it is not suspended, and the caller's own where that matters."""
     is_own = request.state.key.may_manage_all or tenant["managed_by"] == request.state.caller
     return is_own and not tenant["suspended"]
 
 
-def _find_namespace(tenant: Any, username: str, name: str) -> dict[str, Any] | None:
+def _find_namespace(tenant: Tenant, name: str) -> ClaimedNamespace | None:
     """One that the tenant has, or should have."""
-    found = (one for one in tenant["namespaces"] if one["name"] == name)
-    one: dict[str, Any] | None = next(found, None)
-    return one if one and (one["owner"] == username or one["differences"]) else None
+    one = next((one for one in tenant["namespaces"] if one["name"] == name), None)
+    return one if one and (one["owner"] == tenant["username"] or one["differences"]) else None
 
 
-def _declare(username: str, found: dict[str, Any]) -> dict[str, Any]:
+def _declare(username: str, found: ClaimedNamespace) -> DeclaredNamespace:
+    observed = {name: value for name, value in found.items() if name in ObservedNamespace.__annotations__}
     return {
         "username": username,
         "namespace": found["name"],
         "generation": found["generation"],
         "desired": found["wanted"],
-        "observed": {name: found[name] for name in _OBSERVED},
+        "observed": cast(ObservedNamespace, observed),
         "differences": found["differences"],
     }
 
 
-def _holds_nothing(tenant: Any, username: str) -> bool:
+def _holds_nothing(tenant: Tenant) -> bool:
     """Nothing in the answer is of the tenant; a namespace of its name may be somebody else's."""
-    if not isinstance(tenant, dict):
-        return False
-    owner = (tenant.get("namespace") or {}).get("owner")
-    lines = (tenant.get("rbac") or {}).get("lines")
-    known = (tenant.get("account"), tenant.get("other_namespaces"), lines, tenant.get("last_job"))
-    return owner != username and not any(known)
+    owners = {one["owner"] for one in tenant["namespaces"]}
+    lines = tenant["rbac"]["lines"] if tenant["rbac"] else None
+    known = (tenant["account"], tenant["other_namespaces"], lines, tenant["last_job"])
+    return tenant["username"] not in owners and not any(known)

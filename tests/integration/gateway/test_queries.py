@@ -103,14 +103,15 @@ async def test_a_tenant_is_asked_for_with_its_last_job(gateway: Gateway, hand: H
     query = orjson.loads(message.data)
     assert (query["username"], query["namespace"]) == ("tina", "tina-ns")
     assert (query["last"]["job_id"], query["last"]["inputs"]) == (last.job_id, inputs)
-    data = {"account": None, "last_job": query["last"]}
+    data = NOTHING | {"username": "tina", "last_job": query["last"]}
     await hand.finish(message, answered(record, data))
     assert (await asked).json() == {"data": data}
 
 
 NOTHING: dict[str, Any] = {
+    "username": "nobody",
     "account": None,
-    "namespace": None,
+    "namespaces": [],
     "other_namespaces": [],
     "rbac": {"lines": []},
     "last_job": None,
@@ -121,9 +122,9 @@ NOTHING: dict[str, Any] = {
     ("found", "status"),
     [
         ({}, 404),
-        ({"namespace": {"name": "nobody", "owner": None}}, 404),
-        ({"namespace": {"name": "nobody", "owner": "somebody"}, "rbac": None}, 404),
-        ({"namespace": {"name": "nobody", "owner": "nobody"}}, 200),
+        ({"namespaces": [{"name": "nobody", "owner": None}]}, 404),
+        ({"namespaces": [{"name": "nobody", "owner": "somebody"}], "rbac": None}, 404),
+        ({"namespaces": [{"name": "nobody", "owner": "nobody"}]}, 200),
         ({"account": {"user": "nobody"}}, 200),
         ({"other_namespaces": ["other"]}, 200),
         ({"rbac": {"lines": ["g, nobody, role:nobody"]}}, 200),
@@ -145,8 +146,9 @@ async def test_tenants_do_not_share_a_query(gateway: Gateway, hand: Hand) -> Non
     asked = [asyncio.create_task(gateway.api.get(f"/tenants/{username}")) for username in usernames]
     for _ in usernames:
         message, record = await hand.take("tenant")
-        await hand.finish(message, answered(record, (record.request or {})["username"]))
-    assert [(await answer).json()["data"] for answer in asked] == usernames
+        found = {"username": (record.request or {})["username"], "rbac": {"lines": ["g, a, role:a"]}}
+        await hand.finish(message, answered(record, NOTHING | found))
+    assert [(await answer).json()["data"]["username"] for answer in asked] == usernames
 
 
 @pytest.mark.parametrize("username", ["x", "-ab", "a" * 64])

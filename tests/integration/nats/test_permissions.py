@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,16 @@ async def as_handler(server: NatsServer) -> AsyncIterator[JetStream]:
         await jetstream.close()
 
 
+NO_TENANT = {
+    "username": "carol",
+    "account": None,
+    "namespaces": [],
+    "other_namespaces": [],
+    "rbac": None,
+    "last_job": None,
+}
+
+
 async def finish_next(handler: JetStream, kind: str = "bootstrap") -> str:
     """Takes a job as a handler does, from the fetch to the acknowledgement; gives its id."""
     consumer = names.consumer_of(kind)
@@ -99,7 +110,7 @@ async def finish_next(handler: JetStream, kind: str = "bootstrap") -> str:
     await delivery.extend()
     await handler.events.tell(record, revision)
     await handler.publish_progress(job_id, b"{}")
-    record = succeeded_record(record)
+    record = replace(succeeded_record(record), data=NO_TENANT)
     revision = await bucket.write(job_id, encode_record(record), last=revision, ttl_seconds=60)
     assert await handler.events.tell_end_once(record, revision)
     await delivery.acknowledge()
@@ -178,7 +189,7 @@ async def exercise_gateway(gateway: Gateway, handler: JetStream) -> None:
     await eventually(partial(has_entry, gateway, None), "the refused key is in the audit")
     page = asyncio.create_task(gateway.api.get("/tenants/carol"))
     await finish_next(handler, "tenant")
-    await page
+    assert (await page).status_code == 404
     assert (await gateway.nobody.get("/metrics")).status_code == 200
 
 

@@ -47,7 +47,7 @@ async def test_a_tenant_is_declared_and_changed(house: House) -> None:
     assert found["observed"]["quota"]["hard"]["limits.memory"] == "2Gi"
     assert "if_generation" not in found["desired"]
     await declare(house, "delia", {"role": "owner"}, If_Match='"1"')
-    stale = await api.put(path, json={"role": "developer"}, headers={"If-Match": '"1"'})
+    stale = await api.put(f"{path}?dry_run=false", json={"role": "developer"}, headers={"If-Match": '"1"'})
     assert (stale.status_code, stale.json()["code"], stale.headers["etag"]) == (412, "generation_conflict", '"2"')
     there = await api.put(path, json={}, headers={"If-None-Match": "*"})
     assert (there.status_code, there.json()["code"]) == (412, "generation_conflict")
