@@ -3,11 +3,10 @@
 import asyncio
 
 from contracts import names
-from contracts.batches import find_place
 from contracts.kinds import read_request
-from contracts.records import JobRecord, UnreadableRecord, decode_record, queued_record
+from contracts.messages import first_record
+from contracts.records import JobRecord, UnreadableRecord, decode_record
 from contracts.requests import InvalidRequest, NotJson, request_hash
-from contracts.traces import read_traces
 from gateway.jetstream import JetStream, Message
 from gateway.jobs.job_cache import JobCache, Snapshot
 
@@ -95,17 +94,5 @@ def message_record(job_id: str, message: Message) -> JobRecord:
     except (NotJson, InvalidRequest, KeyError):
         # It fails at its first delivery, with a record that says why.
         digest, given = "", None
-    request_id, traceparent = read_traces(message.headers)
-    return queued_record(
-        job_id,
-        kind,
-        names.caller_of(job_id, message.headers.get(names.HEADER_CALLER)),
-        digest,
-        message.published_at,
-        message.published_at,
-        request=given,
-        request_id=request_id,
-        traceparent=traceparent,
-        bound=names.HEADER_BOUND in message.headers,
-        batch=find_place(job_id, message.headers),
-    )
+    published_at = message.published_at
+    return first_record(job_id, kind, message.headers, published_at, published_at, digest, given)

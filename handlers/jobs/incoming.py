@@ -3,16 +3,16 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
 from contracts import names
-from contracts.batches import find_place
 from contracts.codes import Failure
 from contracts.kinds import KINDS, read_request
 from contracts.logs import bind
-from contracts.records import JobRecord, queued_record
+from contracts.messages import first_record
+from contracts.records import JobRecord
 from contracts.requests import InvalidRequest, NotJson, Request, request_hash
 from contracts.traces import read_traces
 from handlers.clock import utc_now
@@ -88,7 +88,7 @@ def read_incoming(delivery: Delivery, kind: str, job_id: str) -> Incoming:
     """Raises UnusableRequest, whatever it is that cannot be read: the message must end."""
     try:
         request = read_request(kind, delivery.body)
-        record = first_record(delivery, kind, job_id, request_hash(kind, request), request.given)
+        record = begin(delivery, kind, job_id, request_hash(kind, request), request.given)
     except Exception as error:
         raise UnusableRequest(_explain(error)) from error
     return Incoming(delivery, record, request)
@@ -104,24 +104,9 @@ def peek_tenant(delivery: Delivery) -> str | None:
     return tenant if isinstance(tenant, str) else None
 
 
-def first_record(
-    delivery: Delivery, kind: str, job_id: str, hash_: str, request: dict[str, object] | None
-) -> JobRecord:
-    """The record of a job that nobody has worked on, as its message tells of it."""
-    request_id, traceparent = read_traces(delivery.headers)
-    return queued_record(
-        job_id,
-        kind,
-        names.caller_of(job_id, delivery.headers.get(names.HEADER_CALLER)),
-        hash_,
-        delivery.published_at,
-        utc_now(),
-        request=request,
-        request_id=request_id,
-        traceparent=traceparent,
-        bound=names.HEADER_BOUND in delivery.headers,
-        batch=find_place(job_id, delivery.headers),
-    )
+def begin(delivery: Delivery, kind: str, job_id: str, hash_: str, request: dict[str, Any] | None) -> JobRecord:
+    """The record of a job that nobody has worked on."""
+    return first_record(job_id, kind, delivery.headers, delivery.published_at, utc_now(), hash_, request)
 
 
 def _explain(error: Exception) -> Failure:

@@ -9,7 +9,7 @@ from contracts.records import JobRecord
 from contracts.requests import raw_hash
 from handlers.clock import utc_now
 from handlers.jetstream import BucketFull, Conflict
-from handlers.jobs.incoming import Delivery, first_record
+from handlers.jobs.incoming import Delivery, begin
 from handlers.jobs.records import Records
 from handlers.jobs.workshop import Workshop
 
@@ -36,7 +36,7 @@ class Refusal:
             if look_up(record, Event.UNREADABLE).answer is Answer.DEAD_LETTER:
                 await self.bury(delivery, kind, job_id, failure)
                 return
-            refused = first_record(delivery, kind, job_id, refused_hash, None).failed(failure, utc_now())
+            refused = begin(delivery, kind, job_id, refused_hash, None).failed(failure, utc_now())
             try:
                 await self._end(refused, revision)
             except Conflict:

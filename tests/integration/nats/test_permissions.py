@@ -82,7 +82,7 @@ async def as_handler(server: NatsServer) -> AsyncIterator[JetStream]:
         await jetstream.close()
 
 
-NO_TENANT = {
+NO_TENANT: dict[str, Any] = {
     "username": "carol",
     "account": None,
     "namespaces": [],
