@@ -14,6 +14,8 @@ from handlers.decisions import Decision, Overtaken
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
 from handlers.tenants.managers import FindCaller
+from handlers.tools.everestctl import Everestctl
+from handlers.tools.kubectl import Kubectl
 from handlers.tools.versions import ClusterFacts
 
 _MOST_LOOKS = 5
@@ -33,6 +35,14 @@ class Context(Generic[AnyRequest]):
     facts: ClusterFacts
     find_caller: FindCaller
     foresees: bool = False
+
+    @property
+    def kubectl(self) -> Kubectl:
+        return Kubectl(self.run, self.settings.subprocess_timeout)
+
+    @property
+    def everestctl(self) -> Everestctl:
+        return Everestctl(self.run, self.settings.subprocess_timeout)
 
 
 StepContext = Context[BootstrapRequest]

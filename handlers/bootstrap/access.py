@@ -78,7 +78,7 @@ class _Import:
 
 
 async def decide_policy(context: StepContext) -> Decision:
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    kubectl = context.kubectl
     look = await _look(context, kubectl)
     command = ApplyCommand.read(context.settings.everest_rbac_apply_cmd)
     if command is None:

@@ -27,8 +27,8 @@ _LONGEST_PAUSE_SECONDS = 0.5  # a create takes a tenth of a second, and all of t
 async def decide_account(context: StepContext) -> Decision:
     """What is refused is refused first: who may not have the namespace or the role gets no account either."""
     settings = context.settings
-    kubectl = Kubectl(context.run, settings.subprocess_timeout)
-    everestctl = Everestctl(context.run, settings.subprocess_timeout)
+    kubectl = context.kubectl
+    everestctl = context.everestctl
     await context.facts.read_versions(everestctl)
     await refuse_early(context, kubectl)
     if not context.request.account:

@@ -12,14 +12,13 @@ from handlers.tenants.credentials import find_keepers
 from handlers.tenants.existing import refuse_suspended
 from handlers.tenants.managers import find_manager
 from handlers.tenants.spec import Spec, make_wanted
-from handlers.tools.everestctl import Everestctl
 from handlers.workflow import StepContext
 
 
 async def read_wanted_access(context: StepContext) -> WantedAccess:
     """The request's role, rendered for the Everest that was found. Raises StepFailed."""
     request = context.request
-    everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
+    everestctl = context.everestctl
     versions = await context.facts.read_versions(everestctl)
     holder, resources = role_of(request.username), resources_of(versions.client, versions.server or "")
     try:

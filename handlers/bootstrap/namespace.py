@@ -26,7 +26,6 @@ from handlers.tenants.claims import (
 )
 from handlers.tenants.existing import is_bound
 from handlers.tools.compatibility import find_missing_charts
-from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
 from handlers.tools.kubectl import Kubectl, Object, at_once
 from handlers.workflow import StepContext
@@ -53,7 +52,7 @@ class Installation:
 
 async def decide_namespace(context: StepContext) -> Decision:
     """Whose it is comes first: nothing is put into a namespace before the claim is in it."""
-    kubectl, request = Kubectl(context.run, context.settings.subprocess_timeout), context.request
+    kubectl, request = context.kubectl, context.request
     claim = await decide_claim(
         kubectl, request, context.job.job_id, partial(draft_spec, context), may_adopt=not is_bound(context)
     )
@@ -144,7 +143,7 @@ def find_wanted(request: BootstrapRequest) -> frozenset[str]:
 
 async def check_operators(context: StepContext, kubectl: Kubectl, namespace: Namespace | None) -> None:
     """Raises StepFailed where wanted operators are not there yet and this everestctl cannot install them."""
-    everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
+    everestctl = context.everestctl
     failure = find_missing_charts(await context.facts.read_versions(everestctl))
     wanted = find_wanted(context.request)
     if failure is None or not wanted:
@@ -161,7 +160,7 @@ async def _decide_installation(context: StepContext, kubectl: Kubectl, state: In
     name, wanted = context.request.namespace, find_wanted(context.request)
     if not wanted or state.has(wanted):
         return ()
-    everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
+    everestctl = context.everestctl
     if failure := find_missing_charts(await context.facts.read_versions(everestctl)):
         raise StepFailed(failure)
     limit_seconds = context.settings.everest_namespace_timeout
@@ -179,7 +178,7 @@ async def _install(
 ) -> tuple[Completed | None, Installation]:
     """Recover, act, look again. What everestctl exits with says nothing that the cluster does not say better."""
     name, wanted = context.request.namespace, find_wanted(context.request)
-    everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
+    everestctl = context.everestctl
     completed: Completed | None = None
     for _ in range(_MOST_ACTS):
         commands = await _decide_installation(context, kubectl, state)

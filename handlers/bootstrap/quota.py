@@ -25,7 +25,7 @@ _SMALLEST_PRESET = Resources(cpu_cores=1, ram_mb=2048, disk_gb=25)
 async def decide_quota(context: StepContext) -> Decision:
     settings, resources = context.settings, context.request.resources
     manifest = render_manifest(resources, settings.limit_range_limit_percent, settings.limit_range_request_percent)
-    kubectl = Kubectl(context.run, settings.subprocess_timeout)
+    kubectl = context.kubectl
     command = kubectl.to_apply(context.request.namespace, manifest)
     shortage = find_shortage(quota_hard(resources))
     warnings = (shortage,) if shortage else ()

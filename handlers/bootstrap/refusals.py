@@ -43,7 +43,7 @@ def rechecked(decide: Decide) -> Decide:
     async def decide_again(context: StepContext) -> Decision:
         if context.job.is_taken_up_again:
             try:
-                await refuse_early(context, Kubectl(context.run, context.settings.subprocess_timeout))
+                await refuse_early(context, context.kubectl)
             except StepFailed as refusal:
                 raise StepFailed(refusal.failure, refusal.deciding) from None
         return await decide(context)

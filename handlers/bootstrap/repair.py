@@ -9,7 +9,6 @@ from contracts.requests import BootstrapRequest, RepairRequest
 from handlers.decisions import Decision, Would
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.claims import Claims, Namespace, find_claims
-from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context, Step, StepContext
 
 RepairContext = Context[RepairRequest]
@@ -45,7 +44,7 @@ async def _decide(step: Step[BootstrapRequest], context: RepairContext) -> Decis
 async def _read_requests(context: RepairContext) -> list[BootstrapRequest]:
     """What the claims want. Raises StepFailed."""
     username, name = context.request.username, context.request.namespace
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    kubectl = context.kubectl
     return [_read_request(one) for one in _choose(await find_claims(kubectl, username, name or username), name)]
 
 

@@ -22,7 +22,7 @@ async def retract_account(context: StepContext, refusal: StepFailed) -> StepFail
     Secret says so. Raises StepFailed.
     """
     request, made = context.request, context.job.step(_STEP)
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    kubectl = context.kubectl
     credentials = Credentials(kubectl, context.settings.everest_credentials_namespace, context.job.job_id)
     if CODES[refusal.failure.code].nature is not Nature.PERMANENT or not request.account:
         return refusal

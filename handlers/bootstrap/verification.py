@@ -51,8 +51,8 @@ async def decide_verification(context: StepContext) -> Decision:
 
 async def verify_tenant(context: StepContext) -> StepResult:
     """Fails nothing by itself, unless EVEREST_REQUIRE_USABLE asks for it."""
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
-    everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
+    kubectl = context.kubectl
+    everestctl = context.everestctl
     wanted = find_wanted(context.request)
     is_required = context.settings.everest_require_usable
     doubts = [

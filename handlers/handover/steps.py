@@ -15,7 +15,7 @@ from handlers.workflow import Context, Step
 
 
 async def decide_handover(context: Context[HandoverRequest]) -> Decision:
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    kubectl = context.kubectl
     claims = await find_tenant(context, kubectl)
     specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
     changed = {

@@ -19,7 +19,7 @@ from handlers.tools.kubectl import Changed, Kubectl
 
 async def decide_revocation(context: OffboardContext) -> Decision:
     """The claims are marked first, by compare-and-set: whoever has changed one since it was looked at is seen."""
-    kubectl, limit_seconds = Kubectl(context.run, context.settings.subprocess_timeout), _limit(context)
+    kubectl, limit_seconds = context.kubectl, context.settings.subprocess_timeout
     tenancy = await find_tenancy(context, kubectl)
     withdrawal = await find_withdrawal(context, kubectl, tenancy.claims, tenancy.found)
     withdrawal.refuse_unsupported()
@@ -39,10 +39,6 @@ async def decide_revocation(context: OffboardContext) -> Decision:
     )
 
 
-def _limit(context: OffboardContext) -> float:
-    return context.settings.subprocess_timeout
-
-
 async def _act(
     context: OffboardContext, kubectl: Kubectl, withdrawal: Withdrawal, marks: tuple[Command, ...]
 ) -> StepResult:
@@ -53,7 +49,7 @@ async def _act(
             raise Overtaken(f"A namespace of {withdrawal.username}") from None
     if withdrawal.command is None or not withdrawal.lines:
         return StepResult(Outcome.UNCHANGED, None, _warn(withdrawal))
-    completed = await withdrawal.command.run(context.run, _limit(context), "", withdrawal.text)
+    completed = await withdrawal.command.run(context.run, context.settings.subprocess_timeout, "", withdrawal.text)
     left = await _find_left(kubectl, withdrawal)
     if left:
         reason = f"The command succeeded, and the policy still holds {name_lines(left)}."

@@ -15,7 +15,7 @@ from handlers.tools.kubectl import Kubectl
 async def decide_account(context: OffboardContext) -> Decision:
     """By compare-and-set on the Secret: `everestctl accounts delete` undoes what others do at the same time."""
     request = context.request
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    kubectl = context.kubectl
     tenancy = await find_tenancy(context, kubectl)
     if tenancy.staying:
         return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, _warn_of_others(context, tenancy)))
@@ -52,7 +52,7 @@ def _warn_of_others(context: OffboardContext, tenancy: Tenancy) -> tuple[str, ..
 
 async def decide_credentials(context: OffboardContext) -> Decision:
     """The Secrets of the jobs that made the tenant's passwords; another job's are neither read nor deleted."""
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    kubectl = context.kubectl
     tenancy = await find_tenancy(context, kubectl)
     place = context.settings.everest_credentials_namespace
     held = [

@@ -24,7 +24,7 @@ from handlers.tools.kubectl import Kubectl
 
 async def decide_check(context: OffboardContext) -> Decision:
     """A look and nothing else; whatever is refused is refused here."""
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    kubectl = context.kubectl
     claims = await find_all_claims(context, kubectl)
     found = await find_out(context, kubectl, claims)
     await check_caller(context, claims)

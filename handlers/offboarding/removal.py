@@ -17,7 +17,6 @@ from handlers.offboarding.contents import Contents, find_leaving, look_into
 from handlers.offboarding.tenancy import OffboardContext, Target, find_tenancy
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.tenants.claims import Namespace, find_namespace, to_unclaim
-from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
 from handlers.tools.kubectl import Changed, Kubectl, Object
 
@@ -38,7 +37,7 @@ class _Part:
 
 async def decide_removal(context: OffboardContext) -> Decision:
     """The guard looks once more: what came since the first look is not lost either."""
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    kubectl = context.kubectl
     tenancy = await find_tenancy(context, kubectl)
     by_uid = {namespace.uid: namespace for namespace in tenancy.leaving}
     parts = [
@@ -79,7 +78,7 @@ def _decide(
         yield kubectl.to_delete("resourcequota", QUOTA_NAME, target.name)
         yield kubectl.to_delete("limitrange", LIMITS_NAME, target.name)
     if namespace.is_managed:
-        everestctl = Everestctl(context.run, context.settings.subprocess_timeout)
+        everestctl = context.everestctl
         limit_seconds, forces = context.settings.everest_namespace_timeout, bool(contents.databases)
         yield everestctl.to_remove_namespace(target.name, limit_seconds, keeps=target.keeps, forces=forces)
     elif not target.keeps:

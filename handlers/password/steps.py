@@ -86,8 +86,8 @@ async def decide_password(context: PasswordContext) -> Decision:
 
 async def _look(context: PasswordContext) -> _Change:
     """Raises StepFailed where there is no such tenant, or it has no account."""
-    limit_seconds, place = context.settings.subprocess_timeout, context.settings.everest_credentials_namespace
-    kubectl, username = Kubectl(context.run, limit_seconds), context.request.username
+    place = context.settings.everest_credentials_namespace
+    kubectl, username = context.kubectl, context.request.username
     claims = await find_tenant(context, kubectl)
     if not await has_account(kubectl, username):
         raise StepFailed(Failure("account_not_found", f"Tenant {username} has no account."))
@@ -100,8 +100,7 @@ async def _look(context: PasswordContext) -> _Change:
     keepers = (Credentials(kubectl, place, job_id) for job_id in find_keepers(claims) if job_id != context.job.job_id)
     former = [keeper for keeper in keepers if await keeper.is_there()]
     is_set = kept is not None and await is_opened_by(kubectl, username, kept)
-    everestctl = Everestctl(context.run, limit_seconds)
-    return _Change(kubectl, everestctl, claims, specs, credentials, kept, is_set, tuple(former))
+    return _Change(kubectl, context.everestctl, claims, specs, credentials, kept, is_set, tuple(former))
 
 
 async def _act(context: PasswordContext, change: _Change, password: Secret) -> StepResult:

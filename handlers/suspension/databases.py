@@ -68,7 +68,7 @@ async def decide_pause(context: Context[SuspendRequest]) -> Decision:
     """A database that is paused already is not ours to start again."""
     if not context.request.pause_databases:
         return settle(Would.SKIP, StepResult(Outcome.SKIPPED))
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    kubectl = context.kubectl
     look = await _look(context, kubectl)
     running = [database for database in look.databases if not database.is_paused]
     specs = {name: _note(spec, name, running) for name, spec in look.specs.items()}
@@ -95,7 +95,7 @@ async def _pause(
 
 async def decide_start(context: Context[ResumeRequest]) -> Decision:
     """Exactly those that the suspension paused."""
-    kubectl = Kubectl(context.run, context.settings.subprocess_timeout)
+    kubectl = context.kubectl
     claims = await find_tenant(context, kubectl)
     specs = await _read_specs(context, claims)
     if not any(spec.suspension for spec in specs.values()):

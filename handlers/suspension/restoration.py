@@ -40,7 +40,7 @@ class _Restoration:
 async def decide_restoration(context: ResumeContext) -> Decision:
     """A tenant that is not suspended keeps what it has."""
     limit_seconds = context.settings.subprocess_timeout
-    kubectl = Kubectl(context.run, limit_seconds)
+    kubectl = context.kubectl
     tenant = await look_at_tenant(context, kubectl)
     taken = [spec.suspension for spec in tenant.specs.values() if spec.suspension]
     if any(suspension.paused for suspension in taken):

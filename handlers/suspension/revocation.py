@@ -38,7 +38,7 @@ class _Revocation:
 async def decide_revocation(context: SuspendContext) -> Decision:
     """What cannot be done whole is refused before anything is touched: databases that cannot be paused, too."""
     limit_seconds = context.settings.subprocess_timeout
-    kubectl = Kubectl(context.run, limit_seconds)
+    kubectl = context.kubectl
     tenant = await look_at_tenant(context, kubectl)
     if context.request.pause_databases:
         await check_rights(kubectl, tenant.claims)
