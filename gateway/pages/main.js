@@ -2,11 +2,13 @@
 
 import { jobAddress, namedJob, namedTenant, namesPlace, tenantAddress } from "./addresses.js";
 import { find, make } from "./elements.js";
+import { HandoverForm } from "./handover.js";
 import { isFinished, Jobs, nameOf, stateOf } from "./jobs.js";
 import { JobView, stepName } from "./job.js";
 import { keepTime } from "./moments.js";
 import { OffboardForm } from "./offboarding.js";
 import { PlanDialog } from "./plan.js";
+import { RepairsDialog } from "./repairs.js";
 import { RequestForm } from "./request.js";
 import { Refused, Service, Unanswered } from "./service.js";
 import { Tenants } from "./tenants.js";
@@ -25,6 +27,7 @@ class Work {
   #tenants;
   #plan;
   #form;
+  #repairs;
   #ending = new AbortController();
   #following = new AbortController();
   #timer = null;
@@ -41,10 +44,14 @@ class Work {
     const submit = (wanted) => this.#submit(wanted);
     this.#form = new RequestForm(submit);
     const offboarding = new OffboardForm(submit);
+    const handover = new HandoverForm(submit);
+    this.#repairs = new RepairsDialog(service, { queued: () => this.#queued(), leave });
     this.#tenants = new Tenants(service, {
       choose: (username) => { location.hash = tenantAddress(username); },
       change: (username, { name, wanted, generation }) => this.#form.open({ ...wanted, username, namespace: name }, generation),
-      offboard: (username, namespace, path) => offboarding.open(username, namespace, path),
+      offboard: (username, namespace, path) => offboarding.openForNamespace(username, namespace, path),
+      offboardAll: (username, namespaces, path) => offboarding.openForTenant(username, namespaces, path),
+      handOver: (username, manager, path) => handover.open(username, manager, path),
       submit,
       leave,
       say,
@@ -65,6 +72,7 @@ class Work {
     on(document, "visibilitychange", () => (document.hidden ? this.#rest() : this.#wake()));
     for (const button of document.querySelectorAll("[data-new]")) on(button, "click", () => this.#form.open());
     on(find("more"), "click", () => this.#readOlder());
+    on(find("repair-all"), "click", () => this.#repairs.open());
     for (const id of ["list", "tenant-list"]) on(find(id), "keydown", moveInList);
     on(find("filters"), "submit", (event) => event.preventDefault());
     on(find("filters"), "input", () => this.#filter());
@@ -98,6 +106,11 @@ class Work {
     this.#tenants.forget();
     this.#goTo(jobId);
     return true;
+  }
+
+  #queued() {
+    this.#tenants.forget();
+    this.#refresh();
   }
 
   #goTo(jobId) {
@@ -387,7 +400,7 @@ class Door {
     sessionStorage.removeItem(KEY);
     find("notices").hidden = true;
     for (const id of ["list", "job", "count", "notices", "tenant-list", "tenant", "tenants-count", "tenants-problem"]) find(id).replaceChildren();
-    for (const id of ["plan", "offboard", "submit", "sure"]) find(id).close();
+    for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
     showTrouble(null);
     this.#show(false);
     find("key-problem").replaceChildren();

@@ -1,4 +1,4 @@
-/** The form that takes a namespace away. It asks for the name, and shows the plan before anything is submitted. */
+/** The form that takes a namespace away, or a whole tenant. It asks for the name, and shows the plan before anything is submitted. */
 
 import { find } from "./elements.js";
 import { problemNote } from "./plan.js";
@@ -6,6 +6,8 @@ import { Refused, Unanswered } from "./service.js";
 
 /** The members of the request that each choice sets. */
 const FATES = { empty: {}, all: { delete_databases: true }, stays: { keep_namespace: true } };
+
+const wasThereBefore = ({ wanted }) => wanted?.adopted !== false;
 
 export class OffboardForm {
   #submit;
@@ -23,13 +25,27 @@ export class OffboardForm {
     };
   }
 
-  /** One that was there before it was claimed stays, unless somebody chooses otherwise. */
-  open(username, { name, wanted }, path) {
-    this.#wanted = { name, path, title: `Take namespace ${name} of ${username} away?` };
+  openForNamespace(username, namespace, path) {
+    const { name } = namespace;
+    this.#open({ name, path, title: `Take namespace ${name} of ${username} away?`, namespaces: [namespace] });
+    find("offboard-what").textContent = "The rights go first. With the last namespace of a tenant its account goes, where this service made it.";
+    find("offboard-fates").textContent = "The namespace";
+  }
+
+  openForTenant(username, namespaces, path) {
+    this.#open({ name: username, path, title: `Take tenant ${username} away?`, namespaces });
+    const names = namespaces.map((one) => (wasThereBefore(one) ? `${one.name} (was there before it was claimed)` : one.name)).join(", ");
+    find("offboard-what").textContent = `The rights go first, then in the same job its namespaces: ${names}. At last its account goes, where this service made it.`;
+    find("offboard-fates").textContent = namespaces.length === 1 ? "The namespace" : "Each of the namespaces";
+  }
+
+  /** What was there before it was claimed stays, unless somebody chooses otherwise. */
+  #open({ namespaces, ...wanted }) {
+    this.#wanted = wanted;
     this.#form.reset();
-    this.#form.elements.fate.value = wanted?.adopted === false ? "empty" : "stays";
-    find("offboard-title").textContent = this.#wanted.title;
-    find("offboard-name").textContent = name;
+    this.#form.elements.fate.value = namespaces.some(wasThereBefore) ? "stays" : "empty";
+    find("offboard-title").textContent = wanted.title;
+    find("offboard-name").textContent = wanted.name;
     this.#tell(null);
     this.#dialog.showModal();
     find("f-confirm").focus();

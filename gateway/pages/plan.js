@@ -6,7 +6,7 @@ import { find, make } from "./elements.js";
 import { Refused, Unanswered } from "./service.js";
 
 const CONCLUSIONS = {
-  change: ["note", "This is what it would do."],
+  change: ["note foreseen", "This is what it would do."],
   nothing: ["note fine", "All is so already: it would change nothing."],
   fail: ["note failure", "It would fail."],
 };

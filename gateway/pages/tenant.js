@@ -13,7 +13,7 @@ const pathOf = (username, namespace) => {
 export class TenantView {
   #acts;
 
-  /** `acts` are what its buttons do: submit, change and offboard. */
+  /** `acts` are what its buttons do: submit, change, handOver, offboard and offboardAll. */
   constructor(acts) {
     this.#acts = acts;
   }
@@ -50,15 +50,20 @@ export class TenantView {
     return { key: "head", of: tenant, make: build };
   }
 
-  #actions({ username, suspended, account }) {
+  #actions(tenant) {
+    const { username, suspended, account } = tenant;
+    const own = tenant.namespaces.filter((namespace) => isOwn(tenant, namespace));
+    const manager = managerOf(tenant);
     const path = pathOf(username);
     const verb = (name, text, title, more) => act(name, text, () => this.#acts.submit({ title, method: "POST", path: `${path}/${name}`, ...more }), more?.isDanger && "danger");
     const build = () => make("div", { class: "acts" },
       suspended && verb("resume", "Resume…", `Give ${username} back what the suspension took?`),
       !suspended && verb("suspend", "Suspend…", `Take the rights and logins of ${username} away until it is resumed?`, { yes: "Suspend", isDanger: true }),
       !suspended && verb("suspend", "Suspend and pause databases…", `Suspend ${username}, and pause its databases?`, { yes: "Suspend", isDanger: true, query: { pause_databases: true } }),
-      account && verb("password", "New password…", `Give ${username} a new password?`));
-    return { key: "actions", of: [username, suspended, Boolean(account)], make: build };
+      account && verb("password", "New password…", `Give ${username} a new password?`),
+      own.length > 0 && act("manager", "Hand over…", () => this.#acts.handOver(username, manager, path)),
+      own.length > 0 && act("away", "Take the tenant away…", () => this.#acts.offboardAll(username, own, path), "danger"));
+    return { key: "actions", of: [username, suspended, Boolean(account), manager, own], make: build };
   }
 
   #namespace(tenant, namespace) {
@@ -73,20 +78,26 @@ export class TenantView {
     return { key: title, of: [tenant.suspended, namespace], make: build };
   }
 
-  #namespaceActions({ username, suspended }, namespace) {
-    const { name, differences, wanted, exists } = namespace;
+  #namespaceActions(tenant, namespace) {
+    const { username, suspended } = tenant;
+    const { name, differences, wanted } = namespace;
     const path = pathOf(username, name);
     const repair = () => this.#acts.submit({ title: `Make ${name} what is wanted?`, yes: "Repair", method: "POST", path: `${path}/repair` });
     return make("div", { class: "acts" },
       !suspended && wanted && differences.length > 0 && act(`repair ${name}`, "Repair…", repair, "primary"),
       !suspended && act(`change ${name}`, "Change…", () => this.#acts.change(username, namespace)),
-      exists && act(`away ${name}`, "Take away…", () => this.#acts.offboard(username, namespace, path), "danger"));
+      isOwn(tenant, namespace) && act(`away ${name}`, "Take away…", () => this.#acts.offboard(username, namespace, path), "danger"));
   }
 }
 
 function act(name, text, does, look) {
   return make("button", { type: "button", class: look, "data-name": `${name} ${text}`, onclick: does }, text);
 }
+
+/** A namespace of the tenant's last job may be gone, or be another's by now. */
+const isOwn = ({ username }, { exists, owner }) => exists && owner === username;
+
+const managerOf = ({ namespaces }) => namespaces.find(({ wanted }) => wanted)?.wanted.managed_by;
 
 function namespaceState({ suspended }, { exists, terminating, differences }) {
   if (!exists) return ["failed", "gone"];
@@ -99,7 +110,7 @@ function facts(tenant) {
   const { username, account, last_job: last } = tenant;
   const entries = [
     ["Account", !account ? "none" : account.enabled === false ? "disabled" : "enabled"],
-    ["Managed by", tenant.namespaces.find(({ wanted }) => wanted)?.wanted.managed_by],
+    ["Managed by", managerOf(tenant)],
     ["Last job", last && make("a", { href: jobAddress(last.job_id) }, last.status)],
   ];
   return { key: "facts", of: [username, account, last, tenant.namespaces], make: () => make("dl", { class: "facts" }, factsOf(entries)) };

@@ -19,7 +19,7 @@ export class Tenants {
   #looks = 0;
   #timer = null;
 
-  /** `acts` are what it leaves to the page: choose, submit, change, offboard, leave and say. */
+  /** `acts` are what it leaves to the page: choose, submit, what a tenant's buttons do, leave and say. */
   constructor(service, acts) {
     this.#service = service;
     this.#acts = acts;
@@ -139,7 +139,7 @@ export class Tenants {
   }
 
   #entry(tenant) {
-    const { username, suspended, namespaces, differences } = tenant;
+    const { username, suspended, namespaces, differences, managed_by: manager } = tenant;
     const isChosen = username === this.#chosen;
     const names = namespaces.map(({ name, terminating }) => (terminating ? `${name} (goes)` : name)).join(", ");
     const differs = differences && `${differences.length} ${differences.length === 1 ? "difference" : "differences"}`;
@@ -148,7 +148,7 @@ export class Tenants {
       { type: "button", class: "entry", "aria-current": isChosen && "true", "data-name": username, onclick: () => this.#acts.choose(username) },
       make("b", {}, username),
       suspended ? stateTag(["suspended", "suspended"]) : make("span", {}),
-      make("span", { class: "quiet said" }, `${namespaces.length === 1 ? "Namespace" : "Namespaces"} ${names}`),
+      make("span", { class: "quiet said" }, `${namespaces.length === 1 ? "Namespace" : "Namespaces"} ${names}`, manager && ` · managed by ${manager}`),
       make("span", { class: "quiet when" }, differs || ""),
     ));
     return { key: username, of: [tenant, isChosen], make: build };
