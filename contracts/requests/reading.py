@@ -11,7 +11,7 @@ import orjson
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from contracts.requests.members import NAMESPACE_PATTERN, ROLE_PATTERN, TENANT_PATTERN, USERNAME_WORDING
+from contracts.requests.members import CALLER_PATTERN, NAMESPACE_PATTERN, ROLE_PATTERN, TENANT_PATTERN, USERNAME_WORDING
 from contracts.requests.model import AnyRequest, Request
 
 MAX_BODY_BYTES = 64 * 1024
@@ -114,6 +114,7 @@ _WORDING = {
     "too_long": "must have at most {max_length} members",
     "string_too_short": "must not be empty",
     "string_too_long": "must have at most {max_length} characters",
+    CALLER_PATTERN: "must be 1 to 64 letters, digits, '-' or '_'",
     TENANT_PATTERN: USERNAME_WORDING,
     ROLE_PATTERN: "must be 1 to 63 lowercase letters, digits, '-' or '_', and start with a letter",
     NAMESPACE_PATTERN: "must be at most 53 lowercase letters, digits or '-', start with a letter and end with a letter "

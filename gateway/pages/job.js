@@ -1,5 +1,6 @@
 /** The chosen job: its state, its steps, what it needs, and what can be done about it. */
 
+import { batchAddress } from "./addresses.js";
 import { find, make, show } from "./elements.js";
 import { isFinished, nameOf, stateOf, stateTag } from "./jobs.js";
 import { local, sinceTime, takenTime } from "./moments.js";
@@ -92,9 +93,10 @@ function facts(job) {
     ["Attempt", job.attempt > 1 && `${job.attempt}`],
     ["Handlers lost", job.losses > 0 && `${job.losses}`],
     ["Next try", job.retry_at && local(job.retry_at)],
+    ["Batch", job.batch_id && make("a", { href: batchAddress(job.batch_id) }, make("code", {}, job.batch_id))],
     ["Request id", job.request_id && make("code", {}, job.request_id)],
   ].filter(([, value]) => value);
-  const build = () => make("dl", { class: "facts" }, entries.map(([name, value]) => make("div", { class: name === "Job" && "wide" }, make("dt", {}, name), make("dd", {}, value))));
+  const build = () => make("dl", { class: "facts" }, entries.map(([name, value]) => make("div", { class: ["Job", "Batch"].includes(name) && "wide" }, make("dt", {}, name), make("dd", {}, value))));
   const of = [job.job_id, job.started_at, job.finished_at, job.attempt, job.losses, job.retry_at];
   return { key: "facts", of, make: build };
 }

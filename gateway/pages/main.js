@@ -1,6 +1,7 @@
-/** The page: asks for the key, shows the jobs and the tenants, follows the chosen job, and does what its buttons say. */
+/** The page: asks for the key, shows the jobs and the tenants, follows the chosen job or batch, and does what its buttons say. */
 
-import { jobAddress, namedJob, namedTenant, namesPlace, tenantAddress } from "./addresses.js";
+import { jobAddress, namedBatch, namedJob, namedTenant, namesPlace, tenantAddress } from "./addresses.js";
+import { BatchView, countsOf, hasEnded } from "./batch.js";
 import { find, make } from "./elements.js";
 import { HandoverForm } from "./handover.js";
 import { isFinished, Jobs, nameOf, stateOf } from "./jobs.js";
@@ -24,6 +25,7 @@ class Work {
   #leave;
   #jobs;
   #view;
+  #batchView;
   #tenants;
   #plan;
   #form;
@@ -63,6 +65,10 @@ class Work {
       again: (job) => this.#form.open(this.#result?.inputs ?? { username: job.username, namespace: job.namespace }),
       look: (job) => this.#look(job),
     });
+    this.#batchView = new BatchView({
+      cancel: (batchId) => this.#cancelBatch(batchId),
+      retry: (batchId) => this.#retryBatch(batchId),
+    });
   }
 
   /** An address that names a job leads to it, also where it is below the list. */
@@ -77,7 +83,7 @@ class Work {
     on(find("filters"), "submit", (event) => event.preventDefault());
     on(find("filters"), "input", () => this.#filter());
     on(find("filters"), "reset", () => setTimeout(() => this.#filter()));
-    this.#wake(namedJob() !== "" || namedTenant() !== null);
+    this.#wake(namedJob() !== "" || namedBatch() !== "" || namedTenant() !== null);
   }
 
   end() {
@@ -162,9 +168,16 @@ class Work {
       await this.#tenants.choose(namedTenant(), takeFocus);
       return;
     }
-    if (isNew && takeFocus && !jobId) find("jobs-title").focus();
+    if (isNew && takeFocus && !jobId && !namedBatch()) find("jobs-title").focus();
     this.#jobs.mark(jobId);
-    if (this.#job?.job_id !== jobId) this.#job = this.#result = this.#tenant = null;
+    if (this.#job?.job_id !== jobId) {
+      this.#job = this.#result = this.#tenant = null;
+      this.#view.showNothing("Looking…");
+    }
+    if (namedBatch()) {
+      await this.#watchBatch(namedBatch(), this.#following.signal, takeFocus);
+      return;
+    }
     if (!jobId) {
       this.#view.showNothing("Choose a job to see its steps.");
       return;
@@ -201,6 +214,28 @@ class Work {
         this.#tell(error);
       }
       await rest(AWAY_SECONDS[Math.min(tries++, AWAY_SECONDS.length - 1)], signal);
+    }
+  }
+
+  /** Until its jobs have ended or another one is chosen. */
+  async #watchBatch(batchId, signal, takeFocus) {
+    let told = "";
+    while (!signal.aborted) {
+      try {
+        const batch = await this.#service.call("GET", `/batches/${encodeURIComponent(batchId)}`);
+        if (signal.aborted) return;
+        this.#batchView.show(batch);
+        if (takeFocus) this.#batchView.focus();
+        takeFocus = false;
+        if (told !== (told = countsOf(batch))) say(`Batch: ${told}`);
+        if (hasEnded(batch)) return;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#tell(error);
+        if (error instanceof Refused && error.status === 404) this.#view.showNothing(`There is no batch ${batchId}; finished ones are kept for a time only.`);
+        if (error instanceof Refused && error.status < 500) return;
+      }
+      await rest(BUSY_SECONDS, signal);
     }
   }
 
@@ -254,6 +289,23 @@ class Work {
     await this.#act(async () => {
       const answer = await this.#service.call("POST", `/jobs/${encodeURIComponent(job.job_id)}/cancel`);
       say(`Cancelled, ${answer.cancelled}.`);
+    });
+  }
+
+  async #cancelBatch(batchId) {
+    if (!(await isSure("Cancel what has not ended?", "Jobs that have not started end at once, the others at their next safe point.", "Cancel the jobs"))) return;
+    await this.#changeBatch(batchId, "cancel");
+  }
+
+  async #retryBatch(batchId) {
+    if (!(await isSure("Retry what failed?", "Each goes on from the step that failed.", "Retry the jobs", "primary"))) return;
+    await this.#changeBatch(batchId, "retry");
+  }
+
+  async #changeBatch(batchId, verb) {
+    await this.#act(async () => {
+      await this.#service.call("POST", `/batches/${encodeURIComponent(batchId)}/${verb}`);
+      this.#choose(false);
     });
   }
 
@@ -323,11 +375,12 @@ function rest(seconds, signal) {
   });
 }
 
-function isSure(title, text, yes) {
+function isSure(title, text, yes, look = "danger") {
   const dialog = find("sure");
   find("sure-title").textContent = title;
   find("sure-text").textContent = text;
   find("sure-yes").textContent = yes;
+  find("sure-yes").className = look;
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
@@ -378,7 +431,7 @@ class Door {
     this.#work = new Work(service, (reason) => this.#leave(reason));
     this.#work.start();
     this.#notice(service);
-    if (!namedJob() && namedTenant() === null) find("jobs-title").focus();
+    if (!namedJob() && !namedBatch() && namedTenant() === null) find("jobs-title").focus();
   }
 
   /** What holds for every job of this deployment, once. */

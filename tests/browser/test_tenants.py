@@ -1,6 +1,7 @@
 """Tenants on the page at /: found, compared, planned, suspended, taken away; by a real gateway, NATS and handler."""
 
 import json
+import re
 import uuid
 
 import pytest
@@ -73,7 +74,7 @@ async def test_a_tenant_is_taken_away_by_keyboard_alone(browser: Browser, house:
         await expect(refusal).to_contain_text("PersistentVolumeClaim/files")
         await page.keyboard.press("Escape")
         await expect(field).to_be_visible()
-        await page.get_by_role("radio", name="It goes with its databases").focus()
+        await page.get_by_role("radio", name="Goes with its databases").focus()
         await page.keyboard.press("Space")
         await page.keyboard.press("Enter")
         await expect(planned(page)).to_have_text(["unchanged", *["would remove"] * 4])
@@ -84,6 +85,77 @@ async def test_a_tenant_is_taken_away_by_keyboard_alone(browser: Browser, house:
         await expect(done).to_have_text(["unchanged", *["removed"] * 4])
         await page.get_by_role("link", name="Tenants").click()
         await expect(page.get_by_text("No tenant is like that.")).to_be_visible()
+
+
+async def test_a_whole_tenant_is_handed_over_and_taken_away_by_keyboard_alone(
+    browser: Browser, house: House, url: str, tenant: str
+) -> None:
+    """A name that no key can have is refused at its field; who manages it is seen. All namespaces go in one job."""
+    second = f"t{uuid.uuid4().hex[:8]}"
+    await house.everest.run("kubectl", "create", "namespace", second)
+    await house.run_job(username=tenant, namespace=second, take_ownership=True)
+    async with visit(browser, url) as visiting:
+        page = visiting.page
+        await visiting.enter()
+        await page.goto(f"{url}/#/tenants/{tenant}")
+        await expect(page.get_by_role("heading", name=tenant, exact=True)).to_be_focused()
+        await press_until(page, "Tab", "Hand over…")
+        await page.keyboard.press("Enter")
+        field = page.get_by_label("New manager")
+        await page.keyboard.type("the portal")
+        await page.keyboard.press("Enter")
+        await expect(field).to_have_accessible_description(
+            "The name of an API key or of a publisher Must be 1 to 64 letters, digits, '-' or '_'"
+        )
+        await expect(field).to_be_focused()
+        await page.keyboard.press("Control+A")
+        await page.keyboard.type("portal")
+        await page.keyboard.press("Enter")
+        await expect(planned(page)).to_have_text(["would update"])
+        await press_until(page, "Tab", "Hand over")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".summary")).to_have_text(f"Tenant {tenant} is managed by portal.")
+        await page.goto(f"{url}/#/tenants/{tenant}")
+        await expect(page.locator("#tenant .facts").first).to_contain_text("portal")
+        await press_until(page, "Tab", "Take the tenant away…")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#offboard-what")).to_contain_text(f"{second} (was there before it was claimed)")
+        await expect(page.get_by_role("radio", name="Stays with what is in it")).to_be_checked()
+        await page.get_by_role("radio", name="Goes; refused").focus()
+        await page.keyboard.press("Space")
+        await page.get_by_label(f"Type {tenant} to confirm").focus()
+        await page.keyboard.type(tenant)
+        await page.keyboard.press("Enter")
+        await expect(planned(page)).to_have_text(["unchanged", *["would remove"] * 4])
+        await press_until(page, "Tab", "Take it away")
+        await page.keyboard.press("Enter")
+        summary = re.compile(f"Tenant {tenant}: access revoked; namespaces? .*{second}.* removed; account removed.")
+        await expect(page.locator(".summary")).to_have_text(summary)
+
+
+async def test_all_that_differ_are_shown_and_repaired(browser: Browser, house: House, url: str) -> None:
+    """On a phone, with names of the longest kind; each job is one link away."""
+    username, namespace = f"{uuid.uuid4().hex:a<63}", f"n{uuid.uuid4().hex:a<52}"
+    await house.run_job(username=username, namespace=namespace)
+    await house.everest.run("kubectl", "delete", "resourcequota", "user-quota", "-n", namespace)
+    async with visit(browser, url, viewport={"width": 375, "height": 740}, bypass_csp=True) as visiting:
+        page = visiting.page
+        await visiting.enter()
+        await page.get_by_role("link", name="Tenants").click()
+        await page.get_by_role("button", name="Repair all…").click()
+        dialog = page.get_by_role("dialog", name="Repair all that differ")
+        entry = dialog.get_by_role("listitem").filter(has=page.get_by_text(username, exact=True))
+        await expect(entry).to_contain_text(f"{namespace}: There is no ResourceQuota user-quota.")
+        await expect_fit(page, 375)
+        await dialog.get_by_role("button", name="Repair").click()
+        await expect(dialog.get_by_role("status")).to_contain_text("The links lead to them.")
+        await expect_fit(page, 375)
+        await entry.get_by_role("link", name=f"Job of {username}").click()
+        await expect(dialog).to_be_hidden()
+        await expect(page.locator("#job .state").first).to_have_text("succeeded")
+        await page.goto(f"{url}/#/tenants/{username}")
+        await expect(page.get_by_text("It is as it is wanted.")).to_be_visible()
+        await expect_fit(page, 375)
 
 
 async def test_a_plan_is_seen_before_a_submit(browser: Browser, house: House, url: str) -> None:

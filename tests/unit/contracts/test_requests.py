@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.kinds import read_request
+from contracts.kinds import KINDS, read_request
 from contracts.requests import (
     BootstrapRequest,
     InvalidRequest,
@@ -110,6 +110,14 @@ def test_default_resources_are_used_member_by_member_where_none_are_given() -> N
 def test_each_broken_rule_names_its_field(members: dict[str, Any], field: str) -> None:
     """A problem names the field and what is accepted."""
     assert fields_refused(**members) == {field}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_rule_is_said_in_words(kind: str) -> None:
+    """Whatever is broken, the message says what is accepted."""
+    with pytest.raises(InvalidRequest) as caught:
+        read_request(kind, orjson.dumps(dict.fromkeys(KINDS[kind].request.model_fields, "!") | {"nonsense": 1}))
+    assert "is not valid" not in [problem.message for problem in caught.value.problems]
 
 
 def test_every_problem_is_found_at_once_and_no_value_is_repeated() -> None:
