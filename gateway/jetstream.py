@@ -31,6 +31,7 @@ from contracts.link.streams import (
     ConsumerState,
     StreamState,
     find_stream,
+    read_batch,
     read_consumer_state,
     read_last,
     read_next,
@@ -112,6 +113,10 @@ class JetStream:
     async def read_next(self, stream: str, sequence: int, subjects: str) -> Message | None:
         """The first message on the subjects at or after the sequence. Raises NotProvisioned, Unanswered."""
         return await read_next(self._api, stream, sequence, subjects)
+
+    async def read_batch(self, stream: str, sequence: int, count: int) -> list[Message]:
+        """Messages at or after the sequence, at once, by a copy that may be behind. Raises NotSent, Unanswered."""
+        return await read_batch(self._api, stream, sequence, count)
 
     async def read_key(self, bucket: str, key: str) -> Message | None:
         """What the bucket holds under the key. Raises NotProvisioned, Unanswered."""

@@ -8,7 +8,7 @@ from typing import Any
 import nats.errors
 import orjson
 
-from contracts.link.client import LinkClient
+from contracts.link.client import Answer, LinkClient
 from contracts.link.errors import (
     Conflict,
     ManagementRefused,
@@ -23,6 +23,8 @@ from contracts.link.messages import read_moment, shorten_moment
 
 REQUEST_SECONDS = 2.0
 MANAGE_SECONDS = 10.0  # a replicated stream first elects its leader
+_SILENCES = (nats.errors.Error, TimeoutError, OSError, orjson.JSONDecodeError)
+_WHOLE = (b"204", b"404")  # the end of several answers, and that there are none
 _NO_MESSAGE = (10037, 10057)  # to read, to delete
 _WRONG_LAST_SEQUENCE = 10071
 _TOO_LARGE = 10054
@@ -127,6 +129,22 @@ class Api:
     async def _operate(self, operation: str, request: dict[str, Any], seconds: float) -> dict[str, Any]:
         return await self._request(f"$JS.API.{operation}", orjson.dumps(request), None, seconds)
 
+    async def ask_for_many(self, operation: str, request: dict[str, Any]) -> list[Answer]:
+        """All answers to an operation that gives several, none where nothing is found.
+
+        Raises NotSent where the stream takes no such question, Unanswered.
+        """
+        subject = f"$JS.API.{operation}"
+        if not self._client.is_connected:
+            raise NotSent("disconnected")
+        try:
+            answers, end = await self._client.ask_for_many(subject, orjson.dumps(request), self._seconds)
+        except _SILENCES as error:
+            raise _failure(subject, error) from error
+        if not end.startswith(_WHOLE):
+            raise Unanswered(f"{subject}: {end.decode(errors='replace').strip()}")
+        return answers
+
     async def _request(
         self, subject: str, body: bytes, headers: dict[str, str] | None, seconds: float
     ) -> dict[str, Any]:
@@ -135,12 +153,17 @@ class Api:
         try:
             answer: dict[str, Any] = orjson.loads(await self._client.ask(subject, body, headers, seconds))
             return answer
-        except nats.errors.MaxPayloadError:
-            raise TooLarge(subject) from None
-        except (nats.errors.NoRespondersError, nats.errors.OutboundBufferLimitError) as error:
-            raise NotSent(f"{subject}: {error!r}") from error
-        except (nats.errors.Error, TimeoutError, OSError, orjson.JSONDecodeError) as error:
-            raise Unanswered(f"{subject}: {error!r}") from error
+        except _SILENCES as error:
+            raise _failure(subject, error) from error
+
+
+def _failure(subject: str, error: Exception) -> Exception:
+    """What it means where there is no answer."""
+    if isinstance(error, nats.errors.MaxPayloadError):
+        return TooLarge(subject)
+    if isinstance(error, nats.errors.NoRespondersError | nats.errors.OutboundBufferLimitError):
+        return NotSent(f"{subject}: {error!r}")
+    return Unanswered(f"{subject}: {error!r}")
 
 
 def _meaning(subject: str, error: dict[str, Any]) -> Exception:

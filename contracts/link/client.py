@@ -18,7 +18,10 @@ from nats.aio.msg import Msg
 _MSG = re.compile(rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)\r\n")
 _HMSG = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)[ \t]+(\d+)\r\n")
 _STATUS_HEADERS = ("Status", "Description")
+_STATUS = b"NATS/1.0 "
 _NO_RESPONDERS = b"NATS/1.0 503"
+
+Answer = tuple[bytes, bytes]  # its headers, as they came, and its body
 
 
 class LinkClient(Client):
@@ -30,7 +33,8 @@ class LinkClient(Client):
         self._inbox = ""  # none before the first question
         self._inbox_bytes = b""
         self._tokens = itertools.count()
-        self._asked: dict[bytes, asyncio.Future[bytes]] = {}
+        self._asked: dict[bytes, asyncio.Future[Answer]] = {}
+        self._gathered: dict[bytes, list[Answer]] = {}
 
     async def ask(self, subject: str, body: bytes, headers: dict[str, str] | None, seconds: float) -> bytes:
         """The body of the answer.
@@ -40,18 +44,35 @@ class LinkClient(Client):
 
         Raises TimeoutError, NoRespondersError, and what `publish` raises.
         """
+        _, answer = await self._ask(str(next(self._tokens)), subject, body, headers, seconds)
+        return answer
+
+    async def ask_for_many(self, subject: str, body: bytes, seconds: float) -> tuple[list[Answer], bytes]:
+        """All answers up to the status of the server's that ends them, and that status. Raises as `ask` does."""
+        token = str(next(self._tokens))
+        answers: list[Answer] = []
+        self._gathered[token.encode()] = answers
+        try:
+            end, _ = await self._ask(token, subject, body, None, seconds)
+        finally:
+            del self._gathered[token.encode()]
+        return answers, end.removeprefix(_STATUS)
+
+    async def _ask(
+        self, token: str, subject: str, body: bytes, headers: dict[str, str] | None, seconds: float
+    ) -> Answer:
         if not self._inbox:
             await self._open_inbox()
-        loop, token = asyncio.get_running_loop(), str(next(self._tokens))
-        answer: asyncio.Future[bytes] = loop.create_future()
-        self._asked[token.encode()] = answer
+        loop, key = asyncio.get_running_loop(), token.encode()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._asked[key] = answer
         timer = loop.call_later(seconds, _give_up, answer)
         try:
             await self.publish(subject, body, reply=self._inbox + token, headers=headers)
             return await answer
         finally:
             timer.cancel()
-            del self._asked[token.encode()]
+            del self._asked[key]
 
     async def _open_inbox(self) -> None:
         """Its name is a secret: who knew it could answer."""
@@ -63,13 +84,16 @@ class LinkClient(Client):
         if not self._inbox or not subject.startswith(self._inbox_bytes):
             await super()._process_msg(sid, subject, reply, data, headers)
             return
-        answer = self._asked.get(subject[len(self._inbox_bytes) :])
+        token, headers = subject[len(self._inbox_bytes) :], headers or b""  # nats-py has None where there are none
+        answer, gathered = self._asked.get(token), self._gathered.get(token)
         if answer is None or answer.done():
             return  # it came too late
-        if headers and headers.startswith(_NO_RESPONDERS):  # nats-py has None where there are none
+        if headers.startswith(_NO_RESPONDERS):
             answer.set_exception(nats.errors.NoRespondersError())
+        elif gathered is None or headers.startswith(_STATUS):
+            answer.set_result((headers, data))
         else:
-            answer.set_result(data)
+            gathered.append((headers, data))
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
         try:
@@ -87,7 +111,7 @@ class LinkClient(Client):
         return message
 
 
-def _give_up(answer: "asyncio.Future[bytes]") -> None:
+def _give_up(answer: "asyncio.Future[Answer]") -> None:
     if not answer.done():
         answer.set_exception(TimeoutError())
 

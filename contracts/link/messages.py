@@ -37,14 +37,14 @@ def read_message(stored: dict[str, Any]) -> Message:
     return Message(
         stored["subject"],
         base64.b64decode(stored.get("data", "")),
-        _read_headers(base64.b64decode(stored["hdrs"])) if "hdrs" in stored else {},
+        read_headers(base64.b64decode(stored["hdrs"])) if "hdrs" in stored else {},
         stored["seq"],
         shorten_moment(stored["time"]),
     )
 
 
 def read_republished(body: bytes, headers: Mapping[str, str]) -> Message:
-    """The message that a stream has stored, as it tells of it to who listens."""
+    """The message that a stream has stored, as it tells of it to who listens, and in direct reads."""
     moment = shorten_moment(headers["Nats-Time-Stamp"])
     return Message(headers["Nats-Subject"], body, headers, int(headers["Nats-Sequence"]), moment)
 
@@ -60,6 +60,7 @@ def read_moment(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _read_headers(block: bytes) -> dict[str, str]:
+def read_headers(block: bytes) -> dict[str, str]:
+    """Of a name that stands twice the last one, which is the server's: it adds its own at the end."""
     lines = (line.partition(":") for line in block.decode("utf-8", "replace").split("\r\n")[1:])
     return {name.strip(): value.strip() for name, separator, value in lines if separator}

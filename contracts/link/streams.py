@@ -1,11 +1,13 @@
-"""Reading streams. Every read is answered by the stream's leader; only a write decides."""
+"""Reading streams. Every read but a batch is answered by the stream's leader; only a write decides."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from contracts import names
 from contracts.link.api import Api, NoMessage
-from contracts.link.messages import Message, read_message
+from contracts.link.messages import Message, read_headers, read_message, read_republished
+
+_BATCH_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,18 @@ async def read_last(api: Api, stream: str, subject: str) -> Message | None:
 async def read_next(api: Api, stream: str, sequence: int, subjects: str) -> Message | None:
     """The first message on the subjects at or after the sequence. Raises NotProvisioned, Unanswered."""
     return await _read(api, stream, {"seq": sequence, "next_by_subj": subjects})
+
+
+async def read_batch(api: Api, stream: str, sequence: int, count: int) -> list[Message]:
+    """At most so many messages at or after the sequence, in one question (ADR-31), fewer where they are large.
+
+    Whichever copy of the stream is near answers, and may be behind: what it gives proves nothing of what it lacks.
+
+    Raises NotSent where the stream takes no direct reads, Unanswered.
+    """
+    request = {"seq": sequence, "batch": count, "max_bytes": _BATCH_BYTES}
+    answers = await api.ask_for_many(f"DIRECT.GET.{stream}", request)
+    return [read_republished(body, read_headers(headers)) for headers, body in answers]
 
 
 async def read_stream_state(api: Api, stream: str) -> StreamState:

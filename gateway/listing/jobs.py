@@ -14,11 +14,12 @@ from gateway.jetstream import JetStream, Message
 from gateway.jobs.reading import Reader, message_record, record_snapshot
 from gateway.jobs.watch import STREAM
 from gateway.listing.cursors import Cursor
-from gateway.listing.sequences import Interval, read_backwards
+from gateway.listing.sequences import Interval, read_backwards, read_newest, width_of
 
 MAX_SCANNED = 1000  # records a page; a filter that matches few gets a cursor rather than a long wait
 _QUEUE_SUBJECTS = f"{names.PREFIX}.jobs.>"
 _CHUNK = 64
+_PAGE = 96  # records that are asked for at once: a usual page, and some that its filters leave out
 # A job that moved while the last page was read is looked for this often before the caller gets a cursor for it.
 _CLOSING_ROUNDS = 3
 
@@ -84,11 +85,11 @@ class Listing:
     async def read_page(self, filters: Filters, limit: int, cursor: Cursor | None) -> Page:
         """Raises Unanswered."""
         stream = _stream_of(filters)
-        cursor = await self._begin(stream, cursor)
+        cursor, width = await self._begin(stream, cursor)
         jobs: dict[str, _Found] = {}
         scanned = 0
         for _ in range(_CLOSING_ROUNDS):
-            async with aclosing(self._merge(filters, cursor)) as merged:
+            async with aclosing(self._merge(filters, cursor, width)) as merged:
                 async for found in merged:
                     if len(jobs) >= limit or scanned >= MAX_SCANNED:
                         return _page(jobs, cursor)
@@ -102,19 +103,20 @@ class Listing:
                 return _page(jobs, None)
         return _page(jobs, cursor)
 
-    async def _begin(self, stream: str, cursor: Cursor | None) -> Cursor:
-        """The cursor with what was written since, or that of a first page."""
+    async def _begin(self, stream: str, cursor: Cursor | None) -> tuple[Cursor, int]:
+        """The cursor with what was written since, or that of a first page; and how many sequences hold a page."""
         if cursor is not None:
-            return cursor.reaching((await self._jetstream.read_stream_state(stream)).last_sequence)
+            records = await self._jetstream.read_stream_state(stream)
+            return cursor.reaching(records.last_sequence), width_of(records, _PAGE)
         streams = (stream, names.JOBS_STREAM)
         records, queue = await asyncio.gather(*map(self._jetstream.read_stream_state, streams))
         queued = Interval(queue.first_sequence, queue.last_sequence) if queue.messages else Interval(1, 0)
-        return Cursor(0, (), queued).reaching(records.last_sequence)
+        return Cursor(0, (), queued).reaching(records.last_sequence), width_of(records, _PAGE)
 
-    async def _merge(self, filters: Filters, cursor: Cursor) -> AsyncGenerator[_Found]:
+    async def _merge(self, filters: Filters, cursor: Cursor, width: int) -> AsyncGenerator[_Found]:
         """Both lists as one, newest first, down to `since`."""
         async with (
-            aclosing(self._read_records(_stream_of(filters), cursor)) as records,
+            aclosing(self._read_records(_stream_of(filters), cursor, width)) as records,
             aclosing(self._read_queued(filters, cursor)) as queued,
         ):
             sides = [records, queued]
@@ -127,8 +129,15 @@ class Listing:
                 yield newest
                 heads[side] = await anext(sides[side], None)
 
-    async def _read_records(self, stream: str, cursor: Cursor) -> AsyncGenerator[_Found]:
-        for interval in cursor.records:
+    async def _read_records(self, stream: str, cursor: Cursor, width: int) -> AsyncGenerator[_Found]:
+        intervals = cursor.records
+        if intervals and intervals[0].high == cursor.top:
+            window = Interval(max(intervals[0].low, cursor.top - width + 1), cursor.top)
+            if (newest := await read_newest(self._jetstream, stream, window)) is not None:
+                for message in reversed(newest):
+                    yield _Found(message.published_at, message.sequence, True, _read(message))
+                intervals = cursor.below(window.low).records
+        for interval in intervals:
             async with aclosing(read_backwards(self._jetstream, stream, ">", interval)) as messages:
                 async for message in messages:
                     yield _Found(message.published_at, message.sequence, True, _read(message))

@@ -2,14 +2,15 @@
 
 A stream answers only forwards ("the first message at or after n"), and the sequences of a bucket have gaps wherever
 a record was written again. So windows of sequences are read from the newest down, each by several requests at a time,
-and grow where the stream is sparse.
+and grow where the stream is sparse. The newest window, which is what most callers want, is one question where the
+stream takes direct reads.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from gateway.jetstream import JetStream, Message
+from gateway.jetstream import JetStream, Message, StreamState, Unanswered
 
 _LANES = 64  # at a time: a lane of one sequence is one round trip, and most callers want what is in the first window
 _FIRST_WIDTH = 64
@@ -23,6 +24,25 @@ class Interval:
 
     low: int
     high: int
+
+
+def width_of(state: StreamState, wanted: int) -> int:
+    """Sequences that hold about so many messages, if all of the stream is as dense."""
+    span = state.last_sequence - state.first_sequence + 1
+    return max(wanted, wanted * span // max(1, state.messages))
+
+
+async def read_newest(jetstream: JetStream, stream: str, window: Interval) -> list[Message] | None:
+    """All messages from the window's low end on, oldest first, in one question; None where they may not be all.
+
+    Whoever answers may be behind the leader. Its answer is whole if it reaches the window's high end, which is the last
+    sequence that the leader has told: what came before it has been applied as well.
+    """
+    try:
+        messages = await jetstream.read_batch(stream, window.low, _MOST)
+    except Unanswered:
+        return None
+    return messages if messages and messages[-1].sequence >= window.high else None
 
 
 async def read_backwards(

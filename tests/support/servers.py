@@ -154,6 +154,11 @@ class NatsServer:
         except OSError:
             return {}
 
+    def count_received(self, name: str) -> int:
+        """Messages that have come from the connections whose names begin so."""
+        connections = self.read_monitor("connz?limit=1000").get("connections", ())
+        return sum(int(one["in_msgs"]) for one in connections if one.get("name", "").startswith(name))
+
 
 @asynccontextmanager
 async def nats_server(

@@ -56,6 +56,26 @@ async def test_the_last_changed_comes_first(gateway: Gateway, hand: Hand) -> Non
     assert (await collect(gateway, caller=caller))[0] == records[0].job_id
 
 
+async def test_the_newest_cost_three_questions(tmp_path: Path) -> None:
+    """How far bucket and queue reach, and the records: however often each was written."""
+    async with (
+        nats_server(tmp_path, lease_seconds=60) as server,
+        helping_hand(server) as hand,
+        running_gateway(server.url, tmp_path) as gateway,
+    ):
+        for _ in range(60):
+            record = new_record()
+            for _ in range(6):  # each write leaves a gap
+                await hand.write(record)
+            await hand.write(succeeded_record(record))
+        counts = []
+        for _ in range(5):  # the watch asks now and then, too
+            before = await asyncio.to_thread(server.count_received, "gateway")
+            assert len((await gateway.api.get("/jobs?limit=50")).json()["jobs"]) == 50
+            counts.append(await asyncio.to_thread(server.count_received, "gateway") - before)
+        assert min(counts) <= 3, counts
+
+
 async def test_filters(gateway: Gateway, hand: Hand) -> None:
     caller = f"c-{uuid.uuid4().hex[:8]}"
     waits = new_record("filtera", caller=caller)

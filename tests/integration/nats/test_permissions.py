@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 import signal
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -24,6 +25,7 @@ from contracts.link.user_keys import make_user_key
 from contracts.records import encode_record
 from contracts.settings import NatsSettings
 from gateway.commands.webhooks import make_secret
+from gateway.jetstream import connect
 from handlers.jetstream import JetStream
 from handlers.jetstream import connect as connect_handler
 from tests.support.accounts import PASSWORDS, VARIABLES, intruding, knock, secured_server
@@ -147,6 +149,24 @@ async def test_each_role_can_do_its_work(
     assert "violation" not in log.lower(), [line for line in log.splitlines() if "iolation" in line]
 
 
+async def test_several_answers_pass_between_accounts(server: NatsServer) -> None:
+    """The newest records of a list come in one question; an import has one answer, unless it says otherwise."""
+    settings = NatsSettings(nats_url=server.url, nats_user="gateway", nats_password=PASSWORDS["gateway"])
+    asking = await connect(settings, "a test")
+    ids = [str(uuid.uuid4()) for _ in range(20)]
+    try:
+        async with as_handler(server) as handler:
+            revisions = [await handler.jobs.write(job_id, b"a record", last=0) for job_id in ids]
+            found = await asking.read_batch(f"KV_{names.JOBS_BUCKET}", revisions[0], 100)
+            for job_id, revision in zip(ids, revisions, strict=True):
+                await handler.jobs.write(job_id, b"the end", last=revision, ttl_seconds=1)
+    finally:
+        await asking.close()
+    kept = {message.subject: (message.sequence, message.body) for message in found}
+    for job_id, revision in zip(ids, revisions, strict=True):
+        assert kept[f"$KV.{names.JOBS_BUCKET}.{job_id}"] == (revision, b"a record")
+
+
 async def exercise_line(handler: JetStream) -> None:
     """Jobs of one token and of two wait for their tenant, and are published again."""
     source = handler.source(names.JOBS_STREAM, names.BOOTSTRAP_CONSUMER)
@@ -235,7 +255,7 @@ OF_HANDLERS = [
 ]
 OF_GATEWAYS = ["everest.v1.queries.accounts-list.x", f"$KV.{names.CANCELS_BUCKET}.x", "_R_.x"]
 OF_BOTH = [f"$KV.{names.JOBS_BUCKET}.victim", f"$JS.API.STREAM.MSG.GET.KV_{names.JOBS_BUCKET}", f"{JOBS}.billing.x"]
-DOORS = ("gateway", "handler")
+DOORS = ("gateway", "handler", "reading")
 ATTACKS = [
     *[(role, subject) for role in ("gateway", "handler", "portal") for subject in DESTRUCTIVE],
     *[(role, "_INBOX_provisioner.x") for role in ("gateway", "handler", "portal")],
@@ -247,7 +267,9 @@ ATTACKS = [
     ("portal", "everest.v1.status.billing.order-1"),
     ("provisioner", f"$KV.{names.JOBS_BUCKET}.victim"),
     # The doors of others, and what lies behind one's own, by the names that they have inside.
-    *[(role, f"{door}.$KV.{names.TENANTS_BUCKET}.x") for role in ROLES for door in ("gateway", "handler")],
+    *[(role, f"{door}.$KV.{names.TENANTS_BUCKET}.x") for role in ROLES for door in DOORS],
+    *[(role, f"$JS.API.DIRECT.GET.KV_{names.JOBS_BUCKET}") for role in ("handler", "portal")],
+    ("gateway", f"$JS.API.DIRECT.GET.KV_{names.TENANTS_BUCKET}"),
     *[(role, f"everest.v1.api.STREAM.DELETE.{names.JOBS_STREAM}") for role in ("gateway", "handler", "portal")],
     *[(role, "everest.v1.told.x") for role in ("portal", "provisioner")],
     *[(role, "everest.v1.records.x") for role in ROLES],

@@ -135,13 +135,14 @@ async def test_growth_is_applied_and_more_is_kept(tmp_path: Path) -> None:
         (names.JOBS_STREAM, {"max_age": HOUR}),
         (names.JOBS_STREAM, {"subjects": ["everest.v1.jobs.bootstrap.*"]}),
         (names.JOBS_STREAM, {"max_bytes": 1024 * 1024}),
-        (JOBS_BUCKET_STREAM, {"allow_direct": True}),
+        (JOBS_BUCKET_STREAM, {"allow_direct": False}),
+        (f"KV_{names.TENANTS_BUCKET}", {"allow_direct": True}),
         (names.JOBS_STREAM, {"allow_atomic": True}),
         (names.DEAD_STREAM, {"duplicate_window": HOUR}),
     ],
 )
 async def test_a_drift_without_loss_is_mended(tmp_path: Path, stream: str, drift: dict[str, Any]) -> None:
-    """Limits grow, direct reads go, a kind is added; what is stored stays."""
+    """Limits grow, direct reads come and go, a kind is added; what is stored stays."""
     async with nats_server(tmp_path) as server:
         await server.provision()
         before = await read_config(server, f"STREAM.INFO.{stream}")

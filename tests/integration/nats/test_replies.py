@@ -26,6 +26,7 @@ QUERIES, DEAD = names.QUERIES_STREAM, names.DEAD_STREAM
 TENANTS, CANCELS = f"KV_{names.TENANTS_BUCKET}", f"KV_{names.CANCELS_BUCKET}"
 BODIES = {  # of calls that find nothing: an empty answer is all that some operations of the API need
     "STREAM.MSG.GET": b'{"last_by_subj": "nothing.there"}',
+    "DIRECT.GET": b'{"seq": 1000000, "batch": 1}',
     "STREAM.MSG.DELETE": b'{"seq": 1000000}',
     "CONSUMER.MSG.NEXT": b'{"batch": 1, "no_wait": true}',
     "STREAM.INFO": b"",
@@ -36,7 +37,8 @@ BODIES = {  # of calls that find nothing: an empty answer is all that some opera
 
 def read_calls(role: str) -> list[tuple[str, bytes]]:
     """Every operation that nats/permissions.conf lets the role ask for."""
-    operations = re.findall(rf'"{role}\.\$JS\.API\.(\S+)"', (ROOT / "nats" / "permissions.conf").read_text())
+    imports = (ROOT / "nats" / "permissions.conf").read_text().partition(f"{role}_imports: [")[2].partition("\n]")[0]
+    operations = re.findall(r'subject: "\w+\.\$JS\.API\.(\S+)"', imports)
     return [
         (
             f"$JS.API.{operation.replace('*', 'webhook_x')}",
@@ -46,8 +48,9 @@ def read_calls(role: str) -> list[tuple[str, bytes]]:
     ]
 
 
+DIRECT_READS = [call for call in read_calls("gateway") if ".DIRECT.GET." in call[0]]
 CALLS: dict[str, list[tuple[str, bytes]]] = {
-    "gateway": read_calls("gateway"),
+    "gateway": [call for call in read_calls("gateway") if call not in DIRECT_READS],
     "handler": read_calls("handler"),
     "portal": [
         ("everest.v1.status.unknown", b""),
@@ -70,7 +73,7 @@ REPLIES = [
     names.job_subject("accounts-list", "victim"),
     *[
         f"{door}.{subject}"
-        for door in ("gateway", "handler")
+        for door in ("gateway", "handler", "reading")
         for subject in (f"$KV.{names.TENANTS_BUCKET}.victim", f"$JS.API.STREAM.DELETE.{DEAD}", "everest.v1.told.victim")
     ],
 ]
@@ -131,6 +134,25 @@ async def test_no_answer_acts(servers: list[NatsServer], portal: Publisher, role
             await make_calls(intruder.client, CALLS[role])
     assert await read_all(witness) == before
     await witness.close()
+
+
+async def test_answers_of_direct_reads_reach_what_the_gateway_writes_itself(
+    servers: list[NatsServer], portal: Publisher
+) -> None:
+    """The server sends them as if the gateway did: into the two buckets that it may write, and nowhere else."""
+    password = PASSWORDS["provisioner"]
+    witness = await nats.connect(
+        servers[0].url, user="provisioner", password=password, inbox_prefix=b"_INBOX_provisioner"
+    )
+    before = await read_all(witness)
+    assert DIRECT_READS
+    for server in servers:
+        async with intruding(server, "gateway", [portal]) as intruder:
+            await make_calls(intruder.client, DIRECT_READS)
+    after = await read_all(witness)
+    await witness.close()
+    written = {name for name in before if before[name] != after[name]}
+    assert written <= {f"KV_{names.JOBS_BUCKET}", CANCELS, names.AUDIT_STREAM}  # the audit copies the first
 
 
 async def test_an_operators_answers_stay_in_its_account(servers: list[NatsServer], portal: Publisher) -> None:

@@ -1,5 +1,6 @@
 """Rows of the gateway: bulks against single submits, and polling against bare Starlette routes."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
@@ -18,6 +19,8 @@ from tests.support.servers import NatsServer
 SUBMIT = "/bootstrap/users"
 REQUEST = json.dumps({"username": "alice", "operators": {"postgresql": True}, "resources": {"cpu_cores": 4}})
 _JOBS = 50  # that are asked for in turn
+_WRITES = 12
+_LISTS = 10
 _SECONDS = 2.0
 _WARM_SECONDS = 1.0
 
@@ -54,6 +57,23 @@ async def _count_jobs(server: NatsServer) -> int:
 
 async def _holds(server: NatsServer, count: int) -> bool:
     return await _count_jobs(server) >= count
+
+
+async def measure_list(bench: Bench) -> AsyncGenerator[Figure]:
+    """What a page asks of NATS, where each record was written as often as that of a job."""
+    server = await bench.start_nats()
+    gateway = await bench.start_gateway(server)
+    async with helping_hand(server) as hand:
+        for _ in range(2 * _JOBS):
+            record = finished_record()
+            for _ in range(_WRITES):
+                await hand.write(record)
+    counts = []
+    for _ in range(_LISTS):  # the gateway's watch asks for something each second
+        before = await asyncio.to_thread(server.count_received, "gateway")
+        await bench.load(gateway.port, [f"/jobs?limit={_JOBS}"], 200, requests=1)
+        counts.append(float(await asyncio.to_thread(server.count_received, "gateway") - before))
+    yield Figure("newest 50 of the list: requests to NATS", Goal(at_most=3), [min(counts)])
 
 
 async def measure_polls(bench: Bench) -> AsyncGenerator[Figure]:
