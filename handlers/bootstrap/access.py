@@ -16,7 +16,7 @@ from handlers.bootstrap.refusals import read_permissions
 from handlers.commands.running import Command
 from handlers.decisions import Decision, Would, settle
 from handlers.preflight.rights import policy_rights
-from handlers.rbac.apply_command import ApplyCommand
+from handlers.rbac.apply_command import ApplyCommand, Change
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.enforcer import find_malformed
 from handlers.rbac.look import read_policy
@@ -43,6 +43,7 @@ class _Look:
     unseen: str
     decision: AccessDecision
     reaching: tuple[Rule, ...]  # rights of others in a namespace that this job has made
+    adopts: bool  # the role: what others gave it stays
 
     @property
     def policy_diff(self) -> str:
@@ -58,8 +59,7 @@ class _Import:
     """The command with what it is given, and what the claim is to say before and after it."""
 
     command: ApplyCommand
-    wanted: str
-    withdrawn: str
+    change: Change
     recorded: Lines
     kept: Lines
     why_left: str  # lines that are not wanted any more and stay; empty where none has to
@@ -69,8 +69,7 @@ class _Import:
         left = () if command.can_withdraw else decision.withdrawn
         return cls(
             command,
-            _text(decision.wanted.lines),
-            "" if left else _text(decision.withdrawn),
+            Change(_text(decision.wanted.lines), "" if left else _text(decision.withdrawn)),
             decision.recorded,
             (*decision.kept, *left),
             "the command of EVEREST_RBAC_APPLY_CMD has no {withdraw}" if left else "",
@@ -84,37 +83,35 @@ async def decide_policy(context: StepContext) -> Decision:
     if command is None:
         warnings = (UNSET, *_warn(look, "EVEREST_RBAC_APPLY_CMD is not set"))
         return settle(Would.SKIP, StepResult(Outcome.SKIPPED, None, warnings, rbac_applied=False))
-    change = _Import.of(command, look.decision)
-    before, after = await _foresee_records(context, kubectl, look.claims, change)
+    importing = _Import.of(command, look.decision)
+    before, after = await _foresee_records(context, kubectl, look.claims, importing)
     is_known = command.is_import and not look.unseen
     changes = bool(before or after or look.policy_diff)
     return Decision(
         Would.UPDATE if changes else Would.NOTHING if is_known else Would.APPLY,
-        partial(_act, context, kubectl, look, change),
-        (*before, command.show(context.settings.subprocess_timeout, withdraws=change.withdrawn != ""), *after),
+        partial(_act, context, kubectl, look, importing),
+        (*before, command.show(context.settings.subprocess_timeout, importing.change), *after),
         diff=look.policy_diff,
-        warnings=tuple(_warn(look, change.why_left)),
+        warnings=tuple(_warn(look, importing.why_left)),
         rights=policy_rights() if command.is_import else (),
-        try_out=partial(_try_out, context, change) if command.is_import else None,
+        try_out=partial(_try_out, context, importing) if command.is_import else None,
     )
 
 
-async def _try_out(context: StepContext, change: _Import, decision: Decision) -> Decision:
-    limit_seconds = context.settings.subprocess_timeout
-    completed = await change.command.try_out(context.run, limit_seconds, change.wanted, change.withdrawn)
-    if change.command.read_enforced(completed) is False:
+async def _try_out(context: StepContext, importing: _Import, decision: Decision) -> Decision:
+    completed = await importing.command.try_out(context.run, context.settings.subprocess_timeout, importing.change)
+    if importing.command.read_enforced(completed) is False:
         return replace(decision, warnings=(UNENFORCED, *decision.warnings))
     return decision
 
 
-async def _act(context: StepContext, kubectl: Kubectl, look: _Look, change: _Import) -> StepResult:
-    limit_seconds = context.settings.subprocess_timeout
-    await _record(context, kubectl, change.recorded, look.claims)
-    completed = await change.command.run(context.run, limit_seconds, change.wanted, change.withdrawn)
-    if change.kept != change.recorded:
-        await _record(context, kubectl, change.kept)
-    enforced = change.command.read_enforced(completed)
-    warnings = (*((UNENFORCED,) if enforced is False else ()), *_warn(look, change.why_left))
+async def _act(context: StepContext, kubectl: Kubectl, look: _Look, importing: _Import) -> StepResult:
+    await _record(context, kubectl, importing.recorded, look.claims)
+    completed = await importing.command.run(context.run, context.settings.subprocess_timeout, importing.change)
+    if importing.kept != importing.recorded:
+        await _record(context, kubectl, importing.kept)
+    enforced = importing.command.read_enforced(completed)
+    warnings = (*((UNENFORCED,) if enforced is False else ()), *_warn(look, importing.why_left))
     return StepResult(
         Outcome.APPLIED,
         completed,
@@ -138,16 +135,16 @@ async def _look(context: StepContext, kubectl: Kubectl) -> _Look:
     made = context.job.step("add_namespace")
     is_new = made is not None and made.outcome == Outcome.CREATED
     reaching = find_reaching(wanted, request.namespace, stored) if is_new else ()
-    return _Look(claims, stored, unseen, replace(decision, is_adopted=request.take_ownership), reaching)
+    return _Look(claims, stored, unseen, decision, reaching, request.take_ownership)
 
 
 async def _foresee_records(
-    context: StepContext, kubectl: Kubectl, claims: Claims, change: _Import
+    context: StepContext, kubectl: Kubectl, claims: Claims, importing: _Import
 ) -> Iterator[tuple[Command, ...]]:
     """What writes into the claim before the import, and what after it. Raises StepFailed."""
     drafted = await draft_spec(context, claims)
-    recorded = drafted.with_applied(change.recorded)
-    specs = (drafted, recorded, recorded.with_applied(change.kept))
+    recorded = drafted.with_applied(importing.recorded)
+    specs = (drafted, recorded, recorded.with_applied(importing.kept))
     name, version = context.request.namespace, claims.own.version if claims.own else None
     return (
         (to_mark(kubectl, name, {SPEC: render(spec)}, version),) if spec != earlier else ()
@@ -174,7 +171,7 @@ def _warn(look: _Look, why_left: str) -> Iterator[str]:
     decision = look.decision
     if look.unseen:
         yield look.unseen
-    if decision.foreign and decision.is_adopted:
+    if decision.foreign and look.adopts:
         members = ", ".join(decision.members) or "nobody else"
         lines = name_lines(rule.shown for rule in decision.foreign)
         yield f"{decision.wanted.role} is somebody's and was adopted. Its members: {members}; its lines: {lines}."

@@ -33,7 +33,7 @@ async def decide_revocation(context: OffboardContext) -> Decision:
     return Decision(
         Would.REMOVE if command else Would.UPDATE if marks else Would.NOTHING,
         partial(_act, context, kubectl, withdrawal, marks),
-        (*marks, *((command.show(limit_seconds, withdraws=True),) if command else ())),
+        (*marks, *((command.show(limit_seconds, withdrawal.change),) if command else ())),
         diff=_diff(withdrawal),
         warnings=_warn(withdrawal),
     )
@@ -49,7 +49,7 @@ async def _act(
             raise Overtaken(f"A namespace of {withdrawal.username}") from None
     if withdrawal.command is None or not withdrawal.lines:
         return StepResult(Outcome.UNCHANGED, None, _warn(withdrawal))
-    completed = await withdrawal.command.run(context.run, context.settings.subprocess_timeout, "", withdrawal.text)
+    completed = await withdrawal.command.run(context.run, context.settings.subprocess_timeout, withdrawal.change)
     left = await _find_left(kubectl, withdrawal)
     if left:
         reason = f"The command succeeded, and the policy still holds {name_lines(left)}."
@@ -61,12 +61,12 @@ async def _find_left(kubectl: Kubectl, withdrawal: Withdrawal) -> list[str]:
     """What was to go and stands there still, as far as it can be seen."""
     stored, _ = await read_policy(kubectl)
     standing = {rule.key for rule in (*stored.rules, *read_suspended(stored.text))}
-    return [rule.shown for rule in parse_rules(withdrawal.text) if rule.key in standing]
+    return [rule.shown for rule in parse_rules(withdrawal.change.withdrawn) if rule.key in standing]
 
 
 def _diff(withdrawal: Withdrawal) -> str:
     try:
-        edited = edit(withdrawal.stored.text, "", withdrawal.text)
+        edited = edit(withdrawal.stored.text, "", withdrawal.change.withdrawn)
     except InvalidPolicy:
         return ""  # the command says what is wrong with it
     return shorten(diff(withdrawal.stored.text, edited.text)) if withdrawal.lines else ""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from contracts.codes import Failure
 from handlers.offboarding.tenancy import Found, OffboardContext
-from handlers.rbac.apply_command import ApplyCommand
+from handlers.rbac.apply_command import ApplyCommand, Change
 from handlers.rbac.look import read_policy
 from handlers.rbac.policy import Rule, parse_rules, read_suspended
 from handlers.rbac.stored_policy import StoredPolicy
@@ -26,8 +26,8 @@ class Withdrawal:
     foreign: Lines
 
     @property
-    def text(self) -> str:
-        return "".join(f"{line}\n" for line in self.lines)
+    def change(self) -> Change:
+        return Change(withdrawn="".join(f"{line}\n" for line in self.lines))
 
     def refuse_unsupported(self) -> None:
         """Raises StepFailed where lines would be left behind: they would be the next tenant's of that name."""

@@ -35,20 +35,22 @@ async def check(environment: Environment) -> int:
     has_problem = False
     variables = child_environment(environment.variables)
     async with Commands(variables) as commands:
-        run = make_runner(commands)
-        async for finding in find(environment.settings, variables, run):
+        run, facts = make_runner(commands), ClusterFacts()
+        async for finding in find(environment.settings, variables, run, facts):
             print(finding, flush=True)
             has_problem |= finding.verdict is Verdict.PROBLEM
         if not has_problem:
-            await _check_outside(environment.settings, variables, run)
+            await _check_outside(environment.settings, variables, run, facts)
     return 1 if has_problem else 0
 
 
-async def _check_outside(settings: HandlerSettings, variables: Mapping[str, str], run: RunCommand) -> None:
+async def _check_outside(
+    settings: HandlerSettings, variables: Mapping[str, str], run: RunCommand, facts: ClusterFacts
+) -> None:
     from handlers.preflight.outside import find_outside  # an HTTP client, which no handler at work needs
 
     try:
-        versions = await ClusterFacts().read_versions(Everestctl(run, settings.subprocess_timeout))
+        versions = await facts.read_versions(Everestctl(run, settings.subprocess_timeout))
     except StepFailed:
         return  # it was there a moment ago
     print(*await find_outside(versions, variables), sep="\n", flush=True)
@@ -57,7 +59,7 @@ async def _check_outside(settings: HandlerSettings, variables: Mapping[str, str]
 async def find_problem(environment: Environment, commands: Commands) -> str | None:
     """The first problem, for readiness."""
     variables = child_environment(environment.variables)
-    async with aclosing(find(environment.settings, variables, make_runner(commands))) as findings:
+    async with aclosing(find(environment.settings, variables, make_runner(commands), ClusterFacts())) as findings:
         async for finding in findings:
             if finding.verdict is Verdict.PROBLEM:
                 return finding.message
@@ -77,7 +79,9 @@ def make_runner(commands: Commands) -> RunCommand:
     return run
 
 
-async def find(settings: HandlerSettings, variables: Mapping[str, str], run: RunCommand) -> AsyncGenerator[Finding]:
+async def find(
+    settings: HandlerSettings, variables: Mapping[str, str], run: RunCommand, facts: ClusterFacts
+) -> AsyncGenerator[Finding]:
     """Everything that can be seen from here, until what is missing makes the rest pointless."""
     missing = list(_find_missing(settings, variables))
     for finding in missing:
@@ -87,7 +91,7 @@ async def find(settings: HandlerSettings, variables: Mapping[str, str], run: Run
     kubectl = Kubectl(run, settings.subprocess_timeout)
     everestctl = Everestctl(run, settings.subprocess_timeout)
     try:
-        async for finding in _find_in_cluster(settings, kubectl, everestctl):
+        async for finding in _find_in_cluster(settings, kubectl, everestctl, facts):
             yield finding
     except StepFailed as error:
         yield Finding.of(error.failure)
@@ -133,14 +137,14 @@ def _find_apply_command(template: str | None, variables: Mapping[str, str]) -> F
 
 
 async def _find_in_cluster(
-    settings: HandlerSettings, kubectl: Kubectl, everestctl: Everestctl
+    settings: HandlerSettings, kubectl: Kubectl, everestctl: Everestctl, facts: ClusterFacts
 ) -> AsyncGenerator[Finding]:
     """Raises StepFailed where the cluster itself cannot be asked."""
-    yield Finding(Verdict.FINE, f"the cluster takes this handler for {await ClusterFacts().read_user(kubectl)}")
+    yield Finding(Verdict.FINE, f"the cluster takes this handler for {await facts.read_user(kubectl)}")
     looks: tuple[Callable[[], Awaitable[list[Finding]]], ...] = (
         lambda: _find_rights(settings, kubectl),
-        lambda: _find_versions(everestctl),
-        lambda: find_roles(settings, everestctl),
+        lambda: _find_versions(everestctl, facts),
+        lambda: find_roles(settings, everestctl, facts),
         lambda: _find_policy(kubectl),
         lambda: _find_credentials_namespace(settings, kubectl),
     )
@@ -153,8 +157,8 @@ async def _find_in_cluster(
             yield finding
 
 
-async def _find_versions(everestctl: Everestctl) -> list[Finding]:
-    versions = await ClusterFacts().read_versions(everestctl)
+async def _find_versions(everestctl: Everestctl, facts: ClusterFacts) -> list[Finding]:
+    versions = await facts.read_versions(everestctl)
     if failure := find_missing_charts(versions):
         return [Finding.of(failure, Verdict.WARNING)]
     if difference := find_difference(versions):

@@ -23,10 +23,10 @@ class _Roles:
     findings: tuple[Finding, ...]
 
 
-async def find_roles(settings: HandlerSettings, everestctl: Everestctl) -> list[Finding]:
+async def find_roles(settings: HandlerSettings, everestctl: Everestctl, facts: ClusterFacts) -> list[Finding]:
     """Raises StepFailed where everestctl cannot be asked."""
     roles = _read_roles(settings.everest_roles_dir, settings.everest_default_role)
-    client = (await ClusterFacts().read_versions(everestctl)).client
+    client = (await facts.read_versions(everestctl)).client
     lines = [line for role in roles.read for line in _render_for_all_versions(role, client)]
     findings = list(roles.findings)
     if complaint := await everestctl.find_fault("\n".join(lines) + "\n"):

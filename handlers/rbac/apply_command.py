@@ -25,12 +25,15 @@ _MOST_WAITS = 100  # for the imports of other handlers on this machine
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A tenant's `lines` to be made comments, or lines again. `filler`: what kept its role valid meanwhile."""
+class Change:
+    """What is to become of the policy, in one write: `lines` put in, made comments, or made lines again; others go.
 
-    flag: Literal["--suspend", "--resume"]
-    lines: str
-    filler: str = ""
+    `withdrawn`: what goes. With `--resume` that is what kept the tenant's role valid meanwhile.
+    """
+
+    lines: str = ""
+    withdrawn: str = ""
+    flag: Literal["--file", "--suspend", "--resume"] = "--file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,40 +59,23 @@ class ApplyCommand:
     def can_withdraw(self) -> bool:
         return self.is_import or any("{withdraw}" in word for word in self.words)
 
-    async def run(self, run: RunCommand, time_limit_seconds: float, wanted: str, withdrawn: str) -> Completed:
+    async def run(self, run: RunCommand, time_limit_seconds: float, change: Change) -> Completed:
         """Raises StepFailed. Waiting for other imports is no failure: the command is run again."""
-        return await self._run(run, time_limit_seconds, wanted, withdrawn)
+        return await self._run(run, time_limit_seconds, change)
 
-    async def try_out(self, run: RunCommand, time_limit_seconds: float, wanted: str, withdrawn: str) -> Completed:
-        """The dry run of everest-rbac-import: the policy merged and judged, and nothing written. Raises StepFailed."""
-        return await self._run(run, time_limit_seconds, wanted, withdrawn, "--dry-run")
+    async def try_out(self, run: RunCommand, time_limit_seconds: float, change: Change) -> Completed:
+        """The dry run of everest-rbac-import: the policy changed and judged, and nothing written. Raises StepFailed."""
+        return await self._run(run, time_limit_seconds, change, "--dry-run")
 
-    async def _run(
-        self, run: RunCommand, time_limit_seconds: float, wanted: str, withdrawn: str, *more: str
-    ) -> Completed:
-        with _private_files(wanted, withdrawn) as (wanted_path, withdrawn_path):
-            argv = (*self.resolve(wanted_path, withdrawn_path if withdrawn else None), *more)
-            return await self._repeat(run, Command(argv, time_limit_seconds=time_limit_seconds, changes=not more))
-
-    async def turn(self, run: RunCommand, time_limit_seconds: float, turn: Turn, *more: str) -> Completed:
-        """Lines to comments, or back: by everest-rbac-import alone. Raises StepFailed."""
-        with _private_files(turn.lines, turn.filler) as (lines, filler):
-            argv = (*self._resolve_turn(turn, lines, filler), *more)
-            return await self._repeat(run, Command(argv, time_limit_seconds=time_limit_seconds, changes=not more))
-
-    async def try_out_turn(self, run: RunCommand, time_limit_seconds: float, turn: Turn) -> Completed:
-        """Its dry run. Raises StepFailed."""
-        return await self.turn(run, time_limit_seconds, turn, "--dry-run")
-
-    def show_turn(self, time_limit_seconds: float, turn: Turn) -> Command:
+    def show(self, time_limit_seconds: float, change: Change) -> Command:
         """As it would be run, the files without their folder."""
-        argv = self._resolve_turn(turn, *map(Path, _FILES))
+        argv = self._resolve(change, *map(Path, _FILES))
         return Command(argv, time_limit_seconds=time_limit_seconds, changes=True)
 
-    def _resolve_turn(self, turn: Turn, lines: Path, filler: Path) -> tuple[str, ...]:
-        """The command without the files that it is given elsewhere."""
-        words = (word for word in self.words if not any(mark in word for mark in _OF_FILES))
-        return (*words, turn.flag, str(lines), *(("--withdraw", str(filler)) if turn.filler else ()))
+    async def _run(self, run: RunCommand, time_limit_seconds: float, change: Change, *more: str) -> Completed:
+        with _private_files(change.lines, change.withdrawn) as (lines, withdrawn):
+            argv = (*self._resolve(change, lines, withdrawn), *more)
+            return await self._repeat(run, Command(argv, time_limit_seconds=time_limit_seconds, changes=not more))
 
     async def _repeat(self, run: RunCommand, command: Command) -> Completed:
         for _ in range(_MOST_WAITS):
@@ -100,20 +86,18 @@ class ApplyCommand:
             raise StepFailed(_explain(completed), completed)
         return completed
 
-    def show(self, time_limit_seconds: float, *, withdraws: bool) -> Command:
-        """As it would be run, the files without their folder."""
-        wanted, withdrawn = map(Path, _FILES)
-        argv = self.resolve(wanted, withdrawn if withdraws else None)
-        return Command(argv, time_limit_seconds=time_limit_seconds, changes=True)
-
-    def resolve(self, wanted: Path, withdrawn: Path | None) -> tuple[str, ...]:
+    def _resolve(self, change: Change, lines: Path, withdrawn: Path) -> tuple[str, ...]:
         """`{withdraw}` is an empty file where nothing is to be taken out."""
-        words = [word.replace("{file}", str(wanted)) for word in self.words]
-        if words == list(self.words):
-            words += ["--file", str(wanted)]
-        if withdrawn and self.is_import and not any("{withdraw}" in word for word in words):
+        if change.flag != "--file":  # of everest-rbac-import alone, without the files that it is given elsewhere
+            words = [word for word in self.words if not any(mark in word for mark in _OF_FILES)]
+            words += [change.flag, str(lines)]
+        else:
+            words = [word.replace("{file}", str(lines)) for word in self.words]
+            if words == list(self.words):
+                words += ["--file", str(lines)]
+        if change.withdrawn and self.is_import and not any("{withdraw}" in word for word in words):
             words += ["--withdraw", str(withdrawn)]
-        return tuple(word.replace("{withdraw}", str(withdrawn or os.devnull)) for word in words)
+        return tuple(word.replace("{withdraw}", str(withdrawn if change.withdrawn else os.devnull)) for word in words)
 
     def read_enforced(self, completed: Completed) -> bool | None:
         """What everest-rbac-import says; None from a command that does not tell."""

@@ -9,7 +9,7 @@ from contracts.records import Outcome
 from contracts.requests import ResumeRequest
 from handlers.commands.running import Command
 from handlers.decisions import Decision, Would
-from handlers.rbac.apply_command import Turn
+from handlers.rbac.apply_command import Change
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.policy import resume
 from handlers.results import StepFailed, StepResult
@@ -45,12 +45,12 @@ async def decide_restoration(context: ResumeContext) -> Decision:
     taken = [spec.suspension for spec in tenant.specs.values() if spec.suspension]
     if any(suspension.paused for suspension in taken):
         await check_rights(kubectl, tenant.claims)
-    turn = Turn("--resume", tenant.text, tenant.filler if any(one.filled for one in taken) else "")
-    edited = resume(tenant.stored.text, turn.lines, turn.filler)
+    change = Change(tenant.text, tenant.filler if any(one.filled for one in taken) else "", "--resume")
+    edited = resume(tenant.stored.text, change.lines, change.withdrawn)
     specs = {name: _resume(spec) for name, spec in tenant.specs.items()}
     found = _Restoration(
         tenant,
-        Turning(choose_command(context, tenant, (*edited.added, *edited.removed)), turn),
+        Turning(choose_command(context, tenant, (*edited.added, *edited.removed)), change),
         shorten(diff(tenant.stored.text, edited.text)),
         any(one.account_disabled for one in taken),
         to_write_specs(kubectl, tenant.claims, specs),

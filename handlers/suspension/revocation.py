@@ -10,7 +10,7 @@ from contracts.requests import SuspendRequest
 from handlers.bootstrap.access import UNENFORCED
 from handlers.commands.running import Command
 from handlers.decisions import Decision, Overtaken, Would
-from handlers.rbac.apply_command import Turn
+from handlers.rbac.apply_command import Change
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.policy import suspend
 from handlers.results import StepFailed, StepResult
@@ -47,7 +47,7 @@ async def decide_revocation(context: SuspendContext) -> Decision:
     found = _Revocation(
         tenant,
         to_write_specs(kubectl, tenant.claims, specs),
-        Turning(choose_command(context, tenant, tenant.active), Turn("--suspend", tenant.text)),
+        Turning(choose_command(context, tenant, tenant.active), Change(tenant.text, flag="--suspend")),
         shorten(diff(tenant.stored.text, edited.text)),
     )
     spares = tenant.spares_account

@@ -6,7 +6,7 @@ from contracts.codes import Failure
 from handlers.commands.running import Command, Completed
 from handlers.decisions import Decision
 from handlers.preflight.rights import Right, policy_rights
-from handlers.rbac.apply_command import ApplyCommand, Turn
+from handlers.rbac.apply_command import ApplyCommand, Change
 from handlers.results import StepFailed
 from handlers.suspension.tenant import Tenant
 from handlers.tenants.access import Lines, name_lines
@@ -19,25 +19,25 @@ class Turning:
     """`command`: what turns the lines; None where none is to be turned."""
 
     command: ApplyCommand | None
-    turn: Turn
+    change: Change
 
     @property
     def rights(self) -> tuple[Right, ...]:
         return policy_rights() if self.command else ()
 
     def show(self, limit_seconds: float) -> tuple[Command, ...]:
-        return (self.command.show_turn(limit_seconds, self.turn),) if self.command else ()
+        return (self.command.show(limit_seconds, self.change),) if self.command else ()
 
     async def carry_out(self, context: Context[AnyTenantRequest]) -> Completed | None:
         """Raises StepFailed."""
         if self.command is None:
             return None
-        return await self.command.turn(context.run, context.settings.subprocess_timeout, self.turn)
+        return await self.command.run(context.run, context.settings.subprocess_timeout, self.change)
 
     async def try_out(self, context: Context[AnyTenantRequest], decision: Decision) -> Decision:
         """Its dry run; the decision stays as it is. Raises StepFailed."""
         if self.command:
-            await self.command.try_out_turn(context.run, context.settings.subprocess_timeout, self.turn)
+            await self.command.try_out(context.run, context.settings.subprocess_timeout, self.change)
         return decision
 
     def read_enforced(self, turned: Completed | None) -> bool | None:

@@ -62,7 +62,6 @@ class AccessDecision:
     withdrawn: Lines
     foreign: tuple[Rule, ...]
     beyond: tuple[Rule, ...]
-    is_adopted: bool  # the role, as take_ownership has it: what others gave it stays
 
     @property
     def members(self) -> Lines:
@@ -118,7 +117,6 @@ def decide_access(
         withdrawn=_lines(rule for rule in own if rule.key in (obsolete - needed) & stored_keys),
         foreign=foreign,
         beyond=beyond,
-        is_adopted=take_ownership,
     )
 
 

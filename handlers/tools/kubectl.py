@@ -137,9 +137,6 @@ class Kubectl:
         }
         return self._change("delete", "--raw", path, "-f", "-", stdin=json.dumps(options).encode())
 
-    async def delete(self, kind: str, name: str, namespace: str) -> None:
-        await self.carry_out(self.to_delete(kind, name, namespace))
-
     async def carry_out(self, command: Command) -> Completed:
         """Runs one of these commands."""
         return _succeeded(await self._run(command))

@@ -14,6 +14,7 @@ from contracts.records import Outcome
 from handlers.preflight.checking import find, make_runner
 from handlers.preflight.findings import Verdict
 from handlers.preflight.rights import Right, needed_rights
+from handlers.tools.versions import ClusterFacts
 from tests.simulator import SimulatedEverest
 from tests.support.clusters import IS_REAL, open_cluster
 from tests.support.environments import handler_settings
@@ -150,7 +151,7 @@ async def test_whoever_takes_the_handlers_token_can_bind_the_tenant_role_to_nobo
 async def find_problems(bench: Bench) -> list[str]:
     """What `python -m handlers --check` complains of."""
     settings = handler_settings({**bench.variables, **bench.settings})
-    found = [one async for one in find(settings, bench.variables, make_runner(bench.commands))]
+    found = [one async for one in find(settings, bench.variables, make_runner(bench.commands), ClusterFacts())]
     return [finding.message for finding in found if finding.verdict is Verdict.PROBLEM]
 
 

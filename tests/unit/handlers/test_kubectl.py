@@ -39,7 +39,7 @@ async def test_the_commands_are_exactly_these() -> None:
     await tool.write(tool.to_patch("ns", "alice", {"metadata": {"resourceVersion": "7"}}))
     await tool.find("ns", ("name", "alice"), ("annotations.a/b", "c"))
     await tool.bind_role(tool.to_bind_role("alice", "handler", "tenant", "system:serviceaccount:x:y"))
-    await tool.delete("secret", "s", "alice")
+    await tool.carry_out(tool.to_delete("secret", "s", "alice"))
     assert [command.shown for command in ran] == [
         "kubectl get ns alice -o json --ignore-not-found",
         "kubectl get secret s -n everest-system -o json --ignore-not-found",

@@ -9,7 +9,7 @@ import pytest
 
 from contracts.codes import Nature
 from handlers.commands.running import Command, Completed
-from handlers.rbac.apply_command import ApplyCommand
+from handlers.rbac.apply_command import ApplyCommand, Change
 from handlers.rbac.import_commands import ImportCommands, Refused
 from handlers.results import StepFailed
 
@@ -33,7 +33,7 @@ async def test_the_step_waits_for_space() -> None:
     command = ApplyCommand.read("apply {file}")
     assert command is not None
     with full_disk(), pytest.raises(StepFailed) as failed:
-        await command.run(never, 1, "p, a, b, c, d\n", "")
+        await command.run(never, 1, Change("p, a, b, c, d\n"))
     assert failed.value.failure.code == "no_scratch_space"
     assert failed.value.failure.nature is Nature.INFRASTRUCTURE
 
@@ -49,7 +49,7 @@ async def test_without_a_folder_it_is_the_same(monkeypatch: pytest.MonkeyPatch) 
     command = ApplyCommand.read("apply {file}")
     assert command is not None
     with pytest.raises(StepFailed) as failed:
-        await command.run(never, 1, "p, a, b, c, d\n", "")
+        await command.run(never, 1, Change("p, a, b, c, d\n"))
     with pytest.raises(Refused) as refused:
         ImportCommands({}, 1e12).validate("p, a, b, c, d\n")
     assert failed.value.failure.code == refused.value.failure.code == "no_scratch_space"
