@@ -9,7 +9,7 @@ from handlers.decisions import Decision, Would
 from handlers.preflight.rights import claim_rights
 from handlers.results import StepResult
 from handlers.tenants.claims import to_write_specs, write_specs
-from handlers.tenants.existing import find_spec, find_tenant
+from handlers.tenants.existing import find_specs, find_tenant
 from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context, Step
 
@@ -17,7 +17,7 @@ from handlers.workflow import Context, Step
 async def decide_handover(context: Context[HandoverRequest]) -> Decision:
     kubectl = context.kubectl
     claims = await find_tenant(context, kubectl)
-    specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
+    specs = await find_specs(context, claims)
     changed = {
         name: spec.with_wanted(spec.wanted.model_copy(update={"managed_by": context.request.caller}))
         for name, spec in specs.items()

@@ -5,7 +5,7 @@ from functools import partial
 from contracts.codes import Failure
 from contracts.records import Outcome
 from handlers.commands.running import Command
-from handlers.decisions import Decision, Overtaken, Would
+from handlers.decisions import Decision, Would
 from handlers.offboarding.tenancy import OffboardContext, find_tenancy
 from handlers.offboarding.withdrawal import Withdrawal, find_withdrawal
 from handlers.rbac.differences import diff, shorten
@@ -13,8 +13,8 @@ from handlers.rbac.look import read_policy
 from handlers.rbac.policy import InvalidPolicy, edit, parse_rules, read_suspended
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.access import name_lines
-from handlers.tenants.claims import OFFBOARDING, to_mark
-from handlers.tools.kubectl import Changed, Kubectl
+from handlers.tenants.claims import OFFBOARDING, to_mark, write_all
+from handlers.tools.kubectl import Kubectl
 
 
 async def decide_revocation(context: OffboardContext) -> Decision:
@@ -42,11 +42,7 @@ async def decide_revocation(context: OffboardContext) -> Decision:
 async def _act(
     context: OffboardContext, kubectl: Kubectl, withdrawal: Withdrawal, marks: tuple[Command, ...]
 ) -> StepResult:
-    for mark in marks:
-        try:
-            await kubectl.write(mark)
-        except Changed:
-            raise Overtaken(f"A namespace of {withdrawal.username}") from None
+    await write_all(kubectl, f"A namespace of {withdrawal.username}", marks)
     if withdrawal.command is None or not withdrawal.lines:
         return StepResult(Outcome.UNCHANGED, None, _warn(withdrawal))
     completed = await withdrawal.command.run(context.run, context.settings.subprocess_timeout, withdrawal.change)

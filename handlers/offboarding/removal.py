@@ -16,9 +16,9 @@ from handlers.offboarding.check import check_namespace, refuse_kept
 from handlers.offboarding.contents import Contents, find_leaving, look_into
 from handlers.offboarding.tenancy import OffboardContext, Target, find_tenancy
 from handlers.results import RunCommand, StepFailed, StepResult
-from handlers.tenants.claims import Namespace, find_namespace, to_unclaim
+from handlers.tenants.claims import Namespace, find_namespace, to_unclaim, write
 from handlers.tools.failures import explain
-from handlers.tools.kubectl import Changed, Kubectl, Object
+from handlers.tools.kubectl import Kubectl, Object
 
 _TERMINATION_SECONDS = 300  # as everestctl waits itself (pkg/cli/namespaces/remove.go)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
@@ -113,7 +113,7 @@ async def _remove(context: OffboardContext, kubectl: Kubectl, part: _Part) -> Co
     found = await kubectl.get("ns", part.target.name)
     if _is_there(found, part.target) and not Namespace.of(found or {}).is_terminating:
         raise await _explain(context, kubectl, part, completed)
-    await _wait_until_gone(context, kubectl, part.target)
+    await _wait_until_gone(context, kubectl, part.target, found)
     return completed
 
 
@@ -128,10 +128,7 @@ async def _release(context: OffboardContext, kubectl: Kubectl, part: _Part) -> C
         raise Overtaken(f"Namespace {part.target.name}")
     if namespace.is_managed:
         raise await _explain(context, kubectl, part, completed)
-    try:
-        unclaimed = await kubectl.write(to_unclaim(kubectl, namespace))
-    except Changed:
-        raise Overtaken(f"Namespace {part.target.name}") from None
+    unclaimed = await write(kubectl, f"Namespace {part.target.name}", to_unclaim(kubectl, namespace))
     return completed if part.namespace.is_managed else unclaimed
 
 
@@ -139,10 +136,7 @@ async def _carry_out(run: RunCommand, kubectl: Kubectl, part: _Part, command: Co
     """What everestctl exits with says nothing that the cluster does not say better."""
     if command.argv[0] == "everestctl":
         return await run(command)
-    try:
-        return await kubectl.write(command)
-    except Changed:
-        raise Overtaken(f"Namespace {part.target.name}") from None
+    return await write(kubectl, f"Namespace {part.target.name}", command)
 
 
 async def _explain(
@@ -170,15 +164,16 @@ async def _explain(
     return StepFailed(failure, completed)
 
 
-async def _wait_until_gone(context: OffboardContext, kubectl: Kubectl, target: Target) -> None:
+async def _wait_until_gone(context: OffboardContext, kubectl: Kubectl, target: Target, found: Object | None) -> None:
     """Gone is absent, or another one of that name. A terminating namespace can only be waited for."""
     limit_seconds = min(context.settings.everest_namespace_timeout, _TERMINATION_SECONDS)
     ends_at, pause_seconds = monotonic() + limit_seconds, _FIRST_PAUSE_SECONDS
-    while _is_there(found := await kubectl.get("ns", target.name), target):
+    while _is_there(found, target):
         if monotonic() >= ends_at:
             raise StepFailed(_explain_stuck(target.name, found or {}))
         await asyncio.sleep(pause_seconds)
         pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+        found = await kubectl.get("ns", target.name)
 
 
 def _is_there(found: Object | None, target: Target) -> bool:

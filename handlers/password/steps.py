@@ -18,7 +18,7 @@ from handlers.results import StepFailed, StepResult
 from handlers.tenants.accounts import has_account, is_opened_by
 from handlers.tenants.claims import Claims, to_write_specs, write_specs
 from handlers.tenants.credentials import Credentials, find_keepers, make_password
-from handlers.tenants.existing import find_spec, find_tenant, may_touch_account
+from handlers.tenants.existing import find_specs, find_tenant, may_touch_account
 from handlers.tenants.spec import Spec
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
@@ -94,7 +94,7 @@ async def _look(context: PasswordContext) -> _Change:
     if not await may_touch_account(context, kubectl, claims):
         reason = f"Account {username} was not made by this service: an administrator alone may give it a password."
         raise StepFailed(Failure("tenant_managed_by_another", reason))
-    specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
+    specs = await find_specs(context, claims)
     credentials = Credentials(kubectl, place, context.job.job_id)
     kept = await credentials.read()
     keepers = (Credentials(kubectl, place, job_id) for job_id in find_keepers(claims) if job_id != context.job.job_id)
@@ -113,7 +113,7 @@ async def _act(context: PasswordContext, change: _Change, password: Secret) -> S
     for former in change.former:
         await former.drop()
     claims = await find_tenant(context, change.kubectl)
-    specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
+    specs = await find_specs(context, claims)
     await write_specs(change.kubectl, change.username, change.to_settle(claims, specs))
     return StepResult(Outcome.UPDATED, deciding, tuple(_warn(specs)), credentials_secret=change.credentials.secret)
 

@@ -7,18 +7,17 @@ from functools import partial
 from contracts.codes import Failure
 from contracts.records import Outcome
 from contracts.requests import ResumeRequest, SuspendRequest
-from handlers.commands.running import Command, Completed
+from handlers.commands.running import Command
 from handlers.decisions import Decision, Overtaken, Would, settle
+from handlers.offboarding.contents import DATABASES
 from handlers.preflight.reviews import find_missing
 from handlers.preflight.rights import database_rights
 from handlers.results import StepFailed, StepResult
-from handlers.tenants.claims import Claims, Namespace, to_write_specs, write_specs
-from handlers.tenants.existing import AnyTenantRequest, find_spec, find_tenant
+from handlers.tenants.claims import Claims, Namespace, to_write_specs, write_all, write_specs
+from handlers.tenants.existing import AnyTenantRequest, find_specs, find_tenant
 from handlers.tenants.spec import Spec, Suspension
-from handlers.tools.kubectl import Changed, Kubectl, Object
+from handlers.tools.kubectl import Kubectl, Object
 from handlers.workflow import Context
-
-_DATABASES = "databaseclusters.everest.percona.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ async def _pause(
 ) -> StepResult:
     """The names are written down first."""
     deciding = await write_specs(kubectl, context.request.username, marks)
-    deciding = await _patch(kubectl, patches) or deciding
+    deciding = await write_all(kubectl, "A database", patches) or deciding
     after = await _look(context, kubectl) if patches else None
     if after and not all(database.is_paused for database in after.databases):
         raise Overtaken(f"A database of {context.request.username}")
@@ -97,7 +96,7 @@ async def decide_start(context: Context[ResumeRequest]) -> Decision:
     """Exactly those that the suspension paused."""
     kubectl = context.kubectl
     claims = await find_tenant(context, kubectl)
-    specs = await _read_specs(context, claims)
+    specs = await find_specs(context, claims)
     if not any(spec.suspension for spec in specs.values()):
         return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED))
     look = _Look(claims, specs, await _list(kubectl, claims.all))
@@ -117,36 +116,22 @@ async def _start(
     warnings: tuple[str, ...],
 ) -> StepResult:
     """The names are forgotten last."""
-    deciding = await _patch(kubectl, patches)
+    deciding = await write_all(kubectl, "A database", patches)
     if patches and any(database.is_paused for database in (await _look(context, kubectl)).recorded):
         raise Overtaken(f"A database of {context.request.username}")
     marked = await write_specs(kubectl, context.request.username, marks)
     return StepResult(Outcome.UPDATED if deciding else Outcome.UNCHANGED, deciding or marked, warnings)
 
 
-async def _patch(kubectl: Kubectl, patches: tuple[Command, ...]) -> Completed | None:
-    completed = None
-    for patch in patches:
-        try:
-            completed = await kubectl.write(patch)
-        except Changed:
-            raise Overtaken("A database") from None
-    return completed
-
-
 async def _look(context: Context[AnyTenantRequest], kubectl: Kubectl) -> _Look:
     """Raises StepFailed."""
     claims = await find_tenant(context, kubectl)
-    return _Look(claims, await _read_specs(context, claims), await _list(kubectl, claims.all))
-
-
-async def _read_specs(context: Context[AnyTenantRequest], claims: Claims) -> dict[str, Spec]:
-    return {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
+    return _Look(claims, await find_specs(context, claims), await _list(kubectl, claims.all))
 
 
 async def _list(kubectl: Kubectl, namespaces: tuple[Namespace, ...]) -> tuple[_Database, ...]:
     """One that is deleted already is past pausing."""
-    found = [value for namespace in namespaces for value in await kubectl.list(_DATABASES, namespace.name)]
+    found = [value for namespace in namespaces for value in await kubectl.list(DATABASES, namespace.name)]
     return tuple(_Database.of(value) for value in found if "deletionTimestamp" not in value["metadata"])
 
 
@@ -164,7 +149,7 @@ def _forget(spec: Spec) -> Spec:
 def _to_pause(kubectl: Kubectl, database: _Database, *, paused: bool) -> Command:
     """Of this very object: with its UID in the patch another one of its name stays as it is."""
     change = {"metadata": {"uid": database.uid}, "spec": {"paused": paused}}
-    return kubectl.to_patch(_DATABASES, database.name, change, database.namespace)
+    return kubectl.to_patch(DATABASES, database.name, change, database.namespace)
 
 
 def _warn(look: _Look) -> Iterator[str]:

@@ -10,7 +10,7 @@ from handlers.rbac.stored_policy import StoredPolicy
 from handlers.tenants.access import Lines, role_of
 from handlers.tenants.accounts import is_enabled
 from handlers.tenants.claims import Claims
-from handlers.tenants.existing import AnyTenantRequest, find_spec, find_tenant, may_touch_account
+from handlers.tenants.existing import AnyTenantRequest, find_specs, find_tenant, may_touch_account
 from handlers.tenants.spec import Spec
 from handlers.tools.kubectl import Kubectl, at_once
 from handlers.workflow import Context
@@ -80,6 +80,6 @@ async def look_at_tenant(context: Context[AnyTenantRequest], kubectl: Kubectl) -
         policy_look = looks.create_task(read_policy(kubectl))
         account_look = looks.create_task(is_enabled(kubectl, username))
     claims, (stored, unseen) = claims_look.result(), policy_look.result()
-    specs = {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
+    specs = await find_specs(context, claims)
     enabled, spares = account_look.result(), not await may_touch_account(context, kubectl, claims)
     return Tenant(claims, specs, stored, unseen, enabled, spares)

@@ -217,10 +217,7 @@ async def write_claim(kubectl: Kubectl, decision: ClaimDecision, name: str) -> C
     """Gives the command that made the namespace the tenant's, if one had to. Raises Overtaken, StepFailed."""
     if decision.command is None:
         return None
-    try:
-        completed = await kubectl.write(decision.command)
-    except (AlreadyExists, Changed):
-        raise Overtaken(f"Namespace {name}") from None  # whose is it now?
+    completed = await write(kubectl, f"Namespace {name}", decision.command)  # where overtaken: whose is it now?
     return completed if decision.is_first else None
 
 
@@ -245,13 +242,23 @@ def to_write_specs(kubectl: Kubectl, claims: Claims, specs: Mapping[str, Spec]) 
 
 async def write_specs(kubectl: Kubectl, username: str, commands: Iterable[Command]) -> Completed | None:
     """Runs these; gives the last. Raises Overtaken, StepFailed."""
+    return await write_all(kubectl, f"A claim of {username}", commands)
+
+
+async def write_all(kubectl: Kubectl, what: str, commands: Iterable[Command]) -> Completed | None:
+    """Runs these, each a compare-and-set; gives the last. Raises Overtaken, StepFailed."""
     completed = None
     for command in commands:
-        try:
-            completed = await kubectl.write(command)
-        except Changed:
-            raise Overtaken(f"A claim of {username}") from None
+        completed = await write(kubectl, what, command)
     return completed
+
+
+async def write(kubectl: Kubectl, what: str, command: Command) -> Completed:
+    """Raises Overtaken where somebody was faster, and StepFailed."""
+    try:
+        return await kubectl.write(command)
+    except (AlreadyExists, Changed):
+        raise Overtaken(what) from None
 
 
 async def write_spec(kubectl: Kubectl, namespace: Namespace, spec: Spec) -> None:

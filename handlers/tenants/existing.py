@@ -71,6 +71,11 @@ def refuse_suspended(claims: Claims) -> None:
         raise StepFailed(Failure("tenant_suspended", f"Tenant {claims.username} is suspended. Nothing was touched."))
 
 
+async def find_specs(context: Context[AnyRequest], claims: Claims) -> dict[str, Spec]:
+    """What each of the tenant's claims says, by its namespace. Raises StepFailed."""
+    return {claim.name: await find_spec(claims, claim, context.find_caller) for claim in claims.all}
+
+
 async def find_spec(claims: Claims, claim: Namespace, find_caller: FindCaller) -> Spec:
     """What a claim says. One of version 0.1.0 does not say it: then what is known of it. Raises StepFailed.
 
