@@ -51,6 +51,18 @@ ErrorCode = TypeAliasType(
 Correlation = Annotated[str, Field(description="The caller's own mark, as the request gave it.")]
 
 
+Changed = Annotated[
+    list[str],
+    Field(
+        description=(
+            "Members of what is wanted of the tenant that are another than before, as its claims have them; all, of a "
+            "namespace that is new here. Absent: none, or a record of before 0.2.0."
+        ),
+        examples=[["resources.cpu_cores", "role"], ["suspended"], ["managed_by"], ["password"]],
+    ),
+]
+
+
 class Failure(TypedDict):
     """What went wrong, and what to do about it."""
 
@@ -122,6 +134,7 @@ class Step(TypedDict):
     policy_diff: NotRequired[str]
     usable: NotRequired[bool]
     found: NotRequired[Annotated[dict[str, Any], Field(description="What the step saw, for those after it.")]]
+    changed: NotRequired[Changed]
     error: NotRequired[Failure]
 
 
@@ -340,6 +353,8 @@ def _step(step: StepRecord) -> Step:
         value = getattr(step, name)
         if value is not None:
             document[name] = value
+    if step.changed:
+        document["changed"] = list(step.changed)
     if error := failure_document(step.error):
         document["error"] = error
     return document

@@ -113,6 +113,7 @@ class StepRecord:
     policy_diff: str | None = None  # what the step changes in the RBAC policy, at most 4 KB
     usable: bool | None = None  # of verify_tenant; None where nothing was to prove, or nothing could be seen
     found: dict[str, Any] | None = None  # what later steps must know when it is not there any more
+    changed: tuple[str, ...] = ()  # of what is wanted of the tenant, by the names of the members
     error: Failure | None = None
     progress: Progress | None = None  # while it runs, as of the last renewal
 
@@ -149,6 +150,7 @@ class PastRun:
     cancelled_at: str | None = None
     retried_by: str | None = None  # who reopened it
     retried_at: str | None = None
+    changed: tuple[str, ...] = ()  # by all of its steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,11 @@ class JobRecord:
     def is_taken_up_again(self) -> bool:
         """Whether somebody has worked on it before: meanwhile others may have changed what it had made sure of."""
         return self.run > 1 or self.failures > 0 or self.losses > 0
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """What its steps have changed of what is wanted of the tenant."""
+        return tuple(dict.fromkeys(name for step in self.steps for name in step.changed))
 
     def step(self, name: str) -> StepRecord | None:
         return next((step for step in self.steps if step.name == name), None)
@@ -347,6 +354,7 @@ class JobRecord:
             self.cancelled_at,
             by,
             now,
+            self.changed,
         )
         return self._changed(
             now,

@@ -47,9 +47,9 @@ class Decision:
     """What a step would do, given what it saw. Nothing is done before `act`, which looks again at the end.
 
     `commands` are those that change the cluster, in order; a step may need fewer, where what it saw has settled
-    meanwhile. `rights` are those that they need. `diff` is what they change, for a person. `try_out` asks the cluster
-    what it would say, by dry runs, and gives the decision as it is known then. Both raise StepFailed; `act` raises
-    Overtaken too.
+    meanwhile. `rights` are those that they need. `diff` is what they change, for a person; `changed` names the members
+    of what is wanted of the tenant that are another then. `try_out` asks the cluster what it would say, by dry runs,
+    and gives the decision as it is known then. Both raise StepFailed; `act` raises Overtaken too.
     """
 
     would: Would
@@ -59,6 +59,7 @@ class Decision:
     diff: str | None = None
     warnings: tuple[str, ...] = ()
     rights: tuple[Right, ...] = ()
+    changed: tuple[str, ...] = ()
     try_out: "Callable[[Decision], Awaitable[Decision]] | None" = None
 
     async def tried(self) -> "Decision":

@@ -14,7 +14,8 @@ __all__ = ["RunCommand", "StepFailed", "StepResult"]
 class StepResult:
     """A step that ended well. `deciding` is the command that the record shows; None where none was needed.
 
-    `found` is for later steps of the job, when what was seen is not there any more. `data` is the answer of a query.
+    `found` is for later steps of the job, when what was seen is not there any more. `changed` is that of what was
+    decided. `data` is the answer of a query.
     """
 
     outcome: Outcome
@@ -27,6 +28,7 @@ class StepResult:
     policy_diff: str | None = None
     usable: bool | None = None
     found: dict[str, Any] | None = None
+    changed: tuple[str, ...] = ()
     data: Any = None
 
 
@@ -35,7 +37,10 @@ class StepFailed(Exception):
 
     `step` is given where another step's name must be shown (a refused namespace before anything was made); `undone`
     are steps whose effects were taken back, so that the job does not tell of them and a retry begins with them.
+    `changed` is that of what was decided, which may be there all the same.
     """
+
+    changed: tuple[str, ...] = ()
 
     def __init__(
         self,

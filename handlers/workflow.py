@@ -4,7 +4,7 @@ What it decides is a value. A plan is the same code without the act, so that the
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic
 
 from contracts.codes import Failure
@@ -66,9 +66,12 @@ class Step(Generic[AnyRequest]):
         for _ in range(_MOST_LOOKS):
             decision = await self._decide(context)
             try:
-                return await decision.act()
+                return replace(await decision.act(), changed=decision.changed)
             except Overtaken as error:
                 what = error.what
+            except StepFailed as error:
+                error.changed = decision.changed
+                raise
         raise StepFailed(Failure("conflict", f"{what} changed each time that it was looked at."))
 
     async def _decide(self, context: Context[AnyRequest]) -> Decision:

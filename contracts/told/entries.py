@@ -10,7 +10,7 @@ import orjson
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from contracts.documents import Command, ErrorCode, JobId, Kind, Moment, StepOutcome, resolved_request
+from contracts.documents import Changed, Command, ErrorCode, JobId, Kind, Moment, StepOutcome, resolved_request
 from contracts.records import JobRecord, PastRun, StepRecord
 
 # Actions. The first three are a job's; the others are published by whoever does them.
@@ -53,6 +53,7 @@ class Entry(TypedDict):
     run: NotRequired[int]
     inputs: NotRequired[Annotated[dict[str, Any], Field(description="The request with every default filled in.")]]
     steps: NotRequired[list[EntryStep]]
+    changed: NotRequired[Changed]
     correlation: NotRequired[str]
     count: NotRequired[Annotated[int, Field(description="Refused keys, in the hour that began at `at`.")]]
     webhook: NotRequired[str]
@@ -147,6 +148,7 @@ def _current(record: JobRecord) -> Entry:
         "code": record.reason,
         "request_id": record.request_id if record.run == 1 else None,
         "correlation": asked.get("correlation"),
+        "changed": list(record.changed),
         "simulated": record.simulated or None,
     }
     return {**entry, **{name: value for name, value in optional.items() if value}}  # type: ignore[typeddict-item]
@@ -159,7 +161,10 @@ def _past(record: JobRecord, past: PastRun, run: int) -> Entry:
     if commands and entry["steps"]:
         entry["steps"][-1]["commands"] = commands  # of the step that failed, and of those that were done again
     entry["summary"] = past.error.message if past.error else ""
-    entry.pop("code", None)
+    for later in ("code", "changed"):
+        entry.pop(later, None)  # type: ignore[misc]  # two of the optional members
+    if past.changed:
+        entry["changed"] = list(past.changed)
     if past.reason:
         entry["code"] = past.reason
     if run == 1 and record.request_id:

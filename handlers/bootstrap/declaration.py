@@ -47,9 +47,10 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
     is_new = made is not None and made.outcome is Outcome.CREATED
     if before:
         keepers = (context.job.job_id,) if is_new else before.credentials  # a repeat writes nothing
-        return before.with_wanted(wanted).with_credentials(keepers)
+        return before.with_wanted(wanted, context.job.job_id).with_credentials(keepers)
     keepers = (context.job.job_id,) if is_new else tuple(find_keepers(claims))
-    return Spec(wanted=wanted, applied=lines_of(own, request.username) if own else (), credentials=keepers)
+    applied = lines_of(own, request.username) if own else ()
+    return Spec.first(wanted, context.job.job_id, applied=applied, credentials=keepers)
 
 
 def _agree(specs: list[Spec], claims: int) -> bool | None:

@@ -71,6 +71,7 @@ async def decide_namespace(context: StepContext) -> Decision:
         diff=claim.diff,
         warnings=(*warnings, *_warn_of_operators(state, find_wanted(request))),
         rights=_find_rights(context, claim, commands),
+        changed=claim.spec.changed_by(context.job.job_id),
         try_out=partial(_try_out, kubectl, claim),
     )
 

@@ -85,6 +85,7 @@ def _join(decisions: Sequence[Decision]) -> Decision:
         "".join(one.diff for one in changing if one.diff) or None,
         _merge(one.warnings for one in decisions),
         tuple(dict.fromkeys(right for one in changing for right in one.rights)),
+        tuple(dict.fromkeys(name for one in decisions for name in one.changed)),
         partial(_try_out, decisions),
     )
 

@@ -10,21 +10,28 @@ from handlers.preflight.rights import claim_rights
 from handlers.results import StepResult
 from handlers.tenants.claims import to_write_specs, write_specs
 from handlers.tenants.existing import find_specs, find_tenant
+from handlers.tenants.spec import list_changed
 from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context, Step
 
 
 async def decide_handover(context: Context[HandoverRequest]) -> Decision:
     kubectl = context.kubectl
-    claims = await find_tenant(context, kubectl)
+    claims, job_id = await find_tenant(context, kubectl), context.job.job_id
     specs = await find_specs(context, claims)
     changed = {
-        name: spec.with_wanted(spec.wanted.model_copy(update={"managed_by": context.request.caller}))
+        name: spec.with_wanted(spec.wanted.model_copy(update={"managed_by": context.request.caller}), job_id)
         for name, spec in specs.items()
     }
     marks = to_write_specs(kubectl, claims, changed)
     act = partial(_act, context, kubectl, marks)
-    return Decision(Would.UPDATE if marks else Would.NOTHING, act, marks, rights=claim_rights("patch") if marks else ())
+    return Decision(
+        Would.UPDATE if marks else Would.NOTHING,
+        act,
+        marks,
+        rights=claim_rights("patch") if marks else (),
+        changed=list_changed(changed.values(), job_id),
+    )
 
 
 async def _act(context: Context[HandoverRequest], kubectl: Kubectl, marks: tuple[Command, ...]) -> StepResult:

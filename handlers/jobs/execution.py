@@ -186,6 +186,7 @@ class Execution:
             policy_diff=result.policy_diff,
             usable=result.usable,
             found=result.found,
+            changed=result.changed,
         )
         self._data = result.data
         record = record.finished(finished, utc_now(), result.warnings)
@@ -201,6 +202,7 @@ class Execution:
             self._step_record(step.name, record, error.deciding, commands, seconds),
             outcome=Outcome.FAILED,
             error=failure,
+            changed=error.changed,
         )
         delay_seconds = self._delay(record, failure, seconds)
         if delay_seconds is None:

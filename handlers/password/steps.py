@@ -81,6 +81,7 @@ async def decide_password(context: PasswordContext) -> Decision:
         partial(_act, context, change, password),
         commands,
         rights=account_rights(context.settings.everest_credentials_namespace),
+        changed=("password",),
     )
 
 

@@ -138,12 +138,12 @@ async def _list(kubectl: Kubectl, namespaces: tuple[Namespace, ...]) -> tuple[_D
 def _note(spec: Spec, namespace: str, running: list[_Database]) -> Spec:
     before = spec.suspension or Suspension()
     paused = before.paused | {one.name: one.uid for one in running if one.namespace == namespace}
-    return spec.with_suspension(before.model_copy(update={"paused": paused}), suspended=spec.wanted.suspended)
+    return spec.with_suspension(before.model_copy(update={"paused": paused}))
 
 
 def _forget(spec: Spec) -> Spec:
     before = spec.suspension or Suspension()
-    return spec.with_suspension(before.model_copy(update={"paused": {}}), suspended=spec.wanted.suspended)
+    return spec.with_suspension(before.model_copy(update={"paused": {}}))
 
 
 def _to_pause(kubectl: Kubectl, database: _Database, *, paused: bool) -> Command:

@@ -19,7 +19,7 @@ from handlers.suspension.turning import Turning, choose_command
 from handlers.tenants.access import name_lines
 from handlers.tenants.accounts import to_set_enabled, write_enabled
 from handlers.tenants.claims import to_write_specs, write_specs
-from handlers.tenants.spec import Spec, Suspension
+from handlers.tenants.spec import Spec, Suspension, list_changed
 from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context
 
@@ -47,7 +47,7 @@ async def decide_restoration(context: ResumeContext) -> Decision:
         await check_rights(kubectl, tenant.claims)
     change = Change(tenant.text, tenant.filler if any(one.filled for one in taken) else "", "--resume")
     edited = resume(tenant.stored.text, change.lines, change.withdrawn)
-    specs = {name: _resume(spec) for name, spec in tenant.specs.items()}
+    specs = {name: _resume(spec, context.job.job_id) for name, spec in tenant.specs.items()}
     found = _Restoration(
         tenant,
         Turning(choose_command(context, tenant, (*edited.added, *edited.removed)), change),
@@ -68,14 +68,15 @@ async def decide_restoration(context: ResumeContext) -> Decision:
         diff=found.policy_diff,
         warnings=tuple(_warn(found)),
         rights=found.turning.rights,
+        changed=list_changed(specs.values(), context.job.job_id),
         try_out=partial(found.turning.try_out, context),
     )
 
 
-def _resume(spec: Spec) -> Spec:
+def _resume(spec: Spec, job_id: str) -> Spec:
     """The paused databases are started by the next step."""
     paused = spec.suspension.paused if spec.suspension else {}
-    return spec.with_suspension(Suspension(paused=paused), suspended=False)
+    return spec.with_suspended(job_id, suspended=False).with_suspension(Suspension(paused=paused))
 
 
 async def _act(context: ResumeContext, kubectl: Kubectl, found: _Restoration) -> StepResult:

@@ -20,7 +20,7 @@ from handlers.suspension.turning import Turning, choose_command
 from handlers.tenants.access import name_lines
 from handlers.tenants.accounts import to_set_enabled, write_enabled
 from handlers.tenants.claims import to_write_specs, write_specs
-from handlers.tenants.spec import Spec, Suspension
+from handlers.tenants.spec import Spec, Suspension, list_changed
 from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context
 
@@ -43,7 +43,10 @@ async def decide_revocation(context: SuspendContext) -> Decision:
     if context.request.pause_databases:
         await check_rights(kubectl, tenant.claims)
     edited = suspend(tenant.stored.text, tenant.text)
-    specs = {name: _suspend(spec, tenant, fills=bool(edited.added)) for name, spec in tenant.specs.items()}
+    specs = {
+        name: _suspend(spec, tenant, context.job.job_id, fills=bool(edited.added))
+        for name, spec in tenant.specs.items()
+    }
     found = _Revocation(
         tenant,
         to_write_specs(kubectl, tenant.claims, specs),
@@ -64,18 +67,19 @@ async def decide_revocation(context: SuspendContext) -> Decision:
         diff=found.policy_diff,
         warnings=tuple(_warn(tenant)),
         rights=found.turning.rights,
+        changed=list_changed(specs.values(), context.job.job_id),
         try_out=partial(found.turning.try_out, context),
     )
 
 
-def _suspend(spec: Spec, tenant: Tenant, *, fills: bool) -> Spec:
+def _suspend(spec: Spec, tenant: Tenant, job_id: str, *, fills: bool) -> Spec:
     """An earlier attempt may have done it in part: what it wrote down stays."""
     before = spec.suspension or Suspension()
     taken = {
         "account_disabled": before.account_disabled or (tenant.enabled is True and not tenant.spares_account),
         "filled": before.filled or fills,
     }
-    return spec.with_suspension(before.model_copy(update=taken), suspended=True)
+    return spec.with_suspended(job_id, suspended=True).with_suspension(before.model_copy(update=taken))
 
 
 async def _act(context: SuspendContext, kubectl: Kubectl, found: _Revocation) -> StepResult:

@@ -3,6 +3,7 @@
 An annotation of the namespace, JSON, read by earlier and later versions: members that this one does not know are kept.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -62,10 +63,20 @@ class Suspension(BaseModel):
     paused: dict[str, str] = {}
 
 
+class LastChange(BaseModel):
+    """The last change of what is wanted: by which job, and of which members, named as `resources.cpu_cores` is."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    job_id: str
+    members: tuple[str, ...]
+
+
 class Spec(BaseModel):
     """`applied`: the policy lines that were written for this namespace, or are being written now.
 
-    `generation` grows by one whenever `wanted` changes, and by nothing else.
+    `generation` grows by one whenever `wanted` changes, and by nothing else. `change` is written with it, so that a job
+    which is killed behind that write still knows what it has changed.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -77,6 +88,7 @@ class Spec(BaseModel):
     credentials: tuple[str, ...] = ()  # the jobs whose Secret may hold the account's password, the newest first
     suspension: Suspension | None = None
     bound: bool = False  # the role was found to be nobody else's, and the policy was written
+    change: LastChange | None = None
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -96,25 +108,51 @@ class Spec(BaseModel):
     def render(self) -> str:
         return self.model_dump_json(exclude_none=True)
 
-    def with_wanted(self, wanted: Wanted) -> Self:
+    @classmethod
+    def first(cls, wanted: Wanted, job_id: str, **members: Any) -> Self:
+        """Of a namespace that was no claim before."""
+        return cls(
+            wanted=wanted, change=LastChange(job_id=job_id, members=_find_changes({}, wanted.model_dump())), **members
+        )
+
+    def changed_by(self, job_id: str) -> tuple[str, ...]:
+        """The members of what is wanted that the job has made another."""
+        return self.change.members if self.change and self.change.job_id == job_id else ()
+
+    def with_wanted(self, wanted: Wanted, job_id: str) -> Self:
         """The same where it wants the same. Members of the old one that this version does not know stay."""
         kept = {**(self.wanted.model_extra or {}), **wanted.model_dump()}
         changed = Wanted.model_validate(kept)
         if changed == self.wanted:
             return self
-        return self.model_copy(update={"wanted": changed, "generation": self.generation + 1})
+        members = _find_changes(self.wanted.model_dump(), changed.model_dump())
+        change = LastChange(job_id=job_id, members=tuple(dict.fromkeys((*self.changed_by(job_id), *members))))
+        return self.model_copy(update={"wanted": changed, "generation": self.generation + 1, "change": change})
 
-    def with_suspension(self, suspension: Suspension, *, suspended: bool) -> Self:
+    def with_suspended(self, job_id: str, *, suspended: bool) -> Self:
+        return self.with_wanted(self.wanted.model_copy(update={"suspended": suspended}), job_id)
+
+    def with_suspension(self, suspension: Suspension) -> Self:
         """Nothing is kept of one that took nothing."""
-        wanted = self.with_wanted(self.wanted.model_copy(update={"suspended": suspended}))
-        kept = None if suspension == Suspension() else suspension
-        return wanted.model_copy(update={"suspension": kept})
+        return self.model_copy(update={"suspension": None if suspension == Suspension() else suspension})
 
     def with_credentials(self, job_ids: tuple[str, ...]) -> Self:
         return self.model_copy(update={"credentials": job_ids})
 
     def with_applied(self, lines: tuple[str, ...]) -> Self:
         return self.model_copy(update={"applied": lines, "bound": True})
+
+
+def _find_changes(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> tuple[str, ...]:
+    """By name, those of parts under the name of the whole."""
+    found: list[str] = []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if isinstance(new, Mapping):
+            found += _find_changes(old if isinstance(old, Mapping) else {}, new, f"{path}{name}.")
+        elif old != new:
+            found.append(f"{path}{name}")
+    return tuple(found)
 
 
 def read_inputs(members: dict[str, Any]) -> BootstrapRequest | None:
@@ -129,3 +167,8 @@ def read_inputs(members: dict[str, Any]) -> BootstrapRequest | None:
 def make_wanted(inputs: dict[str, Any], **facts: Any) -> Wanted:
     """`inputs`: the resolved request."""
     return Wanted.model_validate({**inputs, **facts})
+
+
+def list_changed(specs: Iterable[Spec], job_id: str) -> tuple[str, ...]:
+    """What the job has made another in any of these."""
+    return tuple(dict.fromkeys(name for spec in specs for name in spec.changed_by(job_id)))

@@ -46,14 +46,17 @@ async def test_a_tenant_is_declared_and_changed(house: House) -> None:
     assert (found["generation"], found["desired"]["role"], found["differences"]) == (1, "viewer", [])
     assert found["observed"]["quota"]["hard"]["limits.memory"] == "2Gi"
     assert "if_generation" not in found["desired"]
-    await declare(house, "delia", {"role": "owner"}, If_Match='"1"')
+    changed = await declare(house, "delia", {"role": "owner", "resources": {"disk_gb": 30}}, If_Match='"1"')
+    assert changed["steps"][1]["changed"] == ["resources.disk_gb", "role"]
     stale = await api.put(f"{path}?dry_run=false", json={"role": "developer"}, headers={"If-Match": '"1"'})
     assert (stale.status_code, stale.json()["code"], stale.headers["etag"]) == (412, "generation_conflict", '"2"')
     there = await api.put(path, json={}, headers={"If-None-Match": "*"})
     assert (there.status_code, there.json()["code"]) == (412, "generation_conflict")
     late = await house.run_job(username="delia", role="developer", if_generation=1)
     assert (late["reason"], [step["name"] for step in late["steps"]]) == ("generation_conflict", ["add_namespace"])
-    again = await declare(house, "delia", {"role": "owner"}, If_Match='"1"', Idempotency_Key="delia-owner")
+    asked = {"role": "owner", "resources": {"disk_gb": 30}}
+    again = await declare(house, "delia", asked, If_Match='"1"', Idempotency_Key="delia-owner")
+    assert "changed" not in again["steps"][1]
     assert again["overall_status"] == "succeeded", "what is asked for is so already: a repeat"
     assert (await read(house, path, "declared-namespace-answer"))["data"]["generation"] == 2
 
