@@ -40,7 +40,9 @@ class Claims:
         Raises BucketFull when the claim cannot be written, LeaseLost when the job may be another's by now.
         """
         about = messaging_attributes(record.kind, record.job_id, "process")
-        with span(f"process {KINDS[record.kind].subject}", "consumer", record.traceparent, about):
+        # The message was sent later than a record of a batch, or of a retried job, was written.
+        parent = incoming.record.traceparent or record.traceparent
+        with span(f"process {KINDS[record.kind].subject}", "consumer", parent, about):
             return await self._claim(incoming, record, revision, lost=lost)
 
     async def _claim(self, incoming: Incoming, record: JobRecord, revision: int, *, lost: bool) -> bool:

@@ -12,22 +12,15 @@ import pytest_asyncio
 
 from contracts import names
 from contracts.protocol import MAX_LOSSES
-from contracts.records import JobRecord, Status, UnreadableRecord, decode_record
+from contracts.records import JobRecord, Status
 from tests.simulator.effects import overlaps
+from tests.support.ends import declare_webhook, expect_taken, find_end, find_entries
 from tests.support.eventually import eventually
-from tests.support.gateways import helping_hand
+from tests.support.gateways import helping_hand, running_gateway
 from tests.support.handlers import LEASE_SECONDS, House, open_house, start_handler
 from tests.support.proxy import Proxy, Publish, running_proxy
-
-
-def read_record(publish: Publish) -> JobRecord | None:
-    """The record that is written, None for any other publish."""
-    if not publish.subject.startswith(f"$KV.{names.JOBS_BUCKET}."):
-        return None
-    try:
-        return decode_record(publish.payload[publish.payload.index(b"{") :])
-    except UnreadableRecord:
-        return None
+from tests.support.receivers import receiving
+from tests.support.records import read_published
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +34,15 @@ class Point:
 
 
 def _writes(fits: Callable[[JobRecord], bool]) -> Callable[[Publish], bool]:
-    return lambda publish: (record := read_record(publish)) is not None and fits(record)
+    return lambda publish: (record := read_published(publish)) is not None and fits(record)
 
 
 def _is_step_saved(record: JobRecord) -> bool:
     return record.has_finished("create_account") and not record.is_finished
+
+
+def _tells_end(publish: Publish) -> bool:
+    return publish.subject.startswith(names.told_subject("")) and b'"status":"succeeded"' in publish.payload
 
 
 POINTS = (
@@ -55,6 +52,8 @@ POINTS = (
     Point("after a step is saved", _writes(_is_step_saved), sent=True, losses=1),
     Point("before the end is written", _writes(lambda record: record.is_finished), sent=False, losses=1),
     Point("after the end is written", _writes(lambda record: record.is_finished), sent=True, losses=0),
+    Point("before the end is told", _tells_end, sent=False, losses=0),
+    Point("after the end is told", _tells_end, sent=True, losses=0),
     Point("before the ack", lambda p: p.subject.startswith("$JS.ACK.") and p.payload == b"", sent=False, losses=0),
 )
 
@@ -71,14 +70,17 @@ async def count_jobs_queued(house: House) -> int:
 
 
 async def test_a_kill_at_any_point_of_the_protocol_loses_and_doubles_nothing(house: House) -> None:
-    """One handler and one job for each point; then two more handlers, which find what is left."""
+    """One handler and one job for each point; then two more handlers, which find what is left.
+
+    Each end is kept as an event, brought to a webhook with one content for its id, and an entry of the audit, once.
+    """
     killed_at: dict[str, Point] = {}
 
     def watch_for(point: Point) -> Callable[[Publish], bool]:
         seen: list[str] = []
 
         def fits(publish: Publish) -> bool:
-            record = read_record(publish)
+            record = read_published(publish)
             seen.extend([record.job_id] if record else [])
             if not point.fits(publish):
                 return False
@@ -88,6 +90,9 @@ async def test_a_kill_at_any_point_of_the_protocol_loses_and_doubles_nothing(hou
         return fits
 
     async with AsyncExitStack() as stack:
+        receiver = await stack.enter_async_context(receiving())
+        webhooks = str(declare_webhook(house.folder, "ends", receiver))
+        await stack.enter_async_context(running_gateway(house.server.url, house.folder, WEBHOOKS_FILE=webhooks))
         proxies: list[Proxy] = [await stack.enter_async_context(running_proxy(house.server)) for _ in POINTS]
         handlers = await asyncio.gather(
             *(start_handler(proxy.url, house.everest, house.folder, HANDLER_CONCURRENCY="1") for proxy in proxies)
@@ -113,6 +118,11 @@ async def test_a_kill_at_any_point_of_the_protocol_loses_and_doubles_nothing(hou
 
             await eventually(is_empty, "no message is left")
             assert "job.crashed" not in one.read_log()
+        for number, job_id in enumerate(job_ids):
+            why = killed_at[job_id].name
+            end_id = await find_end(house.server, job_id)
+            await expect_taken(receiver, end_id)
+            assert await find_entries(house.gateway, f"user{number}") == [("submit", "succeeded")], why
     writes = (await house.everest.effects())["writes"]
     made = [write for write in writes if write["path"].endswith("/secrets/everest-accounts") and write["code"] == 200]
     assert len(made) == len(POINTS)  # a create that lost a race for the one object of all accounts is run again

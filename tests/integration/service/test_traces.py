@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from tests.simulator import simulated_everest
-from tests.support.collectors import collecting
+from tests.support.collectors import Collector, Seen, collecting
 from tests.support.gateways import running_gateway
 from tests.support.handlers import LEASE_SECONDS, House, open_house
 from tests.support.servers import nats_server
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OF_BULK = "00-1bf7651916cd43dd8448eb211c80319d-b7ad6b7169203332-01"
 GIVEN = {"traceparent": TRACEPARENT, "X-Request-Id": "find-me"}
 
 
@@ -53,6 +54,11 @@ async def test_spans_of_a_job_are_one_trace(tmp_path: Path) -> None:
             async with house.handler(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url):
                 job_id = await gateway.submit(GIVEN, username="tracy")
                 await house.wait_until_finished(job_id)
+                bulk = {"requests": [{"username": "trudy"}, {"username": "tom"}]}
+                answer = await gateway.api.post("/bootstrap/users/bulk", json=bulk, headers={"traceparent": OF_BULK})
+                jobs = [job["job_id"] for job in answer.json()["jobs"]]
+                for one in jobs:
+                    await house.wait_until_finished(one)
         # Both have ended, and have sent what they had.
         trace_id = TRACEPARENT.split("-")[1]
         tree = collector.draw(trace_id)
@@ -76,3 +82,27 @@ async def test_spans_of_a_job_are_one_trace(tmp_path: Path) -> None:
         created = next(span for span in collector.seen if "accounts create" in str(span.attributes))
         assert "-p ********" in str(created.attributes["process.command_line"])
         assert created.attributes["process.exit.code"] == 0
+        of_bulk = collector.draw(OF_BULK.split("-")[1])
+        assert of_bulk[0] == "POST /bootstrap/users/bulk"
+        print("\n".join(of_bulk))
+        for one in jobs:
+            expect_path(collector, one)
+
+
+def expect_path(collector: Collector, job_id: str) -> None:
+    """From the first step of a job of a batch up to the request of the batch, each below the one before."""
+    by_id = {span.span_id: span for span in collector.seen}
+    (delivery,) = (span for span in collector.seen if span.kind == 5 and is_about(span, job_id))
+    step = next(span for span in collector.seen if span.parent_id == delivery.span_id and span.name.startswith("step "))
+    message = by_id[delivery.parent_id]
+    assert is_about(message, job_id)
+    assert [span.name for span in (step, delivery, message, by_id[message.parent_id])] == [
+        "step create_account",
+        "process everest.v1.jobs.bootstrap",
+        "send everest.v1.jobs.bootstrap",
+        "POST /bootstrap/users/bulk",
+    ]
+
+
+def is_about(span: Seen, job_id: str) -> bool:
+    return bool(span.attributes.get("messaging.message.id") == job_id)
