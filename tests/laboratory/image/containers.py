@@ -31,12 +31,18 @@ class Container:
         return docker("inspect", "-f", template, self.name)
 
     def processes(self) -> dict[str, set[str]]:
-        """User ids of its processes, by command line."""
-        lines = docker("top", self.name, "-eo", "pid,uid,args").splitlines()[1:]
+        """User ids of what it runs, by command line. The engine's own health checks are none of it."""
+        lines = [
+            line.split(maxsplit=3) for line in docker("top", self.name, "-eo", "pid,ppid,uid,args").splitlines()[1:]
+        ]
+        members, size = {self.inspect("{{.State.Pid}}")}, 0
+        while len(members) > size:
+            size = len(members)
+            members |= {pid for pid, parent, *_ in lines if parent in members}
         found: dict[str, set[str]] = {}
-        for line in lines:
-            _, uid, command = line.split(maxsplit=2)
-            found.setdefault(command, set()).add(uid)
+        for pid, _, uid, command in lines:
+            if pid in members:
+                found.setdefault(command, set()).add(uid)
         return found
 
 
