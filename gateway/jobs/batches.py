@@ -242,10 +242,7 @@ class Batches:
         return any(kept)
 
     async def _read_job(self, job_id: str) -> JobRecord | None:
-        try:
-            snapshot = await self._reader.read_record(job_id)
-        except UnreadableRecord:
-            return None
+        snapshot = await self._reader.find_record(job_id)
         return snapshot.record if snapshot else None
 
     async def _publish(self, record: JobRecord) -> None:

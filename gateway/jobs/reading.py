@@ -59,6 +59,13 @@ class Reader:
         message = await self._jetstream.read_key(names.JOBS_BUCKET, job_id)
         return None if message is None else record_snapshot(message)
 
+    async def find_record(self, job_id: str) -> Snapshot | None:
+        """The same; None also where the bytes are no record. Raises Unanswered."""
+        try:
+            return await self.read_record(job_id)
+        except UnreadableRecord:
+            return None
+
     async def find_message(self, job_id: str) -> Message | None:
         """The job's message, in whichever stream holds one. Raises Unanswered."""
         for stream in (names.JOBS_STREAM, names.QUERIES_STREAM):
@@ -68,11 +75,8 @@ class Reader:
 
     async def find_last_job(self, tenant: str) -> JobRecord | None:
         """The last job that worked for the tenant, while its record is kept. Raises Unanswered."""
-        try:
-            holder = await self._jetstream.read_key(names.TENANTS_BUCKET, names.tenant_key(tenant))
-            snapshot = await self.read_record(holder.body.decode(errors="replace")) if holder else None
-        except UnreadableRecord:
-            return None
+        holder = await self._jetstream.read_key(names.TENANTS_BUCKET, names.tenant_key(tenant))
+        snapshot = await self.find_record(holder.body.decode(errors="replace")) if holder else None
         return snapshot.record if snapshot else None
 
     async def _read_queued(self, job_id: str) -> Snapshot | None:

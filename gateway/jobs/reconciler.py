@@ -122,10 +122,7 @@ class Reconciler:
 
     async def _find_silent(self, job_id: str, sighting: Sighting) -> Snapshot | None:
         """The record, if it is still the one that was seen, has not ended, and is not a later version's to heal."""
-        try:
-            snapshot = await self._reader.read_record(job_id)
-        except UnreadableRecord:
-            snapshot = None
+        snapshot = await self._reader.find_record(job_id)
         if snapshot is None or snapshot.record.is_finished or _is_later(snapshot.record):
             self._unfinished.sightings.pop(job_id, None)
             return None
@@ -162,10 +159,7 @@ class Reconciler:
 
     async def _read_end(self, job_id: str, sighting: Sighting) -> Snapshot | None:
         """None where somebody reopened it since, and for a query, whose caller has waited."""
-        try:
-            snapshot = await self._reader.read_record(job_id)
-        except UnreadableRecord:
-            return None
+        snapshot = await self._reader.find_record(job_id)
         if snapshot is None or names.is_query(snapshot.record.kind):
             return None
         return snapshot if snapshot.revision == sighting.revision else None

@@ -30,6 +30,7 @@ from gateway.http.prefix import prefix_of
 from gateway.http.problems import MEANINGS, problem_document, problem_of
 from gateway.http.routes.bulk_bodies import read_bulk
 from gateway.http.routes.interventions import allowing, read_from_start
+from gateway.http.routes.queries import plan_document
 from gateway.jetstream import Unanswered
 from gateway.jobs.batches import Batch, Batches
 from gateway.jobs.errors import BatchNotFound, QueryFailed
@@ -100,7 +101,7 @@ class BatchRoutes:
             record = await self._queries.ask("plan", query, origin, left, about)
         except _TOLD as error:
             return {"problem": problem_document(problem_of(error), prefix)}
-        return {"plan": {**record.data, "simulated": True} if record.simulated else record.data}
+        return {"plan": plan_document(record)}
 
     async def _answer_state(self, request: Request, batch_id: str, wait: Wait, status: int) -> Response:
         """The batch, with `status` until all of its jobs have ended."""

@@ -32,6 +32,7 @@ from gateway.http.parameters import (
 )
 from gateway.http.prefix import prefix_of
 from gateway.http.problems import Problem
+from gateway.http.routes.queries import plan_document
 from gateway.jetstream import Unanswered
 from gateway.jobs.errors import JobError, JobNotFinished, JobNotFound, QueryFailed
 from gateway.jobs.job_cache import Snapshot
@@ -113,9 +114,7 @@ class JobRoutes:
 
     async def _answer_plan(self, request: Request, kind: str, job_request: JobRequest) -> Response:
         record = await self._foresee(request, kind, job_request)
-        plan: Plan = record.data
-        document: Plan = {**plan, "simulated": True} if record.simulated else plan
-        return json_response(orjson.dumps(document), 200, {"Cache-Control": "no-store"})
+        return json_response(orjson.dumps(plan_document(record)), 200, {"Cache-Control": "no-store"})
 
     async def answer_accepted(self, request: Request, job_id: str, wait: Wait) -> Response:
         """202 and where to look; with a wait the job, 200 when it has ended."""

@@ -4,7 +4,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from contracts.answers import AccountsAnswer, NamespacesAnswer, Notes
+from contracts.answers import AccountsAnswer, NamespacesAnswer, Notes, Plan
 from contracts.records import JobRecord
 from contracts.requests import (
     AccountsListQuery,
@@ -33,6 +33,11 @@ class QueryRoutes:
         record = await self._queries.ask(kind, query, read_origin(request), leaving(request))
         document: AccountsAnswer | NamespacesAnswer = {"data": record.data, **notes_of(record)}
         return json_response(orjson.dumps(document))
+
+
+def plan_document(record: JobRecord) -> Plan:
+    plan: Plan = record.data
+    return {**plan, "simulated": True} if record.simulated else plan
 
 
 def notes_of(record: JobRecord) -> Notes:
