@@ -22,7 +22,6 @@ class StreamState:
     max_bytes: int
     first_sequence: int
     last_sequence: int
-    first_at: str | None
     republishes: bool
     lag: int
 
@@ -69,7 +68,6 @@ async def read_stream_state(api: Api, stream: str) -> StreamState:
         config.get("max_bytes", -1),
         state["first_seq"],
         state["last_seq"],
-        state.get("first_ts") if state["messages"] else None,
         "republish" in config,
         sum(source.get("lag", 0) for source in answer.get("sources") or ()),
     )

@@ -102,9 +102,7 @@ class Everestctl:
     def to_update_namespace(self, name: str, operators: frozenset[str], time_limit_seconds: float) -> Command:
         return self._provision("update", name, operators, time_limit_seconds)
 
-    def to_remove_namespace(
-        self, name: str, time_limit_seconds: float, *, keeps: bool = False, forces: bool = False
-    ) -> Command:
+    def to_remove_namespace(self, name: str, time_limit_seconds: float, *, keeps: bool, forces: bool) -> Command:
         """Its databases are in the way, but for `forces`; all else goes without a question, but for `keeps`."""
         flags = [*(["--keep-namespace"] if keeps else []), *(["--force"] if forces else [])]
         argv = ("everestctl", "namespaces", "remove", name, *flags)

@@ -53,5 +53,5 @@ async def test_else_nothing_is_taken(stream: Stream) -> None:
     ("messages", "first", "last", "width"), [(100, 1, 100, 96), (100, 1, 3000, 2880), (0, 1, 0, 96), (1, 900, 900, 96)]
 )
 def test_a_sparse_stream_is_read_from_further_below(messages: int, first: int, last: int, width: int) -> None:
-    state = StreamState(messages, 0, -1, first, last, None, True, 0)
+    state = StreamState(messages, 0, -1, first, last, True, 0)
     assert width_of(state, 96) == width

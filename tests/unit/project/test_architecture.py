@@ -15,9 +15,16 @@ PROCESS_MODULES = {"gateway/commands/processes.py", "handlers/commands/processes
 STARTS_PROCESSES = {"subprocess", "multiprocessing", "pty"}
 OS_STARTS_PROCESSES = {"fork", "forkpty", "posix_spawn", "posix_spawnp", "popen", "system", "execv", "execve", "spawnv"}
 HTTP = {"starlette", "uvicorn", "httpx", "http", "prometheus_client"}
-WORKFLOWS = ("handlers.bootstrap", "handlers.queries")
 ENTRANCES = {"steps", "lists"}  # the modules that hold a workflow
-WORKSHOPS = (*WORKFLOWS, "handlers.tools", "handlers.rbac", "handlers.preflight", "handlers.kinds", "handlers.workflow")
+WORKFLOWS = tuple(
+    f"handlers.{room.name}"
+    for room in sorted((ROOT / "handlers").iterdir())
+    if ENTRANCES & {path.stem for path in room.glob("*.py")}
+)
+WORKSHOPS = (
+    *WORKFLOWS,
+    *(f"handlers.{name}" for name in ("kinds", "preflight", "rbac", "tenants", "tools", "workflow")),
+)
 MOST_MODULES = 15
 IMPURE = {"os", "time", "datetime", "random", "socket", "asyncio", "logging", "subprocess", "pathlib", "secrets"}
 
