@@ -151,6 +151,7 @@ class PastRun:
     retried_by: str | None = None  # who reopened it
     retried_at: str | None = None
     changed: tuple[str, ...] = ()  # by all of its steps
+    found: dict[str, Any] | None = None  # by step, where all are done again: what may not be there any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +228,11 @@ class JobRecord:
 
     def step(self, name: str) -> StepRecord | None:
         return next((step for step in self.steps if step.name == name), None)
+
+    def found_before(self, name: str) -> dict[str, Any] | None:
+        """What the step saw last in a run that was done again from its start."""
+        runs = reversed(self.history)
+        return next((past.found[name] for past in runs if past.found and name in past.found), None)
 
     def has_finished(self, name: str) -> bool:
         step = self.step(name)
@@ -355,6 +361,7 @@ class JobRecord:
             by,
             now,
             self.changed,
+            {step.name: step.found for step in again if step.found} or None,
         )
         return self._changed(
             now,

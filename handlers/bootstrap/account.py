@@ -14,7 +14,7 @@ from handlers.commands.secret import Secret
 from handlers.decisions import Decision, Would, settle
 from handlers.preflight.rights import account_rights
 from handlers.results import StepFailed, StepResult
-from handlers.tenants.accounts import is_opened_by
+from handlers.tenants.accounts import DISABLED, ENABLE, is_enabled, is_opened_by
 from handlers.tenants.credentials import Credentials, make_password
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
@@ -36,7 +36,8 @@ async def decide_account(context: StepContext) -> Decision:
     credentials = Credentials(kubectl, settings.everest_credentials_namespace, context.job.job_id)
     account = _Account(kubectl, everestctl, context.request.username, credentials)
     if await account.exists():
-        return Decision(Would.NOTHING, partial(account.settle, None), warnings=(account.note,))
+        warnings = (account.note, *await account.warn_if_disabled())
+        return Decision(Would.NOTHING, partial(account.settle, None), warnings=warnings)
     password = make_password()
     act = partial(account.create, password, settings.subprocess_timeout)
     commands = (account.to_keep(password), account.to_create(password))
@@ -67,6 +68,12 @@ class _Account:
 
     async def exists(self) -> bool:
         return self.username in await self.everestctl.list_users()
+
+    async def warn_if_disabled(self) -> tuple[str, ...]:
+        """A suspended tenant has been refused by now."""
+        if await is_enabled(self.kubectl, self.username) is not False:
+            return ()
+        return (f"{DISABLED} {ENABLE}".format(username=self.username),)
 
     def to_keep(self, password: Secret) -> Command:
         return self.credentials.to_keep(self.username, password)
@@ -99,7 +106,7 @@ class _Account:
             if await is_opened_by(self.kubectl, self.username, password):
                 return StepResult(Outcome.CREATED, deciding, credentials_secret=self.credentials.secret)
             await self.credentials.drop()
-        return StepResult(Outcome.UNCHANGED, deciding, (self.note,))
+        return StepResult(Outcome.UNCHANGED, deciding, (self.note, *await self.warn_if_disabled()))
 
     def _explain_absence(self, completed: Completed) -> Failure:
         if completed.exit_code != 0:

@@ -7,6 +7,7 @@ from handlers.rbac.resources import resources_of
 from handlers.rbac.roles import InvalidRole, UnknownRole, load_role
 from handlers.results import StepFailed
 from handlers.tenants.access import FIRST_ROLE, WantedAccess, lines_of, role_of
+from handlers.tenants.accounts import find_proof
 from handlers.tenants.claims import Claims
 from handlers.tenants.credentials import find_keepers
 from handlers.tenants.existing import refuse_suspended
@@ -37,20 +38,25 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
     before = own.read_spec() if own else None
     specs = [spec for claim in claims.all if (spec := claim.read_spec())]
     made = context.job.step("create_account")
+    is_new = made is not None and made.outcome is Outcome.CREATED
     wanted = make_wanted(
         request.lasting,
         managed_by=await find_manager(claims, context.find_caller) or context.job.caller,
-        account_created=bool(made and made.outcome is Outcome.CREATED) or _agree(specs, len(claims.all)),
+        account_created=is_new or _agree(specs, len(claims.all)),
         adopted=before.wanted.adopted if before else claims.namespace is not None,
         suspended=before.wanted.suspended if before else False,
     )
-    is_new = made is not None and made.outcome is Outcome.CREATED
     if before:
-        keepers = (context.job.job_id,) if is_new else before.credentials  # a repeat writes nothing
-        return before.with_wanted(wanted, context.job.job_id).with_credentials(keepers)
-    keepers = (context.job.job_id,) if is_new else tuple(find_keepers(claims))
-    applied = lines_of(own, request.username) if own else ()
-    return Spec.first(wanted, context.job.job_id, applied=applied, credentials=keepers)
+        spec = before.with_wanted(wanted, context.job.job_id)
+    else:
+        spec = Spec.first(wanted, context.job.job_id, applied=lines_of(own, request.username) if own else ())
+    if is_new:
+        proof = await find_proof(context.kubectl, request.username)
+        return spec.with_credentials((context.job.job_id,)).with_account(proof)
+    if before:
+        return spec  # a repeat writes nothing
+    proof = next((other.account_proof for other in specs if other.account_proof), None)
+    return spec.with_credentials(tuple(find_keepers(claims))).with_account(proof)
 
 
 def _agree(specs: list[Spec], claims: int) -> bool | None:

@@ -6,7 +6,7 @@ from contracts.codes import CODES, Nature
 from contracts.records import Outcome
 from handlers.commands.secret import Secret
 from handlers.results import StepFailed
-from handlers.tenants.accounts import has_account, remove_account
+from handlers.tenants.accounts import find_proof, remove_opened
 from handlers.tenants.claims import find_claims
 from handlers.tenants.credentials import Credentials
 from handlers.tools.kubectl import Kubectl
@@ -46,6 +46,6 @@ async def retract_account(context: StepContext, refusal: StepFailed) -> StepFail
 
 async def _take_away(kubectl: Kubectl, username: str, password: Secret | None) -> bool:
     """Whether it is not there any more; one that the password does not open is somebody else's by now."""
-    if password is not None and await remove_account(kubectl, username, password) is not None:
+    if password is not None and await remove_opened(kubectl, username, password) is not None:
         return True
-    return not await has_account(kubectl, username)
+    return await find_proof(kubectl, username) is None

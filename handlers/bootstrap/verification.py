@@ -14,6 +14,7 @@ from handlers.bootstrap.quota import QUOTA_NAME, find_shortage
 from handlers.clock import monotonic
 from handlers.decisions import Decision, Would
 from handlers.results import StepFailed, StepResult
+from handlers.tenants.accounts import DISABLED, ENABLE, is_enabled
 from handlers.tools.compatibility import find_difference
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.kubectl import Kubectl, Object
@@ -56,6 +57,7 @@ async def verify_tenant(context: StepContext) -> StepResult:
     wanted = find_wanted(context.request)
     is_required = context.settings.everest_require_usable
     doubts = [
+        *await _see(_check_account(context, kubectl), is_required),
         *await _see(_check_engines(context, kubectl, wanted), is_required),
         *await _see(_check_quota(context, kubectl, wanted), is_required),
         *await _see(_check_access(context, kubectl, everestctl), is_required),
@@ -91,6 +93,17 @@ async def _warn_of_versions(context: StepContext, everestctl: Everestctl) -> tup
     except StepFailed:
         return ()  # not known, and no doubt about the tenant
     return (difference,) if difference else ()
+
+
+async def _check_account(context: StepContext, kubectl: Kubectl) -> Sequence[Doubt]:
+    """Who is asked to log in with one must be able to."""
+    username = context.request.username
+    if not context.request.account:
+        return ()
+    enabled = await is_enabled(kubectl, username)
+    if enabled is None:
+        return (Doubt(False, f"Account {username} is gone: submit again."),)
+    return () if enabled else (Doubt(False, f"{DISABLED} {ENABLE}".format(username=username)),)
 
 
 async def _check_engines(context: StepContext, kubectl: Kubectl, wanted: frozenset[str]) -> Sequence[Doubt]:

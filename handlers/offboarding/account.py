@@ -11,6 +11,12 @@ from handlers.tenants.credentials import Credentials
 from handlers.tenants.existing import is_bound
 from handlers.tools.kubectl import Kubectl
 
+_NOT_OURS = "Account {username} was not made by this service and stays"
+_CHANGED = "Account {username} was made anew or given another password since this service made it, so it stays"
+_DISABLED = (
+    ", disabled. Should it log in, resume the tenant first, or set enabled: true in the Secret everest-accounts."
+)
+
 
 async def decide_account(context: OffboardContext) -> Decision:
     """By compare-and-set on the Secret: `everestctl accounts delete` undoes what others do at the same time."""
@@ -19,29 +25,28 @@ async def decide_account(context: OffboardContext) -> Decision:
     tenancy = await find_tenancy(context, kubectl)
     if tenancy.staying:
         return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, _warn_of_others(context, tenancy)))
-    command = await to_remove_account(kubectl, request.username, None)
-    if command is None:
-        return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None))
     takes_any = request.delete_account and request.is_confirmed and not is_bound(context)
-    if not (tenancy.found.is_account_ours or takes_any):
-        stays = await _tell_of_account(kubectl, request.username)
-        return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, (stays,)))
-    return Decision(Would.REMOVE, partial(_remove, context, kubectl), (command,))
+    proof = None if takes_any else tenancy.found.account_proof
+    command = await to_remove_account(kubectl, request.username, proof)
+    if command is not None and (tenancy.found.is_account_ours or takes_any):
+        return Decision(Would.REMOVE, partial(_remove, context, kubectl, proof), (command,))
+    stays = await _tell_of_account(kubectl, tenancy)
+    return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, stays))
 
 
-async def _tell_of_account(kubectl: Kubectl, username: str) -> str:
+async def _tell_of_account(kubectl: Kubectl, tenancy: Tenancy) -> tuple[str, ...]:
     """A suspension disabled it, perhaps, and when the claims are gone no resume enables it again."""
-    stays = f"Account {username} was not made by this service and stays"
-    if await is_enabled(kubectl, username) is False:
-        return (
-            f"{stays}, disabled. Should it log in, resume the tenant first, or set enabled: true in the Secret "
-            "everest-accounts."
-        )
-    return f"{stays}."
+    username = tenancy.claims.username
+    enabled = await is_enabled(kubectl, username)
+    if enabled is None:
+        return ()
+    was_ours = tenancy.found.is_account_ours or tenancy.found.is_account_changed
+    stays = _CHANGED if was_ours else _NOT_OURS
+    return (f"{stays.format(username=username)}{'.' if enabled else _DISABLED}",)
 
 
-async def _remove(context: OffboardContext, kubectl: Kubectl) -> StepResult:
-    completed = await remove_account(kubectl, context.request.username, None)
+async def _remove(context: OffboardContext, kubectl: Kubectl, proof: str | None) -> StepResult:
+    completed = await remove_account(kubectl, context.request.username, proof)
     return StepResult(Outcome.REMOVED if completed else Outcome.UNCHANGED, completed)
 
 

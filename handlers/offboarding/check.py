@@ -1,12 +1,14 @@
 """The step check_tenant: whose it is and what would be lost, before anything is touched."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from contracts.codes import Failure
 from contracts.records import Outcome
 from handlers.decisions import Decision, Would, settle
 from handlers.offboarding.contents import Contents, look_into, refuse_contents
 from handlers.offboarding.tenancy import (
+    CHECK,
     Found,
     OffboardContext,
     Target,
@@ -26,17 +28,33 @@ async def decide_check(context: OffboardContext) -> Decision:
     """A look and nothing else; whatever is refused is refused here."""
     kubectl = context.kubectl
     claims = await find_all_claims(context, kubectl)
-    found = await find_out(context, kubectl, claims)
+    try:
+        found = await find_out(context, kubectl, claims)
+    except StepFailed as refusal:
+        found = _recall(context, refusal)
     await check_caller(context, claims)
-    leaving = [claim for claim in claims.all if claim.uid in {target.uid for target in found.targets}]
-    for namespace in leaving:
-        refuse_kept(namespace)
-    for target, namespace in zip(found.targets, leaving, strict=True):
-        if not namespace.is_terminating:
+    leaving = {claim.uid: claim for claim in claims.all}
+    targets = [target for target in found.targets if target.uid in leaving]
+    for target in targets:
+        refuse_kept(leaving[target.uid])
+    for target in targets:
+        if not leaving[target.uid].is_terminating:
             await check_namespace(context, kubectl, target)
     (await find_withdrawal(context, kubectl, claims, found)).refuse_unsupported()
     result = StepResult(Outcome.UNCHANGED, None, tuple(_warn(context, found)), found=found.document)
     return settle(Would.NOTHING, result)
+
+
+def _recall(context: OffboardContext, refusal: StepFailed) -> Found:
+    """What an earlier run of the job saw, whose namespaces went before it failed. Raises StepFailed.
+
+    One that could not tell the account from another that was made since leaves it alone.
+    """
+    seen = context.job.found_before(CHECK)
+    if seen is None or refusal.failure.code != "tenant_not_found":
+        raise refusal
+    found = Found.read(seen)
+    return replace(found, is_account_ours=found.account_proof is not None)
 
 
 def refuse_kept(namespace: Namespace) -> None:

@@ -6,9 +6,10 @@ from typing import Any, Self
 from contracts.codes import Failure
 from contracts.requests import OffboardRequest
 from handlers.results import StepFailed
+from handlers.tenants.access import Lines, lines_of
 from handlers.tenants.claims import Claims, Namespace, find_claims
 from handlers.tenants.credentials import find_keepers
-from handlers.tenants.existing import check_caller, is_account_ours, is_bound
+from handlers.tenants.existing import check_caller, find_own_account, is_bound, was_account_made
 from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context
 
@@ -28,22 +29,44 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What check_tenant saw. `keepers`: the jobs whose Secret may hold the account's password."""
+    """What check_tenant saw. `keepers`: the jobs whose Secret may hold the account's password.
+
+    `account_proof`: of the account that is ours; None also where an earlier version looked. `is_account_changed`: a job
+    of ours made it, and it was made anew since, or given another password. `lines`: what the claims of the targets say
+    that was written into the policy.
+    """
 
     targets: tuple[Target, ...]
     is_account_ours: bool
     keepers: tuple[str, ...]
+    account_proof: str | None = None
+    is_account_changed: bool = False
+    lines: Lines = ()
 
     @property
     def document(self) -> dict[str, Any]:
         """As the record keeps it."""
         namespaces = [{"name": one.name, "uid": one.uid, "keeps": one.keeps} for one in self.targets]
-        return {"namespaces": namespaces, "account_created": self.is_account_ours, "credentials": list(self.keepers)}
+        return {
+            "namespaces": namespaces,
+            "account_created": self.is_account_ours,
+            "account_proof": self.account_proof,
+            "account_changed": self.is_account_changed,
+            "credentials": list(self.keepers),
+            "lines": list(self.lines),
+        }
 
     @classmethod
     def read(cls, document: dict[str, Any]) -> Self:
         targets = tuple(Target(one["name"], one["uid"], one["keeps"]) for one in document["namespaces"])
-        return cls(targets, document["account_created"], tuple(document["credentials"]))
+        return cls(
+            targets,
+            document["account_created"],
+            tuple(document["credentials"]),
+            document.get("account_proof"),
+            document.get("account_changed", False),
+            tuple(document.get("lines", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +109,14 @@ async def find_out(context: OffboardContext, kubectl: Kubectl, claims: Claims) -
     """Raises StepFailed where there is nothing of the tenant."""
     request = context.request
     takes_adopted = request.is_confirmed and not is_bound(context)
+    chosen = _choose(request, claims)
     targets = tuple(
-        Target(one.name, one.uid, request.keep_namespace or (_is_adopted(one) and not takes_adopted))
-        for one in _choose(request, claims)
+        Target(one.name, one.uid, request.keep_namespace or (_is_adopted(one) and not takes_adopted)) for one in chosen
     )
-    keepers = find_keepers(claims)
-    return Found(targets, await is_account_ours(context, kubectl, claims), tuple(keepers))
+    lines = tuple(dict.fromkeys(line for claim in chosen for line in lines_of(claim, request.username)))
+    proof = await find_own_account(context, kubectl, claims)
+    is_changed = proof is None and was_account_made(claims) is True
+    return Found(targets, proof is not None, tuple(find_keepers(claims)), proof, is_changed, lines)
 
 
 def _choose(request: OffboardRequest, claims: Claims) -> tuple[Namespace, ...]:

@@ -44,7 +44,9 @@ async def find_withdrawal(context: OffboardContext, kubectl: Kubectl, claims: Cl
     marks = {(target.name, target.uid) for target in found.targets}
     leaving = [claim for claim in claims.all if (claim.name, claim.uid) in marks]
     needed = {rule.key for claim in claims.all if claim not in leaving for rule in _read(lines_of(claim, username))}
-    ours = {rule.key: rule for claim in leaving for rule in _read(lines_of(claim, username))}
+    # Of a namespace that somebody has deleted meanwhile only what was seen before tells.
+    ours = {rule.key: rule for rule in _read(found.lines)} if len(leaving) < len(marks) else {}
+    ours |= {rule.key: rule for claim in leaving for rule in _read(lines_of(claim, username))}
     stored, unseen = await read_policy(kubectl)
     standing = {rule.key for rule in (*stored.rules, *read_suspended(stored.text))}
     going = [rule for key, rule in ours.items() if key not in needed and (unseen or key in standing)]

@@ -15,7 +15,7 @@ from handlers.commands.secret import Secret
 from handlers.decisions import Decision, Would
 from handlers.preflight.rights import account_rights
 from handlers.results import StepFailed, StepResult
-from handlers.tenants.accounts import has_account, is_opened_by
+from handlers.tenants.accounts import find_proof, is_opened_by
 from handlers.tenants.claims import Claims, to_write_specs, write_specs
 from handlers.tenants.credentials import Credentials, find_keepers, make_password
 from handlers.tenants.existing import find_specs, find_tenant, may_touch_account
@@ -40,6 +40,7 @@ class _Change:
     specs: dict[str, Spec]
     credentials: Credentials
     kept: Secret | None
+    proof: str  # of the account with the password that it has
     is_set: bool  # the kept one opens the account
     former: tuple[Credentials, ...]
 
@@ -56,10 +57,11 @@ class _Change:
         }
         return to_write_specs(self.kubectl, self.claims, specs)
 
-    def to_settle(self, claims: Claims, specs: dict[str, Spec]) -> tuple[Command, ...]:
-        """The claims name this Secret alone."""
-        alone = {name: spec.with_credentials((self.credentials.job_id,)) for name, spec in specs.items()}
-        return to_write_specs(self.kubectl, claims, alone)
+    def to_settle(self, claims: Claims, specs: dict[str, Spec], proof: str | None) -> tuple[Command, ...]:
+        """The claims name this Secret alone, and the account as it is with its new password."""
+        alone = (self.credentials.job_id,)
+        settled = {name: spec.with_credentials(alone).with_account(proof) for name, spec in specs.items()}
+        return to_write_specs(self.kubectl, claims, settled)
 
     def to_set(self, password: Secret) -> Command:
         return self.everestctl.to_set_password(self.username, password)
@@ -68,7 +70,7 @@ class _Change:
 async def decide_password(context: PasswordContext) -> Decision:
     change = await _look(context)
     password = change.kept or make_password()
-    settling = change.to_settle(change.claims, change.specs)
+    settling = change.to_settle(change.claims, change.specs, change.proof)
     commands = (
         *(() if change.is_set else change.to_announce()),
         *(() if change.kept else (change.credentials.to_keep(change.username, password),)),
@@ -90,7 +92,8 @@ async def _look(context: PasswordContext) -> _Change:
     place = context.settings.everest_credentials_namespace
     kubectl, username = context.kubectl, context.request.username
     claims = await find_tenant(context, kubectl)
-    if not await has_account(kubectl, username):
+    proof = await find_proof(kubectl, username)
+    if proof is None:
         raise StepFailed(Failure("account_not_found", f"Tenant {username} has no account."))
     if not await may_touch_account(context, kubectl, claims):
         reason = f"Account {username} was not made by this service: an administrator alone may give it a password."
@@ -101,7 +104,7 @@ async def _look(context: PasswordContext) -> _Change:
     keepers = (Credentials(kubectl, place, job_id) for job_id in find_keepers(claims) if job_id != context.job.job_id)
     former = [keeper for keeper in keepers if await keeper.is_there()]
     is_set = kept is not None and await is_opened_by(kubectl, username, kept)
-    return _Change(kubectl, context.everestctl, claims, specs, credentials, kept, is_set, tuple(former))
+    return _Change(kubectl, context.everestctl, claims, specs, credentials, kept, proof, is_set, tuple(former))
 
 
 async def _act(context: PasswordContext, change: _Change, password: Secret) -> StepResult:
@@ -115,7 +118,8 @@ async def _act(context: PasswordContext, change: _Change, password: Secret) -> S
         await former.drop()
     claims = await find_tenant(context, change.kubectl)
     specs = await find_specs(context, claims)
-    await write_specs(change.kubectl, change.username, change.to_settle(claims, specs))
+    proof = await find_proof(change.kubectl, change.username)
+    await write_specs(change.kubectl, change.username, change.to_settle(claims, specs, proof))
     return StepResult(Outcome.UPDATED, deciding, tuple(_warn(specs)), credentials_secret=change.credentials.secret)
 
 
@@ -129,7 +133,7 @@ async def _set(context: PasswordContext, change: _Change, password: Secret) -> C
         completed = await change.everestctl.carry_out(change.to_set(password))
         if await is_opened_by(change.kubectl, change.username, password):
             return completed
-        if not await has_account(change.kubectl, change.username):
+        if await find_proof(change.kubectl, change.username) is None:
             await change.credentials.drop()
             reason = f"Account {change.username} was deleted meanwhile."
             raise StepFailed(Failure("account_not_found", reason), completed)

@@ -10,6 +10,7 @@ from handlers.queries.expectations import Expected
 from handlers.rbac.policy import parse_rules
 from handlers.rbac.stored_policy import StoredPolicy
 from handlers.settings import HandlerSettings
+from handlers.tenants.accounts import DISABLED, ENABLE
 from handlers.tenants.claims import Namespace
 from handlers.tools.kubectl import Object
 from handlers.tools.quantities import are_equal
@@ -44,10 +45,17 @@ class Difference:
 def compare_account(
     account: Account | None, username: str, expected: Sequence[Expected | None]
 ) -> Iterator[Difference]:
-    if account is None and any(wanted.request.account for wanted in expected if wanted):
+    wants_account = any(wanted.request.account for wanted in expected if wanted)
+    if account is None and wants_account:
         yield Difference("account", f"There is no account {username}.")
+    if account is not None and not account.get("enabled") and wants_account and not _is_suspended(expected):
+        yield Difference("account", DISABLED.format(username=username), ENABLE)
     if account is not None and account.get("enabled") and any(wanted.account_disabled for wanted in expected if wanted):
         yield Difference("suspension", f"Account {username} is enabled, and its tenant is suspended.", _SUSPEND_AGAIN)
+
+
+def _is_suspended(expected: Sequence[Expected | None]) -> bool:
+    return any(wanted.is_suspended for wanted in expected if wanted)
 
 
 def compare(

@@ -5,7 +5,8 @@
 """
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from contracts.codes import Failure
@@ -18,73 +19,79 @@ from handlers.tenants.accounts_file import (
     cut_account,
     proves,
     read_enabled,
-    read_hash,
+    read_proof,
     set_enabled,
 )
 from handlers.tools.kubectl import Changed, Kubectl, Object, at_once
 
 _SYSTEM, _NAME, _KEY = "everest-system", "everest-accounts", "users.yaml"
+# Of a tenant that is not suspended. Nobody enables here what somebody else has disabled.
+DISABLED = "Account {username} is disabled, and not by a suspension of this service: nobody can log in with it."
+ENABLE = "Ask who disabled it; it logs in when the Secret everest-accounts has enabled: true for it."
+_NOT_THERE = Failure("everest_not_installed", "Everest's accounts or its namespace are not there.")
 _MOST_WRITES = 20  # all accounts are in one object; a trial took 2.3 on average beside eight others
 
 
 async def is_opened_by(kubectl: Kubectl, username: str, password: Secret) -> bool:
     """Whether the stored hash is that of the password. Raises StepFailed."""
-    _, users, salt = await _read(kubectl)
-    try:
+    _, users, salt = await _read_salted(kubectl)
+    with _explained(username):
         return proves(users, salt, username, password.reveal())
-    except UnreadableAccounts as error:
-        raise _unreadable(username, error) from None
 
 
-async def has_account(kubectl: Kubectl, username: str) -> bool:
-    """Raises StepFailed."""
-    _, users, _ = await _read(kubectl)
-    try:
-        return read_hash(users, username) is not None
-    except UnreadableAccounts as error:
-        raise _unreadable(username, error) from None
+async def find_proof(kubectl: Kubectl, username: str) -> str | None:
+    """What tells the account, with the password that it has, from any other; None without one. Raises StepFailed."""
+    _, users = await _read(kubectl)
+    with _explained(username):
+        return read_proof(users, username)
 
 
-async def remove_account(kubectl: Kubectl, username: str, password: Secret | None) -> Completed | None:
+async def remove_opened(kubectl: Kubectl, username: str, password: Secret) -> Completed | None:
     """Takes the account away if the password opens it: then it is the one that the password was made for.
 
-    Without a password it is taken away whose ever it is. Gives the command that did it; None where the account is not
-    there, or somebody else's. Raises StepFailed.
+    Gives the command that did it; None where the account is not there, or somebody else's. Raises StepFailed.
     """
-    return await _write(kubectl, partial(to_remove_account, kubectl, username, password), f"{username} was taken away")
+
+    async def decide() -> Command | None:
+        stored, users, salt = await _read_salted(kubectl)
+        with _explained(username):
+            if not proves(users, salt, username, password.reveal()):
+                return None
+            return _to_cut(kubectl, stored, users, username)
+
+    return await _write(kubectl, decide, f"{username} was taken away")
 
 
-async def to_remove_account(kubectl: Kubectl, username: str, password: Secret | None) -> Command | None:
-    """None where the account is not there, or the password does not open it. Raises StepFailed."""
-    stored, users, salt = await _read(kubectl)
-    try:
-        is_its = proves(users, salt, username, password.reveal()) if password else read_hash(users, username)
-        left = cut_account(users, username) if is_its else ""
-    except UnreadableAccounts as error:
-        raise _unreadable(username, error) from None
-    if not is_its:
-        return None
-    return kubectl.to_replace(_with_users(stored, left))
+async def remove_account(kubectl: Kubectl, username: str, proof: str | None) -> Completed | None:
+    """Gives the command that did it, None where none had to. Raises StepFailed."""
+    return await _write(kubectl, partial(to_remove_account, kubectl, username, proof), f"{username} was taken away")
+
+
+async def to_remove_account(kubectl: Kubectl, username: str, proof: str | None) -> Command | None:
+    """None where there is no account, or another than the proof says; without a proof any is meant.
+
+    Raises StepFailed.
+    """
+    stored, users = await _read(kubectl)
+    with _explained(username):
+        there = read_proof(users, username)
+        return _to_cut(kubectl, stored, users, username) if there and proof in (None, there) else None
 
 
 async def is_enabled(kubectl: Kubectl, username: str) -> bool | None:
     """None where there is no such account. Raises StepFailed."""
-    _, users, _ = await _read(kubectl)
-    try:
+    _, users = await _read(kubectl)
+    with _explained(username):
         return read_enabled(users, username)
-    except UnreadableAccounts as error:
-        raise _unreadable(username, error) from None
 
 
 async def to_set_enabled(kubectl: Kubectl, username: str, *, enabled: bool) -> Command | None:
     """A compare-and-set. None where the account is not there, or as it is to be. Raises StepFailed."""
-    stored, users, _ = await _read(kubectl)
-    try:
+    stored, users = await _read(kubectl)
+    with _explained(username):
         if read_enabled(users, username) in (None, enabled):
             return None
         changed = set_enabled(users, username, utc_now(), enabled=enabled)
-    except UnreadableAccounts as error:
-        raise _unreadable(username, error) from None
     return kubectl.to_replace(_with_users(stored, changed))
 
 
@@ -112,18 +119,36 @@ def _with_users(stored: Object, users: str) -> Object:
     return stored | {"data": stored["data"] | {_KEY: encoded}}
 
 
-async def _read(kubectl: Kubectl) -> tuple[Object, str, str]:
-    """The Secret, its text, and the salt of its hashes."""
+def _to_cut(kubectl: Kubectl, stored: Object, users: str, username: str) -> Command:
+    """Raises UnreadableAccounts."""
+    return kubectl.to_replace(_with_users(stored, cut_account(users, username)))
+
+
+async def _read_salted(kubectl: Kubectl) -> tuple[Object, str, str]:
+    """The Secret, its text, and the salt of its hashes. Raises StepFailed."""
     async with at_once() as looks:
-        accounts_look = looks.create_task(kubectl.get("secret", _NAME, _SYSTEM))
+        accounts_look = looks.create_task(_read(kubectl))
         system_look = looks.create_task(kubectl.get("ns", _SYSTEM))
-    accounts, system = accounts_look.result(), system_look.result()
-    if accounts is None or system is None:
-        raise StepFailed(Failure("everest_not_installed", "Everest's accounts or its namespace are not there."))
+    system = system_look.result()
+    if system is None:
+        raise StepFailed(_NOT_THERE)
+    return *accounts_look.result(), system["metadata"]["uid"]
+
+
+async def _read(kubectl: Kubectl) -> tuple[Object, str]:
+    """The Secret and its text. Raises StepFailed."""
+    accounts = await kubectl.get("secret", _NAME, _SYSTEM)
+    if accounts is None:
+        raise StepFailed(_NOT_THERE)
     users = base64.b64decode((accounts.get("data") or {}).get(_KEY, "")).decode(errors="surrogateescape")
-    return accounts, users, system["metadata"]["uid"]
+    return accounts, users
 
 
-def _unreadable(username: str, error: UnreadableAccounts) -> StepFailed:
-    reason = f"Whose account {username} is cannot be told: {error}."
-    return StepFailed(Failure("command_failed", reason, "Look at the Secret everest-accounts."))
+@contextmanager
+def _explained(username: str) -> Iterator[None]:
+    """Raises StepFailed where the store does not look as Everest writes it."""
+    try:
+        yield
+    except UnreadableAccounts as error:
+        reason = f"Whose account {username} is cannot be told: {error}."
+        raise StepFailed(Failure("command_failed", reason, "Look at the Secret everest-accounts.")) from None

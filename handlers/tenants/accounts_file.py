@@ -51,6 +51,15 @@ def read_hash(users: str, username: str) -> bytes | None:
         raise UnreadableAccounts(f"its passwordHash is broken: {error}") from None
 
 
+def read_proof(users: str, username: str) -> str | None:
+    """A digest of the stored hash, which dies with the account and with its password; None where there is none.
+
+    Raises UnreadableAccounts.
+    """
+    stored = read_hash(users, username)
+    return None if stored is None else hashlib.sha256(stored).hexdigest()
+
+
 def cut_account(users: str, username: str) -> str:
     """The store without the account, every other byte as it was. Raises UnreadableAccounts: also where it has none."""
     from yaml.nodes import MappingNode

@@ -6,7 +6,7 @@ from contracts.codes import Failure
 from contracts.requests import AnyRequest, TenantRequest
 from handlers.results import StepFailed
 from handlers.tenants.access import FIRST_ROLE, lines_of
-from handlers.tenants.accounts import is_opened_by
+from handlers.tenants.accounts import find_proof, is_opened_by
 from handlers.tenants.claims import Claims, Namespace, find_claims
 from handlers.tenants.credentials import Credentials, find_keepers
 from handlers.tenants.managers import FindCaller, check_manager, find_manager, is_publisher
@@ -39,25 +39,38 @@ def is_bound(context: Context[AnyRequest]) -> bool:
     return not context.settings.tenants_shared and (context.job.bound or is_publisher(context.job.job_id))
 
 
-async def is_account_ours(context: Context[AnyTenantRequest], kubectl: Kubectl, claims: Claims) -> bool:
-    """Whether a job of ours made it. Where a claim cannot say, a Secret of ours proves it by the password.
+def was_account_made(claims: Claims) -> bool | None:
+    """Whether a job of ours once made the tenant's account; None where a claim of version 0.1.0 cannot say.
 
     Raises StepFailed.
     """
     specs = [claim.read_spec() for claim in claims.all]
     created = [spec.wanted.account_created if spec else None for spec in specs]
-    if True in created or None not in created:
-        return True in created
+    return True if True in created else None if None in created else False
+
+
+async def find_own_account(context: Context[AnyTenantRequest], kubectl: Kubectl, claims: Claims) -> str | None:
+    """The proof of the account where it is the one that a job of ours made; None where it is another, or not there.
+
+    A claim without a proof, which an earlier version wrote, is believed. Raises StepFailed.
+    """
+    username, made = context.request.username, was_account_made(claims)
+    proof = None if made is False else await find_proof(kubectl, username)
+    if proof is None:
+        return None
+    proofs = {spec.account_proof for claim in claims.all if (spec := claim.read_spec())} - {None}
+    if proof in proofs or (made and not proofs):
+        return proof
     for job_id in find_keepers(claims):
         password = await Credentials(kubectl, context.settings.everest_credentials_namespace, job_id).read()
-        if password is not None and await is_opened_by(kubectl, context.request.username, password):
-            return True
-    return False
+        if password is not None and await is_opened_by(kubectl, username, password):
+            return proof
+    return None
 
 
 async def may_touch_account(context: Context[AnyTenantRequest], kubectl: Kubectl, claims: Claims) -> bool:
     """Whoever has but its own tenants has no account that was there before. Raises StepFailed."""
-    return not is_bound(context) or await is_account_ours(context, kubectl, claims)
+    return not is_bound(context) or await find_own_account(context, kubectl, claims) is not None
 
 
 def is_suspended(claims: Claims) -> bool:

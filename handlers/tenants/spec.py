@@ -86,6 +86,8 @@ class Spec(BaseModel):
     wanted: Wanted
     applied: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ()  # the jobs whose Secret may hold the account's password, the newest first
+    # Of the account that a job of ours made or gave its password; none where an earlier version did.
+    account_proof: str | None = None
     suspension: Suspension | None = None
     bound: bool = False  # the role was found to be nobody else's, and the policy was written
     change: LastChange | None = None
@@ -138,6 +140,9 @@ class Spec(BaseModel):
 
     def with_credentials(self, job_ids: tuple[str, ...]) -> Self:
         return self.model_copy(update={"credentials": job_ids})
+
+    def with_account(self, proof: str | None) -> Self:
+        return self.model_copy(update={"account_proof": proof})
 
     def with_applied(self, lines: tuple[str, ...]) -> Self:
         return self.model_copy(update={"applied": lines, "bound": True})

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from handlers.tenants.access import first_lines
+from handlers.tenants.accounts_file import set_enabled
 from handlers.tenants.claims import JOB, LABEL, OWNER, SPEC
 from tests.simulator import SimulatedEverest
 
@@ -113,3 +114,9 @@ async def write_users(everest: SimulatedEverest, users: str) -> None:
     secret = await everest.get("secret", "everest-accounts", *_SYSTEM)
     secret["data"]["users.yaml"] = base64.b64encode(users.encode()).decode()
     await run(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(secret))
+
+
+async def disable(everest: SimulatedEverest, name: str) -> str:
+    """As somebody else does; gives the accounts as they are then."""
+    await write_users(everest, set_enabled(await read_users(everest), name, "2026-01-01T00:00:00Z", enabled=False))
+    return await read_users(everest)

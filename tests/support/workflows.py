@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from contracts.codes import Failure
 from contracts.kinds import read_request
 from contracts.records import JobRecord, Outcome, Status, StepRecord
 from contracts.requests import PlanQuery
@@ -23,6 +24,7 @@ from tests.support.environments import handler_settings
 
 RBAC_IMPORT = f"{sys.executable} -m handlers.rbac_import"  # everest-rbac-import, where nothing was installed
 MOST_ATTEMPTS = 5  # as MAX_ATTEMPTS
+_MOMENT = "2026-01-01T00:00:00Z"
 
 Intercept = Callable[[RunCommand], RunCommand]
 
@@ -95,27 +97,30 @@ class Bench:
         *,
         kind: str = "bootstrap",
         done: Attempt | None = None,
+        retried: Attempt | None = None,
         run_number: int = 1,
         intercept: Intercept = lambda run: run,
         **request: Any,
     ) -> Attempt:
-        """Runs the steps that `done` has not finished. What `intercept` makes of running a command is what runs."""
+        """Runs the steps that `done` has not finished. What `intercept` makes of running a command is what runs.
+
+        `retried` is an earlier run, which a person has retried from its start.
+        """
         settings = handler_settings({**self.variables, **self.settings})
         wanted = read_request(kind, orjson.dumps(request))
-        moment = "2026-01-01T00:00:00Z"
+        moment = _MOMENT
         record = JobRecord(job_id, kind, Status.RUNNING, self.caller, "", moment, moment)
         record = replace(record, bound=self.is_bound, run=run_number)
+        if retried:
+            ended = replace(record, steps=_to_records(retried)).failed(Failure("cancelled", "It was."), moment)
+            record = ended.reopened(moment, from_start=True).claimed("tests", moment)
         made = Attempt(dict(done.results) if done else {})
         run = intercept(self._note(made))
         self.callers[job_id] = self.caller
         for step in make_plan(Surroundings(settings, self.facts, self._find_caller), record, wanted).steps:
             if step.name in made.results:
                 continue
-            steps = [
-                StepRecord(name, moment, moment, outcome=done.outcome, found=done.found)
-                for name, done in made.results.items()
-            ]
-            record = replace(record, steps=tuple(steps))
+            record = replace(record, steps=_to_records(made))
             try:
                 made.results[step.name] = await step.ensure(record, run)
             except StepFailed as error:
@@ -129,7 +134,7 @@ class Bench:
     async def plan(self, kind: str = "bootstrap", **request: Any) -> dict[str, Any]:
         """What a job would do, by a handler's answer to the query."""
         settings = handler_settings({**self.variables, **self.settings})
-        moment = "2026-01-01T00:00:00Z"
+        moment = _MOMENT
         record = JobRecord("a-plan", "plan", Status.RUNNING, self.caller, "", moment, moment, bound=self.is_bound)
         query = PlanQuery(kind=kind, request=request)
         (step,) = make_plan(Surroundings(settings, self.facts, self._find_caller), record, query).steps
@@ -169,6 +174,13 @@ class Bench:
             return completed
 
         return note
+
+
+def _to_records(made: Attempt) -> tuple[StepRecord, ...]:
+    return tuple(
+        StepRecord(name, _MOMENT, _MOMENT, outcome=done.outcome, found=done.found)
+        for name, done in made.results.items()
+    )
 
 
 @asynccontextmanager

@@ -297,6 +297,68 @@ async def test_an_account_that_stays_disabled_is_said(everest: SimulatedEverest,
     assert "pia" in await users(everest)
 
 
+async def test_an_account_that_was_made_anew_by_hand_is_nobodys_here(everest: SimulatedEverest, bench: Bench) -> None:
+    """Nor is one that was given another password by hand; `password` makes it the tenant's again."""
+    await bench.onboard("olga-1", username="olga")
+    await everest.run("everestctl", "accounts", "delete", "-u", "olga")
+    await everest.run("everestctl", "accounts", "create", "-u", "olga", "-p", "Her-own_password")
+    assert (await bench.onboard("olga-2", username="olga")).result("create_account").outcome is Outcome.UNCHANGED
+    made = await bench.offboard("olga-3", username="olga")
+    assert ended(made) == [*GONE[:3], Outcome.UNCHANGED, Outcome.REMOVED]
+    assert "Account olga was made anew or given another password since this service made it" in made.warnings[-1]
+    assert "olga" in await users(everest)
+    await bench.onboard("paul-1", username="paul")
+    await everest.run("everestctl", "accounts", "set-password", "-u", "paul", "--new-password", "By-hand_123")
+    planned = await bench.plan(kind="offboard", username="paul")
+    assert next(step["outcome"] for step in planned["steps"] if step["name"] == "delete_account") == "unchanged"
+    assert (await bench.attempt("paul-2", kind="password", username="paul")).outcomes == [Outcome.UPDATED]
+    await kubectl(everest, "delete", "secret", credentials_secret_name("paul-2"), "-n", SYSTEM)
+    assert ended(await bench.offboard("paul-3", username="paul")) == [*GONE[:4], Outcome.UNCHANGED]
+    assert "paul" not in await users(everest)
+
+
+async def test_an_account_that_comes_to_stand_there_amid_the_job_stays(everest: SimulatedEverest, bench: Bench) -> None:
+    await bench.onboard("rita-1", username="rita")
+    cut = await bench.attempt("rita-2", kind="offboard", intercept=die("replace -f -", after=False), username="rita")
+    assert cut.failed_step == "delete_account"
+    await everest.run("everestctl", "accounts", "delete", "-u", "rita")
+    await everest.run("everestctl", "accounts", "create", "-u", "rita", "-p", "Her-own_password")
+    made = await bench.finish("rita-2", cut, kind="offboard", username="rita")
+    assert ended(made)[3] is Outcome.UNCHANGED
+    assert "rita" in await users(everest)
+
+
+@pytest.mark.parametrize("by_hand", [False, True], ids=["by the job", "by hand"])
+async def test_retried_from_its_start_a_job_knows_what_went_before(
+    everest: SimulatedEverest, bench: Bench, by_hand: bool
+) -> None:
+    """The namespace is gone, and its claim with it: account, password and lines go all the same."""
+    name = "tina_by_hand" if by_hand else "tina"
+    await bench.onboard(f"{name}-1", username=name, namespace="tina")
+    dies = die("patch ns tina" if by_hand else "replace -f -", after=False)
+    cut = await bench.attempt(f"{name}-2", kind="offboard", intercept=dies, username=name)
+    if by_hand:
+        await kubectl(everest, "delete", "ns", "tina")
+    assert await everest.get("ns", "tina") is None
+    assert name in await users(everest)
+    assert (await bench.offboard(f"{name}-3", username=name)).code == "tenant_not_found"
+    made = await bench.attempt(f"{name}-2", kind="offboard", retried=cut, username=name)
+    assert ended(made)[3:] == GONE[3:]
+    await assert_gone(everest, name, "tina", job=f"{name}-1")
+
+
+async def test_a_claim_without_a_proof_is_believed(everest: SimulatedEverest, bench: Bench) -> None:
+    """As earlier versions wrote it."""
+    await bench.onboard("sven-1", username="sven")
+    claim = await everest.get("ns", "sven")
+    spec = json.loads(claim["metadata"]["annotations"]["everest-bootstrap/spec"])
+    assert len(spec.pop("account_proof")) == 64
+    await kubectl(everest, "annotate", "--overwrite", "ns", "sven", f"everest-bootstrap/spec={json.dumps(spec)}")
+    await kubectl(everest, "delete", "secret", credentials_secret_name("sven-1"), "-n", SYSTEM)
+    assert ended(await bench.offboard("sven-2", username="sven")) == [*GONE[:4], Outcome.UNCHANGED]
+    assert "sven" not in await users(everest)
+
+
 async def test_claims_of_0_1_0_count_as_adopted_and_a_secret_proves_the_account(
     everest: SimulatedEverest, bench: Bench
 ) -> None:

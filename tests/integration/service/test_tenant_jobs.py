@@ -83,6 +83,7 @@ async def test_a_tenants_verbs_over_rest_and_nats(house: House) -> None:
     ("kind", "words"),
     [
         ("suspend", ("settings", "rbac")),
+        ("resume", ("settings", "rbac")),
         ("password", ("accounts", "set-password")),
     ],
 )
@@ -92,6 +93,10 @@ async def test_a_handler_that_is_killed_in_the_middle_is_followed_by_another(
     """By SIGKILL, while its command runs; the next one goes on from the record."""
     async with house.handler():
         await house.run_job(username="alice")
+        before = await look_at(house.everest, "alice")
+        if kind == "resume":
+            await house.gateway.api.post("/tenants/alice/suspend", headers={"Prefer": "wait=60"})
+            assert (await look_at(house.everest, "alice")).is_suspended == {True}
     await house.everest.set_faults(only=" ".join(words), slow_seconds=30, times=1)
     earlier = len(await house.runs_of(*words))
     dying = await start_handler(house.server.url, house.everest, house.folder)
@@ -107,6 +112,29 @@ async def test_a_handler_that_is_killed_in_the_middle_is_followed_by_another(
     state = await look_at(house.everest, "alice")
     if kind == "suspend":
         assert (state.is_enabled, state.is_suspended) == (False, {True})
+    elif kind == "resume":
+        assert (state.policy, state.is_enabled, state.is_suspended) == (before.policy, True, {False})
     else:
         assert await opens(house, await read_password(house, result) or "")
         assert state.specs["alice"]["credentials"] == [job_id]
+
+
+@pytest.mark.slow
+async def test_a_handler_that_is_killed_at_a_handover_is_followed_by_another(house: House) -> None:
+    """By SIGKILL, while it waits for a cluster that is away; no everestctl runs for this kind."""
+    async with house.handler():
+        await house.run_job(username="alice")
+    await house.everest.set_faults(unreachable=True)
+    dying = await start_handler(house.server.url, house.everest, house.folder)
+    async with helping_hand(house.server) as hand:
+        request = b'{"username":"alice","caller":"billing"}'
+        await hand.jetstream.publish(names.job_subject("handover", job_id := "killed-handover"), request)
+    await house.wait_for_job(job_id, lambda job: job.get("reason") == "cluster_unreachable")
+    await dying.stop(signal.SIGKILL)
+    await house.everest.set_faults(unreachable=False)
+    async with house.handler():
+        result = await house.wait_until_finished(job_id)
+    assert result["overall_status"] == "succeeded", result
+    assert (await house.job(job_id))["losses"] == 1
+    wanted = (await look_at(house.everest, "alice")).specs["alice"]["wanted"]
+    assert (wanted["managed_by"], wanted["account_created"]) == ("billing", True)

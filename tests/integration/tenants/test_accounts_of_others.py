@@ -6,8 +6,15 @@ import pytest
 import pytest_asyncio
 
 from contracts.records import Outcome
+from contracts.requests import TenantQuery
+from handlers.preflight.checking import make_runner
+from handlers.queries.tenant_report import describe_tenant
+from handlers.tools.everestctl import Everestctl
+from handlers.tools.kubectl import Kubectl
 from tests.simulator import SimulatedEverest
 from tests.support.clusters import open_cluster
+from tests.support.environments import handler_settings
+from tests.support.tenants import disable, run
 from tests.support.workflows import Bench, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -53,3 +60,43 @@ async def test_what_the_caller_made_it_may_change(everest: SimulatedEverest, por
     before = await read_accounts(everest)
     assert (await portal.attempt("ida-3", kind="suspend", username="ida")).failure is None
     assert await read_accounts(everest) != before
+
+
+async def test_an_account_that_somebody_disabled_is_told_and_stays_so(everest: SimulatedEverest, portal: Bench) -> None:
+    """The job, its plan and the report name it; nobody says that such a tenant can be used."""
+    admin = portal.called_by("admin")
+    await run(everest, "everestctl", "accounts", "create", "-u", "jana", "-p", "Her-own_password")
+    await disable(everest, "jana")
+    before = await read_accounts(everest)
+    said = "Account jana is disabled, and not by a suspension of this service: nobody can log in with it."
+    planned = await admin.plan(username="jana")
+    assert any(warning.startswith(said) for warning in planned["warnings"])
+    made = await admin.onboard("jana-1", username="jana")
+    assert any(warning.startswith(said) for warning in made.result("create_account").warnings)
+    assert (made.result("verify_tenant").usable, made.result("verify_tenant").outcome) == (False, Outcome.UNVERIFIED)
+    repaired = await admin.attempt("jana-2", kind="repair", username="jana")
+    assert (repaired.failure, repaired.result("verify_tenant").usable) == (None, False)
+    strict = await admin.having(EVEREST_REQUIRE_USABLE="true").attempt("jana-3", username="jana")
+    assert (strict.failed_step, strict.code) == ("verify_tenant", "not_usable")
+    assert said in await report(portal, "jana")
+    assert await read_accounts(everest) == before
+
+
+async def test_an_account_of_ours_that_somebody_disabled_is_told_too(everest: SimulatedEverest, portal: Bench) -> None:
+    """But for a tenant that is suspended, whose account is to be so; a resume gives it back."""
+    await portal.onboard("kurt-1", username="kurt")
+    assert await report(portal, "kurt") == []
+    assert (await portal.attempt("kurt-2", kind="suspend", username="kurt")).failure is None
+    assert await report(portal, "kurt") == []
+    assert (await portal.attempt("kurt-3", kind="resume", username="kurt")).failure is None
+    assert await report(portal, "kurt") == []
+    await disable(everest, "kurt")
+    assert [difference.partition(",")[0] for difference in await report(portal, "kurt")] == ["Account kurt is disabled"]
+
+
+async def report(bench: Bench, name: str) -> list[str]:
+    """The differences of a tenant, as its report tells them."""
+    run_command, settings = make_runner(bench.commands), handler_settings({**bench.variables, **bench.settings})
+    kubectl, everestctl = Kubectl(run_command, 60), Everestctl(run_command, 60)
+    told = await describe_tenant(kubectl, everestctl, TenantQuery(username=name), settings)
+    return [difference["message"] for difference in told["differences"]]

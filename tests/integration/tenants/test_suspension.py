@@ -12,20 +12,18 @@ from handlers.bootstrap.steps import STEPS
 from handlers.commands.running import Command, Completed
 from handlers.rbac.policy import SUSPENSION
 from handlers.results import RunCommand, StepResult
-from handlers.tenants.accounts_file import set_enabled
 from handlers.tenants.claims import JOB, OWNER
 from tests.simulator import SimulatedEverest
 from tests.support.clusters import open_cluster
 from tests.support.tenants import (
+    disable,
     look_at,
     make_database,
     make_tenant,
     put,
     read_policy,
-    read_users,
     run,
     write_policy,
-    write_users,
 )
 from tests.support.workflows import Attempt, Bench, die_at
 
@@ -148,11 +146,6 @@ async def test_a_database_that_is_made_anew_meanwhile_is_looked_at_anew(
     found = await everest.get("databaseclusters.everest.percona.com", "db", "-n", "cora")
     assert away.specs["cora"]["suspension"]["paused"] == {"db": found["metadata"]["uid"]}
     assert away.paused == {"db": True}
-
-
-async def disable(everest: SimulatedEverest, name: str) -> str:
-    await write_users(everest, set_enabled(await read_users(everest), name, "2026-01-01T00:00:00Z", enabled=False))
-    return await read_users(everest)
 
 
 async def test_a_right_of_somebody_else_stays_and_the_policy_valid(everest: SimulatedEverest, bench: Bench) -> None:

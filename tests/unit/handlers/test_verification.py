@@ -1,5 +1,6 @@
 """What verify_tenant concludes from what the cluster says: each doubt, and what it says of the tenant."""
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ class Cluster:
     can: Callable[[str, str, str], bool] = lambda subject, action, place: (subject, place) == ("alice", "alice/any")
     client: str = "v1.16.2"
     engine_error: str = ""
+    users: str = "alice:\n  enabled: true\n"
     looks: int = 0
     asked: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -59,6 +61,9 @@ class Cluster:
                 return 0, json.dumps({"items": self.engines[min(self.looks, len(self.engines)) - 1]}), ""
             case ("kubectl", "get", "resourcequota", *_):
                 return 0, "" if self.hard is None else json.dumps({"spec": {"hard": self.hard}}), ""
+            case ("kubectl", "get", "secret", "everest-accounts", *_):
+                users = base64.b64encode(self.users.encode()).decode()
+                return 0, json.dumps({"data": {"users.yaml": users}}), ""
             case ("kubectl", "get", "configmap", *_):
                 return 0, json.dumps({"data": {"enabled": self.enabled, "policy.csv": ""}}), ""
         raise AssertionError(argv)
@@ -108,6 +113,8 @@ async def test_a_role_that_only_reads_is_proved_by_reading() -> None:
         ({"hard": None}, "ResourceQuota user-quota is gone"),
         ({"hard": LARGE | {"requests.storage": "20Gi"}}, "below Everest's smallest preset"),
         ({"can": lambda *_: False}, "alice may not create databases in namespace alice"),
+        ({"users": "{}"}, "Account alice is gone"),
+        ({"users": "alice:\n  enabled: false\n"}, "Account alice is disabled, and not by a suspension of this service"),
     ],
 )
 async def test_what_is_missing_is_named_and_fails_only_where_the_proof_is_required(
