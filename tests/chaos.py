@@ -1,4 +1,7 @@
-"""`make chaos`: many jobs while handlers and NATS are killed, frozen, stopped and cut off; prints what came of them."""
+"""`make chaos`: many jobs while handlers, NATS and the gateway are killed, frozen, stopped and cut off, and their ends.
+
+A half are bootstraps, every tenth cancelled and retried; the others are of all kinds, for tenants that live in a storm.
+"""
 
 import argparse
 import asyncio
@@ -17,12 +20,14 @@ from typing import Any
 import httpx
 
 from tests.support.handlers import House, open_house, start_handler
+from tests.support.storm import lives
 from tests.support.storm.fleet import KINDS, Faults, running_fleet
 from tests.support.storm.oracle import Verdict, Witness, judge
 from tests.support.storm.untold import find_untold
 
 HANDLERS = 4
 _JOBS_PER_TENANT = 1.5
+_JOBS_PER_LIFE = 12
 _CANCELLED = 10  # every tenth job is cancelled, and retried in the end
 _SETTLE_SECONDS = 900
 _GOAL_LEASES = 1.6  # half a lease until the message comes again, one of watching
@@ -36,6 +41,8 @@ class Run:
     seed: int
     lease_seconds: float
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lived: dict[str, lives.Ask] = field(default_factory=dict)
+    refused: int = 0  # at once, as the tenant was then
     cancelled: list[str] = field(default_factory=list)
     retried_by_person: list[str] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
@@ -44,6 +51,10 @@ class Run:
     untold: list[str] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
     seconds: float = 0
+
+    async def submit_all(self, count: int, pace_seconds: float) -> None:
+        """A half of each sort."""
+        await asyncio.gather(self.submit(count - count // 2, pace_seconds * 2), self.live(count // 2, pace_seconds * 2))
 
     async def submit(self, count: int, pace_seconds: float) -> None:
         """As a caller does it: the same key again until it is accepted."""
@@ -57,6 +68,24 @@ class Run:
             if number % _CANCELLED == _CANCELLED - 1:
                 await self._cancel(job_id)
             await asyncio.sleep(pace_seconds)
+
+    async def live(self, count: int, pace_seconds: float) -> None:
+        """Jobs of all kinds for tenants that live side by side, and questions about them."""
+        tenants = max(1, count // _JOBS_PER_LIFE)
+        await asyncio.gather(
+            *(self._live_one(number, count // tenants, pace_seconds * tenants) for number in range(tenants))
+        )
+
+    async def _live_one(self, number: int, length: int, pace_seconds: float) -> None:
+        chance = random.Random(f"{self.seed}-{number}")
+        for place, ask in enumerate(lives.draw_life(chance, f"life{number}x", length)):
+            job_id = await lives.submit(self.house.gateway, ask, f"{self.seed}-{number}-{place}")
+            if job_id is None:
+                self.refused += 1
+            else:
+                self.lived[job_id] = ask
+            await lives.ask_something(self.house.gateway, chance, ask.username)
+            await asyncio.sleep(pace_seconds * chance.uniform(0.1, 2))
 
     async def submit_batch(self, count: int) -> None:
         """As one call, the same key again until it is accepted: by then all of it is stored, before that none."""
@@ -79,22 +108,23 @@ class Run:
 
     async def _submit_until_accepted(self, number: int, request: dict[str, Any]) -> str:
         headers = {"Idempotency-Key": f"{self.seed}-{number}"}
-        while True:
-            answer = await self.house.gateway.api.post("/bootstrap/users", json=request, headers=headers)
-            if answer.status_code == 202:
-                return str(answer.json()["job_id"])
-            assert answer.status_code == 503, answer.text
-            await asyncio.sleep(0.2)
+        answer = await self._post("/bootstrap/users", json=request, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["job_id"])
 
     async def _cancel(self, job_id: str) -> None:
         answer = await self._post(f"/jobs/{job_id}/cancel")
         assert answer.status_code in (202, 409), answer.text
         self.cancelled.append(job_id)
 
-    async def _post(self, path: str) -> httpx.Response:
+    async def _post(self, path: str, **request: Any) -> httpx.Response:
+        """Until it is answered."""
         while True:
-            answer = await self.house.gateway.api.post(path)
-            if answer.status_code != 503:
+            try:
+                answer = await self.house.gateway.api.post(path, **request)
+            except httpx.TransportError:
+                answer = None  # the gateway was killed
+            if answer is not None and answer.status_code != 503:
                 return answer
             await asyncio.sleep(0.2)
 
@@ -125,7 +155,7 @@ class Run:
         await self._wait_for_ends(ends_at)
 
     async def _wait_for_ends(self, ends_at: float) -> None:
-        for job_id in self.accepted:
+        for job_id in (*self.accepted, *self.lived):
             while time.monotonic() < ends_at:
                 try:
                     answer = await self.house.gateway.api.get(f"/jobs/{job_id}", params={"wait": "5"})
@@ -139,13 +169,18 @@ class Run:
     def is_good(self) -> bool:
         return self.verdict.is_good and not self.wrong_ends and not self.untold
 
+    def _count_kinds(self) -> str:
+        kinds = Counter(ask.kind for ask in self.lived.values()) + Counter(bootstrap=len(self.accepted))
+        return ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+
     def report(self) -> str:
         verdict = self.verdict
         lines = {
             "seed": self.seed,
             "seconds": round(self.seconds),
             "faults": ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items())),
-            "submitted": len(self.accepted),
+            "accepted": f"{len(self.accepted) + len(self.lived)} ({self._count_kinds()})",
+            "refused at once": self.refused,
             "lost": len(verdict.lost),
             "overlapped": len(verdict.overlapped),
             "unfinished": len(verdict.unfinished),
@@ -177,11 +212,11 @@ async def run_chaos(
         witness = Witness()
         watching = asyncio.create_task(witness.watch(house.server.url))
         async with running_fleet(house, handlers, SHUTDOWN_GRACE="2", HANDLER_CONCURRENCY="3") as posts:
-            submits = asyncio.create_task(run.submit(jobs, pace_seconds))
+            submits = asyncio.create_task(run.submit_all(jobs, pace_seconds))
             await run.do_faults(Faults(house, posts, lease_seconds, seed), submits)
             await submits
             await run.settle()
-            run.verdict = await judge(house, run.accepted, witness)
+            run.verdict = await judge(house, run.accepted, witness, run.lived)
             run.untold = await find_untold(house.gateway, run.verdict.jobs, run.retried_by_person)
             run.wrong_ends = [end for post in posts for end in post.wrong_ends]
             logs = [handler.read_log() for post in posts for handler in post.handlers]

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from tests.support.handlers import Handler, House, start_handler
 from tests.support.proxy import Proxy, running_proxy
 
-KINDS = ("kill -9", "SIGSTOP", "SIGTERM", "NATS restart", "connection cut")
+KINDS = ("kill -9", "SIGSTOP", "SIGTERM", "NATS restart", "connection cut", "gateway kill -9")
 _RESTART_SECONDS = 0.2
 
 
@@ -108,6 +108,9 @@ class Faults:
                     await self._house.server.kill()
                     await asyncio.sleep(self._random.choice((0, 1, self._lease_seconds * 1.2)))
                     await self._house.server.start()
+            case "gateway kill -9":
+                async with self._restarting:
+                    await self._house.gateway.restart()
             case "connection cut":
                 await post.cut(self._lease_seconds * self._random.uniform(0.1, 2))
 

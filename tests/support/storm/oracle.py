@@ -1,8 +1,8 @@
 """What must be true in the end: each accepted job ended, once, its commands one by one, its record the truth."""
 
 import asyncio
-import base64
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,11 @@ from nats.aio.client import Client
 
 from contracts import names
 from contracts.records import JobRecord, UnreadableRecord, decode_record
-from handlers.bootstrap.quota import QUOTA_NAME
-from handlers.tenants.accounts_file import proves
 from handlers.tenants.claims import JOB, OWNER
 from tests.simulator.effects import overlaps
 from tests.support.handlers import FINISHED, House
+from tests.support.storm import lives
+from tests.support.storm.snapshot import Snapshot, read_snapshot
 
 
 class Witness:
@@ -85,10 +85,12 @@ class Verdict:
         return [f"{name}: {one}" for name, ones in parts.items() for one in ones]
 
 
-async def judge(house: House, accepted: dict[str, dict[str, Any]], witness: Witness) -> Verdict:
-    """`accepted`: the request of each job that was answered with 202."""
-    verdict = Verdict()
-    for job_id in accepted:
+async def judge(
+    house: House, accepted: dict[str, dict[str, Any]], witness: Witness, lived: Mapping[str, lives.Ask] | None = None
+) -> Verdict:
+    """`accepted`: the request of each bootstrap that was answered with 202. `lived`: the jobs of tenants that live."""
+    verdict, lived = Verdict(), lived or {}
+    for job_id in (*accepted, *lived):
         answer = await house.gateway.api.get(f"/jobs/{job_id}")
         if answer.status_code == 404:
             verdict.lost.append(job_id)
@@ -98,11 +100,14 @@ async def judge(house: House, accepted: dict[str, dict[str, Any]], witness: Witn
             verdict.unfinished.append(f"{job_id}: {job}")
             continue
         verdict.jobs[job_id] = job
-        if job["status"] == "failed":
+        if job["status"] == "failed" and job_id in accepted:
             verdict.failed.append(f"{job_id}: {job['reason']} {job['summary']}")
     runs = (await house.everest.effects())["runs"]
     verdict.overlapped = [f"{one['tenant']}: {one} and {other}" for one, other in overlaps(runs)]
-    verdict.untrue = await _find_untrue(house, accepted, verdict)
+    snapshot = await read_snapshot(house)
+    results = {job_id: await _read_result(house, job_id) for job_id in verdict.jobs}
+    verdict.untrue = _find_untrue(snapshot, accepted, results)
+    verdict.untrue += lives.find_untrue(snapshot, lived, verdict.jobs, results)
     verdict.untrue += witness.wrong
     verdict.untrue += [
         f"{job_id} ended {count} times in run {run}" for (job_id, run), count in witness.ends.items() if count > 1
@@ -110,17 +115,16 @@ async def judge(house: House, accepted: dict[str, dict[str, Any]], witness: Witn
     return verdict
 
 
-async def _find_untrue(house: House, accepted: dict[str, dict[str, Any]], verdict: Verdict) -> list[str]:
-    cluster = await _read_cluster(house)
-    results = {job_id: await _read_result(house, job_id) for job_id in verdict.jobs}
+def _find_untrue(snapshot: Snapshot, accepted: dict[str, dict[str, Any]], results: dict[str, Any]) -> list[str]:
     by_tenant: dict[str, list[str]] = defaultdict(list)
-    for job_id in verdict.jobs:
+    for job_id in accepted.keys() & results.keys():
         by_tenant[accepted[job_id]["username"]].append(job_id)
     found = []
     for username, job_ids in by_tenant.items():
         ended_well = [job_id for job_id in job_ids if results[job_id]["overall_status"] == "succeeded"]
         if ended_well:
-            found += [f"{username}: {why}" for why in cluster.disagreements(username, accepted, results, ended_well)]
+            faults = _find_disagreements(snapshot, username, accepted, results, ended_well)
+            found += [f"{username}: {why}" for why in faults]
     return found
 
 
@@ -128,66 +132,39 @@ async def _read_result(house: House, job_id: str) -> dict[str, Any]:
     return dict((await house.gateway.api.get(f"/jobs/{job_id}/result")).json())
 
 
-@dataclass(frozen=True, slots=True)
-class _Cluster:
-    namespaces: dict[str, Any]
-    quotas: dict[str, Any]
-    secrets: dict[str, Any]
-    users: str
-    system_id: str
-    policy: str
+def _find_disagreements(
+    snapshot: Snapshot, username: str, accepted: dict[str, Any], results: dict[str, Any], job_ids: list[str]
+) -> list[str]:
+    """What the tenant's succeeded jobs say and the cluster does not."""
+    found = []
+    namespace = snapshot.namespaces.get(username, {}).get("metadata", {})
+    annotations = namespace.get("annotations") or {}
+    if annotations.get(OWNER) != username:
+        found.append("its namespace is not there, or not its own")
+    created = [job_id for job_id in job_ids if _step(results[job_id], "add_namespace")["outcome"] == "created"]
+    if created != [annotations.get(JOB)]:
+        found.append(f"namespace created by {annotations.get(JOB)}, says {created}")
+    makers = [job_id for job_id in job_ids if _step(results[job_id], "create_account")["outcome"] == "created"]
+    if len(makers) != 1:
+        found.append(f"account created by {makers}")
+    for job_id in makers:
+        found += _check_password(snapshot, username, results[job_id])
+    last = max(job_ids, key=lambda job_id: _step(results[job_id], "apply_resource_quota")["finished_at"])
+    wanted = str(accepted[last]["resources"]["cpu_cores"])
+    if (hard := snapshot.quotas.get(username, {}).get("spec", {}).get("hard", {})).get("limits.cpu") != wanted:
+        found.append(f"its quota is {hard}, not the {wanted} of {last}")
+    if f"g, {username}, " not in snapshot.policy:
+        found.append("it has no role in the policy")
+    is_managed = (namespace.get("labels") or {}).get("app.kubernetes.io/managed-by") == "everest"
+    if not is_managed and any(accepted[job_id].get("operators") for job_id in job_ids):
+        found.append("its namespace is not managed by Everest")
+    return found
 
-    def disagreements(
-        self, username: str, accepted: dict[str, Any], results: dict[str, Any], job_ids: list[str]
-    ) -> list[str]:
-        """What the tenant's succeeded jobs say and the cluster does not."""
-        found = []
-        namespace = self.namespaces.get(username, {}).get("metadata", {})
-        annotations = namespace.get("annotations") or {}
-        if annotations.get(OWNER) != username:
-            found.append("its namespace is not there, or not its own")
-        created = [job_id for job_id in job_ids if _step(results[job_id], "add_namespace")["outcome"] == "created"]
-        if created != [annotations.get(JOB)]:
-            found.append(f"namespace created by {annotations.get(JOB)}, says {created}")
-        makers = [job_id for job_id in job_ids if _step(results[job_id], "create_account")["outcome"] == "created"]
-        if len(makers) != 1:
-            found.append(f"account created by {makers}")
-        for job_id in makers:
-            found += self._check_password(username, results[job_id])
-        last = max(job_ids, key=lambda job_id: _step(results[job_id], "apply_resource_quota")["finished_at"])
-        wanted = str(accepted[last]["resources"]["cpu_cores"])
-        if (hard := self.quotas.get(username, {}).get("spec", {}).get("hard", {})).get("limits.cpu") != wanted:
-            found.append(f"its quota is {hard}, not the {wanted} of {last}")
-        if f"g, {username}, " not in self.policy:
-            found.append("it has no role in the policy")
-        is_managed = (namespace.get("labels") or {}).get("app.kubernetes.io/managed-by") == "everest"
-        if not is_managed and any(accepted[job_id].get("operators") for job_id in job_ids):
-            found.append("its namespace is not managed by Everest")
-        return found
 
-    def _check_password(self, username: str, result: dict[str, Any]) -> list[str]:
-        secret = self.secrets.get((result.get("credentials_secret") or {}).get("name", ""))
-        if secret is None:
-            return ["its password is kept nowhere"]
-        password = base64.b64decode(secret["data"]["password"]).decode()
-        return [] if proves(self.users, self.system_id, username, password) else ["its password opens nothing"]
+def _check_password(snapshot: Snapshot, username: str, result: dict[str, Any]) -> list[str]:
+    fault = snapshot.find_password_fault(username, (result.get("credentials_secret") or {}).get("name", ""))
+    return [fault] if fault else []
 
 
 def _step(result: dict[str, Any], name: str) -> dict[str, Any]:
     return dict(next(step for step in result["steps"] if step["name"] == name))
-
-
-async def _read_cluster(house: House) -> _Cluster:
-    async def items(*words: str) -> list[dict[str, Any]]:
-        return list((await house.everest.get(*words))["items"])
-
-    namespaces = {item["metadata"]["name"]: item for item in await items("ns")}
-    quotas = {
-        item["metadata"]["namespace"]: item
-        for item in await items("resourcequota", "-A")
-        if item["metadata"]["name"] == QUOTA_NAME
-    }
-    secrets = {item["metadata"]["name"]: item for item in await items("secrets", "-n", "everest-system")}
-    users = base64.b64decode(secrets["everest-accounts"]["data"]["users.yaml"]).decode()
-    policy = (await house.everest.get("configmap", "everest-rbac", "-n", "everest-system"))["data"]["policy.csv"]
-    return _Cluster(namespaces, quotas, secrets, users, namespaces["everest-system"]["metadata"]["uid"], policy)
