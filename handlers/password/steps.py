@@ -118,7 +118,7 @@ async def _act(context: PasswordContext, change: _Change, password: Secret) -> S
         await former.drop()
     claims = await find_tenant(context, change.kubectl)
     specs = await find_specs(context, claims)
-    proof = await find_proof(change.kubectl, change.username)
+    proof = await find_proof(change.kubectl, change.username) or change.proof
     await write_specs(change.kubectl, change.username, change.to_settle(claims, specs, proof))
     return StepResult(Outcome.UPDATED, deciding, tuple(_warn(specs)), credentials_secret=change.credentials.secret)
 

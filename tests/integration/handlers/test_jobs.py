@@ -132,13 +132,16 @@ async def test_a_retry_while_the_old_message_is_still_queued_runs_it_once(house:
 
 
 async def test_until_idle_ends_when_nothing_is_left(house: House) -> None:
-    """Not while a job of its own runs, or waits to come back."""
+    """Not while a job of its own runs, or waits to come back, nor one of the consumer of all other kinds."""
+    async with helping_hand(house.server) as hand:
+        await hand.jetstream.publish(names.job_subject("suspend", "a-verb"), b'{"username":"nobody_here"}')
     await house.everest.set_faults(only="accounts create", slow_seconds=2, times=1)
     job_ids = [await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}) for n in range(2)]
     handler = await start_handler(house.server.url, house.everest, house.folder, "--until-idle", "1")
     assert await handler.wait() == 0
     for job_id in job_ids:
         assert (await house.job(job_id))["status"] == "succeeded"
+    assert (await house.job("a-verb"))["reason"] == "tenant_not_found"
     assert await count_messages(house) == 0
     assert [line for line in handler.log_lines() if line["event"] == "handler.idle"]
     assert [line for line in handler.log_lines() if line["event"] == "job.waits"]
