@@ -281,6 +281,10 @@ class JobRecord:
             return self
         return replace(self, steps=(*self.steps[:-1], replace(running, progress=progress)))
 
+    def without_progress(self) -> "JobRecord":
+        """As it was before anybody looked; no transition."""
+        return replace(self, steps=tuple(replace(step, progress=None) for step in self.steps))
+
     def with_credentials(self, secret: CredentialsSecret | None) -> "JobRecord":
         return replace(self, credentials_secret=secret)
 

@@ -153,7 +153,11 @@ class Lease:
         await asyncio.sleep(_UNANSWERED_PAUSE_SECONDS)
 
     async def _shrink(self, record: JobRecord) -> JobRecord:
-        """A full bucket still takes what is no larger than before: first without outputs, then again after a pause."""
+        """A full bucket still takes what is no larger than before: without what a step is at, which is told all the
+        same; then without outputs; then again after a pause.
+        """
+        if (settled := record.without_progress()) != record:
+            return settled
         small = without_outputs(record)
         if len(encode_record(small)) >= len(encode_record(record)):
             logger.warning("bucket.full")

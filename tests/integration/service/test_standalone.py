@@ -44,8 +44,8 @@ async def wait_until_gone(data: Path) -> None:
 
 
 async def test_jobs_survive_a_restart_and_nothing_is_left(tmp_path: Path) -> None:
-    """Submitted while no handler runs, done by the next start; SIGTERM ends all of it with 0."""
-    data = tmp_path / "data"
+    """Submitted while no handler runs, done by the next start; SIGTERM ends all with 0. Its folder has a space."""
+    data = tmp_path / "my data"
     async with simulated_everest(tmp_path / "everest") as everest:
         async with standalone(everest, data, "--handlers", "0") as first:
             await first.wait_until_ready()

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from contracts.protocol import MARGIN_PART
-from contracts.records import JobRecord, decode_record, queued_record
+from contracts.records import JobRecord, Outcome, Progress, StepRecord, decode_record, queued_record
 from handlers.clock import monotonic
-from handlers.jetstream import Conflict, Entry, Unanswered
+from handlers.jetstream import BucketFull, Conflict, Entry, Unanswered
 from handlers.jobs.lease import Lease, LeaseLost
+from tests.support.eventually import eventually
 
 LEASE_SECONDS = 1.2
 NOW = "2026-01-31T12:00:00.000Z"
@@ -18,17 +19,23 @@ NOW = "2026-01-31T12:00:00.000Z"
 
 @dataclass(slots=True)
 class Bucket:
-    """Compare-and-set of one key. `losing` answers are lost: the write is stored, the writer hears nothing."""
+    """Compare-and-set of one key. `losing` answers are lost: the write is stored, the writer hears nothing.
+
+    A full one takes only what is no larger than before.
+    """
 
     value: bytes | None = None
     revision: int = 0
     losing: int = 0
     silence_seconds: float = 0.3
+    is_full: bool = False
     stored_at: list[float] = field(default_factory=list)
 
     async def write(self, key: str, value: bytes, *, last: int, ttl_seconds: float | None = None) -> int:
         if last != self.revision:
             raise Conflict(key)
+        if self.is_full and len(value) > len(self.value or b""):
+            raise BucketFull(key)
         self.value, self.revision = value, self.revision + 1
         self.stored_at.append(monotonic())
         if self.losing:
@@ -112,3 +119,18 @@ async def test_silence_ends_the_lease_before_others_may_take_over() -> None:
         await lease.save(lease.record.started("create_account", NOW))
     assert guard.is_ended
     assert monotonic() < claimed_at + LEASE_SECONDS
+
+
+async def test_a_full_bucket_takes_a_renewal_without_what_a_step_is_at() -> None:
+    """Rather that than what an earlier step has said: that is told once, and in the record alone."""
+    bucket = Bucket()
+    lease = open_lease(bucket, Guard())
+    long = StepRecord("create_account", NOW, NOW, Outcome.CREATED, stdout="x" * 20_000)
+    record = await lease.claim(claimed(lease), 0)
+    await lease.save(record.finished(long, NOW).started("add_namespace", NOW))
+    bucket.is_full, before = True, bucket.revision
+    lease.progress = Progress("everestctl namespaces add", NOW, "y" * 2_000)
+    async with lease.kept():
+        await eventually(lambda: bucket.revision > before, "it is renewed")
+    stored = decode_record(bucket.value or b"")
+    assert (len(stored.steps[0].stdout), stored.steps[1].progress) == (20_000, None)
