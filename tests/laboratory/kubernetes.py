@@ -190,6 +190,25 @@ class RealEverest(SimulatedEverest):
             return {"has_server_crashed": True}
         return {"has_server_crashed": False}
 
+    async def get(self, *words: str) -> Any:
+        stdout = await self._kubectl("get", *words, "-o", "json", "--ignore-not-found")
+        return json.loads(stdout) if stdout.strip() else None
+
+    async def create(self, *manifests: dict[str, Any]) -> None:
+        for manifest in manifests:
+            await self._kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+
+    async def replace(self, manifest: dict[str, Any]) -> None:
+        await self._kubectl("replace", "-f", "-", stdin=json.dumps(manifest))
+
+    async def delete(self, *words: str) -> None:
+        await self._kubectl("delete", *words, "--wait=false")
+
+    async def _kubectl(self, *words: str, stdin: str = "") -> str:
+        code, stdout, stderr = await self.run("kubectl", *words, stdin=stdin)
+        assert code == 0, stderr
+        return stdout
+
     async def effects(self) -> dict[str, Any]:
         pytest.skip("a real API does not tell which everestctl works on it")
 

@@ -21,8 +21,13 @@ from tests.support.workflows import RBAC_IMPORT, Attempt, Bench, open_bench
 
 # All kinds of objects that a bootstrap may write.
 _KINDS = (
-    "namespaces,secrets,configmaps,resourcequotas,limitranges,rolebindings.rbac.authorization.k8s.io,"
-    "subscriptions.operators.coreos.com"
+    "namespaces",
+    "secrets",
+    "configmaps",
+    "resourcequotas",
+    "limitranges",
+    "rolebindings.rbac.authorization.k8s.io",
+    "subscriptions.operators.coreos.com",
 )
 _OUTCOMES = {  # of the job's step, by the words of the plan
     "would create": {Outcome.CREATED, Outcome.APPLIED},
@@ -188,8 +193,7 @@ def _release(name: str, status: str) -> dict[str, Any]:
 async def bring_about(everest: SimulatedEverest, bench: Bench, state: State) -> None:
     """Makes the cluster be so."""
     if state.manifests:
-        bundle = {"apiVersion": "v1", "kind": "List", "items": state.manifests}
-        await _must(everest, "kubectl", "create", "-f", "-", stdin=json.dumps(bundle))
+        await everest.create(*state.manifests)
     for number, (kind, request) in enumerate(state.earlier):
         await bench.attempt(f"{state.username}-earlier-{number}", kind=kind, **request)
     if state.has_account:
@@ -199,7 +203,7 @@ async def bring_about(everest: SimulatedEverest, bench: Bench, state: State) -> 
     if state.lines:
         found = await everest.get("configmap", "everest-rbac", "-n", "everest-system")
         found["data"]["policy.csv"] += "".join(f"{line}\n" for line in state.lines)
-        await _must(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(found))
+        await everest.replace(found)
 
 
 async def _must(everest: SimulatedEverest, *argv: str, stdin: str = "") -> None:
@@ -209,10 +213,10 @@ async def _must(everest: SimulatedEverest, *argv: str, stdin: str = "") -> None:
 
 async def read_versions(everest: SimulatedEverest) -> dict[tuple[str, ...], str]:
     """The resourceVersion of every object that a bootstrap may write."""
-    found = await everest.get(_KINDS, "-A")
+    found = [one for kind in _KINDS for one in (await everest.get(kind, "-A") or {"items": []})["items"]]
     return {
         (one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]): one["metadata"]["resourceVersion"]
-        for one in found["items"]
+        for one in found
     }
 
 

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.simulator.objects import path_of_object, path_of_words
+from tests.support.forks import Fork, start_fork
+
+_SERVER = re.compile(r"server: (\S+)")
 BIN = Path(__file__).resolve().parent / "bin"
 
 
@@ -24,7 +27,7 @@ class SimulatedEverest:
     control: str
     kubeconfig: Path
     home: Path
-    process: asyncio.subprocess.Process
+    process: Fork
 
     @property
     def variables(self) -> dict[str, str]:
@@ -41,14 +44,14 @@ class SimulatedEverest:
 
     async def set_faults(self, **faults: Any) -> None:
         """What goes wrong from now on, and nothing else; no argument: nothing."""
-        await self._ask("POST", "/faults", faults)
+        await _ask("POST", f"{self.control}/faults", faults)
 
     async def state(self) -> dict[str, Any]:
-        return await self._ask("GET", "/state")
+        return (await _ask("GET", f"{self.control}/state"))[1]
 
     async def effects(self) -> dict[str, Any]:
         """`runs` of everestctl and `writes` to the API."""
-        return await self._ask("GET", "/effects")
+        return (await _ask("GET", f"{self.control}/effects"))[1]
 
     async def wait_until_held(self, *words: str, count: int = 1) -> None:
         """Until so many everestctl that begin with these words stand in the gap that the fault `holds` names."""
@@ -73,20 +76,46 @@ class SimulatedEverest:
         return process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
 
     async def get(self, *words: str) -> Any:
-        """`kubectl get … -o json`, None where there is no such object."""
-        code, stdout, stderr = await self.run("kubectl", "get", *words, "-o", "json", "--ignore-not-found")
-        assert code == 0, stderr
-        return json.loads(stdout) if stdout.strip() else None
+        """As `kubectl get … -o json --ignore-not-found`, but from the API: None where there is no such object."""
+        code, found = await self._call("GET", path_of_words(words))
+        assert code in (200, 404), found
+        return None if code == 404 or found.get("items") == [] else found
 
-    async def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        address = urlsplit(self.control)
-        payload = b"" if body is None else json.dumps(body).encode()
-        reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(payload)}\r\n\r\n"
-        writer.write(head.encode() + payload)
-        answer = await reader.read()
-        writer.close()
-        return dict(json.loads(answer.partition(b"\r\n\r\n")[2]))
+    async def create(self, *manifests: dict[str, Any]) -> None:
+        """As `kubectl create` does."""
+        for manifest in manifests:
+            code, answer = await self._call("POST", path_of_object(manifest, is_new=True), manifest)
+            assert code == 201, answer
+
+    async def replace(self, manifest: dict[str, Any]) -> None:
+        """As `kubectl replace` does: what is there, whatever it is, unless the manifest names its resourceVersion."""
+        code, answer = await self._call("PUT", path_of_object(manifest), manifest)
+        assert code == 200, answer
+
+    async def delete(self, *words: str) -> None:
+        """As `kubectl delete --wait=false` does."""
+        code, answer = await self._call("DELETE", path_of_words(words))
+        assert code == 200, answer
+
+    async def _call(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+        """As the user of the kubeconfig."""
+        found = _SERVER.search(self.kubeconfig.read_text())
+        assert found is not None
+        return await _ask(method, found[1] + path, body)
+
+
+async def _ask(method: str, url: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+    """The status and the document."""
+    address = urlsplit(url)
+    payload = b"" if body is None else json.dumps(body).encode()
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    target = address.path + (f"?{address.query}" if address.query else "")
+    head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(payload)}\r\n\r\n"
+    writer.write(head.encode() + payload)
+    answer = await reader.read()
+    writer.close()
+    started, _, document = answer.partition(b"\r\n\r\n")
+    return int(started.split()[1]), dict(json.loads(document))
 
 
 def write_everestctl(folder: Path, version: str) -> Path:
@@ -120,14 +149,19 @@ async def simulated_everest(
     arguments += ["--everest-version", version] if version else []
     arguments += ["--everestctl-version", cli_version] if cli_version else []
     arguments += ["--roles", *map(str, roles)] if roles else []
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.simulator", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
+    told, telling = os.pipe()
     try:
-        assert process.stdout is not None
-        facts = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+        process = await start_fork("tests.simulator", *arguments, environment=os.environ, stdout=telling)
+    finally:
+        os.close(telling)
+    try:
+        facts = json.loads(await asyncio.to_thread(_read_line, told))
         yield SimulatedEverest(facts["server"], facts["control"], Path(facts["kubeconfig"]), home, process)
     finally:
-        if process.returncode is None:
-            process.terminate()
+        process.terminate()
         await process.wait()
+
+
+def _read_line(descriptor: int) -> bytes:
+    with open(descriptor, "rb") as told:
+        return told.readline()

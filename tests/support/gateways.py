@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import uuid
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from contracts.kinds import read_request
 from contracts.records import JobRecord, Outcome, Status, StepRecord, decode_record, encode_record, queued_record
 from contracts.requests import request_hash
 from tests.support.eventually import eventually
+from tests.support.forks import Fork, start_fork
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port
 
 KEY = "a-key-for-tests"
@@ -30,9 +32,9 @@ KEY = "a-key-for-tests"
 class Gateway:
     """`api` sends the key; `nobody` sends none."""
 
-    def __init__(self, launch: Callable[[], Awaitable[asyncio.subprocess.Process]], port: int, log: Path) -> None:
+    def __init__(self, launch: Callable[[], Awaitable[Process | Fork]], port: int, log: Path) -> None:
         self._launch = launch
-        self.process: asyncio.subprocess.Process
+        self.process: Process | Fork
         self.port = port
         self._log = log
         base_url = f"http://{LOOPBACK}:{port}"
@@ -94,17 +96,17 @@ async def running_gateway(
     log = folder / f"gateway-{port}.log"
     settings = {"NATS_URL": nats_url, "PORT": str(port), "HOST": LOOPBACK, "ADMIN_API_KEY": KEY, "QUERY_TIMEOUT": "20"}
 
-    async def launch() -> asyncio.subprocess.Process:
+    environment = {**os.environ, **settings, **variables}
+
+    async def launch() -> Process | Fork:
         with log.open("ab") as output:
+            if most_files is None:
+                return await start_fork(
+                    "gateway", environment=environment, stdout=output.fileno(), stderr=output.fileno()
+                )
+            shell = ("sh", "-c", f'ulimit -n {most_files}; exec "$0" "$@"')
             return await asyncio.create_subprocess_exec(
-                *([] if most_files is None else ["sh", "-c", f'ulimit -n {most_files}; exec "$0" "$@"']),
-                sys.executable,
-                "-m",
-                "gateway",
-                cwd=ROOT,
-                env={**os.environ, **settings, **variables},
-                stdout=output,
-                stderr=output,
+                *shell, sys.executable, "-m", "gateway", cwd=ROOT, env=environment, stdout=output, stderr=output
             )
 
     gateway = Gateway(launch, port, log)

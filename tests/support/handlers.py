@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 
 from tests.simulator import SimulatedEverest, simulated_everest
 from tests.support.eventually import eventually
+from tests.support.forks import Fork, start_fork
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.servers import LIMIT_SECONDS, ROOT, NatsServer, free_port, nats_server
 
@@ -24,7 +26,7 @@ RBAC_IMPORT = f"{sys.executable} -m handlers.rbac_import"
 class Handler:
     """One `python -m handlers` in a session of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: Process | Fork, log: Path) -> None:
         self.process = process
         self._log = log
 
@@ -66,29 +68,39 @@ async def start_handler(
     nats_url: str, everest: SimulatedEverest, folder: Path, *arguments: str, **variables: str
 ) -> Handler:
     """Starts one; the RBAC command is the one that ships with handlers."""
-    return await launch_handler(ROOT, nats_url, everest, folder, *arguments, variables=variables)
+    environment = _environment(ROOT, nats_url, everest, variables)
+    log = folder / f"handler-{free_port()}.log"
+    with log.open("wb") as output:
+        process = await start_fork(
+            "handlers",
+            *arguments,
+            environment=environment,
+            stdout=output.fileno(),
+            stderr=output.fileno(),
+            is_leader=True,
+        )
+    return Handler(process, log)
 
 
 async def launch_handler(
     root: Path, nats_url: str, everest: SimulatedEverest, folder: Path, *arguments: str, variables: Mapping[str, str]
 ) -> Handler:
     """Starts the one of the tree in `root`."""
+    environment = _environment(root, nats_url, everest, variables)
+    program = (sys.executable, "-m", "handlers", *arguments)
     log = folder / f"handler-{free_port()}.log"
-    settings = {"NATS_URL": nats_url, "EVEREST_RBAC_APPLY_CMD": RBAC_IMPORT, "SHUTDOWN_GRACE": "10"}
-    environment = {**os.environ, **everest.variables, "PYTHONPATH": str(root), **settings, **variables}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "handlers",
-            *arguments,
-            cwd=root,
-            env={name: value for name, value in environment.items() if value},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
+            *program, cwd=root, env=environment, stdout=output, stderr=output, start_new_session=True
         )
     return Handler(process, log)
+
+
+def _environment(root: Path, nats_url: str, everest: SimulatedEverest, variables: Mapping[str, str]) -> dict[str, str]:
+    """An empty variable is left out."""
+    settings = {"NATS_URL": nats_url, "EVEREST_RBAC_APPLY_CMD": RBAC_IMPORT, "SHUTDOWN_GRACE": "10"}
+    environment = {**os.environ, **everest.variables, "PYTHONPATH": str(root), **settings, **variables}
+    return {name: value for name, value in environment.items() if value}
 
 
 @asynccontextmanager

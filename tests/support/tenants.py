@@ -80,7 +80,7 @@ async def look_at(everest: SimulatedEverest, name: str, *namespaces: str) -> Sta
 
 
 async def put(everest: SimulatedEverest, manifest: dict[str, Any]) -> None:
-    await run(everest, "kubectl", "create", "-f", "-", stdin=json.dumps(manifest))
+    await everest.create(manifest)
 
 
 async def run(everest: SimulatedEverest, *argv: str, stdin: str = "") -> str:
@@ -98,7 +98,7 @@ async def write_policy(everest: SimulatedEverest, text: str, *, enabled: bool | 
     configmap["data"]["policy.csv"] = text
     if enabled is not None:
         configmap["data"]["enabled"] = str(enabled).lower()
-    await run(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(configmap))
+    await everest.replace(configmap)
 
 
 async def read_users(everest: SimulatedEverest) -> str:
@@ -113,7 +113,7 @@ async def read_accounts(everest: SimulatedEverest) -> dict[str, Any]:
 async def write_users(everest: SimulatedEverest, users: str) -> None:
     secret = await everest.get("secret", "everest-accounts", *_SYSTEM)
     secret["data"]["users.yaml"] = base64.b64encode(users.encode()).decode()
-    await run(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(secret))
+    await everest.replace(secret)
 
 
 async def disable(everest: SimulatedEverest, name: str) -> str:

@@ -96,7 +96,7 @@ async def offboard_everybody(everest: SimulatedEverest, bench: Bench) -> None:
     for kind in ("DatabaseCluster", "BackupStorage"):
         metadata = {"name": "one", "namespace": "alice"}
         value = {"apiVersion": "everest.percona.com/v1alpha1", "kind": kind, "metadata": metadata}
-        await do(everest, "kubectl", "create", "-f", "-", stdin=json.dumps(value))
+        await everest.create(value)
     asked: dict[str, dict[str, Any]] = {
         "alice": {"delete_databases": True, "confirm": "alice"},
         "plain": {},
@@ -171,7 +171,7 @@ async def test_the_preflight_names_each_right_that_is_missing(tmp_path: Path) ->
             right for right in needed_rights("everest-system", None) if not right.namespace and not right.is_optional
         ]:
             lesser = {**role, "rules": [*without(role["rules"], right)]}
-            await do(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(lesser))
+            await everest.replace(lesser)
             problems = await find_problems(bench)
             named = [one for one in problems if f"this handler may not {right}" in one]
             assert named, f"{right}: {problems}"
@@ -205,7 +205,7 @@ async def test_an_offboarding_that_lacks_a_right_says_which_and_touches_nothing(
         del role["metadata"]["resourceVersion"]
         for right in LACKING_AT_THE_END:
             lesser = {**role, "rules": [*without(role["rules"], right)]}
-            await do(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(lesser))
+            await everest.replace(lesser)
             assert (await bench.onboard("alice-1", username="alice")).failure is None
             made = await bench.offboard("alice-2", username="alice")
             assert (made.code, made.failed_step) == ("forbidden", "check_tenant")
@@ -221,7 +221,7 @@ async def test_a_suspension_that_lacks_a_right_says_which_and_touches_nothing(tm
         role = json.loads(await do(everest, "kubectl", "get", "clusterrole", "everest-bootstrap-handler", "-o", "json"))
         del role["metadata"]["resourceVersion"]
         lesser = {**role, "rules": without(role["rules"], Right("patch", "databaseclusters", "everest.percona.com"))}
-        await do(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(lesser))
+        await everest.replace(lesser)
         made = await bench.attempt("alice-2", kind="suspend", username="alice", pause_databases=True)
         assert (made.code, made.failed_step) == ("forbidden", "revoke_access")
         assert "patch databaseclusters.everest.percona.com in alice" in made.end.failure.message

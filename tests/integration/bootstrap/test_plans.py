@@ -1,6 +1,5 @@
 """A plan says what the job then does, and changes nothing. `make plans` tries a hundred random states."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +84,7 @@ async def test_a_policy_that_is_invalid_already_is_told(everest: SimulatedEveres
 async def write_policy(everest: SimulatedEverest, text: str) -> None:
     found = await everest.get("configmap", "everest-rbac", "-n", "everest-system")
     found["data"]["policy.csv"] = text
-    code, _, stderr = await everest.run("kubectl", "replace", "-f", "-", stdin=json.dumps(found))
-    assert code == 0, stderr
+    await everest.replace(found)
 
 
 async def test_the_rights_that_a_handler_lacks_are_named(tmp_path: Path) -> None:

@@ -26,13 +26,13 @@ async def test_what_differs_is_mended_in_all_namespaces(everest: SimulatedEveres
     await bench.onboard("mended-1", username="mended", role="owner", operators={"postgresql": True})
     await bench.onboard("mended-2", username="mended", namespace="mended-2", resources={"ram_mb": 4096})
     specs = [await read_spec(everest, name) for name in ("mended", "mended-2")]
-    await do(everest, "kubectl", "delete", "limitrange", "user-limits", "-n", "mended")
-    await do(everest, "kubectl", "delete", "resourcequota", "user-quota", "-n", "mended-2")
+    await everest.delete("limitrange", "user-limits", "-n", "mended")
+    await everest.delete("resourcequota", "user-quota", "-n", "mended-2")
     await do(everest, "everestctl", "accounts", "delete", "-u", "mended")
     policy = await everest.get("configmap", "everest-rbac", "-n", "everest-system")
     lines = policy["data"]["policy.csv"].splitlines(keepends=True)
     policy["data"]["policy.csv"] = "".join(line for line in lines if "mended-2/" not in line)
-    await do(everest, "kubectl", "replace", "-f", "-", stdin=json.dumps(policy))
+    await everest.replace(policy)
 
     before = await read_versions(everest)
     plan = await bench.plan(kind="repair", username="mended")
@@ -70,7 +70,7 @@ async def test_one_namespace_alone_is_mended(everest: SimulatedEverest, bench: B
     await bench.onboard("alone-1", username="alone")
     await bench.onboard("alone-2", username="alone", namespace="alone-2")
     for name in ("alone", "alone-2"):
-        await do(everest, "kubectl", "delete", "limitrange", "user-limits", "-n", name)
+        await everest.delete("limitrange", "user-limits", "-n", name)
     made = await bench.attempt("alone-3", kind="repair", username="alone", namespace="alone-2")
     assert made.outcomes[2] is Outcome.APPLIED
     assert await everest.get("limitrange", "user-limits", "-n", "alone-2")
@@ -121,7 +121,7 @@ async def test_what_cannot_be_repaired_is_left_alone(
 ) -> None:
     metadata = {"name": f"left-{name}", "annotations": annotations}
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-    await do(everest, "kubectl", "create", "-f", "-", stdin=json.dumps(manifest))
+    await everest.create(manifest)
     before = await read_versions(everest)
     made = await bench.attempt(f"{name}-1", kind="repair", username=name)
     assert made.code == code

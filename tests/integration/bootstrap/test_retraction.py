@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import json
 import uuid
 from typing import Any
 
@@ -21,8 +20,7 @@ async def claim(everest: SimulatedEverest, name: str, owner: str) -> None:
     """As another job does."""
     metadata = {"name": name, "labels": {"name": name}, "annotations": {OWNER: owner, JOB: "another-job"}}
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-    code, _, stderr = await everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(manifest))
-    assert code == 0, stderr
+    await everest.create(manifest)
 
 
 async def list_users(everest: SimulatedEverest) -> list[str]:

@@ -38,8 +38,7 @@ async def edit(everest: SimulatedEverest, change: Any, **data: str) -> None:
     """As an administrator does."""
     found = await everest.get("configmap", "everest-rbac", "-n", "everest-system")
     found["data"] |= {"policy.csv": change(found["data"]["policy.csv"]), **data}
-    code, _, stderr = await everest.run("kubectl", "replace", "-f", "-", stdin=json.dumps(found))
-    assert code == 0, stderr
+    await everest.replace(found)
     assert not (await everest.state())["has_server_crashed"]
 
 
@@ -65,8 +64,7 @@ async def put_claim(everest: SimulatedEverest, name: str, owner: str, **spec: An
     annotations = {OWNER: owner, JOB: f"{owner}-0"} | ({SPEC: json.dumps(spec)} if spec else {})
     metadata = {"name": name, "labels": {"name": name}, "annotations": annotations}
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-    code, _, stderr = await everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(manifest))
-    assert code == 0, stderr
+    await everest.create(manifest)
 
 
 # Nobody loses a line.

@@ -43,8 +43,7 @@ async def put(everest: SimulatedEverest, *manifests: dict[str, Any]) -> None:
     for manifest in manifests:
         if manifest.get("type") == HELM_SECRET:
             manifest |= {"data": {"release": await write_release(everest, manifest["metadata"])}}
-        code, _, stderr = await everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(manifest))
-        assert code == 0, stderr
+        await everest.create(manifest)
 
 
 def namespace(name: str, owner: str = "", managed: bool = False, **annotations: str) -> dict[str, Any]:
@@ -276,7 +275,7 @@ async def grant(everest: SimulatedEverest, line: str) -> None:
     """Adds a line to the stored policy, as an administrator would."""
     found = await everest.get("configmap", "everest-rbac", "-n", "everest-system")
     found["data"]["policy.csv"] += f"{line}\n"
-    assert (await everest.run("kubectl", "replace", "-f", "-", stdin=json.dumps(found)))[0] == 0
+    await everest.replace(found)
 
 
 async def test_a_namespace_that_everest_manages_already_is_taken_and_updated(
@@ -321,7 +320,7 @@ async def test_another_spelling_of_a_job_id_reaches_nobodys_secret(
     made = await bench.attempt(alias, username=username, namespace=username.replace("_", "-"))
     assert made.result("create_account").credentials_secret is None
     assert await everest.get("secret", credentials_secret_name(JOB), "-n", "everest-system") == secret
-    await everest.run("kubectl", "delete", "secret", credentials_secret_name(JOB), "-n", "everest-system")
+    await everest.delete("secret", credentials_secret_name(JOB), "-n", "everest-system")
 
 
 async def test_a_secret_of_another_job_is_neither_read_nor_deleted(everest: SimulatedEverest, bench: Bench) -> None:
@@ -817,7 +816,7 @@ async def test_operators_are_refused_before_anything_is_made_where_no_chart_can_
 
 async def test_a_cluster_without_everest_is_said_in_the_first_step(everest: SimulatedEverest, bench: Bench) -> None:
     found = await everest.get("deployment", "everest-server", "-n", "everest-system")
-    await everest.run("kubectl", "delete", "deployment", "everest-server", "-n", "everest-system")
+    await everest.delete("deployment", "everest-server", "-n", "everest-system")
     try:
         made = await bench.having().attempt("absent-1", username="absent")
         assert (made.failed_step, made.code) == ("create_account", "everest_not_installed")

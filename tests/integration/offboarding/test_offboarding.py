@@ -1,6 +1,5 @@
 """The end of a tenant against the simulated cluster: real commands, the real kubectl, every trap that was tried."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -39,12 +38,12 @@ async def put(everest: SimulatedEverest, kind: str, namespace: str, name: str, *
     api, spec = HELD[kind]
     identity = {"name": name, "namespace": namespace, **metadata}
     value = {"apiVersion": api, "kind": kind, "metadata": identity, "spec": spec}
-    await kubectl(everest, "create", "-f", "-", stdin=json.dumps(value))
+    await everest.create(value)
 
 
 async def let_in(everest: SimulatedEverest, namespace: str) -> None:
     """Without the quota, whose use nobody counts on a real API that has no controllers."""
-    await kubectl(everest, "delete", "resourcequota", "user-quota", "-n", namespace)
+    await everest.delete("resourcequota", "user-quota", "-n", namespace)
 
 
 async def read_policy(everest: SimulatedEverest) -> str:
@@ -52,8 +51,9 @@ async def read_policy(everest: SimulatedEverest) -> str:
 
 
 async def write_policy(everest: SimulatedEverest, policy: str) -> None:
-    change = json.dumps({"data": {"policy.csv": policy}})
-    await kubectl(everest, "patch", "configmap", "everest-rbac", "-n", SYSTEM, "--type=merge", "-p", change)
+    found = await everest.get("configmap", "everest-rbac", "-n", SYSTEM)
+    found["data"]["policy.csv"] = policy
+    await everest.replace(found)
 
 
 async def users(everest: SimulatedEverest) -> list[str]:
@@ -183,7 +183,7 @@ async def test_what_is_everests_own_is_nobodys_loss(everest: SimulatedEverest, b
     await put(everest, "Deployment", "dave", "theirs", ownerReferences=owners)
     made = await bench.offboard("own-2", username="dave")
     assert (made.code, made.end.failure.message) == ("databases_left", "Namespace dave holds Deployment/theirs.")
-    await kubectl(everest, "delete", "deployment", "theirs", "-n", "dave")
+    await everest.delete("deployment", "theirs", "-n", "dave")
     assert ended(await bench.offboard("own-3", username="dave")) == GONE
 
 

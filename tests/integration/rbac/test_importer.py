@@ -53,11 +53,8 @@ async def store(everest: SimulatedEverest, policy: str | None, enabled: str = "f
     data = {"enabled": enabled} | ({} if policy is None else {"policy.csv": policy})
     metadata = {"name": "everest-rbac", "namespace": "everest-system", "annotations": annotations}
     manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-    # From a file: replace of an object without resourceVersion overwrites.
-    code, _, stderr = await everest.run("kubectl", "replace", "-f", "-", stdin=json.dumps(manifest))
-    if code != 0:
-        code, _, stderr = await everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(manifest))
-    assert code == 0, stderr
+    is_there = await everest.get("configmap", "everest-rbac", "-n", "everest-system")
+    await (everest.replace(manifest) if is_there else everest.create(manifest))
     return str((await read(everest))["metadata"]["resourceVersion"])
 
 
@@ -277,7 +274,7 @@ async def test_an_absent_policy_is_never_taken_for_an_empty_one(everest: Simulat
     version = await store(everest, None)
     assert_refused(await run_import(everest, write(tmp_path)), "stored_policy_invalid", "no key policy.csv")
     assert (await read(everest))["metadata"]["resourceVersion"] == version
-    await everest.run("kubectl", "delete", "configmap", "everest-rbac", "-n", "everest-system")
+    await everest.delete("configmap", "everest-rbac", "-n", "everest-system")
     assert_refused(await run_import(everest, write(tmp_path)), "stored_policy_invalid", "everest-rbac", "g, admin")
     assert await everest.get("configmap", "everest-rbac", "-n", "everest-system") is None
 

@@ -173,7 +173,7 @@ async def test_a_foreign_namespace_is_refused_before_anything_is_made(house: Hou
     """It shows as the failed step add_namespace; there is no account."""
     name = new_username()
     foreign = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{name}-ns"}}
-    assert (await house.everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(foreign)))[0] == 0
+    await house.everest.create(foreign)
     result = await house.run_job(username=name, namespace=f"{name}-ns")
     assert result["overall_status"] == "failed"
     (step,) = result["steps"]

@@ -1,6 +1,5 @@
 """Tenants declared, planned, listed and compared over REST, by a real handler."""
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -96,7 +95,7 @@ async def test_tenants_are_listed_page_by_page_those_that_differ_too(house: Hous
     """A claim of version 0.1.0, which bears no label, is among them."""
     claim = {"everest-bootstrap/owner": "list_old", "everest-bootstrap/job": "an-earlier-job"}
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "list-old", "annotations": claim}}
-    await house.everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(manifest))
+    await house.everest.create(manifest)
     for name in ("list_a", "list_b"):
         await house.run_job(username=name, namespace=name.replace("_", "-"), role="owner")
     listed = await read(house, "/tenants?limit=200", "tenant-list")
@@ -121,7 +120,7 @@ async def test_tenants_are_listed_page_by_page_those_that_differ_too(house: Hous
     assert [tenant["username"] for tenant in (*first["tenants"], *following["tenants"])] == list(by_name)
     assert following["next_cursor"] is None
     assert (await read(house, "/tenants?differs=true&username=list_a", "tenant-list"))["tenants"] == []
-    await house.everest.run("kubectl", "delete", "limitrange", "user-limits", "-n", "list-a")
+    await house.everest.delete("limitrange", "user-limits", "-n", "list-a")
     (differing,) = (await read(house, "/tenants?differs=true", "tenant-list"))["tenants"]
     assert (differing["username"], differing["differences"][0]["what"]) == ("list_a", "limit_range")
     for parameters in ({"cursor": "a/b"}, {"limit": "0"}, {"differs": "1"}):
@@ -133,7 +132,7 @@ async def test_tenants_are_repaired_one_and_all(house: House) -> None:
     api = house.gateway.api
     for name in ("mend_a", "mend_b"):
         await house.run_job(username=name, namespace=name.replace("_", "-"))
-        await house.everest.run("kubectl", "delete", "limitrange", "user-limits", "-n", name.replace("_", "-"))
+        await house.everest.delete("limitrange", "user-limits", "-n", name.replace("_", "-"))
     path = "/tenants/mend_a/namespaces/mend-a/repair"
     plan = (await api.post(path, params={"dry_run": "true"})).json()
     assert (plan["would"], plan["steps"][2]["outcome"]) == ("change", "would update")

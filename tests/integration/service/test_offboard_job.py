@@ -1,6 +1,5 @@
 """The end of a tenant as its callers meet it: by REST and NATS, refused at once, waited for, killed on its way."""
 
-import json
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,8 +23,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 async def put_claim(house: House, namespace: str) -> None:
     metadata = {"name": "files", "namespace": namespace}
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata}
-    code, _, stderr = await house.everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(claim))
-    assert code == 0, stderr
+    await house.everest.create(claim)
 
 
 async def test_a_tenants_end_over_rest(house: House) -> None:

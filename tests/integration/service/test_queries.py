@@ -60,13 +60,13 @@ async def test_accounts_are_listed(house: House) -> None:
 
 async def test_a_command_that_fails_is_a_502_with_its_words(house: House, everest: Any) -> None:
     accounts = await everest.get("secret", "everest-accounts", "-n", "everest-system")
-    await everest.run("kubectl", "delete", "secret", "everest-accounts", "-n", "everest-system")
+    await everest.delete("secret", "everest-accounts", "-n", "everest-system")
     try:
         async with house.handler():
             status, answer = await ask(house, "/accounts/list")
     finally:
         accounts["metadata"] = {"name": "everest-accounts", "namespace": "everest-system"}
-        await everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(accounts))
+        await everest.create(accounts)
     assert (status, answer["error"], answer["code"]) == (502, "everestctl failed", "everestctl_failed")
     assert 'secrets "everest-accounts" not found' in answer["detail"]
     assert answer["reason"] == "everest_not_installed"
@@ -162,8 +162,7 @@ async def test_a_tenant_is_described_and_compared(house: House, everest: Any) ->
         policy = await everest.get("configmap", "everest-rbac", "-n", "everest-system")
         lines = policy["data"]["policy.csv"].splitlines(keepends=True)
         policy["data"]["policy.csv"] = "".join(line for line in lines if f"{name}, database-engines" not in line)
-        code, _, stderr = await everest.run("kubectl", "replace", "-f", "-", stdin=json.dumps(policy))
-        assert code == 0, stderr
+        await everest.replace(policy)
 
         differences = (await ask(house, f"/tenants/{name}"))[1]["data"]["differences"]
         assert [difference["what"] for difference in differences] == ["operators", "quota", "limit_range", "rbac"]
@@ -184,7 +183,7 @@ async def test_all_namespaces_of_a_tenant_are_shown_each_with_what_differs(house
     async with house.handler():
         await house.run_job(username=name, role="owner", subjects=["DB Admins"])
         await house.run_job(username=name, namespace=f"{name}-2")
-        await house.everest.run("kubectl", "delete", "limitrange", "user-limits", "-n", name)
+        await house.everest.delete("limitrange", "user-limits", "-n", name)
         tenant = (await ask(house, f"/tenants/{name}"))[1]["data"]
     by_name = {namespace["name"]: namespace for namespace in tenant["namespaces"]}
     assert list(by_name) == [f"{name}-2", name], "that of the last job first"

@@ -61,7 +61,7 @@ async def create(everest: SimulatedEverest, kind: str, namespace: str, name: str
     group = {"Deployment": "apps/v1", "PersistentVolumeClaim": "v1", "ResourceQuota": "v1", "Secret": "v1"}
     metadata = {"name": name, "namespace": namespace, "finalizers": members.pop("finalizers", [])}
     value = {"apiVersion": group.get(kind, EVEREST), "kind": kind, "metadata": metadata, **members}
-    await kubectl(everest, "create", "-f", "-", stdin=json.dumps(value))
+    await everest.create(value)
 
 
 async def manage(everest: SimulatedEverest, name: str) -> None:
@@ -146,7 +146,7 @@ async def read_users(everest: SimulatedEverest) -> str:
 async def write_users(everest: SimulatedEverest, text: str) -> None:
     secret = await everest.get("secret", "everest-accounts", "-n", "everest-system")
     secret["data"]["users.yaml"] = base64.b64encode(text.encode()).decode()
-    await kubectl(everest, "replace", "-f", "-", stdin=json.dumps(secret))
+    await everest.replace(secret)
 
 
 async def test_a_disabled_account_is_shown_and_stays_disabled(everest: SimulatedEverest) -> None:
@@ -312,7 +312,7 @@ async def test_no_state_of_the_release_is_in_the_way(everest: SimulatedEverest, 
     name, status = one["argv"][3], one["case"].removeprefix("life-rm-release-")
     await manage(everest, name)
     if status == "missing":
-        await kubectl(everest, "delete", "secret", "-n", name, "-l", "owner=helm")
+        await everest.delete("secret", "-n", name, "-l", "owner=helm")
     else:
         await set_release(everest, name, status)
     await check(everest, one)
@@ -355,7 +355,7 @@ async def test_a_quota_refuses_the_hook(everest: SimulatedEverest) -> None:
     await manage(everest, "lf-q")
     await create(everest, "ResourceQuota", "lf-q", "nojobs", spec={"hard": {"count/jobs.batch": "0"}})
     await check(everest, first("life-rm-quota-refuses-hook"))
-    await kubectl(everest, "delete", "resourcequota", "nojobs", "-n", "lf-q")
+    await everest.delete("resourcequota", "nojobs", "-n", "lf-q")
     await check(everest, first("life-rm-quota-refuses-hook-again"))
 
 
@@ -645,7 +645,7 @@ async def test_each_right_is_missed_in_its_own_words(everest: SimulatedEverest, 
     for name in bound:
         full = await everest.get("clusterrole", name)
         less = full | {"rules": [part for rule in full["rules"] for part in without(rule, verb, plural)]}
-        await kubectl(everest, "replace", "-f", "-", stdin=json.dumps(less))
+        await everest.replace(less)
     for name in {"lifecycle", *bound}:
         await kubectl(everest, "delete", "clusterrolebinding", f"handler-{name}", "--ignore-not-found")
         await kubectl(
