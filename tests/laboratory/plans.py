@@ -21,13 +21,8 @@ from tests.support.workflows import RBAC_IMPORT, Attempt, Bench, open_bench
 
 # All kinds of objects that a bootstrap may write.
 _KINDS = (
-    "namespaces",
-    "secrets",
-    "configmaps",
-    "resourcequotas",
-    "limitranges",
-    "rolebindings.rbac.authorization.k8s.io",
-    "subscriptions.operators.coreos.com",
+    "namespaces,secrets,configmaps,resourcequotas,limitranges,rolebindings.rbac.authorization.k8s.io,"
+    "subscriptions.operators.coreos.com"
 )
 _OUTCOMES = {  # of the job's step, by the words of the plan
     "would create": {Outcome.CREATED, Outcome.APPLIED},
@@ -213,10 +208,10 @@ async def _must(everest: SimulatedEverest, *argv: str, stdin: str = "") -> None:
 
 async def read_versions(everest: SimulatedEverest) -> dict[tuple[str, ...], str]:
     """The resourceVersion of every object that a bootstrap may write."""
-    found = [one for kind in _KINDS for one in (await everest.get(kind, "-A") or {"items": []})["items"]]
+    found = await everest.get(_KINDS, "-A")
     return {
         (one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]): one["metadata"]["resourceVersion"]
-        for one in found
+        for one in found["items"]
     }
 
 

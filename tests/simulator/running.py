@@ -77,6 +77,10 @@ class SimulatedEverest:
 
     async def get(self, *words: str) -> Any:
         """As `kubectl get … -o json --ignore-not-found`, but from the API: None where there is no such object."""
+        kinds, *rest = words
+        if "," in kinds:
+            lists = [await self.get(kind, *rest) for kind in kinds.split(",")]
+            return {"items": [item for found in lists if found for item in found["items"]]}
         code, found = await self._call("GET", path_of_words(words))
         assert code in (200, 404), found
         return None if code == 404 or found.get("items") == [] else found

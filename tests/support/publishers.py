@@ -1,7 +1,6 @@
 """A service that publishes over NATS with an account of its own, made by the real command."""
 
-import asyncio
-import sys
+import os
 import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +10,8 @@ from pathlib import Path
 import nats
 from nats.aio.client import Client
 
-from tests.support.servers import ROOT, NatsServer
+from tests.support.forks import run_fork
+from tests.support.servers import NatsServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,9 @@ class Publisher:
 
 async def make_publisher(folder: Path, name: str, *arguments: str) -> Publisher:
     """`python -m gateway new-publisher`, and what a person does with its output."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "new-publisher", name, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    assert process.returncode == 0
-    parts = [textwrap.dedent(part) for part in output.decode().split("\n\n")]
+    ended = await run_fork("gateway", "new-publisher", name, *arguments, environment=os.environ)
+    assert ended.code == 0, ended
+    parts = [textwrap.dedent(part) for part in ended.stdout.split("\n\n")]
     (block,) = (part for part in parts if part.startswith(f'"{name}": {{'))
     (seed,) = (line for part in parts for line in part.splitlines() if line.startswith("SU"))
     seed_file = folder / f"{name}.nk"

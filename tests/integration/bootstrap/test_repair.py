@@ -79,7 +79,7 @@ async def test_one_namespace_alone_is_mended(everest: SimulatedEverest, bench: B
 
 async def test_an_account_that_any_namespace_wants_is_made_again(everest: SimulatedEverest, bench: Bench) -> None:
     """Also where the first does without; then nothing is left to repair."""
-    await bench.onboard("any-1", username="any", namespace="any-a", account=False)
+    await bench.onboard("any-1", username="any", namespace="any-a", account=False, subjects=["any"])
     await bench.onboard("any-2", username="any", namespace="any-b")
     await do(everest, "everestctl", "accounts", "delete", "-u", "any")
     assert (await bench.plan(kind="repair", username="any"))["steps"][0]["outcome"] == "would create"

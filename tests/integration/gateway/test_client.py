@@ -5,13 +5,14 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 
 from tests.support.eventually import eventually
+from tests.support.forks import Ended, run_fork
 from tests.support.gateways import KEY, running_gateway
 from tests.support.handlers import House, open_house, running_handler
 from tests.support.servers import LIMIT_SECONDS, ROOT
@@ -20,30 +21,24 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    code: int
-    stdout: str
-    stderr: str
-
-
-@dataclass(frozen=True, slots=True)
 class Client:
     house: House
 
     async def run(self, *arguments: str, **variables: str) -> Ended:
         """An empty variable is left out."""
-        process = await self.start(*arguments, **variables)
-        stdout, stderr = await asyncio.wait_for(process.communicate(), 2 * LIMIT_SECONDS)
-        return Ended(process.returncode or 0, stdout.decode(), stderr.decode())
+        return await run_fork("gateway.client", *arguments, environment=self._environment(variables))
 
     async def start(self, *arguments: str, **variables: str) -> asyncio.subprocess.Process:
-        settings = {"BASE_URL": str(self.house.gateway.api.base_url), "ADMIN_API_KEY": KEY, **variables}
-        environment = {**os.environ, **settings, "HOME": str(self.house.folder)}
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway.client", *arguments,
-            cwd=ROOT, env={name: value for name, value in environment.items() if value},
+            cwd=ROOT, env=self._environment(variables),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
+
+    def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        settings = {"BASE_URL": str(self.house.gateway.api.base_url), "ADMIN_API_KEY": KEY, **variables}
+        environment = {**os.environ, **settings, "HOME": str(self.house.folder)}
+        return {name: value for name, value in environment.items() if value}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

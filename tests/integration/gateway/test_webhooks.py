@@ -30,6 +30,7 @@ from gateway.webhooks.courier import AT_ONCE, Courier, Rounds
 from gateway.webhooks.declared import Webhook
 from gateway.webhooks.post import Post
 from tests.support.eventually import eventually
+from tests.support.forks import run_fork
 from tests.support.gateways import LATER, Gateway, Hand, new_record, running_gateway, succeeded_record
 from tests.support.receivers import Receiver, receiving
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port
@@ -263,28 +264,22 @@ async def wait_for_webhook(hand: Hand, name: str) -> None:
     await eventually(look, f"{name} is there")
 
 
-async def run_command(*arguments: str) -> tuple[int | None, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", *arguments),
-        cwd=ROOT,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
-    return process.returncode, output.decode(), errors.decode()
+async def new_webhook(name: str, url: str) -> tuple[int, str, str]:
+    ended = await run_fork("gateway", "new-webhook", name, url, environment=os.environ)
+    return ended.code, ended.stdout, ended.stderr
 
 
 WRONG: Sequence[tuple[str, str]] = (("a name", "https://example.org"), ("name", "ftp://example.org"), ("name", "here"))
 
 
 async def test_new_webhook_prints_a_secret_that_signs() -> None:
-    code, output, _ = await run_command("new-webhook", "orders", "https://example.org/hook")
+    code, output, _ = await new_webhook("orders", "https://example.org/hook")
     assert code == 0
     (secret,) = (word for word in output.split() if word.startswith("whsec_"))
     assert Signature(secret).sign("a", datetime.now(UTC), "{}").startswith("v1,")
     assert "url: https://example.org/hook" in output
     for name, url in WRONG:
-        code, output, errors = await run_command("new-webhook", name, url)
+        code, output, errors = await new_webhook(name, url)
         assert (code, output) == (2, "")
         assert errors.startswith("no webhook was made")
 

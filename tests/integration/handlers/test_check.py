@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulator import SimulatedEverest, simulated_everest
+from tests.support.forks import run_fork
 from tests.support.handlers import RBAC_IMPORT, open_house
 from tests.support.servers import ROOT
 
@@ -31,9 +32,14 @@ NOBODY = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "", "NO_PROXY": ""}
 
 async def check(everest: SimulatedEverest, *around: str, **variables: str) -> tuple[int, str]:
     """`around` are words in front of the command."""
-    code, stdout, stderr = await everest.run(*around, *CHECK, **{"PYTHONPATH": str(ROOT), **NOBODY, **variables})
-    assert stderr == ""
-    return code, stdout
+    variables = {"PYTHONPATH": str(ROOT), **NOBODY, **variables}
+    if around:
+        code, stdout, stderr = await everest.run(*around, *CHECK, **variables)
+        assert stderr == ""
+        return code, stdout
+    ended = await run_fork("handlers", "--check", environment={**everest.variables, **variables})
+    assert ended.stderr == ""
+    return ended.code, ended.stdout
 
 
 async def test_all_is_well(tmp_path: Path) -> None:

@@ -1,29 +1,23 @@
 """`python -m gateway dead-letters`: what could have no record of its own is shown, and goes back byte for byte."""
 
-import asyncio
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from contracts import names
+from tests.support.forks import run_fork
 from tests.support.gateways import Hand, helping_hand
-from tests.support.servers import ROOT, NatsServer, nats_server
+from tests.support.servers import NatsServer, nats_server
 
 BODY = b"\x00\xff not JSON \r\n"
 SUBJECT = names.job_subject("bootstrap", "order-42")
 
 
 async def dead_letters(server: NatsServer, *arguments: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", "dead-letters", *arguments,
-        cwd=ROOT, env={**os.environ, "NATS_URL": server.url},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    output, errors = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode(), errors.decode()
+    environment = {**os.environ, "NATS_URL": server.url}
+    ended = await run_fork("gateway", "dead-letters", *arguments, environment=environment)
+    return ended.code, ended.stdout, ended.stderr
 
 
 async def bury(hand: Hand, subject: str = SUBJECT, body: bytes = BODY) -> int:

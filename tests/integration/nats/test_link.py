@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +18,8 @@ from contracts.settings import NatsSettings
 from gateway.jetstream import JetStream, connect
 from handlers.jetstream import connect as connect_handler
 from tests.support.eventually import eventually
-from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port, nats_server
+from tests.support.forks import run_fork
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, NatsServer, free_port, nats_server
 
 BUCKET_STREAM = f"KV_{names.JOBS_BUCKET}"
 SUBJECTS = f"$KV.{names.JOBS_BUCKET}.>"
@@ -171,18 +171,11 @@ async def test_a_feed_that_missed_something_knows(tmp_path: Path) -> None:
 )
 async def test_a_setting_that_cannot_be_used_is_named(service: str, setting: str, value: str, told: str) -> None:
     """By all alike: one line with the setting and the file, another exit code than 0, no traceback."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *SERVICES[service],
-        cwd=ROOT,
-        env={
-            **os.environ, "ADMIN_API_KEY": "k", "PORT": str(free_port()),
-            "NATS_URL": f"nats://{LOOPBACK}:1", setting: value,
-        },
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    output, _ = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
-    lines = output.decode().splitlines()
-    assert process.returncode == 2, lines
+    variables = {"ADMIN_API_KEY": "k", "PORT": str(free_port()), "NATS_URL": f"nats://{LOOPBACK}:1", setting: value}
+    ended = await run_fork(*SERVICES[service], environment={**os.environ, **variables})
+    output = ended.stdout + ended.stderr
+    lines = output.splitlines()
+    assert ended.code == 2, lines
     assert [line for line in lines if line.startswith(told)] == [line for line in lines if setting in line], lines
     assert len([line for line in lines if line.startswith(told)]) == 1, lines
-    assert "Traceback" not in output.decode()
+    assert "Traceback" not in output

@@ -13,6 +13,7 @@ import pytest
 
 from contracts import names
 from gateway.commands.declarations import read_declarations
+from tests.support.forks import run_fork
 from tests.support.servers import LOOPBACK, ROOT, NatsServer, nats_server, write_configuration
 
 HOUR = 3600 * 10**9
@@ -28,10 +29,9 @@ async def start_provision(url: str, *arguments: str, **variables: str) -> asynci
 
 
 async def provision(server: NatsServer, *arguments: str, **variables: str) -> tuple[int, str]:
-    process = await start_provision(server.url, *arguments, **variables)
-    output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+    environment = {**os.environ, "NATS_URL": server.url, **variables}
+    ended = await run_fork("gateway", "provision", *arguments, environment=environment)
+    return ended.code, ended.stdout + ended.stderr
 
 
 async def ask(server: NatsServer, operation: str, request: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The end of a tenant against the simulated cluster: real commands, the real kubectl, every trap that was tried."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 

@@ -218,7 +218,7 @@ class Lab:
         stdout, stderr = await process.communicate()
         assert process.returncode is not None
         await self.everest.set_faults()
-        while not (await self.everest.get("job", "-n", name, INSTALLER)).get("status"):  # noqa: ASYNC110
+        while "conditions" not in (await self.everest.get("job", "-n", name, INSTALLER)).get("status", {}):  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # it lives on in the cluster, and would meet the next case's faults
         return Answer(process.returncode, stdout.decode(), stderr.decode())
 

@@ -122,7 +122,7 @@ class Replay:
 
     async def _finish_job(self, namespace: str) -> None:
         await self.everest.set_faults()
-        while not (await self.everest.get("job", "-n", namespace, INSTALLER)).get("status"):  # noqa: ASYNC110
+        while "conditions" not in (await self.everest.get("job", "-n", namespace, INSTALLER)).get("status", {}):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
     async def _kubectl(self, *words: str) -> None:

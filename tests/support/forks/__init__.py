@@ -4,6 +4,6 @@ They are processes of their own, as `python -m` makes them, with their arguments
 the imports are not done anew. What proves how a program starts, or that it cannot, starts it with `python -m`.
 """
 
-from tests.support.forks.starts import Fork, start_fork
+from tests.support.forks.starts import Ended, Fork, run_fork, start_fork
 
-__all__ = ["Fork", "start_fork"]
+__all__ = ["Ended", "Fork", "run_fork", "start_fork"]

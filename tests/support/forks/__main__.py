@@ -19,10 +19,14 @@ from typing import Any
 from tests.support.forks.starts import MOST_BYTES
 
 PRELOADED = (
+    "gateway.client.commands",
+    "gateway.commands.dead_letters",
     "gateway.commands.provision",
+    "gateway.commands.publishers",
     "gateway.http.server",
     "gateway.webhooks.office",
     "handlers.commands.running",
+    "handlers.preflight.checking",
     "handlers.service",
     "tests.simulator.api",
     "tests.simulator.kubeconfigs",
@@ -96,7 +100,10 @@ def _become(request: dict[str, Any], stdout: int, stderr: int, news: socket.sock
     os.environ.update(request["environment"])
     sys.argv = [request["module"], *request["arguments"]]
     with news:
-        news.send(json.dumps({"pid": os.getpid()}).encode())
+        try:
+            news.send(json.dumps({"pid": os.getpid()}).encode())
+        except (BrokenPipeError, ConnectionResetError):
+            os._exit(1)  # who asked for it has left meanwhile
     return request
 
 

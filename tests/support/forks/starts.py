@@ -1,16 +1,20 @@
 """Asking for a fork, and what is known of it: the part of asyncio's Process that tests use."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
+LIMIT_SECONDS = 120  # generous: a machine may be busy with much else
 MOST_BYTES = 65536  # of a request
 # A grandchild: who counts the children of a test's own process finds none that the test has not made.
 _PROGRAM = """
@@ -19,6 +23,13 @@ os.chdir(sys.argv[1])
 if os.fork() == 0:
     runpy.run_module("tests.support.forks", run_name="__main__")
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    code: int
+    stdout: str
+    stderr: str
 
 
 class Fork:
@@ -76,8 +87,33 @@ async def start_fork(
         descriptors = [stdout, stderr, theirs.fileno()]
         socket.send_fds(_preloaded(), [json.dumps(request).encode()], descriptors)
     ours.setblocking(False)
-    await _readable(ours)
-    return Fork(ours, int(json.loads(ours.recv(64))["pid"]))
+    try:
+        await _readable(ours)
+        return Fork(ours, int(json.loads(ours.recv(64))["pid"]))
+    except BaseException:
+        _abandon(ours)
+        raise
+
+
+async def run_fork(module: str, *arguments: str, environment: Mapping[str, str]) -> Ended:
+    """The same to its end."""
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        fork = await start_fork(
+            module, *arguments, environment=environment, stdout=stdout.fileno(), stderr=stderr.fileno()
+        )
+        try:
+            code = await asyncio.wait_for(fork.wait(), LIMIT_SECONDS)
+        finally:
+            fork.kill()
+        stdout.seek(0)
+        stderr.seek(0)
+        return Ended(code, stdout.read().decode(), stderr.read().decode())
+
+
+def _abandon(news: socket.socket) -> None:
+    """A fork that has told its pid is killed; one that cannot any more ends by itself."""
+    with news, contextlib.suppress(BlockingIOError):
+        os.kill(int(json.loads(news.recv(64))["pid"]), signal.SIGKILL)
 
 
 @cache

@@ -60,9 +60,9 @@ class Post:
             self.handler.send_signal(signal.SIGTERM)
 
     async def freeze(self, seconds: float) -> None:
-        handler = self.handler
         if not self.is_up:
             return
+        handler = self.handler
         handler.send_signal(signal.SIGSTOP)
         await asyncio.sleep(seconds)
         if handler.process.returncode is None:
