@@ -30,6 +30,7 @@ _JOBS_PER_TENANT = 1.5
 _JOBS_PER_LIFE = 12
 _CANCELLED = 10  # every tenth job is cancelled, and retried in the end
 _SETTLE_SECONDS = 900
+_SETTLE_SECONDS_EACH = 4  # of what waits for its turn: a job takes a second and more of processor time
 _GOAL_LEASES = 1.6  # half a lease until the message comes again, one of watching
 
 
@@ -143,7 +144,7 @@ class Run:
 
     async def settle(self) -> None:
         """Until all have ended; the cancelled ones are then retried, and must succeed."""
-        ends_at = time.monotonic() + _SETTLE_SECONDS
+        ends_at = time.monotonic() + _SETTLE_SECONDS + _SETTLE_SECONDS_EACH * len(self.accepted)
         await self._wait_for_ends(ends_at)
         for job_id in self.cancelled:
             job = await self.house.job(job_id)

@@ -36,14 +36,15 @@ def raw_hash(body: bytes) -> str:
 def _spell(request: Request) -> tuple[dict[str, Any], bool]:
     """The members that count, as they are hashed, and whether a later one is among them."""
     members, has_later = {}, False
+    first, given = request.first, request.model_fields_set
     for name in type(request).model_fields:
         value = getattr(request, name)
-        if name not in request.first:
-            if not _differs(request, name):
+        if name not in first:
+            if name not in given or not _differs(request, name):
                 continue
             has_later = True
-        elif name not in request.model_fields_set and request.first[name] is not None:
-            value = request.first[name]
+        elif name not in given and first[name] is not None:
+            value = first[name]
         if isinstance(value, Request):
             part, part_has_later = _spell(value)
             members[name], has_later = orjson.Fragment(orjson.dumps(part)), has_later or part_has_later
@@ -53,8 +54,6 @@ def _spell(request: Request) -> tuple[dict[str, Any], bool]:
 
 
 def _differs(request: Request, name: str) -> bool:
-    """Whether a member has another value than its default."""
-    if name not in request.model_fields_set:
-        return False
+    """Whether a member that was given has another value than its default."""
     field = type(request).model_fields[name]
     return bool(getattr(request, name) != field.get_default(call_default_factory=True, validated_data=dict(request)))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
 from starlette.requests import Request
 
 from contracts.batches import MOST_REQUESTS
@@ -12,7 +13,6 @@ from contracts.requests import (
     MAX_BODY_BYTES,
     InvalidRequest,
     NotJson,
-    encode_request,
     parse_json,
     validate_request,
 )
@@ -57,7 +57,7 @@ def _judge(read: Callable[[bytes], list[Any]], body: bytes, kind: str, most: int
 def _validate(kind: str, members: Any) -> JobRequest:
     """Raises InvalidRequest."""
     request = validate_request(KINDS[kind].request, members)
-    if len(encode_request(request)) > MAX_BODY_BYTES:
+    if len(orjson.dumps(members)) > MAX_BODY_BYTES:
         raise InvalidRequest([FieldProblem("", f"must have at most {MAX_BODY_BYTES // 1024} KB")])
     return request
 
