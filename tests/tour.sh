@@ -7,6 +7,7 @@ set -euo pipefail
 BASE_URL=${BASE_URL:-http://127.0.0.1:8080}
 ADMIN_API_KEY=${ADMIN_API_KEY:-changeme}
 PYTHON=${PYTHON:-python3} # reads the JSON
+CLIENT=${CLIENT:-$(dirname "$0")/../.venv/bin/everest-bootstrap}
 TAG=t$(date +%s)
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
@@ -313,15 +314,15 @@ expect "handover: another caller manages it" 200 "b['status'] == 'succeeded'"
 call POST "/tenants/${TAG}nobody/suspend"
 problem "nobody is suspended who is not there" 404 tenant_not_found
 
-title "15 Thirty tenants at once"
+title "15 Some tenants at once"
 "$PYTHON" - "$TAG" >"$WORK/bulk" <<'PYTHON'
 import json, sys
-print(json.dumps({"requests": [{"username": f"{sys.argv[1]}bulk{n}"} for n in range(30)]}))
+print(json.dumps({"requests": [{"username": f"{sys.argv[1]}bulk{n}"} for n in range(3)]}))
 PYTHON
 call POST "/bootstrap/users/bulk?dry_run=true" -H 'Content-Type: application/x-ndjson' -d "{\"username\": \"${TAG}bulk0\"}"
 expect "a plan a line" 200 "b['index'] == 0 and b['plan']['would'] == 'change'"
 post /bootstrap/users/bulk "$(cat "$WORK/bulk")" -H "Idempotency-Key: ${TAG}-bulk"
-expect "all accepted" 202 "len(b['jobs']) == 30"
+expect "all accepted" 202 "len(b['jobs']) == 3"
 BATCH=$(take "b['batch_id']")
 post /bootstrap/users/bulk "$(cat "$WORK/bulk")" -H "Idempotency-Key: ${TAG}-bulk"
 expect "the same key is the same batch" 202 "b['batch_id'] == '$BATCH'"
@@ -329,6 +330,29 @@ for _ in $(seq 10); do
   call GET "/batches/$BATCH?wait=60"
   look "b['counts']['queued'] + b['counts']['running'] == 0" && break
 done
-expect "all done" 200 "b['counts'] == {'queued': 0, 'running': 0, 'succeeded': 30, 'failed': 0} and b['failures'] == []"
+expect "all done" 200 "b['counts'] == {'queued': 0, 'running': 0, 'succeeded': 3, 'failed': 0} and b['failures'] == []"
+
+title "16 Thirty tenants from a file"
+{
+  echo "requests:"
+  for number in $(seq 30); do echo "  - {username: ${TAG}file$number}"; done
+} >"$WORK/tenants.yaml"
+# apply WHAT EXIT-CODE LINES PATTERN [arguments]: so many lines of what the client says match the pattern.
+apply() {
+  local what=$1 code=$2 lines=$3 pattern=$4
+  shift 4
+  STATUS=0
+  BASE_URL=$BASE_URL ADMIN_API_KEY=$ADMIN_API_KEY COLUMNS=200 "$CLIENT" apply -f "$WORK/tenants.yaml" "$@" >"$WORK/body" 2>&1 || STATUS=$?
+  [[ $STATUS == "$code" && $(grep -c "$pattern" "$WORK/body") == "$lines" ]] || fail "$what: exit $code and $lines lines of $pattern"
+  ok "$what"
+}
+apply "what it would do, a line each" 0 30 "${TAG}file[0-9]* .*change" --plan
+apply "done: a line each" 0 30 "${TAG}file[0-9]* .*succeeded"
+call GET "/tenants/${TAG}file30"
+expect "the last of them is there" 200 "b['data']['differences'] == []"
+echo "  - {username: ${TAG}file31, namespace: default}" >>"$WORK/tenants.yaml"
+apply "one that cannot be: nothing is accepted" 3 0 "${TAG}file31 .*succeeded" -o json
+call GET "/tenants/${TAG}file31"
+problem "and not a part of it" 404 tenant_not_found
 
 printf '\n%s answers were as promised.\n' "$PASSED"

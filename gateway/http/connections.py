@@ -176,9 +176,9 @@ class Gathering:
         self._transport.write_eof()
 
     def _send(self) -> None:
-        if self._written:
-            gathered = b"".join(self._written)
-            self._written.clear()
+        gathered = b"".join(self._written)
+        self._written.clear()
+        if gathered and not self._transport.is_closing():  # the peer may have left meanwhile
             self._transport.write(gathered)
 
 

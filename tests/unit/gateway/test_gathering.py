@@ -48,6 +48,15 @@ async def test_what_was_written_leaves_before_the_end() -> None:
         assert transport.seen == [b"last", told]
 
 
+async def test_nothing_is_sent_to_a_peer_that_has_left() -> None:
+    transport = Transport()
+    gathering = Gathering(transport, asyncio.get_running_loop())
+    gathering.write(b"late")
+    transport.close()
+    await asyncio.sleep(0)
+    assert transport.seen == ["closed"]
+
+
 async def test_the_rest_is_the_transports_own() -> None:
     transport = Transport()
     gathering = Gathering(transport, asyncio.get_running_loop())
