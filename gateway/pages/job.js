@@ -23,6 +23,10 @@ const STEP_NAMES = {
   hand_over: "Let another caller manage it",
 };
 
+/** With the same request a retry meets the same refusal. */
+const FAULTS_OF_THE_REQUEST = new Set(["invalid_request", "namespace_owned_by_another", "namespace_exists", "role_taken", "quota_rejected", "generation_conflict"]);
+const QUERIES = new Set(["accounts-list", "namespaces-list", "tenant", "tenants", "plan"]); // they are asked again, not retried
+
 export const stepName = (name) => STEP_NAMES[name] ?? name;
 
 /** `acts` are what its buttons do: cancel, retry, retryFromStart, again, look. */
@@ -72,20 +76,23 @@ export class JobView {
     const act = (name, text, does, look) => make("button", { type: "button", class: look, "data-name": name, onclick: does }, text);
     const hasFailed = job.status === "failed";
     const isBootstrap = job.kind === "bootstrap";
-    const mayRetry = hasFailed && isBootstrap && !FAULTS_OF_THE_REQUEST.has(job.reason);
+    const mayRetry = hasFailed && !QUERIES.has(job.kind) && !FAULTS_OF_THE_REQUEST.has(job.reason);
     const build = () => make("div", { class: "acts" },
       !isFinished(job) && act("cancel", "Cancel", () => this.#acts.cancel(job), "danger"),
       mayRetry && act("retry", "Retry from the failed step", () => this.#acts.retry(job), "primary"),
       mayRetry && act("start", "Retry from the start", () => this.#acts.retryFromStart(job)),
       isFinished(job) && isBootstrap && act("again", "Submit again…", () => this.#acts.again(job), hasFailed && !mayRetry ? "primary" : undefined),
       job.username && act("look", "Look at the cluster", () => this.#acts.look(job)));
-    return { key: "actions", of: [job.job_id, job.status, job.reason], make: build };
+    return { key: "actions", of: [job.job_id, job.kind, job.status, job.reason], make: build };
   }
 }
+
+const WIDE = ["Job", "Batch", "Request id"]; // ids stay on one line
 
 function facts(job) {
   const entries = [
     ["Job", make("code", {}, job.job_id)],
+    ["Kind", job.kind],
     ["Submitted by", job.caller],
     ["Submitted", sinceTime(job.created_at)],
     ["Started", job.started_at && sinceTime(job.started_at)],
@@ -96,7 +103,7 @@ function facts(job) {
     ["Batch", job.batch_id && make("a", { href: batchAddress(job.batch_id) }, make("code", {}, job.batch_id))],
     ["Request id", job.request_id && make("code", {}, job.request_id)],
   ].filter(([, value]) => value);
-  const build = () => make("dl", { class: "facts" }, entries.map(([name, value]) => make("div", { class: ["Job", "Batch"].includes(name) && "wide" }, make("dt", {}, name), make("dd", {}, value))));
+  const build = () => make("dl", { class: "facts" }, entries.map(([name, value]) => make("div", { class: WIDE.includes(name) && "wide" }, make("dt", {}, name), make("dd", {}, value))));
   const of = [job.job_id, job.started_at, job.finished_at, job.attempt, job.losses, job.retry_at];
   return { key: "facts", of, make: build };
 }

@@ -114,13 +114,14 @@ export class Jobs {
     const where = job.namespace && job.namespace !== job.username ? `namespace ${job.namespace}` : "";
     const own = job.warnings.length - job.notices.length; // what holds for every job stands at the head of the page
     const warned = own && `${own} ${own === 1 ? "warning" : "warnings"}`;
-    const said = [where, warned, job.status !== "succeeded" && job.summary].filter(Boolean).join(" · ");
+    const told = [where, warned, job.status !== "succeeded" && job.summary].filter(Boolean).join(" · ") || job.summary;
+    const said = job.kind === "bootstrap" ? told : `${job.kind} · ${told}`;
     const build = () => make("li", {}, make(
       "button",
       { type: "button", class: "entry", "aria-current": isChosen && "true", "data-name": job.job_id, onclick: () => this.#choose(job.job_id) },
       make("b", {}, nameOf(job)),
       stateTag(state),
-      make("span", { class: "quiet said" }, said || job.summary),
+      make("span", { class: "quiet said" }, said),
       make("span", { class: "quiet when" }, sinceTime(job.changed_at)),
     ));
     return { key: job.job_id, of: [state, said, job.changed_at, isChosen], make: build };

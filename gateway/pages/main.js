@@ -207,8 +207,8 @@ class Work {
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof Refused && [401, 404].includes(error.status)) {
-          if (error.status === 404) this.#view.showNothing(`There is no job ${jobId}; finished ones are kept for a time only.`);
-          this.#tell(error);
+          if (error.status === 404) this.#miss(`There is no job ${jobId}; finished ones are kept for a time only.`);
+          else this.#tell(error);
           return;
         }
         this.#tell(error);
@@ -231,8 +231,8 @@ class Work {
         if (hasEnded(batch)) return;
       } catch (error) {
         if (signal.aborted) return;
-        this.#tell(error);
-        if (error instanceof Refused && error.status === 404) this.#view.showNothing(`There is no batch ${batchId}; finished ones are kept for a time only.`);
+        if (error instanceof Refused && error.status === 404) this.#miss(`There is no batch ${batchId}; finished ones are kept for a time only.`);
+        else this.#tell(error);
         if (error instanceof Refused && error.status < 500) return;
       }
       await rest(BUSY_SECONDS, signal);
@@ -264,6 +264,11 @@ class Work {
     if (step?.state !== "running") return; // it has ended since
     step.progress = progress;
     this.#show();
+  }
+
+  #miss(text) {
+    this.#view.showNothing(text);
+    say(text);
   }
 
   #tellSimulated() {
@@ -358,7 +363,8 @@ function showView(isOfTenants) {
 
 function showTrouble(error) {
   const place = find("trouble");
-  const text = error && [error.problem?.title, error.problem ? error.problem.detail : error.message, error.problem?.hint].filter(Boolean).join(" · ");
+  const { title, detail, hint } = error?.problem ?? {};
+  const text = error && [`${title}.` === detail ? null : title, error.problem ? detail : error.message, hint].filter(Boolean).join(" · ");
   place.hidden = !error;
   if (place.textContent !== (text ?? "")) place.textContent = text ?? "";
 }

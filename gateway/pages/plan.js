@@ -11,6 +11,8 @@ const CONCLUSIONS = {
   fail: ["note failure", "It would fail."],
 };
 
+const SOON_MILLISECONDS = 250; // what is told sooner needs no word that it is under way
+
 export function newKey() {
   return crypto.randomUUID?.() ?? Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16)).join("");
 }
@@ -37,10 +39,22 @@ export class PlanDialog {
    * Idempotency-Key. Gives the job's id, or null when it was left. Throws Refused for what no plan is made of.
    */
   async submit(wanted) {
-    const plan = await this.#plan(wanted);
-    this.#show(wanted, plan);
-    const headers = { "Idempotency-Key": newKey(), ...wanted.headers };
-    return await new Promise((resolve) => { this.#ask = { ...wanted, headers, resolve }; });
+    if (this.#ask) return null;
+    const asked = { ...wanted, headers: { "Idempotency-Key": newKey(), ...wanted.headers } };
+    const answered = new Promise((resolve) => { asked.resolve = resolve; });
+    this.#ask = asked;
+    const opening = setTimeout(() => this.#open(wanted), SOON_MILLISECONDS);
+    try {
+      const plan = await this.#plan(wanted);
+      if (this.#ask === asked) this.#show(wanted, plan);
+    } catch (error) {
+      if (this.#ask !== asked) return null; // it was left meanwhile
+      this.#end(null);
+      throw error;
+    } finally {
+      clearTimeout(opening);
+    }
+    return await answered;
   }
 
   /** Where nobody can tell what it would do, `{untold}` says why: a job may be submitted all the same. */
@@ -54,19 +68,27 @@ export class PlanDialog {
     }
   }
 
-  #show({ title, yes, isDanger }, plan) {
+  /** What takes a while is said to be under way. */
+  #open({ title }) {
     find("plan-title").textContent = title;
     find("plan-problem").replaceChildren();
-    find("plan-steps").replaceChildren(...(plan.untold ? untold(plan.untold) : told(plan)));
-    find("plan-yes").textContent = yes ?? "Submit";
-    find("plan-yes").className = isDanger ? "danger" : "primary";
+    find("plan-steps").replaceChildren(make("p", {}, "Asking the cluster what it would do…"));
+    find("plan-yes").hidden = true;
     this.#dialog.showModal();
     find("plan-title").focus();
   }
 
+  #show(wanted, plan) {
+    if (!this.#dialog.open) this.#open(wanted);
+    find("plan-steps").replaceChildren(...(plan.untold ? untold(plan.untold) : told(plan)));
+    find("plan-yes").hidden = false;
+    find("plan-yes").textContent = wanted.yes ?? "Submit";
+    find("plan-yes").className = wanted.isDanger ? "danger" : plan.would === "fail" ? "" : "primary";
+  }
+
   async #submit() {
     const asked = this.#ask;
-    if (!asked || find("plan-yes").disabled) return;
+    if (!asked || find("plan-yes").disabled || find("plan-yes").hidden) return;
     find("plan-yes").disabled = find("plan-back").disabled = true;
     try {
       const accepted = await this.#service.call(asked.method, addressOf(asked.path, asked.query), asked);
@@ -92,10 +114,11 @@ export class PlanDialog {
   }
 }
 
-/** What the gateway said, with what to do. */
+/** What the gateway said, or each field that is wrong, and what to do. */
 export function problemNote(error, title) {
-  const { code, hint } = error.problem ?? {};
-  if (code) return failureNote({ code, message: error.message, hint }, title);
+  const { code, hint, fields = [] } = error.problem ?? {};
+  const message = fields.map((one) => `${one.field} ${one.message}.`).join(" ") || error.message;
+  if (code) return failureNote({ code, message, hint }, title);
   return make("div", { class: "note failure" }, make("b", {}, title), error.message);
 }
 

@@ -50,6 +50,7 @@ export class RequestForm {
     const button = this.#form.querySelector(".primary");
     if (button.disabled) return;
     button.disabled = true;
+    this.#tell(null);
     this.#idempotencyKey ??= newKey();
     try {
       if (await this.#submit(this.#wanted())) this.#dialog.close();

@@ -82,7 +82,7 @@ export class TenantView {
     const { username, suspended } = tenant;
     const { name, differences, wanted } = namespace;
     const path = pathOf(username, name);
-    const repair = () => this.#acts.submit({ title: `Make ${name} what is wanted?`, yes: "Repair", method: "POST", path: `${path}/repair` });
+    const repair = () => this.#acts.submit({ title: `Repair namespace ${name}?`, yes: "Repair", method: "POST", path: `${path}/repair` });
     return make("div", { class: "acts" },
       !suspended && wanted && differences.length > 0 && act(`repair ${name}`, "Repair…", repair, "primary"),
       !suspended && act(`change ${name}`, "Change…", () => this.#acts.change(username, namespace)),

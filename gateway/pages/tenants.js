@@ -7,6 +7,7 @@ import { Refused, Unanswered } from "./service.js";
 import { TenantView } from "./tenant.js";
 
 const PAGE = 50;
+const CHOOSE = "Choose a tenant to see its namespaces.";
 
 export class Tenants {
   #service;
@@ -33,6 +34,8 @@ export class Tenants {
   /** Looks at the cluster: at the list once, at the tenant each time. */
   async choose(username, takeFocus) {
     this.#chosen = username;
+    this.#tell(null);
+    this.#view.showNothing(username ? `Looking at ${username} in the cluster…` : CHOOSE);
     this.#show();
     const listed = this.#isRead ? null : this.#read();
     if (takeFocus && !username) find("tenants-title").focus();
@@ -89,11 +92,7 @@ export class Tenants {
 
   async #look(takeFocus) {
     const username = this.#chosen;
-    if (!username) {
-      this.#view.showNothing("Choose a tenant to see its namespaces.");
-      return;
-    }
-    this.#view.showNothing(`Looking at ${username} in the cluster…`);
+    if (!username) return;
     try {
       const tenant = await this.#service.call("GET", `/tenants/${encodeURIComponent(username)}`);
       if (this.#chosen !== username) return;

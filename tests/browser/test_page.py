@@ -74,6 +74,7 @@ async def test_a_tenant_by_keyboard_alone(browser: Browser, url: str) -> None:
         await page.keyboard.press("Space")
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("heading", name=f"Onboard {username}?")).to_be_focused()
+        await expect(page.get_by_role("button", name="Submit", exact=True)).to_be_visible()
         await press_until(page, "Tab", "Submit")
         await page.keyboard.press("Enter")
         await expect(form).to_be_hidden()
@@ -150,7 +151,7 @@ async def test_a_failure_says_what_to_do(browser: Browser, house: House, url: st
         await visiting.enter()
         await page.goto(f"{url}/#/jobs/{job_id}")
         note = page.locator(".note.failure").first
-        await expect(note.get_by_role("link", name="forbidden")).to_have_attribute("href", "/docs/errors#forbidden")
+        await expect(note.get_by_role("link", name="forbidden")).to_have_attribute("href", "docs/errors#forbidden")
         await expect(note).to_contain_text("What to do:")
         await page.get_by_text("Commands and output").last.click()
         await expect(page.get_by_text("namespaces is forbidden").first).to_be_visible()
@@ -161,13 +162,16 @@ async def test_a_failure_says_what_to_do(browser: Browser, house: House, url: st
 
 async def test_a_cancel_asks_first(browser: Browser, house: House, url: str) -> None:
     username = new_name()
-    await house.everest.set_faults(only="accounts create", slow_seconds=15)
-    job_id = await house.gateway.submit(username=username)
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
+        await expect(page.get_by_role("button", name="New tenant")).to_be_visible()
+        await house.everest.set_faults(only="accounts create", slow_seconds=15)
+        job_id = await house.gateway.submit(username=username)
         await page.goto(f"{url}/#/jobs/{job_id}")
-        await expect(page.get_by_role("list", name="Steps").locator(".state")).to_have_text(["running"])
+        await expect(page.get_by_role("list", name="Steps").locator(".state")).to_have_text(
+            ["running", *["to come"] * 4]
+        )
         await page.get_by_role("button", name="Cancel").click()
         sure = page.get_by_role("dialog", name=f"Cancel the job of {username}?")
         await expect(sure).to_contain_text("next safe point")
@@ -190,8 +194,34 @@ async def test_the_cluster_is_compared(browser: Browser, house: House, url: str)
         await page.goto(f"{url}/#/jobs/{result['job_id']}")
         await page.get_by_role("button", name="Look at the cluster").click()
         await expect(page.get_by_role("heading", name="In the cluster")).to_be_focused()
-        await expect(page.get_by_text("There is no ResourceQuota user-quota.")).to_be_visible()
-        await expect(page.get_by_text("Submit the same request again.")).to_be_visible()
+        difference = page.locator("#job").get_by_role("listitem").filter(has_text="There is no ResourceQuota")
+        await expect(difference).to_contain_text("Submit the same request again.")
+
+
+async def test_a_batch_and_what_failed_of_it(browser: Browser, house: House, url: str) -> None:
+    """A job leads to its batch, which leads to what failed; a retry of all that asks first."""
+    one, other = new_name(), new_name()
+    requests = [{"username": one}, {"username": other, "namespace": one}]
+    await house.run_job(username=one)
+    accepted = await house.gateway.api.post("/bootstrap/users/bulk", json={"requests": requests})
+    job_ids = [job["job_id"] for job in accepted.json()["jobs"]]
+    for job_id in job_ids:
+        await house.wait_until_finished(job_id)
+    async with visit(browser, url, viewport={"width": 375, "height": 740}, bypass_csp=True) as visiting:
+        page = visiting.page
+        await visiting.enter()
+        await page.goto(f"{url}/#/jobs/{job_ids[0]}")
+        await page.locator("#job .facts").get_by_role("link").click()
+        await expect(page.get_by_role("heading", name="Batch")).to_be_focused()
+        await expect(page.locator(".counts dd")).to_have_text(["0", "0", "1", "1"])
+        failed = page.get_by_role("list", name="Failed").get_by_role("listitem")
+        await expect(failed).to_contain_text([f"{other} in namespace {one}"])
+        await expect_no_barrier(page)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 375
+        await page.get_by_role("button", name="Retry what failed…").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Retry the jobs").click()
+        await failed.get_by_role("link", name=other).click()
+        await expect(page.get_by_role("heading", name="Runs before")).to_be_visible()
 
 
 async def test_filters_and_addresses(browser: Browser, house: House, url: str) -> None:
