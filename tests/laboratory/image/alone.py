@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.laboratory.image.containers import ask, follow, started, submit, wait_until_ready
+from tests.laboratory.image.containers import KEY, ask, follow, started, submit, wait_until_ready
 from tests.laboratory.image.contents import TARGETS, WHOLE
 from tests.laboratory.image.engine import docker
 from tests.laboratory.image.surroundings import OWNER, Surroundings
@@ -79,8 +79,9 @@ def what_is_wrong_is_said_at_start(here: Surroundings) -> None:
     local = _write(folder / "local", kubeconfig.replace(server, "https://127.0.0.1:6443"))
     assert "is https://127.0.0.1:6443, which inside a container is the container itself" in _check(local)
     plugin = "user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: aws, interactiveMode: Never}}"
+    secure = kubeconfig.replace("http:", "https:")  # over anything else nobody is asked who he is
     assert "from the program aws, which is not in the image" in _check(
-        _write(folder / "plugin", kubeconfig.replace("user: {}", plugin))
+        _write(folder / "plugin", secure.replace("user: {}", plugin))
     )
     files = "user: {client-certificate: /home/me/client.crt, client-key: client.key}"
     said = _check(_write(folder / "files", kubeconfig.replace("user: {}", files)))
@@ -92,7 +93,7 @@ def what_is_wrong_is_said_at_start(here: Surroundings) -> None:
 
 def the_demo_needs_no_cluster(here: Surroundings) -> None:
     """docker run of the demo: the simulated Everest and a first job, step by step"""
-    with started("-p", "8080:8080", TARGETS["demo"]) as container:
+    with started("-p", "8080:8080", "-e", f"ADMIN_API_KEY={KEY}", TARGETS["demo"]) as container:
         wait_until_ready()
         job = follow(submit("visitor", operators={"mongodb": True}))
         assert job["status"] == "succeeded", job
