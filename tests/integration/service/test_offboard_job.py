@@ -89,9 +89,10 @@ async def test_a_handler_that_is_killed_in_the_middle_is_followed_by_another(
     async with house.handler():
         await house.run_job(username="alice", operators={"postgresql": True})
     await house.everest.set_faults(only=" ".join(words), slow_seconds=30, times=1)
+    earlier = len(await house.runs_of(*words))
     dying = await start_handler(house.server.url, house.everest, house.folder)
     job_id = (await house.gateway.api.delete("/tenants/alice")).json()["job_id"]
-    await house.wait_for_run(*words)
+    await house.wait_for_run(*words, count=earlier + 1)
     await dying.stop(signal.SIGKILL)
     await house.everest.set_faults()
     async with house.handler():
