@@ -21,7 +21,7 @@ async def decide_revocation(context: OffboardContext) -> Decision:
     """The claims are marked first, by compare-and-set: whoever has changed one since it was looked at is seen."""
     kubectl, limit_seconds = context.kubectl, context.settings.subprocess_timeout
     tenancy = await find_tenancy(context, kubectl)
-    withdrawal = await find_withdrawal(context, kubectl, tenancy.claims, tenancy.found)
+    withdrawal = await find_withdrawal(context, kubectl, tenancy)
     withdrawal.refuse_unsupported()
     mark = {OFFBOARDING: context.job.job_id}
     marks = tuple(

@@ -12,6 +12,7 @@ from handlers.offboarding.tenancy import (
     Found,
     OffboardContext,
     Target,
+    Tenancy,
     find_all_claims,
     find_out,
 )
@@ -33,14 +34,15 @@ async def decide_check(context: OffboardContext) -> Decision:
     except StepFailed as refusal:
         found = _recall(context, refusal)
     await check_caller(context, claims)
-    leaving = {claim.uid: claim for claim in claims.all}
+    tenancy = Tenancy(claims, found)
+    leaving = {claim.uid: claim for claim in tenancy.leaving}
     targets = [target for target in found.targets if target.uid in leaving]
     for target in targets:
         refuse_kept(leaving[target.uid])
     for target in targets:
         if not leaving[target.uid].is_terminating:
             await check_namespace(context, kubectl, target)
-    (await find_withdrawal(context, kubectl, claims, found)).refuse_unsupported()
+    (await find_withdrawal(context, kubectl, tenancy)).refuse_unsupported()
     result = StepResult(Outcome.UNCHANGED, None, tuple(_warn(context, found)), found=found.document)
     return settle(Would.NOTHING, result)
 

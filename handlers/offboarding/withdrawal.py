@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 from contracts.codes import Failure
-from handlers.offboarding.tenancy import Found, OffboardContext
+from handlers.offboarding.tenancy import OffboardContext, Tenancy
 from handlers.rbac.apply_command import ApplyCommand, Change
 from handlers.rbac.look import read_policy
 from handlers.rbac.policy import Rule, parse_rules, read_suspended
 from handlers.rbac.stored_policy import StoredPolicy
 from handlers.results import StepFailed
 from handlers.tenants.access import Lines, lines_of, name_lines, role_of
-from handlers.tenants.claims import Claims
 from handlers.tools.kubectl import Kubectl
 
 
@@ -38,14 +37,12 @@ class Withdrawal:
         raise StepFailed(Failure("withdraw_unsupported", reason))
 
 
-async def find_withdrawal(context: OffboardContext, kubectl: Kubectl, claims: Claims, found: Found) -> Withdrawal:
+async def find_withdrawal(context: OffboardContext, kubectl: Kubectl, tenancy: Tenancy) -> Withdrawal:
     """Raises StepFailed."""
-    username = claims.username
-    marks = {(target.name, target.uid) for target in found.targets}
-    leaving = [claim for claim in claims.all if (claim.name, claim.uid) in marks]
-    needed = {rule.key for claim in claims.all if claim not in leaving for rule in _read(lines_of(claim, username))}
+    username, leaving, found = tenancy.claims.username, tenancy.leaving, tenancy.found
+    needed = {rule.key for claim in tenancy.staying for rule in _read(lines_of(claim, username))}
     # Of a namespace that somebody has deleted meanwhile only what was seen before tells.
-    ours = {rule.key: rule for rule in _read(found.lines)} if len(leaving) < len(marks) else {}
+    ours = {rule.key: rule for rule in _read(found.lines)} if len(leaving) < len(found.targets) else {}
     ours |= {rule.key: rule for claim in leaving for rule in _read(lines_of(claim, username))}
     stored, unseen = await read_policy(kubectl)
     standing = {rule.key for rule in (*stored.rules, *read_suspended(stored.text))}
