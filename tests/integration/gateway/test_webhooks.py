@@ -39,6 +39,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECRET = make_secret()
 HURRIED = Rounds(retry_for_seconds=600, delays=(0.1,), ack_wait_seconds=1.0)
+PATIENT = replace(HURRIED, ack_wait_seconds=60.0)  # on a busy machine, too, nothing is brought twice
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -134,7 +135,7 @@ async def test_it_is_told_what_it_asked_for(hand: Hand, jetstream: JetStream) ->
     async with receiving() as receiver, receiving() as everything:
         one = webhook("chosen", receiver, callers=("portal",), statuses=("failed",), kinds=("bootstrap",))
         other = webhook("every", everything, statuses=("queued", "running", "succeeded", "failed"))
-        async with working(jetstream, one, other):
+        async with working(jetstream, one, other, rounds=PATIENT):
             await end(hand, jetstream, ended("vera", caller="portal"))
             failed = new_record("vera").failed(Failure("forbidden", "may not"), LATER)
             await end(hand, jetstream, failed)
@@ -155,7 +156,10 @@ async def test_it_is_told_what_it_asked_for(hand: Hand, jetstream: JetStream) ->
 async def test_gateways_bring_each_once_between_them(hand: Hand, jetstream: JetStream) -> None:
     async with receiving() as receiver:
         shared = webhook("shared", receiver)
-        async with working(jetstream, shared) as one, working(jetstream, shared) as other:
+        async with (
+            working(jetstream, shared, rounds=PATIENT) as one,
+            working(jetstream, shared, rounds=PATIENT) as other,
+        ):
             for _ in range(30):
                 await end(hand, jetstream, ended("wim"))
             await eventually(lambda: len(receiver.taken) >= 30, "all are taken")
