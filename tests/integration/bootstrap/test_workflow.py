@@ -479,7 +479,7 @@ def find_process(*words: str) -> int:
     raise AssertionError(f"there is no process of {words}")
 
 
-COMMANDS = 20  # of a whole onboarding, where the versions are known: see test_the_commands_are_exactly_these
+COMMANDS = 24  # of a whole onboarding, where the versions are known: see test_the_commands_are_exactly_these
 
 
 async def cut_and_go_on(everest: SimulatedEverest, bench: Bench, number: int, after_seconds: float) -> None:
@@ -598,6 +598,7 @@ CLAIMS = (
     """{.items[?(@.metadata.annotations.everest-bootstrap/owner=="NS")]}'"""
 )
 SEE_ACCESS = ["kubectl get configmap everest-rbac -n everest-system -o json --ignore-not-found"]
+SEE_ACCOUNTS = ["kubectl get secret everest-accounts -n everest-system -o json --ignore-not-found"]
 LOOK = [
     "kubectl get ns NS -o json --ignore-not-found",
     "kubectl get secret -n NS -l owner=helm,name=NS -o json",
@@ -612,11 +613,11 @@ ACCOUNT = [
     f"everestctl accounts create -u NS -p {MASK}",
     "everestctl accounts list --columns=user --no-headers",
 ]
-CLAIM = [CLAIMS, "kubectl create -f -"]
+CLAIM = [CLAIMS, *SEE_ACCOUNTS, "kubectl create -f -"]
 QUOTA = ["kubectl apply -n NS -f -"]
 RECORD = ["kubectl patch ns NS --type=merge --patch-file=/dev/stdin"]
 IMPORT = [f"{RBAC_IMPORT} --file FILE"]
-REST = [*QUOTA, CLAIMS, *SEE_ACCESS, *RECORD, *IMPORT]
+REST = [*QUOTA, CLAIMS, *SEE_ACCESS, *SEE_ACCOUNTS, *SEE_ACCOUNTS, *RECORD, *IMPORT, *SEE_ACCOUNTS]
 PROVE = [
     "kubectl get databaseengines.everest.percona.com -n NS -o json",
     "kubectl get resourcequota user-quota -n NS -o json --ignore-not-found",
@@ -640,16 +641,19 @@ async def test_the_commands_are_exactly_these(everest: SimulatedEverest, bench: 
     add = [f"everestctl namespaces add NS {FLAGS} --take-ownership"]
     lines = shown(made, "goldenpg")
     assert len(lines) == COMMANDS + 1
-    assert lines[:10] == ACCOUNT + CLAIM + add
-    assert sorted(lines[10:13]) == LOOK
-    assert lines[13:] == REST + PROVE
+    assert lines[:11] == ACCOUNT + CLAIM + add
+    assert sorted(lines[11:14]) == LOOK
+    assert lines[14:] == REST + PROVE
     again = shown(await bench.onboard("golden-3", username="goldenpg", operators=POSTGRESQL), "goldenpg")
     again = [line for line in again if line != ACCOUNT[0]]  # known for a while
     secret = credentials_secret_name("golden-3")
     proof = f"kubectl get secret {secret} -n everest-system -o json --ignore-not-found"
-    assert again[:5] == [*ACCOUNT[1:4], proof, CLAIMS]
-    assert sorted(again[5:8]) == LOOK
-    assert again[8:] == [*QUOTA, CLAIMS, *SEE_ACCESS, *IMPORT, *PROVE], "nothing is written again that is there"
+    assert again[:3] == ACCOUNT[1:4]
+    assert sorted(again[3:6]) == sorted([*SEE_ACCOUNTS, proof, *SEE_ACCOUNTS])
+    assert again[6] == CLAIMS
+    assert sorted(again[7:10]) == LOOK
+    wanted = [*QUOTA, CLAIMS, *SEE_ACCESS, *IMPORT, *SEE_ACCOUNTS, *PROVE]
+    assert again[10:] == wanted, "nothing is written again that is there"
 
 
 async def test_the_raw_argv_differs_from_the_shown_one_by_the_password_alone(
