@@ -27,7 +27,7 @@ BEGIN_FIRST = (
     "integration/handlers/test_jobs",
     "integration/service/test_queries",
     "integration/handlers/test_stop",
-    "integration/gateway/test_front_door",
+    "integration/gateway/http/test_front_door",
     "integration/gateway/test_live",
     "integration/gateway/test_outage",
     "integration/rbac/test_importer",

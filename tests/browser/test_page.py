@@ -14,7 +14,7 @@ from playwright.async_api import Browser, expect
 from tests.browser.browsers import LIMIT_MILLISECONDS, expect_no_barrier, press_until, visit
 from tests.support.gateways import KEY, helping_hand, running_gateway
 from tests.support.handlers import House, open_house
-from tests.support.nginx import reverse_proxy
+from tests.support.peers.nginx import reverse_proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 expect.set_options(timeout=LIMIT_MILLISECONDS)

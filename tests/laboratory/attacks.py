@@ -53,7 +53,7 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
         ),
     ),
     "a key with scopes cancels and retries the jobs of others": (
-        (f"{INTEGRATION}/gateway/test_keys.py", "test_a_key_with_scopes_changes_its_own_jobs_alone"),
+        (f"{INTEGRATION}/gateway/http/test_keys.py", "test_a_key_with_scopes_changes_its_own_jobs_alone"),
     ),
     "a tenant is named like somebody's role": (
         (f"{INTEGRATION}/bootstrap/test_rights.py", "test_a_role_that_is_somebodys_is_not_taken_over"),
@@ -64,26 +64,26 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
         (f"{INTEGRATION}/bootstrap/test_retraction.py", "test_a_loser_that_dies_leaves_no_account_and_no_word_of_one"),
     ),
     "connections that send nothing, up to the limit of files": (
-        (f"{INTEGRATION}/gateway/test_front_door.py", "test_a_crowd_that_sends_little_makes_room"),
+        (f"{INTEGRATION}/gateway/http/test_front_door.py", "test_a_crowd_that_sends_little_makes_room"),
         (
-            f"{INTEGRATION}/gateway/test_front_door.py",
+            f"{INTEGRATION}/gateway/http/test_front_door.py",
             "test_where_all_wait_the_reserve_answers_health_and_a_key_holder",
         ),
-        (f"{INTEGRATION}/gateway/test_front_door.py", "test_silence_ends"),
+        (f"{INTEGRATION}/gateway/http/test_front_door.py", "test_silence_ends"),
     ),
     "endless and oversized headers": (
-        (f"{INTEGRATION}/gateway/test_front_door.py", "test_a_header_section_has_a_limit"),
-        (f"{INTEGRATION}/gateway/test_front_door.py", "test_endless_headers_are_not_kept"),
-        (f"{INTEGRATION}/gateway/test_front_door.py", "test_unfinished_headers_have_a_limit_in_all"),
+        (f"{INTEGRATION}/gateway/http/test_front_door.py", "test_a_header_section_has_a_limit"),
+        (f"{INTEGRATION}/gateway/http/test_front_door.py", "test_endless_headers_are_not_kept"),
+        (f"{INTEGRATION}/gateway/http/test_front_door.py", "test_unfinished_headers_have_a_limit_in_all"),
     ),
     "a body that drips, an answer that is not taken": (
-        (f"{INTEGRATION}/gateway/test_front_door.py", "test_a_body_that_drips_after_its_answer_ends"),
-        (f"{INTEGRATION}/gateway/test_front_door.py", "test_who_does_not_take_the_answer_is_left"),
+        (f"{INTEGRATION}/gateway/http/test_front_door.py", "test_a_body_that_drips_after_its_answer_ends"),
+        (f"{INTEGRATION}/gateway/http/test_front_door.py", "test_who_does_not_take_the_answer_is_left"),
     ),
-    "odd but legal, and illegal requests": ((f"{INTEGRATION}/gateway/test_http.py", "test_an_odd_request"),),
+    "odd but legal, and illegal requests": ((f"{INTEGRATION}/gateway/http/test_http.py", "test_an_odd_request"),),
     "twisted paths, by every method": (
-        (f"{INTEGRATION}/gateway/test_paths.py", "test_a_twisted_path_leads_nowhere"),
-        (f"{INTEGRATION}/gateway/test_pages.py", "test_nothing_else_is_served"),
+        (f"{INTEGRATION}/gateway/http/test_paths.py", "test_a_twisted_path_leads_nowhere"),
+        (f"{INTEGRATION}/gateway/http/test_pages.py", "test_nothing_else_is_served"),
     ),
     "forged cursors": (
         ("tests/unit/gateway/test_cursors.py", "test_what_is_no_cursor"),
@@ -91,9 +91,9 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
         (f"{INTEGRATION}/gateway/test_listing.py", "test_a_bad_parameter_is_refused"),
     ),
     "markup in every field": (
-        (f"{INTEGRATION}/gateway/test_pages.py", "test_markup_stays_text"),
-        (f"{INTEGRATION}/gateway/test_pages.py", "test_the_page_makes_nothing_of_markup"),
-        (f"{INTEGRATION}/gateway/test_pages.py", "test_the_policy_is_strict"),
+        (f"{INTEGRATION}/gateway/http/test_pages.py", "test_markup_stays_text"),
+        (f"{INTEGRATION}/gateway/http/test_pages.py", "test_the_page_makes_nothing_of_markup"),
+        (f"{INTEGRATION}/gateway/http/test_pages.py", "test_the_policy_is_strict"),
     ),
     "a full temporary folder": (
         (f"{INTEGRATION}/handlers/test_check.py", "test_a_full_temporary_folder_is_a_problem"),
@@ -163,7 +163,7 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
             "tests/unit/gateway/test_keys.py",
             "test_unbroken_lines_count_and_the_broken_one_is_told_after_a_while",
         ),
-        (f"{INTEGRATION}/gateway/test_keys.py", "test_wrong_keys_are_slowed_and_counted"),
+        (f"{INTEGRATION}/gateway/http/test_keys.py", "test_wrong_keys_are_slowed_and_counted"),
     ),
     "a removed address, a broken row beside it": (
         ("tests/unit/gateway/test_webhooks.py", "test_a_row_that_cannot_be_used_is_named_and_the_others_count"),
@@ -182,7 +182,7 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
         ),
     ),
     "a command that the memory limit kills": (
-        ("tests/unit/handlers/test_failures.py", "test_somebody_elses_signal_is_told_from_our_own"),
+        ("tests/unit/handlers/tools/test_failures.py", "test_somebody_elses_signal_is_told_from_our_own"),
     ),
     "clocks that go back": (
         ("tests/unit/gateway/test_rate_limit.py", "test_a_window_moves"),

@@ -10,7 +10,7 @@ from contracts.told.events import HEADER_ID
 from contracts.told.webhooks import webhook_id
 from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, helping_hand
-from tests.support.receivers import Receiver
+from tests.support.peers.receivers import Receiver
 from tests.support.servers import NatsServer
 
 SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"

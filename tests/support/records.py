@@ -2,7 +2,7 @@
 
 from contracts import names
 from contracts.records import JobRecord, UnreadableRecord, decode_record
-from tests.support.proxy import Publish
+from tests.support.peers.proxy import Publish
 
 
 def read_published(publish: Publish) -> JobRecord | None:

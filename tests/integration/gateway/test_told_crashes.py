@@ -16,8 +16,8 @@ from contracts.told.webhooks import webhook_id
 from tests.support.ends import declare_webhook, expect_taken, find_end, find_entries
 from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, helping_hand, running_gateway
-from tests.support.proxy import Proxy, Publish, running_proxy
-from tests.support.receivers import Receiver, receiving
+from tests.support.peers.proxy import Proxy, Publish, running_proxy
+from tests.support.peers.receivers import Receiver, receiving
 from tests.support.records import read_published
 from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server
 

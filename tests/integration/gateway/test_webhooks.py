@@ -32,7 +32,7 @@ from gateway.webhooks.post import Post
 from tests.support.eventually import eventually
 from tests.support.forks import run_fork
 from tests.support.gateways import LATER, Gateway, Hand, new_record, running_gateway, succeeded_record
-from tests.support.receivers import Receiver, receiving
+from tests.support.peers.receivers import Receiver, receiving
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

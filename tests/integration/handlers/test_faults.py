@@ -18,8 +18,8 @@ from tests.support.ends import declare_webhook, expect_taken, find_end, find_ent
 from tests.support.eventually import eventually
 from tests.support.gateways import helping_hand, running_gateway
 from tests.support.handlers import LEASE_SECONDS, House, open_house, start_handler
-from tests.support.proxy import Proxy, Publish, running_proxy
-from tests.support.receivers import receiving
+from tests.support.peers.proxy import Proxy, Publish, running_proxy
+from tests.support.peers.receivers import receiving
 from tests.support.records import read_published
 
 

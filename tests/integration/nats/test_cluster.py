@@ -15,11 +15,11 @@ from contracts import names
 from gateway.commands.provision import WouldLoseData
 from tests.simulator import simulated_everest
 from tests.simulator.effects import overlaps
-from tests.support.accounts import PASSWORDS, secured_cluster
 from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.handlers import House, running_handler
-from tests.support.publishers import make_publisher
+from tests.support.peers.accounts import PASSWORDS, secured_cluster
+from tests.support.peers.publishers import make_publisher
 from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_cluster
 
 JOBS = 60

@@ -16,9 +16,9 @@ from contracts.records import JobRecord
 from contracts.settings import NatsSettings
 from handlers.jetstream import JetStream
 from handlers.jetstream import connect as connect_handler
-from tests.support.accounts import PASSWORDS, intruding, secured_server
 from tests.support.gateways import new_record, succeeded_record
-from tests.support.publishers import Publisher, make_publisher
+from tests.support.peers.accounts import PASSWORDS, intruding, secured_server
+from tests.support.peers.publishers import Publisher, make_publisher
 from tests.support.servers import LIMIT_SECONDS, NatsServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -28,11 +28,11 @@ from gateway.commands.webhooks import make_secret
 from gateway.jetstream import connect
 from handlers.jetstream import JetStream
 from handlers.jetstream import connect as connect_handler
-from tests.support.accounts import PASSWORDS, VARIABLES, intruding, knock, secured_server
 from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, claimed_record, running_gateway, succeeded_record
-from tests.support.publishers import Publisher, make_publisher
-from tests.support.receivers import Receiver, receiving
+from tests.support.peers.accounts import PASSWORDS, VARIABLES, intruding, knock, secured_server
+from tests.support.peers.publishers import Publisher, make_publisher
+from tests.support.peers.receivers import Receiver, receiving
 from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -16,8 +16,8 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from contracts import names
-from tests.support.accounts import PASSWORDS, intruding, secured_cluster, secured_server
-from tests.support.publishers import Publisher, make_publisher
+from tests.support.peers.accounts import PASSWORDS, intruding, secured_cluster, secured_server
+from tests.support.peers.publishers import Publisher, make_publisher
 from tests.support.servers import LIMIT_SECONDS, ROOT, NatsServer, nats_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

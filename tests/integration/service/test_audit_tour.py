@@ -19,7 +19,7 @@ from tests.support.ends import SECRET, declare_webhook
 from tests.support.eventually import eventually
 from tests.support.gateways import KEY, helping_hand, running_gateway
 from tests.support.handlers import LEASE_SECONDS, House
-from tests.support.receivers import receiving
+from tests.support.peers.receivers import receiving
 from tests.support.servers import LIMIT_SECONDS, ROOT, nats_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]

@@ -12,8 +12,8 @@ import nats
 import pytest
 
 from tests.simulator import simulated_everest
-from tests.support.accounts import knock
 from tests.support.eventually import eventually
+from tests.support.peers.accounts import knock
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
 from tests.support.standalone import standalone
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from tests.simulator import simulated_everest
-from tests.support.collectors import Collector, Seen, collecting
 from tests.support.gateways import running_gateway
 from tests.support.handlers import LEASE_SECONDS, House, open_house
+from tests.support.peers.collectors import Collector, Seen, collecting
 from tests.support.servers import nats_server
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.support.handlers import Handler, House, start_handler
-from tests.support.proxy import Proxy, running_proxy
+from tests.support.peers.proxy import Proxy, running_proxy
 
 KINDS = ("kill -9", "SIGSTOP", "SIGTERM", "NATS restart", "connection cut", "gateway kill -9")
 _RESTART_SECONDS = 0.2

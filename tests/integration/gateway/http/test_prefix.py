@@ -6,7 +6,7 @@ from urllib.parse import urljoin
 import httpx
 
 from tests.support.gateways import KEY, Gateway, running_gateway
-from tests.support.nginx import reverse_proxy
+from tests.support.peers.nginx import reverse_proxy
 from tests.support.servers import LIMIT_SECONDS, nats_server
 
 KEYED = {"X-Admin-Key": KEY}

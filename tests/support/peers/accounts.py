@@ -9,7 +9,7 @@ from pathlib import Path
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from tests.support.publishers import Publisher
+from tests.support.peers.publishers import Publisher
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, NatsServer, nats_cluster, nats_server, write_configuration
 
 PASSWORDS = {role: f"secret-of-{role}" for role in ("gateway", "handler", "provisioner")}
