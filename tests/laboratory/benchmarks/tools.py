@@ -1,7 +1,8 @@
 """everestctl, kubectl and an RBAC command as small shell scripts: an Everest whose commands cost a set time.
 
 What the workflow looks at is there: versions, and the accounts and namespaces that were created. So the real workflow
-runs, all of it, and its time is its own.
+runs, all of it, and its time is its own. Everest's store of accounts is empty (`{}`):
+no password is proved, which fails no job.
 """
 
 from collections.abc import Mapping
@@ -34,6 +35,10 @@ case "$1 $2" in
   name=${{4#*'=="'}}
   IFS= read -r found < "{namespaces}/${{name%%'"'*}}"
   printf '%s' "$found" ;;
+"get secret")
+  case $3 in everest-accounts)
+    printf '{{"metadata": {{"resourceVersion": "1"}}, "data": {{"users.yaml": "e30K"}}}}' ;;
+  esac ;;
 esac 2> /dev/null
 {pause}
 """
