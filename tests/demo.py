@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.commands.processes import Child, find_program, start
+from gateway.commands.processes import Child, ProgramMissing, find_program, start
 
 ROOT = Path(__file__).resolve().parent.parent
 SIMULATOR_BIN = ROOT / "tests" / "simulator" / "bin"
@@ -111,6 +111,14 @@ def _program(name: str) -> str:
     """As it can be pasted: short where it lies below the current folder."""
     path = Path(find_program(name))
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def _client() -> str:
+    """The images hold no console script of it."""
+    try:
+        return _program("everest-bootstrap")
+    except ProgramMissing:
+        return "python -m gateway.client"
 
 
 def _read_port(environment: Mapping[str, str]) -> int:
@@ -222,7 +230,7 @@ class Demo:
             kubeconfig=place.kubeconfig,
             nats_url=f"nats://127.0.0.1:{self._environment.get('NATS_PORT') or 4222}",
             seed=place.folder / "credentials" / "local" / "user.nk",
-            client=_program("everest-bootstrap"),
+            client=_client(),
             kubectl=_program("kubectl"),
         )
 
