@@ -300,14 +300,14 @@ async def test_an_account_that_stays_disabled_is_said(everest: SimulatedEverest,
 
 async def test_an_account_that_was_made_anew_by_hand_is_nobodys_here(everest: SimulatedEverest, bench: Bench) -> None:
     """Nor is one that was given another password by hand; `password` makes it the tenant's again."""
-    await bench.onboard("olga-1", username="olga")
-    await everest.run("everestctl", "accounts", "delete", "-u", "olga")
-    await everest.run("everestctl", "accounts", "create", "-u", "olga", "-p", "Her-own_password")
-    assert (await bench.onboard("olga-2", username="olga")).result("create_account").outcome is Outcome.UNCHANGED
-    made = await bench.offboard("olga-3", username="olga")
+    await bench.onboard("oscar-1", username="oscar")
+    await everest.run("everestctl", "accounts", "delete", "-u", "oscar")
+    await everest.run("everestctl", "accounts", "create", "-u", "oscar", "-p", "Her-own_password")
+    assert (await bench.onboard("oscar-2", username="oscar")).result("create_account").outcome is Outcome.UNCHANGED
+    made = await bench.offboard("oscar-3", username="oscar")
     assert ended(made) == [*GONE[:3], Outcome.UNCHANGED, Outcome.REMOVED]
-    assert "Account olga was made anew or given another password since this service made it" in made.warnings[-1]
-    assert "olga" in await users(everest)
+    assert "Account oscar was made anew or given another password since this service made it" in made.warnings[-1]
+    assert "oscar" in await users(everest)
     await bench.onboard("paul-1", username="paul")
     await everest.run("everestctl", "accounts", "set-password", "-u", "paul", "--new-password", "By-hand_123")
     planned = await bench.plan(kind="offboard", username="paul")
@@ -319,14 +319,14 @@ async def test_an_account_that_was_made_anew_by_hand_is_nobodys_here(everest: Si
 
 
 async def test_an_account_that_comes_to_stand_there_amid_the_job_stays(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("rita-1", username="rita")
-    cut = await bench.attempt("rita-2", kind="offboard", intercept=die("replace -f -", after=False), username="rita")
+    await bench.onboard("ruth-1", username="ruth")
+    cut = await bench.attempt("ruth-2", kind="offboard", intercept=die("replace -f -", after=False), username="ruth")
     assert cut.failed_step == "delete_account"
-    await everest.run("everestctl", "accounts", "delete", "-u", "rita")
-    await everest.run("everestctl", "accounts", "create", "-u", "rita", "-p", "Her-own_password")
-    made = await bench.finish("rita-2", cut, kind="offboard", username="rita")
+    await everest.run("everestctl", "accounts", "delete", "-u", "ruth")
+    await everest.run("everestctl", "accounts", "create", "-u", "ruth", "-p", "Her-own_password")
+    made = await bench.finish("ruth-2", cut, kind="offboard", username="ruth")
     assert ended(made)[3] is Outcome.UNCHANGED
-    assert "rita" in await users(everest)
+    assert "ruth" in await users(everest)
 
 
 @pytest.mark.parametrize("by_hand", [False, True], ids=["by the job", "by hand"])
