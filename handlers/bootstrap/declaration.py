@@ -50,11 +50,11 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
         spec = before.with_wanted(wanted, context.job.job_id)
     else:
         spec = Spec.first(wanted, context.job.job_id, applied=lines_of(own, request.username) if own else ())
+    if before and (not is_new or before.proves_account_of(context.job.job_id)):
+        return spec  # a repeat writes nothing
     if is_new:
         proof = await find_proof(context.kubectl, request.username)
         return spec.with_credentials((context.job.job_id,)).with_account(proof)
-    if before:
-        return spec  # a repeat writes nothing
     proof = next((other.account_proof for other in specs if other.account_proof), None)
     return spec.with_credentials(tuple(find_keepers(claims))).with_account(proof)
 

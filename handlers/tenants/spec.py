@@ -141,6 +141,10 @@ class Spec(BaseModel):
     def with_credentials(self, job_ids: tuple[str, ...]) -> Self:
         return self.model_copy(update={"credentials": job_ids})
 
+    def proves_account_of(self, job_id: str) -> bool:
+        """Whether it says all of an account that this job has made: nobody need look for its proof again."""
+        return self.account_proof is not None and self.credentials == (job_id,)
+
     def with_account(self, proof: str | None) -> Self:
         return self.model_copy(update={"account_proof": proof})
 

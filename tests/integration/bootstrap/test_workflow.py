@@ -479,7 +479,7 @@ def find_process(*words: str) -> int:
     raise AssertionError(f"there is no process of {words}")
 
 
-COMMANDS = 24  # of a whole onboarding, where the versions are known: see test_the_commands_are_exactly_these
+COMMANDS = 22  # of a whole onboarding, where the versions are known: see test_the_commands_are_exactly_these
 
 
 async def cut_and_go_on(everest: SimulatedEverest, bench: Bench, number: int, after_seconds: float) -> None:
@@ -617,7 +617,7 @@ CLAIM = [CLAIMS, *SEE_ACCOUNTS, "kubectl create -f -"]
 QUOTA = ["kubectl apply -n NS -f -"]
 RECORD = ["kubectl patch ns NS --type=merge --patch-file=/dev/stdin"]
 IMPORT = [f"{RBAC_IMPORT} --file FILE"]
-REST = [*QUOTA, CLAIMS, *SEE_ACCESS, *SEE_ACCOUNTS, *SEE_ACCOUNTS, *RECORD, *IMPORT, *SEE_ACCOUNTS]
+REST = [*QUOTA, CLAIMS, *SEE_ACCESS, *RECORD, *IMPORT, *SEE_ACCOUNTS]
 PROVE = [
     "kubectl get databaseengines.everest.percona.com -n NS -o json",
     "kubectl get resourcequota user-quota -n NS -o json --ignore-not-found",
