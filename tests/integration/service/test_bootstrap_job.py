@@ -254,7 +254,7 @@ async def test_a_request_can_be_followed_through_the_logs(house: House, handler:
 
 async def test_many_tenants_at_once(house: House) -> None:
     """Conflicts of the shared objects are settled inside the steps."""
-    names = [new_username() for _ in range(8)]
+    names = [new_username() for _ in range(4)]
     results = await asyncio.gather(*(house.run_job(username=name, operators={"postgresql": True}) for name in names))
     assert [result["overall_status"] for result in results] == ["succeeded"] * len(names)
     policy = (await house.everest.get("configmap", "everest-rbac", "-n", "everest-system"))["data"]["policy.csv"]
