@@ -33,6 +33,7 @@ from handlers.tools.versions import ClusterFacts
 logger = logging.getLogger(__name__)
 
 _QUERY_SLOTS = 1
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 _BIND_PAUSE_SECONDS = 1.0
 _IDLE_PAUSE_SECONDS = 0.25
 
@@ -46,7 +47,7 @@ async def serve(environment: Environment, commands: Commands, until_idle_seconds
     stopping = asyncio.Event()
     closed = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPPING:
         loop.add_signal_handler(number, stopping.set)
 
     def end() -> None:
@@ -65,7 +66,15 @@ async def serve(environment: Environment, commands: Commands, until_idle_seconds
     await jetstream.close()
     await asyncio.to_thread(spans.stop)
     logger.info("handler.stopped", extra={"closed_by_server": was_closed})
+    _heed_no_more(loop)
     return 1 if was_closed else 0
+
+
+def _heed_no_more(loop: asyncio.AbstractEventLoop) -> None:
+    """A signal that comes again while the process ends would make its exit code that of a kill."""
+    for number in _STOPPING:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 async def _connect(environment: Environment, end: Callable[[], None], stopping: asyncio.Event) -> JetStream | None:

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
+
 STOP_SECONDS = 10  # for the requests in flight
 _KEYS_LOOK_SECONDS = 1.0
 
@@ -169,7 +171,7 @@ class _Gateway:
     async def run(self, listener: socket.socket) -> int:
         """Serves until it is stopped; gives the exit code."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPPING:
             loop.add_signal_handler(number, self._stop)
         tasks = [
             asyncio.create_task(self._use_nats(), name="nats"),
@@ -188,6 +190,9 @@ class _Gateway:
         await self._jetstream.close()
         await asyncio.to_thread(spans.stop)
         logger.info("gateway.stopped")
+        for number in _STOPPING:  # one that comes again while the process ends would make its exit code that of a kill
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         return 1 if self._has_failed else 0
 
     async def _use_nats(self) -> None:

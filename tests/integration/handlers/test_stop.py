@@ -153,3 +153,14 @@ async def test_it_ends_at_once_while_nats_has_never_been_there(house: House) -> 
     await handler.wait_for_event("nats.error")
     handler.send_signal(signal.SIGTERM)
     assert await handler.wait() == 0
+
+
+async def test_a_stop_that_is_asked_for_again_and_again_is_a_stop(house: House) -> None:
+    """Also while the process ends, when nothing is left that could be stopped: of both, the exit code is 0."""
+    handler = await start_handler(house.server.url, house.everest, house.folder)
+    await handler.wait_for_event("handler.started")
+    for process in (handler.process, house.gateway.process):
+        while process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.02)
+        assert process.returncode == 0
