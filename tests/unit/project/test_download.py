@@ -130,9 +130,19 @@ def test_everestctl_is_had_from_its_new_home() -> None:
 
 
 def test_base_images_are_named_by_their_digests() -> None:
-    """But NATS': none of its newest is known from two places. Dependabot keeps those that are there."""
+    """All of them. Dependabot keeps them."""
     stages = re.findall(r"^FROM (\S+) AS (\S+)", DOCKERFILE.read_text(), re.MULTILINE)
     named = {image for image, _ in stages} - {stage for _, stage in stages}
-    assert {image.partition(":")[0] for image in named} == {"python", "nats"}
-    by_tag = {image for image in named if not re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image)}
-    assert {image.partition(":")[0] for image in by_tag} == {"nats"}
+    assert {image.partition(":")[0] for image in named} == {"python"}
+    assert [image for image in named if not re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image)] == []
+
+
+def test_the_images_nats_server_is_the_locked_one() -> None:
+    """By hashes, of the version that tests, the embedded mode and compose run."""
+    root = DOCKERFILE.parent
+    version, *hashes = (root / "requirements-nats-server.txt").read_text().replace(" \\", "").split()
+    assert f"\n{version} \\\n" in (root / "requirements.txt").read_text()
+    assert f'"{version}"' in (root / "pyproject.toml").read_text()
+    assert f"image: nats:{version.rpartition('=')[2]}-alpine" in (root / "compose.yaml").read_text()
+    assert all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", word) for word in hashes)
+    assert len(hashes) > 1
