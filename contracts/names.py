@@ -4,6 +4,7 @@ import hashlib
 import re
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 
 from contracts.kinds import KINDS
 
@@ -189,7 +190,21 @@ def idempotent_batch_id(caller: str, key: str) -> str:
 
 def batch_job_id(batch_id: str, index: int) -> str:
     """The job of a request in a batch, the first at 0 (UUIDv5): who knows the batch knows its jobs."""
-    return str(uuid.uuid5(uuid.UUID(batch_id), str(index)))
+    return _uuid5(_read_uuid(batch_id), str(index))
+
+
+@lru_cache(maxsize=16)
+def _read_uuid(text: str) -> bytes:
+    return uuid.UUID(text).bytes
+
+
+def _uuid5(namespace: bytes, name: str) -> str:
+    """As `str(uuid.uuid5(…))`, for a quarter of its cost: a batch has a thousand."""
+    digest = bytearray(hashlib.sha1(namespace + name.encode(), usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def is_batch_id(text: str) -> bool:

@@ -65,30 +65,34 @@ class Api:
             return int(answer["seq"])
         raise _meaning(subject, error)
 
-    async def publish_together(self, messages: Sequence[tuple[str, bytes, dict[str, str]]], seconds: float) -> None:
-        """Stores subjects, bodies and headers in their order, all of them or none: an atomic batch (ADR-50).
+    async def publish_together(
+        self, messages: Sequence[tuple[str, bytes]], headers: dict[str, str], seconds: float
+    ) -> None:
+        """Stores subjects and bodies, with headers that all have, in order, all or none: an atomic batch (ADR-50).
 
         The server keeps what is staged apart, and forgets it where the last one does not come.
 
         Raises Conflict, Refused, TooLarge, NotSent, Unanswered.
         """
-        batch_id, last = uuid.uuid4().hex, len(messages)
-        for number, (subject, body, headers) in enumerate(messages, start=1):
-            staged = headers | {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
-            if number == last:
-                await self.publish(subject, body, staged | {"Nats-Batch-Commit": "1"}, seconds)
-            else:
-                await self._stage(subject, body, staged)
+        headers = headers | {"Nats-Batch-Id": uuid.uuid4().hex}
+        *staged, (subject, body) = messages
+        if staged:
+            await self._stage(staged, headers)
+        last = {"Nats-Batch-Sequence": str(len(messages)), "Nats-Batch-Commit": "1"}
+        await self.publish(subject, body, headers | last, seconds)
 
-    async def _stage(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
-        if not self._client.is_connected:
-            raise NotSent("disconnected")
+    async def _stage(self, messages: Sequence[tuple[str, bytes]], headers: dict[str, str]) -> None:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        start = f"NATS/1.0\r\n{lines}Nats-Batch-Sequence: "
+        numbered = enumerate(messages, start=1)
         try:
-            await self._client.publish(subject, body, headers=headers)
+            await self._client.publish_many(
+                (subject, f"{start}{number}\r\n\r\n", body) for number, (subject, body) in numbered
+            )
         except nats.errors.MaxPayloadError:
-            raise TooLarge(subject) from None
+            raise TooLarge(f"{messages[0][0]} or another of its batch") from None
         except (nats.errors.Error, OSError) as error:
-            raise NotSent(f"{subject}: {error!r}") from error
+            raise NotSent(f"{messages[0][0]} and others: {error!r}") from error
 
     async def ask(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to an operation. Raises NoMessage, NotProvisioned, NotSent, Unanswered."""

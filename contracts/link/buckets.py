@@ -46,10 +46,9 @@ class Bucket:
 
         Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
         """
-        headers = {_EXPECTED: "0"}
-        messages = [(self._prefix + key, value, headers) for key, value in values.items()]
+        messages = [(self._prefix + key, value) for key, value in values.items()]
         try:
-            await self._api.publish_together(messages, seconds)
+            await self._api.publish_together(messages, {_EXPECTED: "0"}, seconds)
         except Refused as error:
             raise BucketFull(f"{len(values)} keys: {error}") from error
 

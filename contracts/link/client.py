@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import re
 import secrets
+from collections.abc import Iterable
 
 import nats.errors
 import nats.protocol.parser
@@ -20,6 +21,7 @@ _HMSG = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\
 _STATUS_HEADERS = ("Status", "Description")
 _STATUS = b"NATS/1.0 "
 _NO_RESPONDERS = b"NATS/1.0 503"
+_BLANK = re.compile(r"[ \t\r\n]")
 
 Answer = tuple[bytes, bytes]  # its headers, as they came, and its body
 
@@ -57,6 +59,25 @@ class LinkClient(Client):
         finally:
             del self._gathered[token.encode()]
         return answers, end.removeprefix(_STATUS)
+
+    async def publish_many(self, messages: Iterable[tuple[str, str, bytes]]) -> None:
+        """Sends subjects, blocks of headers and bodies in one piece: the library takes thrice as long to send each.
+
+        Raises what `publish` raises, and has sent nothing then.
+        """
+        if not self.is_connected:
+            raise nats.errors.OutboundBufferLimitError
+        lines: list[bytes] = []
+        for subject, block, body in messages:
+            if _BLANK.search(subject):
+                raise nats.errors.BadSubjectError
+            if len(body) > self._max_payload:
+                raise nats.errors.MaxPayloadError
+            headers = block.encode()
+            size = len(headers) + len(body)
+            lines += (f"HPUB {subject} {len(headers)} {size}\r\n".encode(), headers, body, b"\r\n")
+        await self._send_command(b"".join(lines))
+        await self._flush_pending()
 
     async def _ask(
         self, token: str, subject: str, body: bytes, headers: dict[str, str] | None, seconds: float

@@ -20,6 +20,8 @@ from contracts.requests.members import (
 )
 from contracts.requests.model import Request
 
+_USERNAME = re.compile(USERNAME_PATTERN)
+
 
 class Operators(Request):
     """Which database operators the namespace gets."""
@@ -99,7 +101,7 @@ class BootstrapRequest(Request):
     @field_validator("username")
     @classmethod
     def _check_account(cls, username: str, info: ValidationInfo) -> str:
-        if info.data.get("account", True) and not re.fullmatch(USERNAME_PATTERN, username):
+        if info.data.get("account", True) and not _USERNAME.fullmatch(username):
             raise ValueError(USERNAME_WORDING)
         return username
 

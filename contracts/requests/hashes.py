@@ -1,6 +1,7 @@
 """A request as a message body, and the hash by which a repeat of it is known."""
 
 import hashlib
+from functools import cache
 from typing import Any
 
 import orjson
@@ -36,21 +37,27 @@ def raw_hash(body: bytes) -> str:
 def _spell(request: Request) -> tuple[dict[str, Any], bool]:
     """The members that count, as they are hashed, and whether a later one is among them."""
     members, has_later = {}, False
-    first, given = request.first, request.model_fields_set
-    for name in type(request).model_fields:
-        value = getattr(request, name)
-        if name not in first:
+    values, given = request.__dict__, request.model_fields_set
+    for name, is_later, first_value in _members_of(type(request)):
+        value = values[name]
+        if is_later:
             if name not in given or not _differs(request, name):
                 continue
             has_later = True
-        elif name not in given and first[name] is not None:
-            value = first[name]
+        elif name not in given and first_value is not None:
+            value = first_value
         if isinstance(value, Request):
             part, part_has_later = _spell(value)
             members[name], has_later = orjson.Fragment(orjson.dumps(part)), has_later or part_has_later
         elif value is not None:
             members[name] = value
     return members, has_later
+
+
+@cache
+def _members_of(model: type[Request]) -> tuple[tuple[str, bool, Any], ...]:
+    """By name, whether 0.1.0 did not know it, and with what 0.1.0 filled it in."""
+    return tuple((name, name not in model.first, model.first.get(name)) for name in model.model_fields)
 
 
 def _differs(request: Request, name: str) -> bool:

@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from contracts import names
 from contracts.batches import list_places, read_place
-from contracts.kinds import repeat_request
-from contracts.records import JobRecord, Status, UnreadableRecord, encode_record, headers_of, queued_record
+from contracts.records import JobRecord, Status, UnreadableRecord, encode_alike, headers_of, queued_record
 from contracts.requests import Request, request_hash
 from gateway.jetstream import BucketFull, Conflict, JetStream, NotProvisioned, NotSent, TooLarge, Unanswered
 from gateway.jobs.errors import (
@@ -66,6 +66,38 @@ class Batch:
         return {status.value: found[status.value] for status in Status}
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One job that a call submits."""
+
+    job_id: str
+    place: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """What one call submits. The record of each part is `record` with what the part has of its own."""
+
+    batch_id: str
+    parts: Sequence[Part]
+    record: JobRecord
+
+    def encode_records(self) -> dict[str, bytes]:
+        """By job id."""
+        own = (
+            {
+                "job_id": part.job_id,
+                "request_hash": request_hash(self.record.kind, part.request),
+                "request": part.request.given,
+                "batch": part.place,
+            }
+            for part in self.parts
+        )
+        ids = (part.job_id for part in self.parts)
+        return dict(zip(ids, encode_alike(self.record, own), strict=True))
+
+
 class Batches:
     """`clock` counts seconds and never goes back, `now` gives the moment as RFC 3339 in UTC."""
 
@@ -89,40 +121,39 @@ class Batches:
         self._interventions = interventions
         self._clock = clock
         self._now = now
-        self._unpublished: asyncio.Queue[Sequence[JobRecord]] = asyncio.Queue(_UNPUBLISHED)
+        self._unpublished: asyncio.Queue[Bulk] = asyncio.Queue(_UNPUBLISHED)
 
     async def run(self) -> None:
         """Publishes the jobs of batches that were accepted, until cancelled."""
         while True:
-            await _each(self._publish, await self._unpublished.get())
+            bulk = await self._unpublished.get()
+            await _each(partial(self._publish, bulk.record), bulk.parts)
 
-    async def submit(self, kind: str, requests: Sequence[Request], origin: Origin, key: str | None) -> Batch:
-        """The batch, which is durably accepted (or known already, for a key that was used).
+    async def submit(self, kind: str, requests: Sequence[Request], origin: Origin, key: str | None) -> Bulk:
+        """What is submitted, which is durably accepted (or known already, for a key that was used).
 
         Raises QueueFull, RequestTooLarge, NotProvisioned, NotAccepted, OutcomeUnknown, and JobIdTaken for a key that
         was used for other requests.
         """
         batch_id = str(uuid.uuid4()) if key is None else names.idempotent_batch_id(origin.caller, key)
         now = self._now()
-        records = [
-            queued_record(
-                place.job_id,
-                kind,
-                origin.caller,
-                request_hash(kind, request),
-                now,
-                now,
-                request=request.given,
-                request_id=origin.request_id,
-                traceparent=origin.traceparent,
-                bound=origin.is_bound,
-                batch=str(place),
-            )
-            for place, request in zip(list_places(batch_id, len(requests)), requests, strict=True)
-        ]
-        if await self._store(records):
-            await self._unpublished.put(records)
-        return Batch(batch_id, tuple(records))
+        places = list_places(batch_id, len(requests))
+        parts = [Part(place.job_id, str(place), request) for place, request in zip(places, requests, strict=True)]
+        record = queued_record(
+            parts[0].job_id,
+            kind,
+            origin.caller,
+            "",
+            now,
+            now,
+            request_id=origin.request_id,
+            traceparent=origin.traceparent,
+            bound=origin.is_bound,
+        )
+        bulk = Bulk(batch_id, parts, record)
+        if await self._store(bulk):
+            await self._unpublished.put(bulk)
+        return bulk
 
     async def read(self, batch_id: str) -> Batch:
         """Raises BatchNotFound, Unanswered."""
@@ -193,12 +224,12 @@ class Batches:
             allow(job)  # all of them before the first is touched
         return sum(await _each(change, [job.job_id for job in batch.jobs if is_meant(job)]))
 
-    async def _store(self, records: Sequence[JobRecord]) -> bool:
+    async def _store(self, bulk: Bulk) -> bool:
         """Whether the jobs are to be published: they were stored now, or may have been by a try before.
 
         Raises as `submit` does.
         """
-        bodies = {record.job_id: encode_record(record) for record in records}
+        bodies = bulk.encode_records()
         deadline = self._clock() + SUBMIT_SECONDS
         may_be_stored = False
         while (left := deadline - self._clock()) > PAUSE_SECONDS:
@@ -207,7 +238,7 @@ class Batches:
                 self._storage.note_stored(_STREAM)
                 return True
             except Conflict:
-                if await self._are_known(records):
+                if await self._are_known(bulk):
                     return may_be_stored
                 await asyncio.sleep(PAUSE_SECONDS)  # what stands there cannot be read now
             except TooLarge:
@@ -224,37 +255,34 @@ class Batches:
         if may_be_stored:
             self._storage.note_unstored(_STREAM)
             detail = "NATS did not answer in time; all was accepted or nothing, and the first job tells which."
-            raise OutcomeUnknown(detail, job_id=records[0].job_id)
+            raise OutcomeUnknown(detail, job_id=bulk.parts[0].job_id)
         raise NotAccepted("NATS could not be reached; nothing was accepted.")
 
-    async def _are_known(self, records: Sequence[JobRecord]) -> bool:
+    async def _are_known(self, bulk: Bulk) -> bool:
         """Whether the bucket holds this very batch. Records of jobs that ended long ago are gone. Raises JobIdTaken."""
         try:
-            kept = await _each(self._read_job, [record.job_id for record in records])
+            kept = await _each(self._read_job, [part.job_id for part in bulk.parts])
         except Unanswered:
             return False
-        for record, known in zip(records, kept, strict=True):
+        for part, known in zip(bulk.parts, kept, strict=True):
             if known is None:
                 continue
-            refuse_other_request(known, record.kind, _request_of(record))
-            if known.batch not in (record.batch, None):  # None: a handler of 0.1.0 had it
-                raise JobIdTaken(job_id=record.job_id)
+            refuse_other_request(known, bulk.record.kind, part.request)
+            if known.batch not in (part.place, None):  # None: a handler of 0.1.0 had it
+                raise JobIdTaken(job_id=part.job_id)
         return any(kept)
 
     async def _read_job(self, job_id: str) -> JobRecord | None:
         snapshot = await self._reader.find_record(job_id)
         return snapshot.record if snapshot else None
 
-    async def _publish(self, record: JobRecord) -> None:
+    async def _publish(self, record: JobRecord, part: Part) -> None:
+        headers = headers_of(record) | {names.HEADER_BATCH: part.place}
         try:
-            await self._submission.publish(record.kind, record.job_id, _request_of(record), headers_of(record))
+            await self._submission.publish(record.kind, part.job_id, part.request, headers)
         except (JobError, Unanswered) as error:
-            extra = {"job_id": record.job_id, "error": repr(error), "next": "the reconciler publishes it"}
+            extra = {"job_id": part.job_id, "error": repr(error), "next": "the reconciler publishes it"}
             logger.warning("job.unpublished", extra=extra)
-
-
-def _request_of(record: JobRecord) -> Request:
-    return repeat_request(record.kind, record.request)
 
 
 async def _each(do: Callable[[_Item], Awaitable[_Made]], items: Sequence[_Item]) -> list[_Made]:

@@ -32,7 +32,7 @@ from gateway.http.routes.bulk_bodies import read_bulk
 from gateway.http.routes.interventions import allowing, read_from_start
 from gateway.http.routes.queries import plan_document
 from gateway.jetstream import Unanswered
-from gateway.jobs.batches import Batch, Batches
+from gateway.jobs.batches import Batch, Batches, Bulk
 from gateway.jobs.errors import BatchNotFound, QueryFailed
 from gateway.jobs.queries import Queries
 from gateway.jobs.submission import Origin
@@ -56,13 +56,13 @@ class BatchRoutes:
         wait = read_wait(request, parameters)
         key = read_idempotency_key(request)  # refused before a body is read
         requests = await read_bulk(request, "bootstrap")
-        batch = await self._batches.submit("bootstrap", requests, read_origin(request), key)
+        bulk = await self._batches.submit("bootstrap", requests, read_origin(request), key)
         if wait.seconds:
             try:
-                return await self._answer_state(request, batch.batch_id, wait, 202)
+                return await self._answer_state(request, bulk.batch_id, wait, 202)
             except (Unanswered, BatchNotFound):
                 pass  # It is accepted all the same.
-        return _answer_accepted(batch, prefix_of(request.scope), wait)
+        return _answer_accepted(bulk, prefix_of(request.scope), wait)
 
     async def read(self, request: Request) -> Response:
         """GET /batches/{batch_id}."""
@@ -114,12 +114,12 @@ class BatchRoutes:
         return json_response(body, 200 if batch.is_finished else status, headers)
 
 
-def _answer_accepted(batch: Batch, prefix: str, wait: Wait) -> Response:
+def _answer_accepted(bulk: Bulk, prefix: str, wait: Wait) -> Response:
     document: AcceptedBatch = {
-        "batch_id": batch.batch_id,
-        "jobs": [{"job_id": job.job_id, "status_url": f"{prefix}/jobs/{job.job_id}"} for job in batch.jobs],
+        "batch_id": bulk.batch_id,
+        "jobs": [{"job_id": part.job_id, "status_url": f"{prefix}/jobs/{part.job_id}"} for part in bulk.parts],
     }
-    headers = {"Location": f"{prefix}/batches/{batch.batch_id}", "Retry-After": POLL_SECONDS, **dict(wait.headers)}
+    headers = {"Location": f"{prefix}/batches/{bulk.batch_id}", "Retry-After": POLL_SECONDS, **dict(wait.headers)}
     return json_response(orjson.dumps(document), 202, headers)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from contracts import names
 from contracts.batches import MOST_REQUESTS, Place, find_place, list_places, read_place
-from contracts.records import headers_of, queued_record
+from contracts.records import encode_alike, encode_record, headers_of, queued_record
 
 BATCH = str(uuid.UUID(int=7))
 
@@ -46,3 +46,18 @@ def test_every_place_is_another_job() -> None:
     assert len({place.job_id for place in places}) == MOST_REQUESTS
     assert all(names.is_job_id(place.job_id) for place in places)
     assert names.idempotent_batch_id("admin", "key") != names.idempotent_job_id("admin", "key")
+
+
+@pytest.mark.parametrize("index", [0, 7, MOST_REQUESTS - 1])
+def test_a_place_names_its_job_as_uuids_are_named(index: int) -> None:
+    """By RFC 9562, version 5: whoever knows the batch can name its jobs with any library."""
+    batch_id = str(uuid.uuid4())
+    assert names.batch_job_id(batch_id, index) == str(uuid.uuid5(uuid.UUID(batch_id), str(index)))
+
+
+def test_records_of_a_batch_are_as_if_each_were_made() -> None:
+    made = [
+        queued_record(place.job_id, "bootstrap", "a", "", "", "", batch=str(place)) for place in list_places(BATCH, 3)
+    ]
+    others = [{"job_id": one.job_id, "batch": one.batch} for one in made]
+    assert list(encode_alike(made[0], others)) == [encode_record(one) for one in made]
