@@ -9,6 +9,7 @@ import yaml
 from handlers.commands.secret import MASK
 from tests.laboratory.plans import draw_state, read_versions, try_state
 from tests.simulator import SimulatedEverest
+from tests.support.arrangement import have_tenant
 from tests.support.clusters import open_cluster
 from tests.support.roles import FLAT, USER
 from tests.support.workflows import Bench, open_bench
@@ -49,7 +50,7 @@ async def test_what_a_plan_tells(everest: SimulatedEverest, bench: Bench) -> Non
 
 
 async def test_a_plan_says_what_would_be_refused_and_at_which_step(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("owner-1", username="owner_of_it", namespace="taken")
+    await have_tenant(everest, bench, "owner-1", username="owner_of_it", namespace="taken")
     plan = await bench.plan(username="latecomer", namespace="taken")
     assert plan["would"] == "fail"
     (step,) = plan["steps"]

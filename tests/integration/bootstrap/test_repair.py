@@ -9,6 +9,7 @@ from contracts.records import Outcome
 from handlers.tenants.claims import JOB, OWNER, SPEC
 from tests.laboratory.plans import compare, read_versions
 from tests.simulator import SimulatedEverest
+from tests.support.arrangement import have_tenant
 from tests.support.workflows import Bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -23,8 +24,8 @@ async def do(everest: SimulatedEverest, *argv: str, stdin: str = "") -> None:
 
 async def test_what_differs_is_mended_in_all_namespaces(everest: SimulatedEverest, bench: Bench) -> None:
     """As its plan says; and a second repair finds nothing to do."""
-    await bench.onboard("mended-1", username="mended", role="owner", operators={"postgresql": True})
-    await bench.onboard("mended-2", username="mended", namespace="mended-2", resources={"ram_mb": 4096})
+    await have_tenant(everest, bench, "mended-1", username="mended", role="owner", operators={"postgresql": True})
+    await have_tenant(everest, bench, "mended-2", username="mended", namespace="mended-2", resources={"ram_mb": 4096})
     specs = [await read_spec(everest, name) for name in ("mended", "mended-2")]
     await everest.delete("limitrange", "user-limits", "-n", "mended")
     await everest.delete("resourcequota", "user-quota", "-n", "mended-2")
@@ -67,8 +68,8 @@ async def read_spec(everest: SimulatedEverest, name: str) -> dict[str, Any]:
 
 
 async def test_one_namespace_alone_is_mended(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("alone-1", username="alone")
-    await bench.onboard("alone-2", username="alone", namespace="alone-2")
+    await have_tenant(everest, bench, "alone-1", username="alone")
+    await have_tenant(everest, bench, "alone-2", username="alone", namespace="alone-2")
     for name in ("alone", "alone-2"):
         await everest.delete("limitrange", "user-limits", "-n", name)
     made = await bench.attempt("alone-3", kind="repair", username="alone", namespace="alone-2")
@@ -79,8 +80,8 @@ async def test_one_namespace_alone_is_mended(everest: SimulatedEverest, bench: B
 
 async def test_an_account_that_any_namespace_wants_is_made_again(everest: SimulatedEverest, bench: Bench) -> None:
     """Also where the first does without; then nothing is left to repair."""
-    await bench.onboard("any-1", username="any", namespace="any-a", account=False, subjects=["any"])
-    await bench.onboard("any-2", username="any", namespace="any-b")
+    await have_tenant(everest, bench, "any-1", username="any", namespace="any-a", account=False, subjects=["any"])
+    await have_tenant(everest, bench, "any-2", username="any", namespace="any-b")
     await do(everest, "everestctl", "accounts", "delete", "-u", "any")
     assert (await bench.plan(kind="repair", username="any"))["steps"][0]["outcome"] == "would create"
     made = await bench.attempt("any-3", kind="repair", username="any")

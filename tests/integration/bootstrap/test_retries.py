@@ -7,6 +7,7 @@ import pytest
 
 from handlers.tenants.claims import SPEC
 from tests.simulator import SimulatedEverest
+from tests.support.arrangement import have_tenant
 from tests.support.workflows import Attempt, Bench, die
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,7 +39,7 @@ async def test_a_namespace_that_is_anothers_by_now_is_left_alone(everest: Simula
     request: dict[str, Any] = {"username": "former", "namespace": "shared", "resources": {"cpu_cores": 0.1}}
     made = await fail_before_quota(bench, "former-1", **request)
     await do(everest, "kubectl", "delete", "namespace", "shared")
-    await bench.onboard("latter-1", username="latter", namespace="shared")
+    await have_tenant(everest, bench, "latter-1", username="latter", namespace="shared")
     before = await read_quota(everest, "shared")
     again = await retry(bench, "former-1", made, **request)
     assert (again.failed_step, again.code) == ("apply_resource_quota", "namespace_owned_by_another")
@@ -63,7 +64,7 @@ async def test_a_tenant_that_was_suspended_or_given_to_another_is_left_alone(
 
 async def test_what_was_declared_since_is_not_overwritten(everest: SimulatedEverest, bench: Bench) -> None:
     """The generation that the caller had seen is not the last one any more."""
-    await bench.onboard("declared-1", username="declared")
+    await have_tenant(everest, bench, "declared-1", username="declared")
     request: dict[str, Any] = {"username": "declared", "resources": {"cpu_cores": 3}, "if_generation": 1}
     made = await fail_before_quota(bench, "declared-2", **request)
     await bench.onboard("declared-3", username="declared", resources={"cpu_cores": 5})

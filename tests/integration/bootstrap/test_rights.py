@@ -13,6 +13,7 @@ from contracts.records import Outcome
 from handlers.tenants.access import first_lines
 from handlers.tenants.claims import JOB, LABEL, OWNER, SPEC
 from tests.simulator import SimulatedEverest, simulated_everest
+from tests.support.arrangement import have_tenant
 from tests.support.clusters import open_cluster
 from tests.support.workflows import Bench, cut_at, open_bench
 
@@ -71,7 +72,7 @@ async def put_claim(everest: SimulatedEverest, name: str, owner: str, **spec: An
 
 
 async def test_a_second_namespace_leaves_the_rights_in_the_first(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("alice-1", username="alice")
+    await have_tenant(everest, bench, "alice-1", username="alice")
     second = await bench.onboard("alice-2", username="alice", namespace="alice2")
     assert second.outcomes[-2] is Outcome.APPLIED
     for name in ("alice", "alice2"):
@@ -86,7 +87,7 @@ async def test_what_an_administrator_adds_to_a_tenants_role_survives_every_job(
     everest: SimulatedEverest, bench: Bench
 ) -> None:
     """Everest's own documents tell administrators to do so."""
-    await bench.onboard("added-1", username="added")
+    await have_tenant(everest, bench, "added-1", username="added")
     theirs = ("p, role:added, database-cluster-backups, *, added/*", "g, helper, role:added", "# as agreed")
     await grant(everest, *theirs)
     before = await read_policy(everest)
@@ -183,7 +184,7 @@ async def test_the_claim_says_what_is_wanted_and_what_was_written(everest: Simul
 
 
 async def test_members_of_a_later_version_are_kept(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("later-1", username="later")
+    await have_tenant(everest, bench, "later-1", username="later")
     spec = await read_spec(everest, "later")
     spec["notes"] = {"by": "a later version"}
     spec["wanted"]["colour"] = "blue"
@@ -229,8 +230,8 @@ async def test_a_claim_of_the_first_version_is_taken_for_what_it_wrote(everest: 
 
 async def test_lines_that_are_not_wanted_any_more_go_in_the_same_write(everest: SimulatedEverest, bench: Bench) -> None:
     """Ours, and in this namespace: what another of the tenant's namespaces needs stays, and so does all else."""
-    await bench.onboard("less-1", username="less")
-    await bench.onboard("less-2", username="less", namespace="less2")
+    await have_tenant(everest, bench, "less-1", username="less")
+    await have_tenant(everest, bench, "less-2", username="less", namespace="less2")
     extra = f"p, role:less, {DATABASES}, *, less/*"
     await grant(everest, extra, "p, role:less, backup-storages, read, less/*", "g, less, role:shared")
     spec = await read_spec(everest, "less")
@@ -263,7 +264,7 @@ async def test_another_command_is_given_what_to_take_away_where_it_asks(
     program.write_text('#!/bin/sh\ncat "$2" > "$(dirname "$0")/gone"\n')
     program.chmod(0o755)
     extra = f"p, role:other, {DATABASES}, *, other/*"
-    await bench.onboard("other-1", username="other")
+    await have_tenant(everest, bench, "other-1", username="other")
     await grant(everest, extra)
     spec = await read_spec(everest, "other")
     await annotate(everest, "other", spec | {"applied": [*spec["applied"], extra]})
@@ -287,7 +288,7 @@ async def test_a_kill_anywhere_in_the_step_forgets_no_line(
 ) -> None:
     """Whatever stands in the policy, the claim knows it: old lines beside the new until the step has ended."""
     name = f"killed{round(after_seconds * 100)}"
-    await bench.onboard(f"{name}-0", username=name)
+    await have_tenant(everest, bench, f"{name}-0", username=name)
     extra = f"p, role:{name}, {DATABASES}, *, {name}/*"
     await grant(everest, extra)
     spec = await read_spec(everest, name)
@@ -307,7 +308,7 @@ async def test_a_kill_anywhere_in_the_step_forgets_no_line(
 async def test_a_publisher_changes_its_own_tenants_alone(everest: SimulatedEverest, bench: Bench) -> None:
     """By name of its account, which the server proves: two tokens. Others manage all tenants."""
     portal, billing = bench.called_by("portal"), bench.called_by("billing")
-    await portal.onboard("portal.order-1", username="owned", resources={"cpu_cores": 8})
+    await have_tenant(everest, portal, "portal.order-1", username="owned", resources={"cpu_cores": 8})
     before = await everest.get("ns", "owned")
     for request in ({"username": "owned", "resources": {"cpu_cores": 0.1}}, {"username": "owned", "namespace": "mine"}):
         refused = await billing.attempt("billing.order-1", **request)
@@ -360,7 +361,7 @@ async def suspended(everest: SimulatedEverest, name: str) -> AsyncIterator[None]
 
 
 async def test_a_suspended_tenant_is_left_alone(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("asleep-1", username="asleep")
+    await have_tenant(everest, bench, "asleep-1", username="asleep")
     async with suspended(everest, "asleep"):
         refused = await bench.attempt("asleep-2", username="asleep", namespace="asleep2")
         assert (refused.failed_step, refused.code) == ("create_account", "tenant_suspended")
@@ -396,7 +397,7 @@ async def test_a_team_logs_in_by_sso(everest: SimulatedEverest, bench: Bench) ->
 async def test_an_account_that_is_not_asked_for_any_more_stays_and_is_named(
     everest: SimulatedEverest, bench: Bench
 ) -> None:
-    await bench.onboard("kept-account-1", username="kept_account", namespace="kept-account")
+    await have_tenant(everest, bench, "kept-account-1", username="kept_account", namespace="kept-account")
     request = {"username": "kept_account", "namespace": "kept-account", "account": False, "subjects": ["sso-group"]}
     made = await bench.onboard("kept-account-2", **request)
     assert any(one.startswith("Account kept_account is there and stays") for one in made.warnings)
@@ -406,8 +407,10 @@ async def test_an_account_that_is_not_asked_for_any_more_stays_and_is_named(
 
 async def test_subjects_of_two_namespaces_hold_one_role(everest: SimulatedEverest, bench: Bench) -> None:
     """Their g lines serve all of the tenant's namespaces: a line goes when none of them names it."""
-    await bench.onboard("shared-1", username="sharing", subjects=["group-a"])
-    await bench.onboard("shared-2", username="sharing", namespace="sharing2", subjects=["group-a", "group-b"])
+    await have_tenant(everest, bench, "shared-1", username="sharing", subjects=["group-a"])
+    await have_tenant(
+        everest, bench, "shared-2", username="sharing", namespace="sharing2", subjects=["group-a", "group-b"]
+    )
     await bench.onboard("shared-3", username="sharing")
     assert await may(everest, "group-a", "read", "sharing2/db")
     await bench.onboard("shared-4", username="sharing", namespace="sharing2")

@@ -20,6 +20,7 @@ from handlers.preflight.checking import make_runner
 from handlers.tenants.accounts_file import proves
 from handlers.tools.everestctl import Everestctl
 from tests.simulator import SimulatedEverest
+from tests.support.arrangement import have_tenant
 from tests.support.clusters import open_cluster
 from tests.support.workflows import RBAC_IMPORT, Attempt, Bench, cut_at, die, open_bench
 
@@ -160,7 +161,7 @@ async def test_the_resources_of_the_deployment_are_used_where_none_are_given(
 async def test_a_repeat_changes_nothing(everest: SimulatedEverest, bench: Bench) -> None:
     """The same job again proves its password; another job says that the account was there."""
     request: dict[str, Any] = {"username": "again", "operators": POSTGRESQL}
-    await bench.onboard("again-1", **request)
+    await have_tenant(everest, bench, "again-1", **request)
     password = await read_password(everest, "again-1")
     accounts = await everest.get("secret", "everest-accounts", "-n", "everest-system")
     other = await bench.onboard("again-2", **request)
@@ -178,7 +179,7 @@ async def test_a_repeat_changes_nothing(everest: SimulatedEverest, bench: Bench)
 
 
 async def test_operators_come_later_and_those_that_are_there_stay(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("later-1", username="later")
+    await have_tenant(everest, bench, "later-1", username="later")
     more = await bench.onboard("later-2", username="later", operators=POSTGRESQL)
     assert more.outcomes[:2] == [Outcome.UNCHANGED, Outcome.UPDATED]
     await assert_onboarded(everest, "later", "later", PACKAGE)
@@ -252,7 +253,7 @@ async def test_a_foreign_namespace_is_taken_when_that_is_asked_for(everest: Simu
         "spec": {"hard": hard},
     }
     await put(everest, {"apiVersion": "v1", **quota})
-    await bench.onboard("adopted-0", username="before", namespace="before-ns")
+    await have_tenant(everest, bench, "adopted-0", username="before", namespace="before-ns")
     await grant(everest, "p, role:before, database-clusters, read, adopted/*")
     request: dict[str, Any] = {
         "username": "adopter",
@@ -314,7 +315,7 @@ async def test_another_spelling_of_a_job_id_reaches_nobodys_secret(
     assert credentials_secret_name(alias) != credentials_secret_name(JOB)
     assert credentials_secret_name(JOB) == f"bootstrap-{JOB}"
     username = "victim_" + str(len(alias))
-    await bench.onboard(JOB, username=username, namespace=username.replace("_", "-"))
+    await have_tenant(everest, bench, JOB, username=username, namespace=username.replace("_", "-"))
     secret = await everest.get("secret", credentials_secret_name(JOB), "-n", "everest-system")
     assert secret["metadata"]["annotations"]["everest-bootstrap/job"] == JOB
     made = await bench.attempt(alias, username=username, namespace=username.replace("_", "-"))

@@ -11,6 +11,7 @@ from contracts.names import credentials_secret_name
 from contracts.records import Outcome
 from handlers.rbac.policy import SUSPENSION
 from tests.simulator import SimulatedEverest
+from tests.support.arrangement import have_tenant
 from tests.support.workflows import Attempt, Bench, cut_at_change, die, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -88,7 +89,7 @@ async def test_a_tenant_is_taken_away_and_the_name_is_free(
     """Its own lines go, byte for byte nothing else does; a second offboarding finds nobody; a bootstrap starts anew."""
     await write_policy(everest, FOREIGN)
     before = await read_policy(everest)
-    await bench.onboard("end-1", username="alice", **operators)
+    await have_tenant(everest, bench, "end-1", username="alice", **operators)
     made = await bench.offboard("end-2", username="alice", namespace="alice")
     assert ended(made) == GONE
     assert not made.warnings
@@ -103,8 +104,8 @@ async def test_a_tenant_is_taken_away_and_the_name_is_free(
 
 async def test_the_account_goes_with_the_last_namespace(everest: SimulatedEverest, bench: Bench) -> None:
     """And so do the lines that serve all of them, and the Secret of the job that made the account."""
-    await bench.onboard("two-1", username="bob", namespace="bob-one")
-    await bench.onboard("two-2", username="bob", namespace="bob-two", **POSTGRESQL)
+    await have_tenant(everest, bench, "two-1", username="bob", namespace="bob-one")
+    await have_tenant(everest, bench, "two-2", username="bob", namespace="bob-two", **POSTGRESQL)
     made = await bench.offboard("two-3", username="bob", namespace="bob-one")
     assert ended(made) == [*GONE[:3], Outcome.UNCHANGED, Outcome.UNCHANGED]
     assert "bob-two" in made.warnings[-1]
@@ -117,7 +118,7 @@ async def test_the_account_goes_with_the_last_namespace(everest: SimulatedEveres
 
 async def test_all_namespaces_go_in_one_job(everest: SimulatedEverest, bench: Bench) -> None:
     for number in (1, 2):
-        await bench.onboard(f"all-{number}", username="carl", namespace=f"carl-{number}")
+        await have_tenant(everest, bench, f"all-{number}", username="carl", namespace=f"carl-{number}")
     assert ended(await bench.offboard("all-3", username="carl")) == GONE
     await assert_gone(everest, "carl", "carl-1", "carl-2", job="all-1")
 
@@ -147,7 +148,7 @@ HELD: dict[str, tuple[str, dict[str, Any]]] = {
 
 async def test_what_would_be_lost_is_in_the_way(everest: SimulatedEverest, bench: Bench) -> None:
     """All of it is named, and neither a right nor a claim is touched; confirmed, it goes."""
-    await bench.onboard("held-1", username="heidi", **POSTGRESQL)
+    await have_tenant(everest, bench, "held-1", username="heidi", **POSTGRESQL)
     await let_in(everest, "heidi")
     for kind in HELD:
         await put(everest, kind, "heidi", "one")
@@ -174,7 +175,7 @@ OF_EVEREST = {
 
 async def test_what_is_everests_own_is_nobodys_loss(everest: SimulatedEverest, bench: Bench) -> None:
     """What operators run goes with them; a workload of somebody else's operator does not."""
-    await bench.onboard("own-1", username="dave", **POSTGRESQL)
+    await have_tenant(everest, bench, "own-1", username="dave", **POSTGRESQL)
     await let_in(everest, "dave")
     for kind, owner in OF_EVEREST.items():
         owners = [{**owner, "name": "one", "uid": "1"}]
@@ -189,7 +190,7 @@ async def test_what_is_everests_own_is_nobodys_loss(everest: SimulatedEverest, b
 
 
 async def test_a_namespace_that_is_marked_stays(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("keep-1", username="erin")
+    await have_tenant(everest, bench, "keep-1", username="erin")
     await kubectl(everest, "annotate", "ns", "erin", "everest-bootstrap/keep=true")
     for asked in ({}, {"keep_namespace": True}, {"confirm": "erin", "delete_databases": True}):
         made = await bench.offboard("keep-2", username="erin", namespace="erin", **asked)
@@ -200,8 +201,8 @@ async def test_a_namespace_that_is_marked_stays(everest: SimulatedEverest, bench
 
 
 async def test_others_namespaces_are_never_taken(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("his-1", username="frank")
-    await bench.onboard("hers-1", username="gina")
+    await have_tenant(everest, bench, "his-1", username="frank")
+    await have_tenant(everest, bench, "hers-1", username="gina")
     await kubectl(everest, "create", "ns", "nobodys")
     for namespace, code in (("frank", "namespace_owned_by_another"), ("nobodys", "tenant_not_found")):
         made = await bench.offboard("hers-2", username="gina", namespace=namespace, confirm=namespace)
@@ -218,7 +219,7 @@ async def test_a_command_that_cannot_withdraw_is_said_before_anything_is_touched
     everest: SimulatedEverest, bench: Bench
 ) -> None:
     """Lines left behind would be the next tenant's of that name."""
-    await bench.onboard("custom-1", username="hank")
+    await have_tenant(everest, bench, "custom-1", username="hank")
     for command in ("/bin/true", ""):
         made = await bench.having(EVEREST_RBAC_APPLY_CMD=command).offboard("custom-2", username="hank")
         assert (made.code, made.failed_step) == ("withdraw_unsupported", "check_tenant")
@@ -236,7 +237,7 @@ async def test_a_command_that_cannot_withdraw_is_said_before_anything_is_touched
 
 async def test_a_namespace_can_be_let_go_of(everest: SimulatedEverest, bench: Bench) -> None:
     """It stays with what others put into it, and is nobody's here: Everest, claim, quota and limit range are off."""
-    await bench.onboard("let-1", username="ivan", **POSTGRESQL)
+    await have_tenant(everest, bench, "let-1", username="ivan", **POSTGRESQL)
     await let_in(everest, "ivan")
     await kubectl(everest, "create", "configmap", "theirs", "-n", "ivan")
     await put(everest, "PersistentVolumeClaim", "ivan", "theirs")
@@ -266,7 +267,7 @@ async def test_an_adopted_namespace_stays_unless_it_is_confirmed(everest: Simula
 
 @pytest.mark.slow
 async def test_databases_need_their_everest(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("need-1", username="lena", **POSTGRESQL)
+    await have_tenant(everest, bench, "need-1", username="lena", **POSTGRESQL)
     await put(everest, "DatabaseCluster", "lena", "db1")
     made = await bench.offboard("need-2", username="lena", keep_namespace=True)
     assert (made.code, "db1" in made.end.failure.message) == ("databases_left", True)
@@ -276,12 +277,12 @@ async def test_databases_need_their_everest(everest: SimulatedEverest, bench: Be
 async def test_an_account_that_was_there_before_stays(everest: SimulatedEverest, bench: Bench) -> None:
     """Whatever is asked for, unless it is confirmed by name."""
     await everest.run("everestctl", "accounts", "create", "-u", "mona", "-p", "Her-own_password")
-    await bench.onboard("mona-1", username="mona")
+    await have_tenant(everest, bench, "mona-1", username="mona")
     made = await bench.offboard("mona-2", username="mona", delete_account=True)
     assert ended(made) == [*GONE[:3], Outcome.UNCHANGED, Outcome.UNCHANGED]
     assert "was not made by this service" in made.warnings[-1]
     assert "mona" in await users(everest)
-    await bench.onboard("mona-3", username="mona")
+    await have_tenant(everest, bench, "mona-3", username="mona")
     made = await bench.offboard("mona-4", username="mona", delete_account=True, confirm="mona")
     assert ended(made)[3] is Outcome.REMOVED
     assert "mona" not in await users(everest)
@@ -290,7 +291,7 @@ async def test_an_account_that_was_there_before_stays(everest: SimulatedEverest,
 async def test_an_account_that_stays_disabled_is_said(everest: SimulatedEverest, bench: Bench) -> None:
     """When the claims are gone no resume enables what a suspension disabled."""
     await everest.run("everestctl", "accounts", "create", "-u", "pia", "-p", "somebody-elses-1")
-    await bench.onboard("pia-1", username="pia")
+    await have_tenant(everest, bench, "pia-1", username="pia")
     await bench.attempt("pia-2", kind="suspend", username="pia")
     made = await bench.offboard("pia-3", username="pia")
     (stays,) = made.results["delete_account"].warnings
@@ -300,7 +301,7 @@ async def test_an_account_that_stays_disabled_is_said(everest: SimulatedEverest,
 
 async def test_an_account_that_was_made_anew_by_hand_is_nobodys_here(everest: SimulatedEverest, bench: Bench) -> None:
     """Nor is one that was given another password by hand; `password` makes it the tenant's again."""
-    await bench.onboard("oscar-1", username="oscar")
+    await have_tenant(everest, bench, "oscar-1", username="oscar")
     await everest.run("everestctl", "accounts", "delete", "-u", "oscar")
     await everest.run("everestctl", "accounts", "create", "-u", "oscar", "-p", "Her-own_password")
     assert (await bench.onboard("oscar-2", username="oscar")).result("create_account").outcome is Outcome.UNCHANGED
@@ -308,7 +309,7 @@ async def test_an_account_that_was_made_anew_by_hand_is_nobodys_here(everest: Si
     assert ended(made) == [*GONE[:3], Outcome.UNCHANGED, Outcome.REMOVED]
     assert "Account oscar was made anew or given another password since this service made it" in made.warnings[-1]
     assert "oscar" in await users(everest)
-    await bench.onboard("paul-1", username="paul")
+    await have_tenant(everest, bench, "paul-1", username="paul")
     await everest.run("everestctl", "accounts", "set-password", "-u", "paul", "--new-password", "By-hand_123")
     planned = await bench.plan(kind="offboard", username="paul")
     assert next(step["outcome"] for step in planned["steps"] if step["name"] == "delete_account") == "unchanged"
@@ -319,7 +320,7 @@ async def test_an_account_that_was_made_anew_by_hand_is_nobodys_here(everest: Si
 
 
 async def test_an_account_that_comes_to_stand_there_amid_the_job_stays(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("ruth-1", username="ruth")
+    await have_tenant(everest, bench, "ruth-1", username="ruth")
     cut = await bench.attempt("ruth-2", kind="offboard", intercept=die("replace -f -", after=False), username="ruth")
     assert cut.failed_step == "delete_account"
     await everest.run("everestctl", "accounts", "delete", "-u", "ruth")
@@ -335,7 +336,7 @@ async def test_retried_from_its_start_a_job_knows_what_went_before(
 ) -> None:
     """The namespace is gone, and its claim with it: account, password and lines go all the same."""
     name = "tina_by_hand" if by_hand else "tina"
-    await bench.onboard(f"{name}-1", username=name, namespace="tina")
+    await have_tenant(everest, bench, f"{name}-1", username=name, namespace="tina")
     dies = die("patch ns tina" if by_hand else "replace -f -", after=False)
     cut = await bench.attempt(f"{name}-2", kind="offboard", intercept=dies, username=name)
     if by_hand:
@@ -350,7 +351,7 @@ async def test_retried_from_its_start_a_job_knows_what_went_before(
 
 async def test_a_claim_without_a_proof_is_believed(everest: SimulatedEverest, bench: Bench) -> None:
     """As earlier versions wrote it."""
-    await bench.onboard("sven-1", username="sven")
+    await have_tenant(everest, bench, "sven-1", username="sven")
     claim = await everest.get("ns", "sven")
     spec = json.loads(claim["metadata"]["annotations"]["everest-bootstrap/spec"])
     assert len(spec.pop("account_proof")) == 64
@@ -363,7 +364,7 @@ async def test_a_claim_without_a_proof_is_believed(everest: SimulatedEverest, be
 async def test_claims_of_0_1_0_count_as_adopted_and_a_secret_proves_the_account(
     everest: SimulatedEverest, bench: Bench
 ) -> None:
-    await bench.onboard("first-1", username="nina")
+    await have_tenant(everest, bench, "first-1", username="nina")
     await kubectl(everest, "annotate", "ns", "nina", "everest-bootstrap/spec-")
     await kubectl(
         everest, "annotate", "secret", credentials_secret_name("first-1"), "-n", SYSTEM, "everest-bootstrap/job-"
@@ -376,7 +377,7 @@ async def test_claims_of_0_1_0_count_as_adopted_and_a_secret_proves_the_account(
 
 async def test_lines_of_others_stay_and_are_named(everest: SimulatedEverest, bench: Bench) -> None:
     """A right that somebody gave the tenant's role keeps a member, or the policy would stop the server."""
-    await bench.onboard("lines-1", username="olga")
+    await have_tenant(everest, bench, "lines-1", username="olga")
     theirs = ("p, role:olga, backup-storages, read, shared/*", "p, role:dba, database-clusters, read, olga/*")
     suspended = f"{SUSPENSION}p, role:olga, namespaces, read, olga\n"
     await write_policy(everest, await read_policy(everest) + "\n".join((*theirs, suspended)))
@@ -401,7 +402,7 @@ async def test_lines_of_others_stay_and_are_named(everest: SimulatedEverest, ben
 @pytest.mark.slow
 async def test_a_namespace_that_stays_is_said(everest: SimulatedEverest, bench: Bench) -> None:
     """With what holds it; once that is gone, the same job goes on."""
-    await bench.onboard("stuck-1", username="paul", **POSTGRESQL)
+    await have_tenant(everest, bench, "stuck-1", username="paul", **POSTGRESQL)
     impatient = bench.having(EVEREST_NAMESPACE_TIMEOUT="8")
     held = {"finalizers": ["example.com/never"]}
     await put(everest, "DatabaseClusterBackup", "paul", "one", **held)
@@ -420,7 +421,7 @@ async def test_a_namespace_that_stays_is_said(everest: SimulatedEverest, bench: 
 
 @pytest.mark.slow
 async def test_a_database_that_stays_is_said(everest: SimulatedEverest, bench: Bench) -> None:
-    await bench.onboard("stay-1", username="quinn", **POSTGRESQL)
+    await have_tenant(everest, bench, "stay-1", username="quinn", **POSTGRESQL)
     held = {"finalizers": ["example.com/never"]}
     await put(everest, "DatabaseCluster", "quinn", "db1", **held)
     await everest.set_faults(removal_limit_seconds=1)
@@ -436,7 +437,7 @@ async def test_a_database_that_stays_is_said(everest: SimulatedEverest, bench: B
 
 async def test_a_hook_that_fails_is_tried_again(everest: SimulatedEverest, bench: Bench) -> None:
     """And the tenant's own quota is not in its way."""
-    await bench.onboard("hook-1", username="rita", **POSTGRESQL)
+    await have_tenant(everest, bench, "hook-1", username="rita", **POSTGRESQL)
     await everest.set_faults(removal_job_fails=1)
     made = await bench.attempt("hook-2", kind="offboard", username="rita")
     assert (made.code, made.failed_step) == ("removal_failed", "remove_namespace")
@@ -459,7 +460,7 @@ async def test_killed_at_any_change_it_ends_all_the_same(
     """Each change in turn is not made, is cut in its middle, or is not heard of; and with a look the same is true."""
     await write_policy(everest, FOREIGN)
     for number in range(MOST_CHANGES):
-        await bench.onboard(f"kill-{number}-1", username="sven", **operators)
+        await have_tenant(everest, bench, f"kill-{number}-1", username="sven", **operators)
         cut = cut_at_change(number, after_seconds)
         made = await bench.attempt(f"kill-{number}-2", kind="offboard", intercept=cut, username="sven")
         was_cut = made.failed_step is not None
@@ -475,7 +476,7 @@ async def test_killed_at_any_change_it_ends_all_the_same(
 
 async def test_a_database_that_is_made_meanwhile_is_not_lost(everest: SimulatedEverest, bench: Bench) -> None:
     """After the look and before the removal: the guard looks again, right before the act."""
-    await bench.onboard("race-1", username="ursa", **POSTGRESQL)
+    await have_tenant(everest, bench, "race-1", username="ursa", **POSTGRESQL)
     made = await bench.attempt("race-2", kind="offboard", intercept=die("rbac_import", after=True), username="ursa")
     await put(everest, "DatabaseCluster", "ursa", "db1")
     made = await bench.finish("race-2", made, kind="offboard", username="ursa")
@@ -492,7 +493,7 @@ async def test_a_database_that_is_made_meanwhile_is_not_lost(everest: SimulatedE
 
 async def test_another_namespace_of_the_name_is_left_alone(everest: SimulatedEverest, bench: Bench) -> None:
     """Gone is absent, or another one: judged by what it is, not by its name."""
-    await bench.onboard("name-1", username="vera")
+    await have_tenant(everest, bench, "name-1", username="vera")
     made = await bench.attempt("name-2", kind="offboard", intercept=die("delete --raw", after=True), username="vera")
     await kubectl(everest, "wait", "--for=delete", "ns/vera", "--timeout=30s")
     await kubectl(everest, "create", "ns", "vera")
@@ -522,7 +523,7 @@ async def test_an_old_offboarding_does_not_take_away_what_was_declared_since(
     everest: SimulatedEverest, bench: Bench
 ) -> None:
     """Its rights are back: retried, it would leave them in the policy and say that they are revoked."""
-    await bench.onboard("since-1", username="yara", **POSTGRESQL)
+    await have_tenant(everest, bench, "since-1", username="yara", **POSTGRESQL)
     made = await bench.attempt("since-2", kind="offboard", intercept=die("rbac_import", after=True), username="yara")
     made = await bench.attempt(
         "since-2", kind="offboard", done=made, intercept=die("namespaces remove", after=False), username="yara"

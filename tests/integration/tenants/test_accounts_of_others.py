@@ -12,6 +12,7 @@ from handlers.queries.tenant_report import describe_tenant
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.kubectl import Kubectl
 from tests.simulator import SimulatedEverest
+from tests.support.arrangement import have_tenant
 from tests.support.clusters import open_cluster
 from tests.support.environments import handler_settings
 from tests.support.tenants import disable, run
@@ -55,7 +56,7 @@ async def test_onboarding_somebody_is_no_way_into_his_account(everest: Simulated
 
 
 async def test_what_the_caller_made_it_may_change(everest: SimulatedEverest, portal: Bench) -> None:
-    await portal.onboard("ida-1", username="ida")
+    await have_tenant(everest, portal, "ida-1", username="ida")
     assert (await portal.attempt("ida-2", kind="password", username="ida")).outcomes == [Outcome.UPDATED]
     before = await read_accounts(everest)
     assert (await portal.attempt("ida-3", kind="suspend", username="ida")).failure is None
@@ -84,7 +85,7 @@ async def test_an_account_that_somebody_disabled_is_told_and_stays_so(everest: S
 
 async def test_an_account_of_ours_that_somebody_disabled_is_told_too(everest: SimulatedEverest, portal: Bench) -> None:
     """But for a tenant that is suspended, whose account is to be so; a resume gives it back."""
-    await portal.onboard("kurt-1", username="kurt")
+    await have_tenant(everest, portal, "kurt-1", username="kurt")
     assert await report(portal, "kurt") == []
     assert (await portal.attempt("kurt-2", kind="suspend", username="kurt")).failure is None
     assert await report(portal, "kurt") == []
