@@ -13,8 +13,11 @@ from handlers.commands.running import Command, Completed
 from handlers.commands.secret import Secret
 from handlers.tools.failures import explain
 
-# As they are generated (account.py), and longer than anything that a text holds by chance: hypothesis tries our own words.
-passwords = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", min_size=14, max_size=38).map("q7{}".format)
+# As they are generated (account.py), and longer than anything that a text holds by
+# chance: hypothesis tries our own words.
+passwords = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", min_size=14, max_size=38).map(
+    "q7{}".format
+)
 NOISE = (
     b"\x1b[?25l\x1b[3A\xe2\x88\x99\xe2\x97\x8f\xe2\x88\x99 Provisioning\r\n\n\n\x1b[D",
     b"\x1b[31m",
