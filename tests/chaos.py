@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -133,7 +134,7 @@ class Run:
         """Two at a time, as long as jobs are submitted, and until there was one of each kind."""
 
         async def do_some() -> None:
-            while not submits.done() or set(faults.done) != set(KINDS):
+            while not submits.done() or set(faults.done) != set(faults.kinds):
                 await self.house.everest.set_faults(job_seconds=faults.pick_seconds())
                 await faults.do_one()
                 await faults.pause()
@@ -204,7 +205,14 @@ class Run:
 
 
 async def run_chaos(
-    folder: Path, *, seed: int, jobs: int, lease_seconds: float, pace_seconds: float, handlers: int = HANDLERS
+    folder: Path,
+    *,
+    seed: int,
+    jobs: int,
+    lease_seconds: float,
+    pace_seconds: float,
+    handlers: int = HANDLERS,
+    kinds: Sequence[str] = KINDS,
 ) -> Run:
     """One run from an empty cluster to the verdict."""
     started_at = time.monotonic()
@@ -214,7 +222,7 @@ async def run_chaos(
         watching = asyncio.create_task(witness.watch(house.server.url))
         async with running_fleet(house, handlers, SHUTDOWN_GRACE="2", HANDLER_CONCURRENCY="3") as posts:
             submits = asyncio.create_task(run.submit_all(jobs, pace_seconds))
-            await run.do_faults(Faults(house, posts, lease_seconds, seed), submits)
+            await run.do_faults(Faults(house, posts, lease_seconds, seed, kinds), submits)
             await submits
             await run.settle()
             run.verdict = await judge(house, run.accepted, witness, run.lived)

@@ -18,6 +18,7 @@ settings.load_profile("house")
 
 # The longest, so that none of them is what all others wait for in the end; the short ones fill the gaps.
 BEGIN_FIRST = (
+    "integration/service/test_chaos",
     "integration/bootstrap/test_workflow",
     "integration/offboarding/",
     "integration/tenants/",

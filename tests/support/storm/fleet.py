@@ -4,7 +4,7 @@ import asyncio
 import random
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from tests.support.handlers import Handler, House, start_handler
@@ -77,7 +77,10 @@ class Post:
 class Faults:
     """Does random things to the posts and to NATS, as its seed says."""
 
-    def __init__(self, house: House, posts: list[Post], lease_seconds: float, seed: int) -> None:
+    def __init__(
+        self, house: House, posts: list[Post], lease_seconds: float, seed: int, kinds: Sequence[str] = KINDS
+    ) -> None:
+        self.kinds = kinds
         self._house = house
         self._posts = posts
         self._lease_seconds = lease_seconds
@@ -89,7 +92,7 @@ class Faults:
     async def do_one(self) -> None:
         """One of a deck of all kinds, which is shuffled anew when it is empty."""
         if not self._deck:
-            self._deck = self._random.sample(KINDS, len(KINDS))
+            self._deck = self._random.sample(self.kinds, len(self.kinds))
         kind = self._deck.pop()
         post = self._random.choice(self._posts)
         await self._do(kind, post)
