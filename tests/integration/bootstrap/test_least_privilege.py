@@ -43,7 +43,22 @@ async def do(everest: SimulatedEverest, *argv: str, stdin: str = "") -> str:
     return stdout
 
 
-@pytest.mark.parametrize("name", [pytest.param("flat", marks=pytest.mark.slow), "narrow"])
+async def test_a_tenants_life_needs_no_more_than_the_narrow_role(tmp_path: Path) -> None:
+    """Made with an operator, suspended with a database, resumed, handed over, taken away with its data."""
+    async with as_handler(tmp_path, NARROW) as (everest, bench):
+        made = await bench.onboard("alice-1", username="alice", operators={"postgresql": True})
+        assert made.outcomes == ALL_NEW
+        secret = made.result("create_account").credentials_secret
+        assert secret is not None
+        assert secret.namespace == NARROW.settings["EVEREST_CREDENTIALS_NAMESPACE"]
+        await assert_nothing_else_is_held(everest, NARROW)
+        await suspend_and_resume(everest, bench)
+        await offboard(everest, bench, "alice", delete_databases=True, confirm="alice")
+        assert await everest.get("ns", "alice") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", VARIANTS)
 async def test_the_workflow_needs_no_more_than_its_role(tmp_path: Path, name: str) -> None:
     """New, again, more operators, taken over, and taken up where a handler died."""
     rights = VARIANTS[name]
@@ -91,21 +106,26 @@ async def suspend_and_resume(everest: SimulatedEverest, bench: Bench) -> None:
         assert (made.failure, set(made.outcomes)) == (None, {Outcome.UPDATED}), kind
 
 
-async def offboard_everybody(everest: SimulatedEverest, bench: Bench) -> None:
-    """With a database and a backup storage, as they are, and let go of."""
-    for kind in ("DatabaseCluster", "BackupStorage"):
-        metadata = {"name": "one", "namespace": "alice"}
+async def offboard(everest: SimulatedEverest, bench: Bench, username: str, **request: Any) -> None:
+    """With a database and a backup storage where they may go."""
+    for kind in ("DatabaseCluster", "BackupStorage") if "delete_databases" in request else ():
+        metadata = {"name": "one", "namespace": username}
         value = {"apiVersion": "everest.percona.com/v1alpha1", "kind": kind, "metadata": metadata}
         await everest.create(value)
+    made = await bench.offboard(f"{username}-9", username=username, **request)
+    assert made.failure is None, made.failure
+    assert made.outcomes[3:] == [Outcome.REMOVED, Outcome.REMOVED]
+
+
+async def offboard_everybody(everest: SimulatedEverest, bench: Bench) -> None:
+    """With their data, as they are, and let go of."""
     asked: dict[str, dict[str, Any]] = {
         "alice": {"delete_databases": True, "confirm": "alice"},
         "plain": {},
         "taken": {"keep_namespace": True},
     }
     for username, request in asked.items():
-        made = await bench.offboard(f"{username}-9", username=username, **request)
-        assert made.failure is None, made.failure
-        assert made.outcomes[3:] == [Outcome.REMOVED, Outcome.REMOVED]
+        await offboard(everest, bench, username, **request)
     assert [await everest.get("ns", name) is None for name in ("alice", "plain", "old")] == [True, True, False]
 
 

@@ -35,7 +35,7 @@ async def enforce_rbac(everest: SimulatedEverest) -> None:
     assert code == 0, stderr
 
 
-@pytest.mark.parametrize("version", [BEFORE_THE_MOVE, TODAY])
+@pytest.mark.parametrize("version", [pytest.param(BEFORE_THE_MOVE, marks=pytest.mark.slow), TODAY])
 async def test_the_workflow_works_beside_every_server(tmp_path: Path, version: str) -> None:
     """New and proved usable, plain, again, with more operators, taken over, and taken up where a handler died."""
     async with opened(tmp_path, version=version) as (everest, bench):
