@@ -458,7 +458,7 @@ async def import_all(everest: SimulatedEverest, folder: Path, count: int, *, apa
 
 @pytest.mark.parametrize(
     ("count", "apart"),
-    [(16, False), (12, True), *(pytest.param(100, apart, marks=pytest.mark.slow) for apart in (False, True))],
+    [(8, False), (6, True), *(pytest.param(100, apart, marks=pytest.mark.slow) for apart in (False, True))],
 )
 async def test_concurrent_imports_lose_no_line(tmp_path: Path, count: int, apart: bool) -> None:
     """Also without the lock: it only saves conflicts, and the object's version is what keeps the lines."""

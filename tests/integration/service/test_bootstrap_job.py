@@ -1,6 +1,5 @@
 """The main job end to end: real gateway, NATS, handler and kubectl; only Everest is simulated."""
 
-import asyncio
 import base64
 import json
 import uuid
@@ -144,20 +143,6 @@ async def test_the_password_is_in_one_secret_and_nowhere_else(house: House, hand
         assert base64.b64encode(password.encode()).decode() not in text
 
 
-async def test_a_default_request_makes_a_plain_namespace(house: House) -> None:
-    """Everest installs no less than one operator, so none wanted is a namespace that waits for one."""
-    name = new_username()
-    result = await house.run_job(username=name)
-    step = steps_of(result)["add_namespace"]
-    assert (step["command"], step["outcome"]) == ("kubectl create -f -", "created")
-    assert any("Submit again with an operator" in warning for warning in result["warnings"])
-    assert "app.kubernetes.io/managed-by" not in (await house.everest.get("ns", name))["metadata"]["labels"]
-    again = await house.run_job(username=name, operators={"mongodb": True})
-    outcomes = {step["name"]: step["outcome"] for step in again["steps"]}
-    assert (outcomes["create_account"], outcomes["add_namespace"]) == ("unchanged", "updated")
-    assert (await house.everest.get("ns", name))["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "everest"
-
-
 async def test_a_repeat_changes_nothing(house: House) -> None:
     name = new_username()
     first = await house.run_job(username=name, operators={"postgresql": True})
@@ -175,7 +160,7 @@ async def test_a_foreign_namespace_is_refused_before_anything_is_made(house: Hou
     foreign = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{name}-ns"}}
     await house.everest.create(foreign)
     result = await house.run_job(username=name, namespace=f"{name}-ns")
-    assert result["overall_status"] == "failed"
+    assert (result["overall_status"], result["error"]["retryable"]) == ("failed", False)
     (step,) = result["steps"]
     assert (step["name"], step["outcome"], step["error"]["code"]) == ("add_namespace", "failed", "namespace_exists")
     assert "take_ownership" in step["error"]["hint"]
@@ -183,13 +168,6 @@ async def test_a_foreign_namespace_is_refused_before_anything_is_made(house: Hou
     assert name not in [account["user"] for account in accounts]
     taken = await house.run_job(username=name, namespace=f"{name}-ns", take_ownership=True)
     assert (taken["overall_status"], steps_of(taken)["add_namespace"]["outcome"]) == ("succeeded", "updated")
-
-
-async def test_one_tenant_never_gets_anothers_namespace(house: House) -> None:
-    one, other = new_username(), new_username()
-    await house.run_job(username=one)
-    result = await house.run_job(username=other, namespace=one, take_ownership=True)
-    assert (result["reason"], result["error"]["retryable"]) == ("namespace_owned_by_another", False)
 
 
 async def test_a_nats_client_gets_the_same_job(house: House) -> None:
@@ -250,13 +228,3 @@ async def test_a_request_can_be_followed_through_the_logs(house: House, handler:
     assert [line["step"] for line in steps][-1] == "verify_tenant"
     assert all(line["duration_seconds"] >= 0 and line["attempt"] == 1 for line in steps)
     assert (await house.job(job_id))["request_id"] == request_id
-
-
-async def test_many_tenants_at_once(house: House) -> None:
-    """Conflicts of the shared objects are settled inside the steps."""
-    names = [new_username() for _ in range(4)]
-    results = await asyncio.gather(*(house.run_job(username=name, operators={"postgresql": True}) for name in names))
-    assert [result["overall_status"] for result in results] == ["succeeded"] * len(names)
-    policy = (await house.everest.get("configmap", "everest-rbac", "-n", "everest-system"))["data"]["policy.csv"]
-    assert all(policy.count(f"g, {name}, role:{name}\n") == 1 for name in names)
-    assert not (await house.everest.state())["has_server_crashed"]
