@@ -3,9 +3,10 @@
 import base64
 import secrets
 import sys
-from urllib.parse import urlsplit
 
-from gateway.webhooks.declared import check_name
+import orjson
+
+from gateway.webhooks.declared import check_address, check_name
 
 _SECRET_BYTES = 32
 _TOLD = """\
@@ -18,7 +19,9 @@ _TOLD = """\
    webhooks:
    - name: {name}
      url: {url}
-     secret_file: {name}.secret      # beside this file, or a whole path
+     secret_file: {file}      # beside this file, or a whole path
+
+   One list of webhooks is in a file: to one that is there add the row.
 
    Further members: kinds, callers (all without), statuses (succeeded and failed without), enabled (true).
 """
@@ -36,9 +39,16 @@ def print_new_webhook(name: str, url: str) -> int:
     except ValueError as error:
         print(f"no webhook was made: the name {error}", file=sys.stderr)
         return 2
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        print("no webhook was made: the address must be one of http or https", file=sys.stderr)
+    try:
+        address = check_address(url)
+    except ValueError as error:
+        print(f"no webhook was made: the address cannot be used: {error}", file=sys.stderr)
         return 2
-    print(_TOLD.format(secret=make_secret(), name=name, url=url), end="")
+    lines = {"name": _quote(name), "url": _quote(address), "file": _quote(f"{name}.secret")}
+    print(_TOLD.format(secret=make_secret(), **lines), end="")
     return 0
+
+
+def _quote(text: str) -> str:
+    """For YAML text, whatever is in it: 12 and no are none else, and of an address what follows a # would be lost."""
+    return orjson.dumps(text).decode()

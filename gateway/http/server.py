@@ -233,18 +233,14 @@ class _Gateway:
 
 
 def _open_webhooks(settings: GatewaySettings, jetstream: JetStream, metrics: Metrics) -> "Office | None":
-    """None where none are declared: what brings them costs nothing then. Raises InvalidSettings."""
+    """None where none are declared: what brings them costs nothing then."""
     if settings.webhooks_file is None:
         return None
     from gateway.webhooks.courier import Rounds
-    from gateway.webhooks.declared import InvalidWebhooks
     from gateway.webhooks.office import Office
 
     rounds = Rounds(settings.webhook_retry_for)
-    try:
-        office = Office(jetstream, Path(settings.webhooks_file), rounds, metrics.count_webhook, utc_now, time.monotonic)
-    except InvalidWebhooks as error:
-        raise InvalidSettings(list(error.problems)) from None
+    office = Office(jetstream, Path(settings.webhooks_file), rounds, metrics.count_webhook, utc_now, time.monotonic)
     metrics.watch_webhooks(office.list_enabled, lambda: office.is_broken)
     return office
 

@@ -1,13 +1,14 @@
 """The webhooks that an operator has declared, in WEBHOOKS_FILE. Nobody else names an address."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, HttpUrl, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 from standardwebhooks.webhooks import Webhook as Signature
 
 from contracts.documents import Event
@@ -15,6 +16,18 @@ from contracts.names import JOB_KINDS, WEBHOOK_CONSUMER_PREFIX
 from contracts.records import FINISHED, Status
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,48}", re.ASCII)
+# Where pydantic speaks of Python's types.
+_WORDING = {
+    "missing": "is required",
+    "extra_forbidden": "is no member that is known",
+    "string_type": "must be text, in quotes where it looks like something else",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty: leave it out for its default",
+    "model_type": "must have members: name, url, secret_file",
+    "path_type": "must be the path of a file",
+}
 
 
 class InvalidWebhooks(Exception):
@@ -32,6 +45,14 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_address(address: str) -> str:
+    """As it is called. Raises ValueError."""
+    try:
+        return str(TypeAdapter(HttpUrl).validate_python(address))
+    except ValidationError as error:
+        raise ValueError(_word(error.errors(include_input=False)[0])) from None
+
+
 def _check_kinds(kinds: tuple[str, ...]) -> tuple[str, ...]:
     if not set(kinds) <= set(JOB_KINDS):
         raise ValueError(f"must be of {', '.join(JOB_KINDS)}")
@@ -46,10 +67,28 @@ class _Row(BaseModel):
     name: Annotated[str, AfterValidator(check_name)]
     url: HttpUrl
     secret_file: Path
-    kinds: Annotated[tuple[str, ...], AfterValidator(_check_kinds)] = ()
-    statuses: tuple[Status, ...] = FINISHED
-    callers: tuple[str, ...] = ()
+    kinds: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_check_kinds)] = ()
+    statuses: Annotated[tuple[Status, ...], Field(min_length=1)] = FINISHED
+    callers: Annotated[tuple[str, ...], Field(min_length=1)] = ()
     enabled: bool = True
+
+
+class _GivenTwice(yaml.MarkedYAMLError):
+    """A mapping has a member again."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Of a member that is given twice YAML's own keeps the last: of two lists of webhooks one would be forgotten."""
+
+    def construct_yaml_map(self, node: yaml.MappingNode) -> Generator[dict[Any, Any]]:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for number, key in enumerate(keys):
+            if key.value in (earlier.value for earlier in keys[:number]):
+                raise _GivenTwice(problem_mark=key.start_mark)
+        return super().construct_yaml_map(node)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_yaml_map)
 
 
 class _File(BaseModel):
@@ -116,9 +155,11 @@ def find_files(file: Path) -> tuple[Path, ...]:
 def _read_rows(file: Path) -> tuple[Any, ...]:
     """Raises InvalidWebhooks."""
     try:
-        return _File.model_validate(yaml.safe_load(file.read_text()) or {}).webhooks
+        return _File.model_validate(yaml.load(file.read_text(), _Loader) or {}).webhooks
     except ValidationError as error:
         raise InvalidWebhooks(*_explain("WEBHOOKS_FILE", error)) from None
+    except yaml.MarkedYAMLError as error:
+        raise InvalidWebhooks(_explain_yaml(error)) from None
     except (OSError, ValueError, yaml.YAMLError) as error:  # no text, or a date that no calendar has
         raise InvalidWebhooks(f"WEBHOOKS_FILE cannot be read: {type(error).__name__}") from None
 
@@ -148,6 +189,20 @@ def _make(row: _Row, folder: Path) -> Webhook:
     return Webhook(row.name, str(row.url), secrets, row.kinds, statuses, row.callers, row.enabled)
 
 
+def _explain_yaml(error: yaml.MarkedYAMLError) -> str:
+    """Where it is; never what stands there."""
+    line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+    what = "gives a member again" if isinstance(error, _GivenTwice) else f"cannot be read: {type(error).__name__}"
+    return f"WEBHOOKS_FILE{line} {what}"
+
+
 def _explain(where: str, error: ValidationError) -> Iterable[str]:
     for problem in error.errors(include_input=False):
-        yield f"{' '.join((where, '.'.join(map(str, problem['loc'])))).rstrip()}: {problem['msg']}"
+        yield f"{' '.join((where, '.'.join(map(str, problem['loc'])))).rstrip()}: {_word(problem)}"
+
+
+def _word(problem: ErrorDetails) -> str:
+    context = problem.get("ctx", {})
+    if isinstance(context.get("error"), ValueError):  # one of our own
+        return str(context["error"])
+    return _WORDING.get(problem["type"], problem["msg"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.jetstream import JetStream
 from gateway.operator_files import Breakage, sign_file
 from gateway.webhooks.courier import AT_ONCE, Courier, Rounds
-from gateway.webhooks.declared import InvalidWebhooks, Webhook, find_files, read_webhooks
+from gateway.webhooks.declared import Webhook, find_files, read_webhooks
 from gateway.webhooks.post import Post
 
 logger = logging.getLogger(__name__)
@@ -39,16 +39,13 @@ class Office:
         now: Callable[[], str],
         clock: Callable[[], float],
     ) -> None:
-        """Raises InvalidWebhooks."""
         self._jetstream = jetstream
         self._file = file
         self._rounds = rounds
         self._count = count
         self._now = now
         self._breakage = Breakage(clock)
-        problems = self._read()
-        if problems:
-            raise InvalidWebhooks(*problems)
+        self._look(again=False)
         self._under_way: dict[str, _Round] = {}
 
     def list_enabled(self) -> list[Webhook]:
@@ -76,14 +73,17 @@ class Office:
                     under_way.courier.stop()
 
     def _reload(self) -> None:
-        if self._sign() == self._signatures:
-            return
+        if self._sign() != self._signatures:
+            self._look(again=True)
+
+    def _look(self, *, again: bool) -> None:
+        """Also at the start a broken row is no reason to take no jobs: a gateway may be moved at any time."""
         problems = self._read()
-        names = [webhook.name for webhook in self._declared]
+        names = [webhook.name for webhook in self.list_enabled()]
         if problems:
             following = "the other rows count; what is not told meanwhile waits"
             logger.error("webhooks.broken", extra={"problems": problems, "webhooks": names, "next": following})
-        else:
+        elif again:
             logger.info("webhooks.reloaded", extra={"webhooks": names})
 
     def _read(self) -> list[str]:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.commands.webhooks import make_secret
+from gateway.commands.webhooks import make_secret, print_new_webhook
 from gateway.operator_files import BROKEN_SECONDS, Breakage
-from gateway.webhooks.declared import find_files, read_webhooks
+from gateway.webhooks.declared import check_address, find_files, read_webhooks
 
 SECRET = make_secret()
 ORDERS = "{name: orders, url: 'https://orders.example.org/', secret_file: a.secret}"
@@ -21,12 +21,23 @@ def declare(folder: Path, *rows: str) -> Path:
     return file
 
 
+def declare_text(folder: Path, text: str) -> Path:
+    file = folder / "webhooks.yaml"
+    file.write_text(text)
+    return file
+
+
 BROKEN_ROWS = {
     "no row": ("orders", "WEBHOOKS_FILE row 1: "),
     "nothing": ("", "WEBHOOKS_FILE row 1: "),
-    "no address": ("{name: orders, secret_file: a.secret}", "WEBHOOKS_FILE row 1 url: Field required"),
+    "no address": ("{name: orders, secret_file: a.secret}", "WEBHOOKS_FILE row 1 url: is required"),
     "a wrong name": (ORDERS.replace("orders,", "or ders,"), "WEBHOOKS_FILE row 1 name: "),
     "a wrong kind": (ORDERS.replace("}", ", kinds: [all]}"), "WEBHOOKS_FILE row 1 kinds: "),
+    "no list": (ORDERS.replace("}", ", statuses: failed}"), "WEBHOOKS_FILE row 1 statuses: must be a list"),
+    "a name that is a number": (ORDERS.replace("orders,", "12,"), "WEBHOOKS_FILE row 1 name: must be text"),
+    "no kind": (ORDERS.replace("}", ", kinds: []}"), "WEBHOOKS_FILE row 1 kinds: must not be empty"),
+    "no status": (ORDERS.replace("}", ", statuses: []}"), "WEBHOOKS_FILE row 1 statuses: must not be empty"),
+    "no caller": (ORDERS.replace("}", ", callers: []}"), "WEBHOOKS_FILE row 1 callers: must not be empty"),
     "a member too many": (ORDERS.replace("}", ", secret: x}"), "WEBHOOKS_FILE row 1 secret: "),
     "no secret's file": (ORDERS.replace("a.secret", "c.secret"), "orders: its secret_file cannot be read: "),
     "a file that cannot be": (ORDERS.replace("a.secret", r'"\0"'), "orders: its secret_file cannot be read: "),
@@ -64,6 +75,41 @@ def test_of_a_file_that_cannot_be_read_nothing_counts(tmp_path: Path, text: byte
         file.write_bytes(text)
     webhooks, problems = read_webhooks(file)
     assert (webhooks, len(problems), find_files(file)) == ((), 1, (file,))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (f"webhooks:\n- {ORDERS}\nwebhooks:\n- {PORTAL}\n", "WEBHOOKS_FILE line 3 gives a member again"),
+        (f"webhooks:\n- {ORDERS}\n- {PORTAL[:-1]}, url: 'http://b'}}\n", "WEBHOOKS_FILE line 3 gives a member again"),
+        (f"webhooks:\n- {ORDERS}\n- {{name: '{SECRET}", "WEBHOOKS_FILE line 3 cannot be read: ScannerError"),
+    ],
+    ids=["two lists", "two addresses", "no end"],
+)
+def test_where_a_file_is_wrong_is_told(tmp_path: Path, text: str, problem: str) -> None:
+    """Of two lists the first would be forgotten without a word."""
+    assert read_webhooks(declare_text(tmp_path, text)) == ((), [problem])
+
+
+@pytest.mark.parametrize("name", ["orders", "12", "no", "null", "1e3"])
+@pytest.mark.parametrize("url", ["https://example.org/hook", "http://[::1]:90/?token=a: b #c", 'http://a/"\n- x: 1'])
+def test_the_lines_of_new_webhook_can_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, url: str
+) -> None:
+    assert print_new_webhook(name, url) == 0
+    printed = capsys.readouterr().out
+    rows = printed.partition("webhooks:\n")[2].partition("\n\n")[0]
+    (secret,) = (line.strip() for line in printed.splitlines() if line.strip().startswith("whsec_"))
+    (tmp_path / f"{name}.secret").write_text(secret)
+    (webhook,), problems = read_webhooks(declare_text(tmp_path, f"webhooks:\n{rows}\n"))
+    assert (webhook.name, webhook.secrets, problems) == (name, (secret,), [])
+    assert webhook.url == check_address(url)
+
+
+@pytest.mark.parametrize("url", ["file:///a", "http://", "here", "http://a:99999/", "ftp://a", "http://a b/", ""])
+def test_new_webhook_takes_what_the_file_takes(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert print_new_webhook("orders", url) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_no_problem_shows_a_secret(tmp_path: Path) -> None:
