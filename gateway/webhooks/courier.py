@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from contracts import names
-from contracts.documents import Event
+from contracts.documents import Event, resolved_request
 from contracts.records import JobRecord, UnreadableRecord, decode_record
 from contracts.told.entries import WEBHOOK_GIVEN_UP, make_act
 from contracts.told.events import HEADER_ID, event_id
@@ -133,21 +133,23 @@ class Courier:
             return
         message_id = webhook_id(delivery.headers.get(HEADER_ID, event_id(event["job_id"], event["revision"])))
         attempt = await self._post.attempt(message_id, orjson.dumps(webhook_document(event, record)))
-        await self._conclude(delivery, event, message_id, attempt)
+        await self._conclude(delivery, event, record, message_id, attempt)
 
-    async def _conclude(self, delivery: Delivery, event: Event, message_id: str, attempt: Attempt) -> None:
+    async def _conclude(
+        self, delivery: Delivery, event: Event, record: JobRecord | None, message_id: str, attempt: Attempt
+    ) -> None:
         about: dict[str, Any] = {"webhook": self._webhook.name, "job_id": event["job_id"], "id": message_id}
         if attempt.is_taken:
             await delivery.acknowledge()
             self._count(self._webhook.name, DELIVERED)
             logger.info("webhook.delivered", extra={**about, "tries": delivery.delivered})
         elif attempt.is_final or self._jetstream.seconds_since(delivery.published_at) > self._rounds.retry_for_seconds:
-            await self._give_up(event, message_id, attempt.reason)
+            await self._give_up(event, record, message_id, attempt.reason)
             await delivery.terminate("given up")
             self._count(self._webhook.name, GIVEN_UP)
             logger.error("webhook.given_up", extra={**about, "reason": attempt.reason})
         else:
-            delay = self._delay(delivery.delivered)
+            delay = max(self._delay(delivery.delivered), min(attempt.wait_seconds, DELAYS[-1]))
             await delivery.hand_back(delay)
             self._count(self._webhook.name, FAILED)
             logger.warning(
@@ -158,14 +160,17 @@ class Courier:
         delays = self._rounds.delays
         return delays[min(tries, len(delays)) - 1] * random.uniform(0.8, 1)
 
-    async def _give_up(self, event: Event, message_id: str, reason: str) -> None:
+    async def _give_up(self, event: Event, record: JobRecord | None, message_id: str, reason: str) -> None:
         """The entry comes first. Raises Unanswered."""
+        asked = resolved_request(record) if record else {}
         entry = make_act(
             self._now(),
             "gateway",
             WEBHOOK_GIVEN_UP,
             "given up",
             kind=event["kind"],
+            username=asked.get("username"),
+            namespace=asked.get("namespace"),
             job_id=event["job_id"],
             webhook=self._webhook.name,
             summary=f"{self._webhook.name} did not take {message_id}: {reason}.",

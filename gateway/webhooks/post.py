@@ -1,6 +1,8 @@
 """One attempt to bring a message to a webhook: signed as Standard Webhooks asks, with a limit, following nobody."""
 
 import asyncio
+import re
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,16 +13,21 @@ import contracts
 from gateway.webhooks.declared import Webhook
 
 ATTEMPT_SECONDS = 15.0
+_SECONDS = re.compile(r"[0-9]{1,6}", re.ASCII)
 _GONE = 410  # "do not send again", as Standard Webhooks has it
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """`reason` is a status or the name of an error: never what the receiver said."""
+    """`reason` is a status or the name of an error: never what the receiver said.
+
+    `wait_seconds`: how long it wants to be left alone, where it says so.
+    """
 
     is_taken: bool
     is_final: bool
     reason: str
+    wait_seconds: float = 0
 
 
 class Post:
@@ -43,12 +50,30 @@ class Post:
                 asyncio.timeout(self._limit_seconds),
                 self._client.stream("POST", self._webhook.url, content=body, headers=headers) as answer,
             ):
-                return Attempt(answer.is_success, answer.status_code == _GONE, str(answer.status_code))
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
-            return Attempt(False, False, type(error).__name__)
+                status = answer.status_code
+                return Attempt(answer.is_success, status == _GONE, str(status), _read_wait(answer.headers))
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, ValueError) as error:  # a host that is none
+            return Attempt(False, False, _name(error))
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def _read_wait(headers: httpx.Headers) -> float:
+    """`Retry-After` in seconds; its other form, a date, needs clocks that agree."""
+    text = headers.get("retry-after", "")
+    return float(text) if _SECONDS.fullmatch(text) else 0
+
+
+def _name(error: Exception) -> str:
+    """Where no connection was made, why: a port that refuses, a name that is not found, a certificate not trusted."""
+    name = type(error).__name__
+    if not isinstance(error, httpx.ConnectError):
+        return name
+    root: BaseException = error
+    while (cause := root.__cause__ or root.__context__) is not None:
+        root = cause
+    return f"{name}: {root.reason if isinstance(root, ssl.SSLError) else type(root).__name__}"
 
 
 def sign(webhook: Webhook, message_id: str, now: datetime, body: bytes) -> dict[str, str]:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -28,7 +29,7 @@ from gateway.commands.webhooks import make_secret
 from gateway.jetstream import JetStream, connect
 from gateway.webhooks.courier import AT_ONCE, Courier, Rounds
 from gateway.webhooks.declared import Webhook
-from gateway.webhooks.post import Post
+from gateway.webhooks.post import Attempt, Post
 from tests.support.eventually import eventually
 from tests.support.forks import run_fork
 from tests.support.gateways import LATER, Gateway, Hand, new_record, running_gateway, succeeded_record
@@ -195,10 +196,48 @@ async def test_a_receiver_that_stays_dead_is_given_up(
             await end(hand, jetstream, record)
             await eventually(lambda: counted[name, "given_up"] == 1, "it is given up")
         entries = (await gateway.api.get("/audit")).json()["entries"]
-        (entry,) = [one for one in entries if one.get("webhook") == name]
+        (entry,) = [one for one in entries if one.get("webhook") == name and one["username"] == "yara"]
         assert (entry["action"], entry["outcome"], entry["job_id"]) == ("webhook-given-up", "given up", record.job_id)
         info = await hand.jetstream.consumer_info(names.EVENTS_STREAM, f"webhook_{name}")
         assert (info.num_pending, info.num_ack_pending) == (0, 0)
+
+
+async def attempt(url: str, limit_seconds: float = 15) -> Attempt:
+    post = Post(Webhook("tried", url, (SECRET,)), AT_ONCE, limit_seconds)
+    try:
+        return await post.attempt("id", b"{}")
+    finally:
+        await post.close()
+
+
+async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(b"no TLS here\r\n")
+    await reader.read()  # until the other one leaves
+    writer.close()
+
+
+async def test_the_reason_tells_what_to_mend() -> None:
+    """Never a word of the receiver's, and never its address."""
+    async with receiving(lambda _: 0) as silent:
+        assert (await attempt(silent.url, limit_seconds=0.1)).reason == "TimeoutError"
+    async with await asyncio.start_server(speak, LOOPBACK, silent.port):
+        assert (await attempt(silent.url.replace("http", "https"))).reason == "ConnectError: WRONG_VERSION_NUMBER"
+    assert (await attempt(silent.url)).reason == "ConnectError: ConnectionRefusedError"
+    assert (await attempt("http://xn--/")).reason == "IDNAError"
+
+
+async def test_a_receiver_may_ask_for_time(hand: Hand, jetstream: JetStream) -> None:
+    """`Retry-After` is kept to, as Standard Webhooks has it; where it is a date the usual delays are."""
+    async with receiving(lambda _: 429, more="Retry-After: 1\r\n") as busy:
+        assert (await attempt(busy.url)).wait_seconds == 1
+        async with working(jetstream, webhook("busy", busy)) as counted:
+            begun = time.monotonic()
+            await end(hand, jetstream, ended("zita"))
+            await eventually(lambda: counted["busy", "failed"] == 2, "it is tried again")
+            assert time.monotonic() - begun >= 1
+    async with receiving(lambda _: 503, more="Retry-After: Fri, 27 Nov 2026 00:00:00 GMT\r\n") as busy:
+        assert (await attempt(busy.url)).wait_seconds == 0
 
 
 async def test_a_job_that_went_on_is_told_as_its_event_has_it(hand: Hand, jetstream: JetStream) -> None:
@@ -249,6 +288,10 @@ async def test_a_gateway_keeps_to_its_file(server: NatsServer, hand: Hand, tmp_p
             await eventually(lambda: len(first.taken) == 3, "it is told what comes")
             assert len(second.taken) == 1, "what was removed is told no more"
             assert (await gateway.nobody.get("/readyz")).status_code == 200
+        async with running_gateway(server.url, tmp_path, WEBHOOKS_FILE=str(file)) as gateway:
+            assert '"webhooks.broken"' in gateway.read_log()
+            await cancelled(gateway)
+            await eventually(lambda: len(first.taken) == 4, "a gateway that starts meanwhile does as one that runs")
 
 
 async def cancelled(gateway: Gateway) -> str:
@@ -281,7 +324,7 @@ async def test_new_webhook_prints_a_secret_that_signs() -> None:
     assert code == 0
     (secret,) = (word for word in output.split() if word.startswith("whsec_"))
     assert Signature(secret).sign("a", datetime.now(UTC), "{}").startswith("v1,")
-    assert "url: https://example.org/hook" in output
+    assert 'url: "https://example.org/hook"' in output
     for name, url in WRONG:
         code, output, errors = await new_webhook(name, url)
         assert (code, output) == (2, "")

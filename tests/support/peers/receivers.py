@@ -22,10 +22,14 @@ class Brought:
 
 @dataclass(slots=True)
 class Receiver:
-    """`answer` is given the number of the request, from 1 on, and gives a status; 0: no answer at all."""
+    """`answer` is given the number of the request, from 1 on, and gives a status; 0: no answer at all.
+
+    `more`: header lines of each answer.
+    """
 
     port: int
     answer: Callable[[int], int]
+    more: str = ""
     brought: list[Brought] = field(default_factory=list)
     taken: list[Brought] = field(default_factory=list)
 
@@ -47,7 +51,8 @@ class Receiver:
             if status < 300:
                 self.taken.append(self.brought[-1])
             location = f"Location: http://{LOOPBACK}:{self.port}/elsewhere\r\n" if 300 <= status < 400 else ""
-            writer.write(f"HTTP/1.1 {status} x\r\n{location}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            rest = f"{location}{self.more}Content-Length: 0\r\nConnection: close\r\n\r\n"
+            writer.write(f"HTTP/1.1 {status} x\r\n{rest}".encode())
             await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             return
@@ -56,8 +61,8 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving(answer: Callable[[int], int] = lambda _: 200) -> AsyncIterator[Receiver]:
-    receiver = Receiver(free_port(), answer)
+async def receiving(answer: Callable[[int], int] = lambda _: 200, more: str = "") -> AsyncIterator[Receiver]:
+    receiver = Receiver(free_port(), answer, more)
     server = await asyncio.start_server(receiver.receive, LOOPBACK, receiver.port)
     try:
         yield receiver
