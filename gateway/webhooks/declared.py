@@ -4,7 +4,7 @@ import re
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter, ValidationError
@@ -87,8 +87,7 @@ class _Loader(yaml.SafeLoader):
                 raise _GivenTwice(problem_mark=key.start_mark)
         return super().construct_yaml_map(node)
 
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_yaml_map)
+    yaml_constructors: ClassVar = {**yaml.SafeLoader.yaml_constructors, "tag:yaml.org,2002:map": construct_yaml_map}
 
 
 class _File(BaseModel):
