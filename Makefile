@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit slow area check chaos faults plans attack bench test-cluster test-image test-api test-clients test-browser promtool nginx nats-cli helm documents test-chart lock clean
+.PHONY: setup dev test unit slow area check check-pages chaos faults plans attack bench test-cluster test-image test-api test-clients test-browser promtool nginx nats-cli helm documents test-chart lock clean
 
 setup: $(READY)
 
@@ -39,6 +39,18 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The page's scripts, by a linter of npm's, pinned. Needs node 20.19 or later, which nothing else of `make test` does.
+LINT := $(VENV)/page-lint
+$(LINT)/.ready: tests/browser/lint/package-lock.json tests/browser/lint/package.json
+	mkdir -p $(LINT)
+	cp $^ $(LINT)
+	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(LINT)
+	@touch $@
+
+check-pages: $(LINT)/.ready
+	cp tests/browser/lint/eslint.config.js $(LINT)
+	$(LINT)/node_modules/.bin/eslint --config $(LINT)/eslint.config.js --max-warnings 0 gateway/pages
 
 # 200 jobs while handlers and NATS are killed, frozen and cut off; prints its figures.
 chaos: setup

@@ -50,3 +50,11 @@ export function keepTime() {
 function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+/** Over after so long, or as soon as the signal is aborted. */
+export function pause(seconds, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, seconds * 1000);
+    signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+  });
+}

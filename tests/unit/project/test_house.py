@@ -1,5 +1,6 @@
 """What the project promises about itself: CI's actions are pinned, and every `make` that is told of is there."""
 
+import json
 import re
 
 import pytest
@@ -50,6 +51,14 @@ def test_what_is_pushed_is_of_the_default_branch_or_a_tag_and_is_scanned_before(
     assert scan < push
     assert [name for name, job in jobs.items() if "docker push" in str(job)] == ["deploy"]
     assert "pip-audit" in str(jobs["lint"])
+
+
+def test_ci_lints_the_scripts_of_the_page_too() -> None:
+    """Of exactly these versions; a lock that names no address is met wherever packages come from."""
+    assert "make check-pages" in [step.get("run") for step in yaml.safe_load(CI.read_text())["jobs"]["lint"]["steps"]]
+    lock = json.loads((ROOT / "tests" / "browser" / "lint" / "package-lock.json").read_text())["packages"]
+    assert lock.pop("")["devDependencies"].keys() >= {"eslint", "@eslint/js"}
+    assert [name for name, pinned in lock.items() if not pinned.get("integrity") or "resolved" in pinned] == []
 
 
 @pytest.mark.parametrize("file", TELLING)

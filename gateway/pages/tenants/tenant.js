@@ -1,9 +1,9 @@
 /** The chosen tenant: its account, its namespaces as they are wanted, how the cluster differs, and what can be done. */
 
-import { jobAddress } from "./addresses.js";
-import { find, make, show } from "./elements.js";
-import { differenceNote } from "./job.js";
-import { stateTag } from "./jobs.js";
+import { jobAddress } from "../addresses.js";
+import { find, make, show } from "../elements.js";
+import { differenceNote } from "../jobs/job.js";
+import { stateTag } from "../jobs/list.js";
 
 const pathOf = (username, namespace) => {
   const tenant = `/tenants/${encodeURIComponent(username)}`;

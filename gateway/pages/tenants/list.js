@@ -1,9 +1,9 @@
 /** The list of tenants, as the claims in the cluster have it, and the one that is chosen. */
 
-import { find, make, show } from "./elements.js";
-import { stateTag } from "./jobs.js";
-import { problemNote } from "./plan.js";
-import { Refused, Unanswered } from "./service.js";
+import { find, make, show } from "../elements.js";
+import { stateTag } from "../jobs/list.js";
+import { problemNote } from "../jobs/plan.js";
+import { Refused, Unanswered } from "../service.js";
 import { TenantView } from "./tenant.js";
 
 const PAGE = 50;

@@ -1,8 +1,8 @@
 /** The form that takes a namespace away, or a whole tenant. It asks for the name, and shows the plan before anything is submitted. */
 
-import { find } from "./elements.js";
-import { problemNote } from "./plan.js";
-import { Refused, Unanswered } from "./service.js";
+import { find } from "../elements.js";
+import { problemNote } from "../jobs/plan.js";
+import { Refused, Unanswered } from "../service.js";
 
 /** The members of the request that each choice sets. */
 const FATES = { empty: {}, all: { delete_databases: true }, stays: { keep_namespace: true } };

@@ -1,8 +1,8 @@
 /** A batch: how far its jobs are, which of them failed, and what can be done about that. */
 
-import { jobAddress } from "./addresses.js";
-import { find, make, show } from "./elements.js";
-import { stateTag } from "./jobs.js";
+import { jobAddress } from "../addresses.js";
+import { find, make, show } from "../elements.js";
+import { stateTag } from "./list.js";
 
 export class BatchView {
   #acts;

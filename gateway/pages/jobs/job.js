@@ -1,9 +1,9 @@
 /** The chosen job: its state, its steps, what it needs, and what can be done about it. */
 
-import { batchAddress } from "./addresses.js";
-import { find, make, show } from "./elements.js";
-import { isFinished, nameOf, stateOf, stateTag } from "./jobs.js";
-import { local, sinceTime, takenTime } from "./moments.js";
+import { batchAddress } from "../addresses.js";
+import { find, make, show } from "../elements.js";
+import { local, sinceTime, takenTime } from "../moments.js";
+import { isFinished, nameOf, stateOf, stateTag } from "./list.js";
 
 const STEP_NAMES = {
   create_account: "Create the account",

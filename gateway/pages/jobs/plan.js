@@ -1,9 +1,9 @@
 /** What a job would do, shown before it is submitted. */
 
+import { find, make } from "../elements.js";
+import { Refused, Unanswered } from "../service.js";
 import { failureNote, stepName } from "./job.js";
-import { stateTag } from "./jobs.js";
-import { find, make } from "./elements.js";
-import { Refused, Unanswered } from "./service.js";
+import { stateTag } from "./list.js";
 
 const CONCLUSIONS = {
   change: ["note foreseen", "This is what it would do."],

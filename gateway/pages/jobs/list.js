@@ -1,7 +1,7 @@
 /** The list: a page of jobs that is asked for again and again, and older ones when they are wanted. */
 
-import { find, make, show } from "./elements.js";
-import { now, sinceTime } from "./moments.js";
+import { find, make, show } from "../elements.js";
+import { now, sinceTime } from "../moments.js";
 
 export const isFinished = (job) => job.status === "succeeded" || job.status === "failed";
 /** A job whose request cannot be read, and a query about nobody, are known by their ids. */

@@ -1,10 +1,10 @@
 /** All tenants that differ: they are shown first, then repaired, with a job each. */
 
-import { jobAddress } from "./addresses.js";
-import { find, make } from "./elements.js";
-import { stateTag } from "./jobs.js";
-import { problemNote } from "./plan.js";
-import { Refused, Unanswered } from "./service.js";
+import { jobAddress } from "../addresses.js";
+import { find, make } from "../elements.js";
+import { stateTag } from "../jobs/list.js";
+import { problemNote } from "../jobs/plan.js";
+import { Refused, Unanswered } from "../service.js";
 
 const after = (cursor) => new URLSearchParams(cursor ? { cursor } : {});
 const LOOKING = "Looking at each tenant in the cluster…";

@@ -1,8 +1,8 @@
 /** The form of a new tenant, or of a change. Its plan is shown before it is submitted. The gateway judges it; what it says is shown beside the field it is about. */
 
-import { find, make } from "./elements.js";
+import { find, make } from "../elements.js";
+import { Refused } from "../service.js";
 import { newKey } from "./plan.js";
-import { Refused } from "./service.js";
 
 /** A box that says what is not to be sends false; lines are a list. */
 function valueOf(field, given) {

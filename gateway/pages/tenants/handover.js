@@ -1,8 +1,8 @@
 /** The form that lets another caller manage a tenant. */
 
-import { find } from "./elements.js";
-import { problemNote } from "./plan.js";
-import { Refused, Unanswered } from "./service.js";
+import { find } from "../elements.js";
+import { problemNote } from "../jobs/plan.js";
+import { Refused, Unanswered } from "../service.js";
 
 export class HandoverForm {
   #submit;
