@@ -19,7 +19,8 @@ class Request(BaseModel):
     `first` are the members of version 0.1.0, with what its hash filled in where they were left out.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+    # Each is built when the first request of its kind comes: a start needs one or two of them.
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
     first: ClassVar[Mapping[str, Any]] = {}
 
