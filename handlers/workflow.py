@@ -13,6 +13,7 @@ from contracts.requests import AnyRequest, BootstrapRequest
 from handlers.decisions import Decision, Overtaken
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
+from handlers.tenants.credentials import Credentials
 from handlers.tenants.managers import FindCaller
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.kubectl import Kubectl
@@ -43,6 +44,10 @@ class Context(Generic[AnyRequest]):
     @property
     def everestctl(self) -> Everestctl:
         return Everestctl(self.run, self.settings.subprocess_timeout)
+
+    def credentials_of(self, job_id: str) -> Credentials:
+        """The Secret in which a job keeps the password that it makes."""
+        return Credentials(self.kubectl, self.settings.everest_credentials_namespace, job_id)
 
 
 StepContext = Context[BootstrapRequest]

@@ -25,7 +25,7 @@ from handlers.rbac.stored_policy import StoredPolicy
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.access import AccessDecision, Lines, decide_access, find_reaching, name_lines
 from handlers.tenants.claims import SPEC, Claims, find_claims, render, to_mark, write_spec
-from handlers.tools.kubectl import Changed, Kubectl
+from handlers.tools.kubectl import Changed
 from handlers.workflow import StepContext
 
 _MOST_WRITES = 5
@@ -77,19 +77,18 @@ class _Import:
 
 
 async def decide_policy(context: StepContext) -> Decision:
-    kubectl = context.kubectl
-    look = await _look(context, kubectl)
+    look = await _look(context)
     command = ApplyCommand.read(context.settings.everest_rbac_apply_cmd)
     if command is None:
         warnings = (UNSET, *_warn(look, "EVEREST_RBAC_APPLY_CMD is not set"))
         return settle(Would.SKIP, StepResult(Outcome.SKIPPED, None, warnings, rbac_applied=False))
     importing = _Import.of(command, look.decision)
-    before, after = await _foresee_records(context, kubectl, look.claims, importing)
+    before, after = await _foresee_records(context, look.claims, importing)
     is_known = command.is_import and not look.unseen
     changes = bool(before or after or look.policy_diff)
     return Decision(
         Would.UPDATE if changes else Would.NOTHING if is_known else Would.APPLY,
-        partial(_act, context, kubectl, look, importing),
+        partial(_act, context, look, importing),
         (*before, command.show(context.settings.subprocess_timeout, importing.change), *after),
         diff=look.policy_diff,
         warnings=tuple(_warn(look, importing.why_left)),
@@ -105,11 +104,11 @@ async def _try_out(context: StepContext, importing: _Import, decision: Decision)
     return decision
 
 
-async def _act(context: StepContext, kubectl: Kubectl, look: _Look, importing: _Import) -> StepResult:
-    await _record(context, kubectl, importing.recorded, look.claims)
+async def _act(context: StepContext, look: _Look, importing: _Import) -> StepResult:
+    await _record(context, importing.recorded, look.claims)
     completed = await importing.command.run(context.run, context.settings.subprocess_timeout, importing.change)
     if importing.kept != importing.recorded:
-        await _record(context, kubectl, importing.kept)
+        await _record(context, importing.kept)
     enforced = importing.command.read_enforced(completed)
     warnings = (*((UNENFORCED,) if enforced is False else ()), *_warn(look, importing.why_left))
     return StepResult(
@@ -122,14 +121,14 @@ async def _act(context: StepContext, kubectl: Kubectl, look: _Look, importing: _
     )
 
 
-async def _look(context: StepContext, kubectl: Kubectl) -> _Look:
+async def _look(context: StepContext) -> _Look:
     """Raises StepFailed."""
     request = context.request
-    claims = await find_claims(kubectl, request.username, request.namespace)
+    claims = await find_claims(context.kubectl, request.username, request.namespace)
     if claims.own is None and not context.foresees:
         reason = f"Namespace {request.namespace} lost its claim meanwhile."
         raise StepFailed(Failure("conflict", reason, "Somebody deleted or changed it: submit the request again."))
-    stored, unseen = await read_policy(kubectl)
+    stored, unseen = await read_policy(context.kubectl)
     wanted = await read_wanted_access(context)
     decision = decide_access(claims, wanted, stored, **read_permissions(context))
     made = context.job.step("add_namespace")
@@ -138,30 +137,28 @@ async def _look(context: StepContext, kubectl: Kubectl) -> _Look:
     return _Look(claims, stored, unseen, decision, reaching, request.take_ownership)
 
 
-async def _foresee_records(
-    context: StepContext, kubectl: Kubectl, claims: Claims, importing: _Import
-) -> Iterator[tuple[Command, ...]]:
+async def _foresee_records(context: StepContext, claims: Claims, importing: _Import) -> Iterator[tuple[Command, ...]]:
     """What writes into the claim before the import, and what after it. Raises StepFailed."""
     drafted = await draft_spec(context, claims)
     recorded = drafted.with_applied(importing.recorded)
     specs = (drafted, recorded, recorded.with_applied(importing.kept))
     name, version = context.request.namespace, claims.own.version if claims.own else None
     return (
-        (to_mark(kubectl, name, {SPEC: render(spec)}, version),) if spec != earlier else ()
+        (to_mark(context.kubectl, name, {SPEC: render(spec)}, version),) if spec != earlier else ()
         for earlier, spec in pairwise(specs)
     )
 
 
-async def _record(context: StepContext, kubectl: Kubectl, lines: Lines, claims: Claims | None = None) -> None:
+async def _record(context: StepContext, lines: Lines, claims: Claims | None = None) -> None:
     """Writes into the claim which policy lines are this service's. Raises StepFailed."""
     request = context.request
     for _ in range(_MOST_WRITES):
-        claims = claims or await find_claims(kubectl, request.username, request.namespace)
+        claims = claims or await find_claims(context.kubectl, request.username, request.namespace)
         if claims.own is None:
             break
         spec = (await draft_spec(context, claims)).with_applied(lines)
         try:
-            return await write_spec(kubectl, claims.own, spec)
+            return await write_spec(context.kubectl, claims.own, spec)
         except Changed:
             claims = None
     raise StepFailed(Failure("conflict", f"The claim of namespace {request.namespace} changed each time."))

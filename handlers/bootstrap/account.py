@@ -27,14 +27,12 @@ _LONGEST_PAUSE_SECONDS = 0.5  # a create takes a tenth of a second, and all of t
 async def decide_account(context: StepContext) -> Decision:
     """What is refused is refused first: who may not have the namespace or the role gets no account either."""
     settings = context.settings
-    kubectl = context.kubectl
-    everestctl = context.everestctl
-    await context.facts.read_versions(everestctl)
-    await refuse_early(context, kubectl)
+    await context.facts.read_versions(context.everestctl)
+    await refuse_early(context)
     if not context.request.account:
-        return settle(Would.SKIP, StepResult(Outcome.SKIPPED, None, await _warn_of_account(context, everestctl)))
-    credentials = Credentials(kubectl, settings.everest_credentials_namespace, context.job.job_id)
-    account = _Account(kubectl, everestctl, context.request.username, credentials)
+        return settle(Would.SKIP, StepResult(Outcome.SKIPPED, None, await _warn_of_account(context)))
+    credentials = context.credentials_of(context.job.job_id)
+    account = _Account(context.kubectl, context.everestctl, context.request.username, credentials)
     if await account.exists():
         warnings = (account.note, *await account.warn_if_disabled())
         return Decision(Would.NOTHING, partial(account.settle, None), warnings=warnings)
@@ -44,10 +42,10 @@ async def decide_account(context: StepContext) -> Decision:
     return Decision(Would.CREATE, act, commands, rights=account_rights(settings.everest_credentials_namespace))
 
 
-async def _warn_of_account(context: StepContext, everestctl: Everestctl) -> tuple[str, ...]:
+async def _warn_of_account(context: StepContext) -> tuple[str, ...]:
     """One that is there stays, with its password: whoever has that can still log in."""
     username = context.request.username
-    if username not in await everestctl.list_users():
+    if username not in await context.everestctl.list_users():
         return ()
     return (f"Account {username} is there and stays; no account was asked for. Delete it if nobody is to log in so.",)
 

@@ -56,17 +56,17 @@ async def decide_namespace(context: StepContext) -> Decision:
     claim = await decide_claim(
         kubectl, request, context.job.job_id, partial(draft_spec, context), may_adopt=not is_bound(context)
     )
-    state = await _look_ahead(context, kubectl, claim)
-    warnings = await _warn_of_takeover(context, kubectl) if claim.may_have_been_taken else ()
+    state = await _look_ahead(context, claim)
+    warnings = await _warn_of_takeover(context) if claim.may_have_been_taken else ()
     commands = (
         *((claim.command,) if claim.command else ()),
-        *((await _to_bind(context, kubectl),) if claim.is_first and context.settings.everest_tenant_role else ()),
-        *await _decide_installation(context, kubectl, state or Installation()),
+        *((await _to_bind(context),) if claim.is_first and context.settings.everest_tenant_role else ()),
+        *await _decide_installation(context, state or Installation()),
     )
     would = Would.NOTHING if not commands else Would.CREATE if claim.is_new else Would.UPDATE
     return Decision(
         would,
-        partial(_act, context, kubectl, claim, state, warnings),
+        partial(_act, context, claim, state, warnings),
         commands,
         diff=claim.diff,
         warnings=(*warnings, *_warn_of_operators(state, find_wanted(request))),
@@ -91,37 +91,37 @@ async def _try_out(kubectl: Kubectl, claim: ClaimDecision, decision: Decision) -
 
 
 async def _act(
-    context: StepContext, kubectl: Kubectl, claim: ClaimDecision, state: Installation | None, warnings: tuple[str, ...]
+    context: StepContext, claim: ClaimDecision, state: Installation | None, warnings: tuple[str, ...]
 ) -> StepResult:
     request = context.request
-    deciding = await write_claim(kubectl, claim, request.namespace)
+    deciding = await write_claim(context.kubectl, claim, request.namespace)
     if context.settings.everest_tenant_role:
-        await _bind(kubectl, await _to_bind(context, kubectl))
+        await _bind(context.kubectl, await _to_bind(context))
     if state is None:
-        state = await _look(kubectl, request.namespace)
-    completed, state = await _install(context, kubectl, state)
+        state = await _look(context.kubectl, request.namespace)
+    completed, state = await _install(context, state)
     outcome = Outcome.UPDATED if completed and claim.outcome is Outcome.UNCHANGED else claim.outcome
     more = _warn_of_operators(state, find_wanted(request))
     return StepResult(outcome, completed or deciding, (*warnings, *more))
 
 
-async def _look_ahead(context: StepContext, kubectl: Kubectl, claim: ClaimDecision) -> Installation | None:
+async def _look_ahead(context: StepContext, claim: ClaimDecision) -> Installation | None:
     """What is in the namespace; None where the handler may look into it only when it is bound there."""
     if claim.is_new:
         return Installation()
     try:
-        return await _look(kubectl, context.request.namespace)
+        return await _look(context.kubectl, context.request.namespace)
     except StepFailed as error:
         if error.failure.code != "forbidden" or not context.settings.everest_tenant_role:
             raise
     return None
 
 
-async def _to_bind(context: StepContext, kubectl: Kubectl) -> Command:
+async def _to_bind(context: StepContext) -> Command:
     """The handler's rights in the tenant's namespace, from the role of the deployment."""
-    user = await context.facts.read_user(kubectl)
+    user = await context.facts.read_user(context.kubectl)
     role = context.settings.everest_tenant_role or ""
-    return kubectl.to_bind_role(context.request.namespace, _BINDING, role, user)
+    return context.kubectl.to_bind_role(context.request.namespace, _BINDING, role, user)
 
 
 async def _bind(kubectl: Kubectl, command: Command) -> None:
@@ -142,7 +142,7 @@ def find_wanted(request: BootstrapRequest) -> frozenset[str]:
     return request.operators.wanted if request.operators else frozenset()
 
 
-async def check_operators(context: StepContext, kubectl: Kubectl, namespace: Namespace | None) -> None:
+async def check_operators(context: StepContext, namespace: Namespace | None) -> None:
     """Raises StepFailed where wanted operators are not there yet and this everestctl cannot install them."""
     everestctl = context.everestctl
     failure = find_missing_charts(await context.facts.read_versions(everestctl))
@@ -150,13 +150,13 @@ async def check_operators(context: StepContext, kubectl: Kubectl, namespace: Nam
     if failure is None or not wanted:
         return
     if namespace is not None and namespace.is_managed:
-        operators = read_operators(await kubectl.list(SUBSCRIPTIONS, namespace.name))
+        operators = read_operators(await context.kubectl.list(SUBSCRIPTIONS, namespace.name))
         if wanted <= {operator["name"] for operator in operators if operator["installed"]}:
             return
     raise StepFailed(failure)
 
 
-async def _decide_installation(context: StepContext, kubectl: Kubectl, state: Installation) -> tuple[Command, ...]:
+async def _decide_installation(context: StepContext, state: Installation) -> tuple[Command, ...]:
     """What makes the wanted operators be there; the last is everestctl's. Raises StepFailed."""
     name, wanted = context.request.namespace, find_wanted(context.request)
     if not wanted or state.has(wanted):
@@ -166,7 +166,7 @@ async def _decide_installation(context: StepContext, kubectl: Kubectl, state: In
         raise StepFailed(failure)
     limit_seconds = context.settings.everest_namespace_timeout
     # Its everestctl is dead: this job holds the tenant. Only the newest goes; what it installed is adopted.
-    recovery = (kubectl.to_delete("secret", state.stuck, name),) if state.stuck is not None else ()
+    recovery = (context.kubectl.to_delete("secret", state.stuck, name),) if state.stuck is not None else ()
     if state.is_managed:
         install = everestctl.to_update_namespace(name, wanted | state.present, limit_seconds)
     else:
@@ -174,21 +174,19 @@ async def _decide_installation(context: StepContext, kubectl: Kubectl, state: In
     return (*recovery, replace(install, see_awaited=partial(see_installation, name, wanted)))
 
 
-async def _install(
-    context: StepContext, kubectl: Kubectl, state: Installation
-) -> tuple[Completed | None, Installation]:
+async def _install(context: StepContext, state: Installation) -> tuple[Completed | None, Installation]:
     """Recover, act, look again. What everestctl exits with says nothing that the cluster does not say better."""
     name, wanted = context.request.namespace, find_wanted(context.request)
     everestctl = context.everestctl
     completed: Completed | None = None
     for _ in range(_MOST_ACTS):
-        commands = await _decide_installation(context, kubectl, state)
+        commands = await _decide_installation(context, state)
         if not commands:
             return completed, state
         for recovery in commands[:-1]:
-            await kubectl.carry_out(recovery)
+            await context.kubectl.carry_out(recovery)
         completed = await everestctl.carry_out(commands[-1])
-        state = await _look(kubectl, name)
+        state = await _look(context.kubectl, name)
         if not _was_overtaken(completed):
             break
     if completed is None or state.has(wanted):
@@ -270,10 +268,10 @@ def _warn_of_operators(state: Installation | None, wanted: frozenset[str]) -> tu
     return (f"Operators that were not asked for stay, because Everest does not remove them: {kept}.",) if kept else ()
 
 
-async def _warn_of_takeover(context: StepContext, kubectl: Kubectl) -> tuple[str, ...]:
+async def _warn_of_takeover(context: StepContext) -> tuple[str, ...]:
     """The RBAC lines of whoever had the namespace still grant access: a person must know."""
     name, username = context.request.namespace, context.request.username
-    policy, unseen = await read_policy(kubectl)
+    policy, unseen = await read_policy(context.kubectl)
     if unseen:
         return (f"Who else has access to namespace {name} could not be read: {unseen}",)
     expected = {"admin", username, role_of(username)}

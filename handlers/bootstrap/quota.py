@@ -40,18 +40,18 @@ async def decide_quota(context: StepContext) -> Decision:
         manifest,
         warnings=warnings,
         rights=() if settings.everest_tenant_role else tenant_rights(context.request.namespace, _RESOURCES),
-        try_out=partial(_try_out, context, kubectl),
+        try_out=partial(_try_out, context),
     )
 
 
-async def _try_out(context: StepContext, kubectl: Kubectl, decision: Decision) -> Decision:
+async def _try_out(context: StepContext, decision: Decision) -> Decision:
     """What differs, and what the cluster says to it. In a namespace that is not the handler's yet nothing is tried."""
     name = context.request.namespace
-    if await kubectl.get("ns", name) is None:
+    if await context.kubectl.get("ns", name) is None:
         untried = f"The quota could not be tried: there is no namespace {name} yet."
         return replace(decision, would=Would.CREATE, warnings=(*decision.warnings, untried))
     try:
-        before, after = await _read(kubectl, name), await kubectl.try_out_all(*decision.commands)
+        before, after = await _read(context.kubectl, name), await context.kubectl.try_out_all(*decision.commands)
     except StepFailed as error:
         if error.failure.code != "forbidden" or not context.settings.everest_tenant_role:
             raise

@@ -9,26 +9,26 @@ from handlers.results import StepFailed
 from handlers.tenants.access import decide_access
 from handlers.tenants.claims import check_generation, check_owner, find_claims
 from handlers.tenants.existing import check_caller, is_bound, refuse_suspended
-from handlers.tools.kubectl import Kubectl, at_once
+from handlers.tools.kubectl import at_once
 from handlers.workflow import Decide, StepContext
 
 
-async def refuse_early(context: StepContext, kubectl: Kubectl) -> None:
+async def refuse_early(context: StepContext) -> None:
     """Each refusal is shown at the step that it is about. Raises StepFailed."""
     request, settings = context.request, context.settings
     if request.namespace == settings.everest_credentials_namespace:
         reason = f"namespace: {request.namespace} holds the credentials of all tenants."
         raise StepFailed(Failure("invalid_request", reason), step="add_namespace")
     async with at_once() as looks:
-        claims_look = looks.create_task(find_claims(kubectl, request.username, request.namespace))
-        policy_look = looks.create_task(read_policy(kubectl))
+        claims_look = looks.create_task(find_claims(context.kubectl, request.username, request.namespace))
+        policy_look = looks.create_task(read_policy(context.kubectl))
     claims, (policy, _) = claims_look.result(), policy_look.result()
     await check_caller(context, claims)
     refuse_suspended(claims)
     try:
         check_owner(claims.namespace, request, may_adopt=not is_bound(context))
         check_generation(claims, request, context.job.job_id)
-        await check_operators(context, kubectl, claims.namespace)
+        await check_operators(context, claims.namespace)
     except StepFailed as refusal:
         raise StepFailed(refusal.failure, refusal.deciding, step="add_namespace") from None
     decide_access(claims, await read_wanted_access(context), policy, **read_permissions(context))
@@ -43,7 +43,7 @@ def rechecked(decide: Decide) -> Decide:
     async def decide_again(context: StepContext) -> Decision:
         if context.job.is_taken_up_again:
             try:
-                await refuse_early(context, context.kubectl)
+                await refuse_early(context)
             except StepFailed as refusal:
                 raise StepFailed(refusal.failure, refusal.deciding) from None
         return await decide(context)

@@ -8,7 +8,6 @@ from handlers.commands.secret import Secret
 from handlers.results import StepFailed
 from handlers.tenants.accounts import find_proof, remove_opened
 from handlers.tenants.claims import find_claims
-from handlers.tenants.credentials import Credentials
 from handlers.tools.kubectl import Kubectl
 from handlers.workflow import StepContext
 
@@ -23,7 +22,7 @@ async def retract_account(context: StepContext, refusal: StepFailed) -> StepFail
     """
     request, made = context.request, context.job.step(_STEP)
     kubectl = context.kubectl
-    credentials = Credentials(kubectl, context.settings.everest_credentials_namespace, context.job.job_id)
+    credentials = context.credentials_of(context.job.job_id)
     if CODES[refusal.failure.code].nature is not Nature.PERMANENT or not request.account:
         return refusal
     was_made = made is not None and made.outcome == Outcome.CREATED

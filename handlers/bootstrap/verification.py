@@ -17,7 +17,7 @@ from handlers.results import StepFailed, StepResult
 from handlers.tenants.accounts import DISABLED, ENABLE, is_enabled
 from handlers.tools.compatibility import find_difference
 from handlers.tools.everestctl import Everestctl
-from handlers.tools.kubectl import Kubectl, Object
+from handlers.tools.kubectl import Object
 from handlers.workflow import StepContext
 
 ENGINES = "databaseengines.everest.percona.com"
@@ -52,21 +52,19 @@ async def decide_verification(context: StepContext) -> Decision:
 
 async def verify_tenant(context: StepContext) -> StepResult:
     """Fails nothing by itself, unless EVEREST_REQUIRE_USABLE asks for it."""
-    kubectl = context.kubectl
-    everestctl = context.everestctl
     wanted = find_wanted(context.request)
     is_required = context.settings.everest_require_usable
     doubts = [
-        *await _see(_check_account(context, kubectl), is_required),
-        *await _see(_check_engines(context, kubectl, wanted), is_required),
-        *await _see(_check_quota(context, kubectl, wanted), is_required),
-        *await _see(_check_access(context, kubectl, everestctl), is_required),
+        *await _see(_check_account(context), is_required),
+        *await _see(_check_engines(context, wanted), is_required),
+        *await _see(_check_quota(context, wanted), is_required),
+        *await _see(_check_access(context), is_required),
     ]
     usable = _conclude(doubts)
     if usable is False and is_required:
         reasons = " ".join(doubt.warning for doubt in doubts if doubt.usable is False)
         raise StepFailed(Failure("not_usable", reasons))
-    warnings = (*await _warn_of_versions(context, everestctl), *(doubt.warning for doubt in doubts if doubt.warning))
+    warnings = (*await _warn_of_versions(context), *(doubt.warning for doubt in doubts if doubt.warning))
     return StepResult(Outcome.UNVERIFIED if doubts else Outcome.VERIFIED, None, warnings, usable=usable)
 
 
@@ -86,27 +84,27 @@ async def _see(look: Awaitable[Sequence[Doubt]], is_required: bool) -> Sequence[
         return (Doubt(None, f"Whether the tenant can be used could not be seen: {failure.message} {failure.hint}"),)
 
 
-async def _warn_of_versions(context: StepContext, everestctl: Everestctl) -> tuple[str, ...]:
+async def _warn_of_versions(context: StepContext) -> tuple[str, ...]:
     """Said in the last step, so that it is true of the handler that ends the job."""
     try:
-        difference = find_difference(await context.facts.read_versions(everestctl))
+        difference = find_difference(await context.facts.read_versions(context.everestctl))
     except StepFailed:
         return ()  # not known, and no doubt about the tenant
     return (difference,) if difference else ()
 
 
-async def _check_account(context: StepContext, kubectl: Kubectl) -> Sequence[Doubt]:
+async def _check_account(context: StepContext) -> Sequence[Doubt]:
     """Who is asked to log in with one must be able to."""
     username = context.request.username
     if not context.request.account:
         return ()
-    enabled = await is_enabled(kubectl, username)
+    enabled = await is_enabled(context.kubectl, username)
     if enabled is None:
         return (Doubt(False, f"Account {username} is gone: submit again."),)
     return () if enabled else (Doubt(False, f"{DISABLED} {ENABLE}".format(username=username)),)
 
 
-async def _check_engines(context: StepContext, kubectl: Kubectl, wanted: frozenset[str]) -> Sequence[Doubt]:
+async def _check_engines(context: StepContext, wanted: frozenset[str]) -> Sequence[Doubt]:
     """Waits for the wanted ones: their operators report a while after they are installed."""
     if not wanted:
         return (Doubt(None),)
@@ -114,7 +112,7 @@ async def _check_engines(context: StepContext, kubectl: Kubectl, wanted: frozens
     ends_at = monotonic() + context.settings.everest_ready_timeout
     pause_seconds = _FIRST_PAUSE_SECONDS
     while True:
-        doubts = _find_unready(await kubectl.list(ENGINES, namespace), namespace, wanted)
+        doubts = _find_unready(await context.kubectl.list(ENGINES, namespace), namespace, wanted)
         left_seconds = ends_at - monotonic()
         if not doubts or left_seconds <= 0:
             return doubts
@@ -138,30 +136,30 @@ def _find_unready(engines: list[Object], namespace: str, wanted: frozenset[str])
     return doubts
 
 
-async def _check_quota(context: StepContext, kubectl: Kubectl, wanted: frozenset[str]) -> Sequence[Doubt]:
+async def _check_quota(context: StepContext, wanted: frozenset[str]) -> Sequence[Doubt]:
     if not wanted:
         return ()
     namespace = context.request.namespace
-    quota = await kubectl.get("resourcequota", QUOTA_NAME, namespace)
+    quota = await context.kubectl.get("resourcequota", QUOTA_NAME, namespace)
     if quota is None:
         return (Doubt(False, f"ResourceQuota {QUOTA_NAME} is gone from namespace {namespace}: submit again."),)
     shortage = find_shortage((quota.get("spec") or {}).get("hard") or {})
     return (Doubt(False, shortage),) if shortage else ()
 
 
-async def _check_access(context: StepContext, kubectl: Kubectl, everestctl: Everestctl) -> Sequence[Doubt]:
+async def _check_access(context: StepContext) -> Sequence[Doubt]:
     """By what Everest itself says of the stored policy."""
-    policy = await kubectl.get("configmap", "everest-rbac", "everest-system")
+    policy = await context.kubectl.get("configmap", "everest-rbac", "everest-system")
     if ((policy or {}).get("data") or {}).get("enabled") != "true":
         return (Doubt(None, UNENFORCED),)
     wanted, namespace = await read_wanted_access(context), context.request.namespace
     subject = wanted.subjects[0]
     doubts = []
     for action in wanted.actions_on(_DATABASES):
-        if not await everestctl.can(subject, action, _DATABASES, f"{namespace}/any"):
+        if not await context.everestctl.can(subject, action, _DATABASES, f"{namespace}/any"):
             warning = _NO_RIGHT.format(subject=subject, action=action, namespace=namespace)
             doubts.append(Doubt(False, warning))
-    return (*doubts, *await _check_strangers(everestctl, wanted.role, namespace))
+    return (*doubts, *await _check_strangers(context.everestctl, wanted.role, namespace))
 
 
 async def _check_strangers(everestctl: Everestctl, role: str, namespace: str) -> Sequence[Doubt]:

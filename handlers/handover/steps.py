@@ -11,20 +11,19 @@ from handlers.results import StepResult
 from handlers.tenants.claims import to_write_specs, write_specs
 from handlers.tenants.existing import find_specs, find_tenant
 from handlers.tenants.spec import list_changed
-from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context, Step
 
 
 async def decide_handover(context: Context[HandoverRequest]) -> Decision:
     kubectl = context.kubectl
-    claims, job_id = await find_tenant(context, kubectl), context.job.job_id
+    claims, job_id = await find_tenant(context), context.job.job_id
     specs = await find_specs(context, claims)
     changed = {
         name: spec.with_wanted(spec.wanted.model_copy(update={"managed_by": context.request.caller}), job_id)
         for name, spec in specs.items()
     }
     marks = to_write_specs(kubectl, claims, changed)
-    act = partial(_act, context, kubectl, marks)
+    act = partial(_act, context, marks)
     return Decision(
         Would.UPDATE if marks else Would.NOTHING,
         act,
@@ -34,8 +33,8 @@ async def decide_handover(context: Context[HandoverRequest]) -> Decision:
     )
 
 
-async def _act(context: Context[HandoverRequest], kubectl: Kubectl, marks: tuple[Command, ...]) -> StepResult:
-    completed = await write_specs(kubectl, context.request.username, marks)
+async def _act(context: Context[HandoverRequest], marks: tuple[Command, ...]) -> StepResult:
+    completed = await write_specs(context.kubectl, context.request.username, marks)
     return StepResult(Outcome.UPDATED if completed else Outcome.UNCHANGED, completed)
 
 

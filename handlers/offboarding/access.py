@@ -20,8 +20,8 @@ from handlers.tools.kubectl import Kubectl
 async def decide_revocation(context: OffboardContext) -> Decision:
     """The claims are marked first, by compare-and-set: whoever has changed one since it was looked at is seen."""
     kubectl, limit_seconds = context.kubectl, context.settings.subprocess_timeout
-    tenancy = await find_tenancy(context, kubectl)
-    withdrawal = await find_withdrawal(context, kubectl, tenancy)
+    tenancy = await find_tenancy(context)
+    withdrawal = await find_withdrawal(context, tenancy)
     withdrawal.refuse_unsupported()
     mark = {OFFBOARDING: context.job.job_id}
     marks = tuple(
@@ -32,21 +32,19 @@ async def decide_revocation(context: OffboardContext) -> Decision:
     command = withdrawal.command if withdrawal.lines else None
     return Decision(
         Would.REMOVE if command else Would.UPDATE if marks else Would.NOTHING,
-        partial(_act, context, kubectl, withdrawal, marks),
+        partial(_act, context, withdrawal, marks),
         (*marks, *((command.show(limit_seconds, withdrawal.change),) if command else ())),
         diff=_diff(withdrawal),
         warnings=_warn(withdrawal),
     )
 
 
-async def _act(
-    context: OffboardContext, kubectl: Kubectl, withdrawal: Withdrawal, marks: tuple[Command, ...]
-) -> StepResult:
-    await write_all(kubectl, f"A namespace of {withdrawal.username}", marks)
+async def _act(context: OffboardContext, withdrawal: Withdrawal, marks: tuple[Command, ...]) -> StepResult:
+    await write_all(context.kubectl, f"A namespace of {withdrawal.username}", marks)
     if withdrawal.command is None or not withdrawal.lines:
         return StepResult(Outcome.UNCHANGED, None, _warn(withdrawal))
     completed = await withdrawal.command.run(context.run, context.settings.subprocess_timeout, withdrawal.change)
-    left = await _find_left(kubectl, withdrawal)
+    left = await _find_left(context.kubectl, withdrawal)
     if left:
         reason = f"The command succeeded, and the policy still holds {name_lines(left)}."
         raise StepFailed(Failure("rbac_command_failed", reason), completed)

@@ -7,7 +7,6 @@ from handlers.decisions import Decision, Would, settle
 from handlers.offboarding.tenancy import OffboardContext, Tenancy, find_tenancy
 from handlers.results import StepResult
 from handlers.tenants.accounts import is_enabled, remove_account, to_remove_account
-from handlers.tenants.credentials import Credentials
 from handlers.tenants.existing import is_bound
 from handlers.tools.kubectl import Kubectl
 
@@ -22,14 +21,14 @@ async def decide_account(context: OffboardContext) -> Decision:
     """By compare-and-set on the Secret: `everestctl accounts delete` undoes what others do at the same time."""
     request = context.request
     kubectl = context.kubectl
-    tenancy = await find_tenancy(context, kubectl)
+    tenancy = await find_tenancy(context)
     if tenancy.staying:
         return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, _warn_of_others(context, tenancy)))
     takes_any = request.delete_account and request.is_confirmed and not is_bound(context)
     proof = None if takes_any else tenancy.found.account_proof
     command = await to_remove_account(kubectl, request.username, proof)
     if command is not None and (tenancy.found.is_account_ours or takes_any):
-        return Decision(Would.REMOVE, partial(_remove, context, kubectl, proof), (command,))
+        return Decision(Would.REMOVE, partial(_remove, context, proof), (command,))
     stays = await _tell_of_account(kubectl, tenancy)
     return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, stays))
 
@@ -45,8 +44,8 @@ async def _tell_of_account(kubectl: Kubectl, tenancy: Tenancy) -> tuple[str, ...
     return (f"{stays.format(username=username)}{'.' if enabled else _DISABLED}",)
 
 
-async def _remove(context: OffboardContext, kubectl: Kubectl, proof: str | None) -> StepResult:
-    completed = await remove_account(kubectl, context.request.username, proof)
+async def _remove(context: OffboardContext, proof: str | None) -> StepResult:
+    completed = await remove_account(context.kubectl, context.request.username, proof)
     return StepResult(Outcome.REMOVED if completed else Outcome.UNCHANGED, completed)
 
 
@@ -57,20 +56,18 @@ def _warn_of_others(context: OffboardContext, tenancy: Tenancy) -> tuple[str, ..
 
 async def decide_credentials(context: OffboardContext) -> Decision:
     """The Secrets of the jobs that made the tenant's passwords; another job's are neither read nor deleted."""
-    kubectl = context.kubectl
-    tenancy = await find_tenancy(context, kubectl)
-    place = context.settings.everest_credentials_namespace
+    tenancy = await find_tenancy(context)
     held = [
         credentials
         for keeper in (() if tenancy.staying else tenancy.found.keepers)
-        if await (credentials := Credentials(kubectl, place, keeper)).is_there()
+        if await (credentials := context.credentials_of(keeper)).is_there()
     ]
     commands = tuple(credentials.to_drop() for credentials in held)
     if not commands:
         return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None))
 
     async def act() -> StepResult:
-        *_, last = [await kubectl.carry_out(command) for command in commands]
+        *_, last = [await context.kubectl.carry_out(command) for command in commands]
         return StepResult(Outcome.REMOVED, last)
 
     return Decision(Would.REMOVE, act, commands)

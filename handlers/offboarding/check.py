@@ -22,15 +22,13 @@ from handlers.preflight.rights import removal_rights
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.claims import Namespace
 from handlers.tenants.existing import check_caller, is_bound
-from handlers.tools.kubectl import Kubectl
 
 
 async def decide_check(context: OffboardContext) -> Decision:
     """A look and nothing else; whatever is refused is refused here."""
-    kubectl = context.kubectl
-    claims = await find_all_claims(context, kubectl)
+    claims = await find_all_claims(context)
     try:
-        found = await find_out(context, kubectl, claims)
+        found = await find_out(context, claims)
     except StepFailed as refusal:
         found = _recall(context, refusal)
     await check_caller(context, claims)
@@ -41,8 +39,8 @@ async def decide_check(context: OffboardContext) -> Decision:
         refuse_kept(leaving[target.uid])
     for target in targets:
         if not leaving[target.uid].is_terminating:
-            await check_namespace(context, kubectl, target)
-    (await find_withdrawal(context, kubectl, tenancy)).refuse_unsupported()
+            await check_namespace(context, target)
+    (await find_withdrawal(context, tenancy)).refuse_unsupported()
     result = StepResult(Outcome.UNCHANGED, None, tuple(_warn(context, found)), found=found.document)
     return settle(Would.NOTHING, result)
 
@@ -67,14 +65,14 @@ def refuse_kept(namespace: Namespace) -> None:
         raise StepFailed(Failure("namespace_kept", reason, hint))
 
 
-async def check_namespace(context: OffboardContext, kubectl: Kubectl, target: Target) -> Contents:
+async def check_namespace(context: OffboardContext, target: Target) -> Contents:
     """What is in it. Raises StepFailed where it would be lost unconfirmed, or where a right is missing."""
-    contents = await look_into(kubectl, target.name)
+    contents = await look_into(context.kubectl, target.name)
     is_confirmed = context.request.delete_databases and context.request.is_confirmed
     if not is_confirmed:
         refuse_contents(target.name, contents, keeps=target.keeps)
     forces = is_confirmed and bool(contents.databases)
-    missing = await find_missing(kubectl, removal_rights(target.name, keeps=target.keeps, forces=forces))
+    missing = await find_missing(context.kubectl, removal_rights(target.name, keeps=target.keeps, forces=forces))
     if missing:
         names = ", ".join(map(str, missing))
         raise StepFailed(

@@ -15,10 +15,10 @@ from handlers.decisions import Decision, Overtaken, Would
 from handlers.offboarding.check import check_namespace, refuse_kept
 from handlers.offboarding.contents import Contents, find_leaving, look_into
 from handlers.offboarding.tenancy import OffboardContext, Target, find_tenancy
-from handlers.results import RunCommand, StepFailed, StepResult
+from handlers.results import StepFailed, StepResult
 from handlers.tenants.claims import Namespace, find_namespace, to_unclaim, write
 from handlers.tools.failures import explain
-from handlers.tools.kubectl import Kubectl, Object
+from handlers.tools.kubectl import Object
 
 _TERMINATION_SECONDS = 300  # as everestctl waits itself (pkg/cli/namespaces/remove.go)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
@@ -37,29 +37,26 @@ class _Part:
 
 async def decide_removal(context: OffboardContext) -> Decision:
     """The guard looks once more: what came since the first look is not lost either."""
-    kubectl = context.kubectl
-    tenancy = await find_tenancy(context, kubectl)
+    tenancy = await find_tenancy(context)
     by_uid = {namespace.uid: namespace for namespace in tenancy.leaving}
     parts = [
-        await _look(context, kubectl, target, by_uid[target.uid])
-        for target in tenancy.found.targets
-        if target.uid in by_uid
+        await _look(context, target, by_uid[target.uid]) for target in tenancy.found.targets if target.uid in by_uid
     ]
     return Decision(
         Would.REMOVE if parts else Would.NOTHING,
-        partial(_act, context, kubectl, parts, tenancy.found.targets),
+        partial(_act, context, parts, tenancy.found.targets),
         tuple(command for part in parts for command in part.commands),
         warnings=tuple(_warn(tenancy.found.targets)),
     )
 
 
-async def _look(context: OffboardContext, kubectl: Kubectl, target: Target, namespace: Namespace) -> _Part:
+async def _look(context: OffboardContext, target: Target, namespace: Namespace) -> _Part:
     if namespace.is_terminating:
         return _Part(target, namespace, None, ())
     _check_mark(context, namespace)
     refuse_kept(namespace)
-    contents = await check_namespace(context, kubectl, target)
-    return _Part(target, namespace, contents, tuple(_decide(context, kubectl, target, namespace, contents)))
+    contents = await check_namespace(context, target)
+    return _Part(target, namespace, contents, tuple(_decide(context, target, namespace, contents)))
 
 
 def _check_mark(context: OffboardContext, namespace: Namespace) -> None:
@@ -70,86 +67,80 @@ def _check_mark(context: OffboardContext, namespace: Namespace) -> None:
         raise StepFailed(Failure("generation_conflict", reason, hint))
 
 
-def _decide(
-    context: OffboardContext, kubectl: Kubectl, target: Target, namespace: Namespace, contents: Contents
-) -> Iterator[Command]:
+def _decide(context: OffboardContext, target: Target, namespace: Namespace, contents: Contents) -> Iterator[Command]:
     if namespace.is_managed or target.keeps:
         # First: everestctl's own hook Job must not be held to the tenant's quota.
-        yield kubectl.to_delete("resourcequota", QUOTA_NAME, target.name)
-        yield kubectl.to_delete("limitrange", LIMITS_NAME, target.name)
+        yield context.kubectl.to_delete("resourcequota", QUOTA_NAME, target.name)
+        yield context.kubectl.to_delete("limitrange", LIMITS_NAME, target.name)
     if namespace.is_managed:
         everestctl = context.everestctl
         limit_seconds, forces = context.settings.everest_namespace_timeout, bool(contents.databases)
         yield everestctl.to_remove_namespace(target.name, limit_seconds, keeps=target.keeps, forces=forces)
     elif not target.keeps:
-        yield kubectl.to_delete_exactly(f"/api/v1/namespaces/{target.name}", target.uid, namespace.version)
+        yield context.kubectl.to_delete_exactly(f"/api/v1/namespaces/{target.name}", target.uid, namespace.version)
     if target.keeps:
-        yield to_unclaim(kubectl, namespace)  # the last: until then the tenant's other steps know of it
+        yield to_unclaim(context.kubectl, namespace)  # the last: until then the tenant's other steps know of it
 
 
-async def _act(
-    context: OffboardContext, kubectl: Kubectl, parts: list[_Part], targets: tuple[Target, ...]
-) -> StepResult:
+async def _act(context: OffboardContext, parts: list[_Part], targets: tuple[Target, ...]) -> StepResult:
     deciding: Completed | None = None
     warnings = [*_warn(targets)]
     for part in parts:
         if part.target.keeps and not part.namespace.is_terminating:
-            deciding = await _release(context, kubectl, part) or deciding
-            if part.namespace.is_managed and await kubectl.list(SUBSCRIPTIONS, part.target.name):
+            deciding = await _release(context, part) or deciding
+            if part.namespace.is_managed and await context.kubectl.list(SUBSCRIPTIONS, part.target.name):
                 warnings.append(f"Operators stay in namespace {part.target.name}: Everest's release was not there.")
         else:
-            deciding = await _remove(context, kubectl, part) or deciding
+            deciding = await _remove(context, part) or deciding
     if not parts:
         return StepResult(Outcome.UNCHANGED, None, tuple(warnings))
     outcome = Outcome.UPDATED if all(part.target.keeps for part in parts) else Outcome.REMOVED
     return StepResult(outcome, deciding, tuple(warnings))
 
 
-async def _remove(context: OffboardContext, kubectl: Kubectl, part: _Part) -> Completed | None:
+async def _remove(context: OffboardContext, part: _Part) -> Completed | None:
     """Until it is gone. Raises StepFailed, Overtaken."""
     completed: Completed | None = None
     for command in part.commands:
-        completed = await _carry_out(context.run, kubectl, part, command)
-    found = await kubectl.get("ns", part.target.name)
+        completed = await _carry_out(context, part, command)
+    found = await context.kubectl.get("ns", part.target.name)
     if _is_there(found, part.target) and not Namespace.of(found or {}).is_terminating:
-        raise await _explain(context, kubectl, part, completed)
-    await _wait_until_gone(context, kubectl, part.target, found)
+        raise await _explain(context, part, completed)
+    await _wait_until_gone(context, part.target, found)
     return completed
 
 
-async def _release(context: OffboardContext, kubectl: Kubectl, part: _Part) -> Completed | None:
+async def _release(context: OffboardContext, part: _Part) -> Completed | None:
     """Takes off it what is not to stay. Raises StepFailed, Overtaken."""
     *commands, _ = part.commands
     completed: Completed | None = None
     for command in commands:
-        completed = await _carry_out(context.run, kubectl, part, command)
-    namespace = await find_namespace(kubectl, part.target.name)
+        completed = await _carry_out(context, part, command)
+    namespace = await find_namespace(context.kubectl, part.target.name)
     if namespace is None or namespace.uid != part.target.uid:
         raise Overtaken(f"Namespace {part.target.name}")
     if namespace.is_managed:
-        raise await _explain(context, kubectl, part, completed)
-    unclaimed = await write(kubectl, f"Namespace {part.target.name}", to_unclaim(kubectl, namespace))
+        raise await _explain(context, part, completed)
+    unclaimed = await write(context.kubectl, f"Namespace {part.target.name}", to_unclaim(context.kubectl, namespace))
     return completed if part.namespace.is_managed else unclaimed
 
 
-async def _carry_out(run: RunCommand, kubectl: Kubectl, part: _Part, command: Command) -> Completed:
+async def _carry_out(context: OffboardContext, part: _Part, command: Command) -> Completed:
     """What everestctl exits with says nothing that the cluster does not say better."""
     if command.argv[0] == "everestctl":
-        return await run(command)
-    return await write(kubectl, f"Namespace {part.target.name}", command)
+        return await context.run(command)
+    return await write(context.kubectl, f"Namespace {part.target.name}", command)
 
 
-async def _explain(
-    context: OffboardContext, kubectl: Kubectl, part: _Part, completed: Completed | None
-) -> StepFailed | Overtaken:
+async def _explain(context: OffboardContext, part: _Part, completed: Completed | None) -> StepFailed | Overtaken:
     """Why a namespace is still there and does not even terminate."""
     name = part.target.name
-    if leaving := await find_leaving(kubectl, name):
+    if leaving := await find_leaving(context.kubectl, name):
         held = ", ".join(f"{one['metadata']['name']} ({_finalizers(one)})" for one in leaving)
         return StepFailed(
             Failure("database_stuck", f"In namespace {name} these are deleted and do not go: {held}."), completed
         )
-    contents = await look_into(kubectl, name)
+    contents = await look_into(context.kubectl, name)
     if contents.databases and not (part.contents and part.contents.databases):
         return Overtaken(f"Namespace {name}")  # one was made meanwhile: the guard looks again
     if completed is None or completed.exit_code == 0:
@@ -164,7 +155,7 @@ async def _explain(
     return StepFailed(failure, completed)
 
 
-async def _wait_until_gone(context: OffboardContext, kubectl: Kubectl, target: Target, found: Object | None) -> None:
+async def _wait_until_gone(context: OffboardContext, target: Target, found: Object | None) -> None:
     """Gone is absent, or another one of that name. A terminating namespace can only be waited for."""
     limit_seconds = min(context.settings.everest_namespace_timeout, _TERMINATION_SECONDS)
     ends_at, pause_seconds = monotonic() + limit_seconds, _FIRST_PAUSE_SECONDS
@@ -173,7 +164,7 @@ async def _wait_until_gone(context: OffboardContext, kubectl: Kubectl, target: T
             raise StepFailed(_explain_stuck(target.name, found or {}))
         await asyncio.sleep(pause_seconds)
         pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
-        found = await kubectl.get("ns", target.name)
+        found = await context.kubectl.get("ns", target.name)
 
 
 def _is_there(found: Object | None, target: Target) -> bool:

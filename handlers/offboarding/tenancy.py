@@ -10,7 +10,6 @@ from handlers.tenants.access import Lines, lines_of
 from handlers.tenants.claims import Claims, Namespace, find_claims
 from handlers.tenants.credentials import find_keepers
 from handlers.tenants.existing import check_caller, find_own_account, is_bound, was_account_made
-from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context
 
 CHECK = "check_tenant"
@@ -89,23 +88,23 @@ class Tenancy:
         return tuple(claim for claim in self.claims.all if claim not in leaving)
 
 
-async def find_tenancy(context: OffboardContext, kubectl: Kubectl) -> Tenancy:
+async def find_tenancy(context: OffboardContext) -> Tenancy:
     """After check_tenant by what it saw, for namespaces may be gone by now. Raises StepFailed."""
-    claims = await find_all_claims(context, kubectl)
+    claims = await find_all_claims(context)
     if context.job.is_taken_up_again:  # long after its first step, which is not run again
         await check_caller(context, claims)
     checked = context.job.step(CHECK)
     if checked is not None and checked.found is not None:
         return Tenancy(claims, Found.read(checked.found))
-    return Tenancy(claims, await find_out(context, kubectl, claims))
+    return Tenancy(claims, await find_out(context, claims))
 
 
-async def find_all_claims(context: OffboardContext, kubectl: Kubectl) -> Claims:
+async def find_all_claims(context: OffboardContext) -> Claims:
     request = context.request
-    return await find_claims(kubectl, request.username, request.namespace or request.username)
+    return await find_claims(context.kubectl, request.username, request.namespace or request.username)
 
 
-async def find_out(context: OffboardContext, kubectl: Kubectl, claims: Claims) -> Found:
+async def find_out(context: OffboardContext, claims: Claims) -> Found:
     """Raises StepFailed where there is nothing of the tenant."""
     request = context.request
     takes_adopted = request.is_confirmed and not is_bound(context)
@@ -114,7 +113,7 @@ async def find_out(context: OffboardContext, kubectl: Kubectl, claims: Claims) -
         Target(one.name, one.uid, request.keep_namespace or (_is_adopted(one) and not takes_adopted)) for one in chosen
     )
     lines = tuple(dict.fromkeys(line for claim in chosen for line in lines_of(claim, request.username)))
-    proof = await find_own_account(context, kubectl, claims)
+    proof = await find_own_account(context, claims)
     is_changed = proof is None and was_account_made(claims) is True
     return Found(targets, proof is not None, tuple(find_keepers(claims)), proof, is_changed, lines)
 

@@ -10,7 +10,6 @@ from handlers.rbac.policy import Rule, parse_rules, read_suspended
 from handlers.rbac.stored_policy import StoredPolicy
 from handlers.results import StepFailed
 from handlers.tenants.access import Lines, lines_of, name_lines, role_of
-from handlers.tools.kubectl import Kubectl
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +36,14 @@ class Withdrawal:
         raise StepFailed(Failure("withdraw_unsupported", reason))
 
 
-async def find_withdrawal(context: OffboardContext, kubectl: Kubectl, tenancy: Tenancy) -> Withdrawal:
+async def find_withdrawal(context: OffboardContext, tenancy: Tenancy) -> Withdrawal:
     """Raises StepFailed."""
     username, leaving, found = tenancy.claims.username, tenancy.leaving, tenancy.found
     needed = {rule.key for claim in tenancy.staying for rule in _read(lines_of(claim, username))}
     # Of a namespace that somebody has deleted meanwhile only what was seen before tells.
     ours = {rule.key: rule for rule in _read(found.lines)} if len(leaving) < len(found.targets) else {}
     ours |= {rule.key: rule for claim in leaving for rule in _read(lines_of(claim, username))}
-    stored, unseen = await read_policy(kubectl)
+    stored, unseen = await read_policy(context.kubectl)
     standing = {rule.key for rule in (*stored.rules, *read_suspended(stored.text))}
     going = [rule for key, rule in ours.items() if key not in needed and (unseen or key in standing)]
     names = {claim.name for claim in leaving}

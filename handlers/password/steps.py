@@ -89,19 +89,18 @@ async def decide_password(context: PasswordContext) -> Decision:
 
 async def _look(context: PasswordContext) -> _Change:
     """Raises StepFailed where there is no such tenant, or it has no account."""
-    place = context.settings.everest_credentials_namespace
     kubectl, username = context.kubectl, context.request.username
-    claims = await find_tenant(context, kubectl)
+    claims = await find_tenant(context)
     proof = await find_proof(kubectl, username)
     if proof is None:
         raise StepFailed(Failure("account_not_found", f"Tenant {username} has no account."))
-    if not await may_touch_account(context, kubectl, claims):
+    if not await may_touch_account(context, claims):
         reason = f"Account {username} was not made by this service: an administrator alone may give it a password."
         raise StepFailed(Failure("tenant_managed_by_another", reason))
     specs = await find_specs(context, claims)
-    credentials = Credentials(kubectl, place, context.job.job_id)
+    credentials = context.credentials_of(context.job.job_id)
     kept = await credentials.read()
-    keepers = (Credentials(kubectl, place, job_id) for job_id in find_keepers(claims) if job_id != context.job.job_id)
+    keepers = (context.credentials_of(job_id) for job_id in find_keepers(claims) if job_id != context.job.job_id)
     former = [keeper for keeper in keepers if await keeper.is_there()]
     is_set = kept is not None and await is_opened_by(kubectl, username, kept)
     return _Change(kubectl, context.everestctl, claims, specs, credentials, kept, proof, is_set, tuple(former))
@@ -116,7 +115,7 @@ async def _act(context: PasswordContext, change: _Change, password: Secret) -> S
         deciding = await _set(context, change, password)
     for former in change.former:
         await former.drop()
-    claims = await find_tenant(context, change.kubectl)
+    claims = await find_tenant(context)
     specs = await find_specs(context, claims)
     proof = await find_proof(change.kubectl, change.username) or change.proof
     await write_specs(change.kubectl, change.username, change.to_settle(claims, specs, proof))

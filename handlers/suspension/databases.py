@@ -68,25 +68,25 @@ async def decide_pause(context: Context[SuspendRequest]) -> Decision:
     if not context.request.pause_databases:
         return settle(Would.SKIP, StepResult(Outcome.SKIPPED))
     kubectl = context.kubectl
-    look = await _look(context, kubectl)
+    look = await _look(context)
     running = [database for database in look.databases if not database.is_paused]
     specs = {name: _note(spec, name, running) for name, spec in look.specs.items()}
     marks = to_write_specs(kubectl, look.claims, specs)
     patches = tuple(_to_pause(kubectl, database, paused=True) for database in running)
     return Decision(
         Would.UPDATE if marks or patches else Would.NOTHING,
-        partial(_pause, context, kubectl, marks, patches),
+        partial(_pause, context, marks, patches),
         (*marks, *patches),
     )
 
 
 async def _pause(
-    context: Context[SuspendRequest], kubectl: Kubectl, marks: tuple[Command, ...], patches: tuple[Command, ...]
+    context: Context[SuspendRequest], marks: tuple[Command, ...], patches: tuple[Command, ...]
 ) -> StepResult:
     """The names are written down first."""
-    deciding = await write_specs(kubectl, context.request.username, marks)
-    deciding = await write_all(kubectl, "A database", patches) or deciding
-    after = await _look(context, kubectl) if patches else None
+    deciding = await write_specs(context.kubectl, context.request.username, marks)
+    deciding = await write_all(context.kubectl, "A database", patches) or deciding
+    after = await _look(context) if patches else None
     if after and not all(database.is_paused for database in after.databases):
         raise Overtaken(f"A database of {context.request.username}")
     return StepResult(Outcome.UPDATED if deciding else Outcome.UNCHANGED, deciding)
@@ -95,7 +95,7 @@ async def _pause(
 async def decide_start(context: Context[ResumeRequest]) -> Decision:
     """Exactly those that the suspension paused."""
     kubectl = context.kubectl
-    claims = await find_tenant(context, kubectl)
+    claims = await find_tenant(context)
     specs = await find_specs(context, claims)
     if not any(spec.suspension for spec in specs.values()):
         return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED))
@@ -104,29 +104,28 @@ async def decide_start(context: Context[ResumeRequest]) -> Decision:
     forgotten = {name: _forget(spec) for name, spec in specs.items()}
     marks = to_write_specs(kubectl, claims, forgotten)
     warnings = tuple(_warn(look))
-    act = partial(_start, context, kubectl, patches, marks, warnings)
+    act = partial(_start, context, patches, marks, warnings)
     return Decision(Would.UPDATE if patches or marks else Would.NOTHING, act, (*patches, *marks), warnings=warnings)
 
 
 async def _start(
     context: Context[ResumeRequest],
-    kubectl: Kubectl,
     patches: tuple[Command, ...],
     marks: tuple[Command, ...],
     warnings: tuple[str, ...],
 ) -> StepResult:
     """The names are forgotten last."""
-    deciding = await write_all(kubectl, "A database", patches)
-    if patches and any(database.is_paused for database in (await _look(context, kubectl)).recorded):
+    deciding = await write_all(context.kubectl, "A database", patches)
+    if patches and any(database.is_paused for database in (await _look(context)).recorded):
         raise Overtaken(f"A database of {context.request.username}")
-    marked = await write_specs(kubectl, context.request.username, marks)
+    marked = await write_specs(context.kubectl, context.request.username, marks)
     return StepResult(Outcome.UPDATED if deciding else Outcome.UNCHANGED, deciding or marked, warnings)
 
 
-async def _look(context: Context[AnyTenantRequest], kubectl: Kubectl) -> _Look:
+async def _look(context: Context[AnyTenantRequest]) -> _Look:
     """Raises StepFailed."""
-    claims = await find_tenant(context, kubectl)
-    return _Look(claims, await find_specs(context, claims), await _list(kubectl, claims.all))
+    claims = await find_tenant(context)
+    return _Look(claims, await find_specs(context, claims), await _list(context.kubectl, claims.all))
 
 
 async def _list(kubectl: Kubectl, namespaces: tuple[Namespace, ...]) -> tuple[_Database, ...]:

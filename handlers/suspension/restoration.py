@@ -20,7 +20,6 @@ from handlers.tenants.access import name_lines
 from handlers.tenants.accounts import to_set_enabled, write_enabled
 from handlers.tenants.claims import to_write_specs, write_specs
 from handlers.tenants.spec import Spec, Suspension, list_changed
-from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context
 
 ResumeContext = Context[ResumeRequest]
@@ -41,7 +40,7 @@ async def decide_restoration(context: ResumeContext) -> Decision:
     """A tenant that is not suspended keeps what it has."""
     limit_seconds = context.settings.subprocess_timeout
     kubectl = context.kubectl
-    tenant = await look_at_tenant(context, kubectl)
+    tenant = await look_at_tenant(context)
     taken = [spec.suspension for spec in tenant.specs.values() if spec.suspension]
     if any(suspension.paused for suspension in taken):
         await check_rights(kubectl, tenant.claims)
@@ -63,7 +62,7 @@ async def decide_restoration(context: ResumeContext) -> Decision:
     )
     return Decision(
         Would.UPDATE if commands else Would.NOTHING,
-        partial(_act, context, kubectl, found),
+        partial(_act, context, found),
         commands,
         diff=found.policy_diff,
         warnings=tuple(_warn(found)),
@@ -79,15 +78,15 @@ def _resume(spec: Spec, job_id: str) -> Spec:
     return spec.with_suspended(job_id, suspended=False).with_suspension(Suspension(paused=paused))
 
 
-async def _act(context: ResumeContext, kubectl: Kubectl, found: _Restoration) -> StepResult:
+async def _act(context: ResumeContext, found: _Restoration) -> StepResult:
     username = found.tenant.username
     turned = await found.turning.carry_out(context)
-    enabled = await write_enabled(kubectl, username, enabled=True) if found.enables else None
-    after = await look_at_tenant(context, kubectl)
+    enabled = await write_enabled(context.kubectl, username, enabled=True) if found.enables else None
+    after = await look_at_tenant(context)
     if after.suspended:
         reason = f"The command succeeded, and these lines are comments still: {name_lines(after.suspended)}."
         raise StepFailed(Failure("rbac_command_failed", reason), turned)
-    marked = await write_specs(kubectl, username, found.marks)
+    marked = await write_specs(context.kubectl, username, found.marks)
     deciding = turned or enabled or marked
     return StepResult(
         Outcome.UPDATED if deciding else Outcome.UNCHANGED,

@@ -21,7 +21,6 @@ from handlers.tenants.access import name_lines
 from handlers.tenants.accounts import to_set_enabled, write_enabled
 from handlers.tenants.claims import to_write_specs, write_specs
 from handlers.tenants.spec import Spec, Suspension, list_changed
-from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context
 
 SuspendContext = Context[SuspendRequest]
@@ -39,7 +38,7 @@ async def decide_revocation(context: SuspendContext) -> Decision:
     """What cannot be done whole is refused before anything is touched: databases that cannot be paused, too."""
     limit_seconds = context.settings.subprocess_timeout
     kubectl = context.kubectl
-    tenant = await look_at_tenant(context, kubectl)
+    tenant = await look_at_tenant(context)
     if context.request.pause_databases:
         await check_rights(kubectl, tenant.claims)
     edited = suspend(tenant.stored.text, tenant.text)
@@ -62,7 +61,7 @@ async def decide_revocation(context: SuspendContext) -> Decision:
     )
     return Decision(
         Would.UPDATE if commands else Would.NOTHING,
-        partial(_act, context, kubectl, found),
+        partial(_act, context, found),
         commands,
         diff=found.policy_diff,
         warnings=tuple(_warn(tenant)),
@@ -82,13 +81,13 @@ def _suspend(spec: Spec, tenant: Tenant, job_id: str, *, fills: bool) -> Spec:
     return spec.with_suspended(job_id, suspended=True).with_suspension(before.model_copy(update=taken))
 
 
-async def _act(context: SuspendContext, kubectl: Kubectl, found: _Revocation) -> StepResult:
+async def _act(context: SuspendContext, found: _Revocation) -> StepResult:
     username = found.tenant.username
-    marked = await write_specs(kubectl, username, found.marks)
+    marked = await write_specs(context.kubectl, username, found.marks)
     turned = await found.turning.carry_out(context)
     spares = found.tenant.spares_account
-    disabled = None if spares else await write_enabled(kubectl, username, enabled=False)
-    after = await look_at_tenant(context, kubectl)
+    disabled = None if spares else await write_enabled(context.kubectl, username, enabled=False)
+    after = await look_at_tenant(context)
     if after.active:
         reason = f"The command succeeded, and these lines are in force: {name_lines(after.active)}."
         raise StepFailed(Failure("rbac_command_failed", reason), turned)

@@ -12,7 +12,7 @@ from handlers.tenants.accounts import is_enabled
 from handlers.tenants.claims import Claims
 from handlers.tenants.existing import AnyTenantRequest, find_specs, find_tenant, may_touch_account
 from handlers.tenants.spec import Spec
-from handlers.tools.kubectl import Kubectl, at_once
+from handlers.tools.kubectl import at_once
 from handlers.workflow import Context
 
 
@@ -72,14 +72,14 @@ class Tenant:
         return tuple(rule.shown for rule in self.rules if rule.key in keys)
 
 
-async def look_at_tenant(context: Context[AnyTenantRequest], kubectl: Kubectl) -> Tenant:
+async def look_at_tenant(context: Context[AnyTenantRequest]) -> Tenant:
     """Raises StepFailed."""
     username = context.request.username
     async with at_once() as looks:
-        claims_look = looks.create_task(find_tenant(context, kubectl))
-        policy_look = looks.create_task(read_policy(kubectl))
-        account_look = looks.create_task(is_enabled(kubectl, username))
+        claims_look = looks.create_task(find_tenant(context))
+        policy_look = looks.create_task(read_policy(context.kubectl))
+        account_look = looks.create_task(is_enabled(context.kubectl, username))
     claims, (stored, unseen) = claims_look.result(), policy_look.result()
     specs = await find_specs(context, claims)
-    enabled, spares = account_look.result(), not await may_touch_account(context, kubectl, claims)
+    enabled, spares = account_look.result(), not await may_touch_account(context, claims)
     return Tenant(claims, specs, stored, unseen, enabled, spares)

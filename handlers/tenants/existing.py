@@ -8,19 +8,18 @@ from handlers.results import StepFailed
 from handlers.tenants.access import FIRST_ROLE, lines_of
 from handlers.tenants.accounts import find_proof, is_opened_by
 from handlers.tenants.claims import Claims, Namespace, find_claims
-from handlers.tenants.credentials import Credentials, find_keepers
+from handlers.tenants.credentials import find_keepers
 from handlers.tenants.managers import FindCaller, check_manager, find_manager, is_publisher
 from handlers.tenants.spec import Spec, make_wanted
-from handlers.tools.kubectl import Kubectl
 from handlers.workflow import Context
 
 AnyTenantRequest = TypeVar("AnyTenantRequest", bound=TenantRequest)
 
 
-async def find_tenant(context: Context[AnyTenantRequest], kubectl: Kubectl) -> Claims:
+async def find_tenant(context: Context[AnyTenantRequest]) -> Claims:
     """Its claims, at least one. Raises StepFailed, also for a caller who may not change it."""
     username = context.request.username
-    claims = await find_claims(kubectl, username, username)
+    claims = await find_claims(context.kubectl, username, username)
     if not claims.all:
         raise StepFailed(Failure("tenant_not_found", f"Tenant {username} has no namespace here."))
     await check_caller(context, claims)
@@ -49,28 +48,28 @@ def was_account_made(claims: Claims) -> bool | None:
     return True if True in created else None if None in created else False
 
 
-async def find_own_account(context: Context[AnyTenantRequest], kubectl: Kubectl, claims: Claims) -> str | None:
+async def find_own_account(context: Context[AnyTenantRequest], claims: Claims) -> str | None:
     """The proof of the account where it is the one that a job of ours made; None where it is another, or not there.
 
     A claim without a proof, which an earlier version wrote, is believed. Raises StepFailed.
     """
     username, made = context.request.username, was_account_made(claims)
-    proof = None if made is False else await find_proof(kubectl, username)
+    proof = None if made is False else await find_proof(context.kubectl, username)
     if proof is None:
         return None
     proofs = {spec.account_proof for claim in claims.all if (spec := claim.read_spec())} - {None}
     if proof in proofs or (made and not proofs):
         return proof
     for job_id in find_keepers(claims):
-        password = await Credentials(kubectl, context.settings.everest_credentials_namespace, job_id).read()
-        if password is not None and await is_opened_by(kubectl, username, password):
+        password = await context.credentials_of(job_id).read()
+        if password is not None and await is_opened_by(context.kubectl, username, password):
             return proof
     return None
 
 
-async def may_touch_account(context: Context[AnyTenantRequest], kubectl: Kubectl, claims: Claims) -> bool:
+async def may_touch_account(context: Context[AnyTenantRequest], claims: Claims) -> bool:
     """Whoever has but its own tenants has no account that was there before. Raises StepFailed."""
-    return not is_bound(context) or await find_own_account(context, kubectl, claims) is not None
+    return not is_bound(context) or await find_own_account(context, claims) is not None
 
 
 def is_suspended(claims: Claims) -> bool:
