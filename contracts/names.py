@@ -107,6 +107,16 @@ def bucket_of(kind: str) -> str:
     return ANSWERS_BUCKET if is_query(kind) else JOBS_BUCKET
 
 
+def bucket_stream(bucket: str) -> str:
+    """The stream that a bucket is to the server."""
+    return f"KV_{bucket}"
+
+
+def bucket_subject(bucket: str, key: str) -> str:
+    """What is published here becomes the key's value; `>` for all keys."""
+    return f"$KV.{bucket}.{key}"
+
+
 def act_subject(action: str, token: str) -> str:
     """An entry of the audit that is no job's; what is published again under the token takes the place of the first."""
     return f"{PREFIX}.audit.acts.{action}.{token}"

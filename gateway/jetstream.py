@@ -142,7 +142,7 @@ class JetStream:
                 key, value, last=last, ttl_seconds=ttl_seconds, headers=headers
             )
         except NotSent:
-            await self._name_what_is_missing(f"$KV.{bucket}.{key}")
+            await self._name_what_is_missing(names.bucket_subject(bucket, key))
             raise
 
     async def create_keys(self, bucket: str, values: Mapping[str, bytes], *, timeout: float) -> None:
@@ -153,7 +153,7 @@ class JetStream:
         try:
             await Bucket(self._api, bucket).create_together(values, timeout)
         except NotSent:
-            await self._name_what_is_missing(f"$KV.{bucket}.{next(iter(values))}")
+            await self._name_what_is_missing(names.bucket_subject(bucket, next(iter(values))))
             raise
 
     def source(self, stream: str, consumer: str) -> Source:
@@ -201,18 +201,10 @@ class JetStream:
         """What the steps that run are at, by job, from now on and at most once. Kept over reconnections."""
         await follow_progress(self._connection.client, deliver)
 
-    async def open_feed(
-        self, stream: str, subjects: str, deliver: Callable[[Message], None], *, start_sequence: int | None
-    ) -> Feed:
-        """Follows the bucket of records from now on; or a stream from a sequence on, at an easy pace.
-
-        Raises NotProvisioned, NotSent, Unanswered.
-        """
-        feed: Feed
-        if start_sequence is None:
-            feed = Changes(self._connection.client, self._api, stream, names.RECORD_SUBJECTS, deliver)
-        else:
-            feed = Replay(self._api, stream, subjects, deliver, start_sequence)
+    async def follow_records(self, deliver: Callable[[Message], None]) -> Feed:
+        """What the bucket of jobs stores from now on. Raises NotProvisioned, NotSent, Unanswered."""
+        stream = names.bucket_stream(names.JOBS_BUCKET)
+        feed = Changes(self._connection.client, self._api, stream, names.RECORD_SUBJECTS, deliver)
         try:
             await feed.open()
             if self.history.take_denial(names.RECORD_SUBJECTS):
@@ -220,6 +212,12 @@ class JetStream:
         except BaseException:
             await feed.close()
             raise
+        return feed
+
+    async def replay(self, stream: str, subjects: str, deliver: Callable[[Message], None], start: int) -> Feed:
+        """What the stream holds from a sequence on, at an easy pace, and then what comes."""
+        feed = Replay(self._api, stream, subjects, deliver, start)
+        await feed.open()
         return feed
 
     async def manage(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:

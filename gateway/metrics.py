@@ -35,8 +35,8 @@ _PREFIX = "everest_bootstrap"
 _STREAMS = (
     names.JOBS_STREAM,
     names.QUERIES_STREAM,
-    f"KV_{names.JOBS_BUCKET}",
-    f"KV_{names.ANSWERS_BUCKET}",
+    names.bucket_stream(names.JOBS_BUCKET),
+    names.bucket_stream(names.ANSWERS_BUCKET),
     names.AUDIT_STREAM,
     names.EVENTS_STREAM,
     names.WAITING_STREAM,

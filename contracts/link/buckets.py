@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from contracts import names
 from contracts.link.api import Api
 from contracts.link.errors import BucketFull, Refused
 from contracts.link.messages import Message
@@ -27,8 +28,7 @@ class Bucket:
 
     def __init__(self, api: Api, name: str) -> None:
         self._api = api
-        self._stream = f"KV_{name}"
-        self._prefix = f"$KV.{name}."
+        self._name = name
 
     async def read(self, key: str) -> Entry:
         """Raises NotProvisioned, Unanswered."""
@@ -39,14 +39,14 @@ class Bucket:
 
     async def read_message(self, key: str) -> Message | None:
         """The key's last message, also one that marks its end. Raises NotProvisioned, Unanswered."""
-        return await read_last(self._api, self._stream, self._prefix + key)
+        return await read_last(self._api, names.bucket_stream(self._name), names.bucket_subject(self._name, key))
 
     async def create_together(self, values: Mapping[str, bytes], seconds: float) -> None:
         """Writes values of keys that have none yet, all of them or, where one has, none.
 
         Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
         """
-        messages = [(self._prefix + key, value) for key, value in values.items()]
+        messages = [(names.bucket_subject(self._name, key), value) for key, value in values.items()]
         try:
             await self._api.publish_together(messages, {_EXPECTED: "0"}, seconds)
         except Refused as error:
@@ -71,6 +71,6 @@ class Bucket:
         if ttl_seconds is not None:
             sent["Nats-TTL"] = f"{max(1, int(ttl_seconds))}s"
         try:
-            return await self._api.publish(self._prefix + key, value, sent)
+            return await self._api.publish(names.bucket_subject(self._name, key), value, sent)
         except Refused as error:
             raise BucketFull(f"{key}: {error}") from error

@@ -95,7 +95,7 @@ def find_stream(subject: str) -> str | None:
     ):
         if subject.startswith(prefix):
             return stream
-    return f"KV_{subject.split('.')[1]}" if subject.startswith("$KV.") else None
+    return names.bucket_stream(subject.split(".")[1]) if subject.startswith("$KV.") else None
 
 
 async def _read(api: Api, stream: str, query: dict[str, Any]) -> Message | None:

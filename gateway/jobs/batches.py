@@ -46,7 +46,7 @@ _LANES = 32  # jobs of a batch that are read, changed or published at a time
 _UNPUBLISHED = 8  # batches; whoever submits more waits for their messages
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
-_STREAM = f"KV_{names.JOBS_BUCKET}"
+_STREAM = names.bucket_stream(names.JOBS_BUCKET)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import asyncio
 import uuid
 from functools import partial
 
+from contracts import names
 from contracts.codes import Failure
-from contracts.names import ANSWERS_BUCKET
 from contracts.records import JobRecord, Status, UnreadableRecord
 from contracts.requests import Request
 from gateway.jetstream import JetStream, Message
@@ -14,7 +14,7 @@ from gateway.jobs.reading import record_snapshot
 from gateway.jobs.submission import Origin, Submission
 from gateway.jobs.waiting import Left, Listeners, Waiting
 
-_ANSWER_PREFIX = f"$KV.{ANSWERS_BUCKET}."
+_ANSWER_PREFIX = names.bucket_subject(names.ANSWERS_BUCKET, "")
 
 
 class Queries:

@@ -10,8 +10,8 @@ from contracts import names
 from contracts.records import UnreadableRecord
 from gateway.jetstream import JetStream, Question, Unanswered
 from gateway.jobs.errors import JobNotFound, TooManyQuestions
+from gateway.jobs.fair_queue import FairQueue
 from gateway.jobs.reading import Reader
-from gateway.jobs.turns import Turns
 
 SIDE_BY_SIDE = 16
 MOST_WAITING = 1000  # of an account
@@ -25,7 +25,7 @@ class StatusResponder:
         self._jetstream = jetstream
         self._reader = reader
         self._describe = describe
-        self._turns: Turns[Question] = Turns(MOST_WAITING)
+        self._questions: FairQueue[Question] = FairQueue(MOST_WAITING)
 
     async def run(self) -> None:
         """Answers until cancelled."""
@@ -37,12 +37,12 @@ class StatusResponder:
 
     async def _take(self, question: Question) -> None:
         account, _, rest = _job_id_of(question).partition(".")
-        if not self._turns.put(account if rest else names.ADMIN_CALLER, question):
+        if not self._questions.put(account if rest else names.ADMIN_CALLER, question):
             await question.answer(self._describe(TooManyQuestions()))
 
     async def _answer_in_turn(self) -> None:
         while True:
-            question = await self._turns.take()
+            question = await self._questions.take()
             await question.answer(await self._find_answer(_job_id_of(question)))
 
     async def _find_answer(self, job_id: str) -> bytes:

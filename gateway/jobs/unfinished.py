@@ -55,7 +55,7 @@ class UnfinishedJobs:
             self.sightings.clear()
             self.ends.clear()
             self._next = 1
-        return await self._jetstream.open_feed(STREAM, SUBJECTS, self._take, start_sequence=self._next)
+        return await self._jetstream.replay(STREAM, SUBJECTS, self._take, self._next)
 
     async def _follow(self, feed: Feed) -> None:
         try:

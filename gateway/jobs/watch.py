@@ -18,8 +18,8 @@ from gateway.jobs.waiting import Listeners
 
 logger = logging.getLogger(__name__)
 
-STREAM = f"KV_{names.JOBS_BUCKET}"
-SUBJECTS = f"$KV.{names.JOBS_BUCKET}.>"
+STREAM = names.bucket_stream(names.JOBS_BUCKET)
+SUBJECTS = names.bucket_subject(names.JOBS_BUCKET, ">")
 SILENCE_SECONDS = 2.5 * HEARTBEAT_SECONDS
 _LOOK_SECONDS = 0.25
 _PAUSE_SECONDS = 1.0
@@ -56,7 +56,7 @@ class Watch:
         """Keeps a feed open until cancelled."""
         while True:
             try:
-                feed = await self._jetstream.open_feed(STREAM, SUBJECTS, self._take, start_sequence=None)
+                feed = await self._jetstream.follow_records(self._take)
             except Unanswered as error:
                 self._tell_of_failure(error)
                 await asyncio.sleep(_PAUSE_SECONDS)

@@ -30,7 +30,7 @@ class Writer:
         body = encode_record(fit(replace(record, write=str(uuid.uuid4()))))
         ttl_seconds = self._retention_seconds if record.is_finished else None
         headers = {names.HEADER_ENDED_BY: "gateway"} if record.is_finished else None
-        stream = f"KV_{names.JOBS_BUCKET}"
+        stream = names.bucket_stream(names.JOBS_BUCKET)
         try:
             revision = await self._jetstream.write_key(
                 names.JOBS_BUCKET, record.job_id, body, last=last, ttl_seconds=ttl_seconds, headers=headers

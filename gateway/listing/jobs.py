@@ -187,7 +187,7 @@ async def _read_heads(sides: list[AsyncGenerator[_Found]]) -> list[_Found | None
 
 def _stream_of(filters: Filters) -> str:
     """Queries are listed from where they are answered."""
-    return f"KV_{names.bucket_of(filters.kind)}" if filters.kind else STREAM
+    return names.bucket_stream(names.bucket_of(filters.kind)) if filters.kind else STREAM
 
 
 def _read(message: Message) -> JobRecord | None:

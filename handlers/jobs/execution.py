@@ -17,6 +17,7 @@ from contracts.records import CommandRecord, JobRecord, Outcome, StepRecord
 from contracts.told.spans import Span, span
 from handlers.clock import monotonic, utc_after, utc_in, utc_now
 from handlers.commands.outputs import show
+from handlers.commands.progress import ProgressReader
 from handlers.commands.running import (
     Command,
     Completed,
@@ -25,7 +26,6 @@ from handlers.commands.running import (
     Interrupted,
     LeaseEnded,
 )
-from handlers.commands.sight import Sight
 from handlers.jetstream import Unanswered
 from handlers.jobs.lease import Lease, LeaseLost
 from handlers.jobs.plan import Plan, PlannedStep
@@ -56,7 +56,7 @@ class Execution:
     lease: Lease
     plan: Plan
     _data: Any = field(default=None)
-    _sight: Sight | None = field(default=None)  # of the command that began last
+    _progress: ProgressReader | None = field(default=None)  # of the command that began last
     _is_changing: bool = field(default=False)  # whether the step has begun to change the cluster
 
     async def run(self) -> JobRecord:
@@ -113,7 +113,7 @@ class Execution:
 
     async def _ensure(self, step: PlannedStep, record: JobRecord, commands: list[CommandRecord]) -> StepResult:
         """Raises StepFailed, Stopped, LeaseLost. Whatever ends it early has ended its command too."""
-        self._is_changing, self._sight = False, None
+        self._is_changing, self._progress = False, None
         work = asyncio.create_task(step.ensure(record, self._runner(commands)))
         reporter = asyncio.create_task(self._report(step.name))
         try:
@@ -135,13 +135,13 @@ class Execution:
         """Tells what the step is at, until cancelled; the next renewal tells it too."""
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            progress = await self._sight.look() if self._sight else None
+            progress = await self._progress.read() if self._progress else None
             if progress is not None and progress != self.lease.progress:
                 self.lease.progress = progress
                 await self.shop.publish_progress(self.lease.record.job_id, step, progress)
 
     def _watch(self, command: Command, read_end: Callable[[], bytes]) -> None:
-        self._sight = Sight(command, read_end, self._look)
+        self._progress = ProgressReader(command, read_end, self._look)
 
     async def _look(self, command: Command) -> Completed:
         """Runs what only looks at what a step waits for, under the lease; it is no command of the step."""

@@ -22,9 +22,9 @@ from gateway.metrics import CONTENT_TYPE, Metrics
 STREAMS = (
     names.JOBS_STREAM,
     names.QUERIES_STREAM,
-    f"KV_{names.JOBS_BUCKET}",
-    f"KV_{names.ANSWERS_BUCKET}",
-    f"KV_{names.CANCELS_BUCKET}",
+    names.bucket_stream(names.JOBS_BUCKET),
+    names.bucket_stream(names.ANSWERS_BUCKET),
+    names.bucket_stream(names.CANCELS_BUCKET),
     names.AUDIT_STREAM,
     names.EVENTS_STREAM,
 )

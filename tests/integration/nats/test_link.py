@@ -118,7 +118,7 @@ async def test_what_is_not_provisioned_is_said(tmp_path: Path) -> None:
         with pytest.raises(NotProvisioned, match=BUCKET_STREAM):
             await jetstream.write_key(names.JOBS_BUCKET, "a", b"x", last=0)
         with pytest.raises(NotProvisioned, match=BUCKET_STREAM):
-            await jetstream.open_feed(BUCKET_STREAM, SUBJECTS, lambda message: None, start_sequence=None)
+            await jetstream.follow_records(lambda message: None)
 
 
 async def test_a_feed_brings_what_is_stored_from_now_on(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ async def test_a_feed_brings_what_is_stored_from_now_on(tmp_path: Path) -> None:
     heard: asyncio.Queue[Message] = asyncio.Queue()
     async with nats_server(tmp_path, lease_seconds=60) as server, connected(server) as jetstream:
         await jetstream.write_key(names.JOBS_BUCKET, "before", b"0")
-        feed = await jetstream.open_feed(BUCKET_STREAM, SUBJECTS, heard.put_nowait, start_sequence=None)
+        feed = await jetstream.follow_records(heard.put_nowait)
         for number in range(1, 4):
             await jetstream.write_key(names.JOBS_BUCKET, f"job-{number}", b"%d" % number)
         messages = [await asyncio.wait_for(heard.get(), LIMIT_SECONDS) for _ in range(3)]
@@ -135,7 +135,7 @@ async def test_a_feed_brings_what_is_stored_from_now_on(tmp_path: Path) -> None:
         ]
         assert feed.is_whole
         await feed.close()
-        replay = await jetstream.open_feed(BUCKET_STREAM, SUBJECTS, heard.put_nowait, start_sequence=2)
+        replay = await jetstream.replay(BUCKET_STREAM, SUBJECTS, heard.put_nowait, 2)
         replayed = [await asyncio.wait_for(heard.get(), LIMIT_SECONDS) for _ in range(3)]
         await replay.close()
         assert [message.sequence for message in replayed] == [2, 3, 4]
@@ -144,7 +144,7 @@ async def test_a_feed_brings_what_is_stored_from_now_on(tmp_path: Path) -> None:
 async def test_a_feed_that_missed_something_knows(tmp_path: Path) -> None:
     """What the leader stored and did not tell shows at its heartbeat, also when nothing more comes."""
     async with nats_server(tmp_path, lease_seconds=60) as server, connected(server) as jetstream:
-        feed = await jetstream.open_feed(BUCKET_STREAM, SUBJECTS, lambda message: None, start_sequence=None)
+        feed = await jetstream.follow_records(lambda message: None)
         client = await nats.connect(server.url)
         info = await client.jetstream().stream_info(BUCKET_STREAM)
         info.config.republish = None

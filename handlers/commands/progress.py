@@ -19,7 +19,7 @@ _LOOK_SECONDS = 4.0  # between looks at the cluster: a kubectl each
 _UNSEEN = (ExecutableMissing, ExecutableUnusable, Interrupted, LeaseEnded)
 
 
-class Sight:
+class ProgressReader:
     """Of one command, from when it has begun. `run` runs what looks at the cluster, and notes it nowhere."""
 
     def __init__(self, command: Command, read_end: Callable[[], bytes], run: RunCommand) -> None:
@@ -31,7 +31,7 @@ class Sight:
         self._waiting_for: tuple[Awaited, ...] = ()
         self._looked_at = float("-inf")
 
-    async def look(self) -> Progress:
+    async def read(self) -> Progress:
         """Never fails: what cannot be seen is left out."""
         command = self._command
         if command.see_awaited is not None and monotonic() - self._looked_at >= _LOOK_SECONDS:

@@ -1,4 +1,4 @@
-"""Waiting in line, fairly: whoever asks for much waits for itself, not the others for it."""
+"""A queue that is fair to accounts: whoever asks for much waits for itself, and the others do not wait for it."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-class Turns(Generic[Item]):
+class FairQueue(Generic[Item]):
     """One line for each account, served in turn. `most` may wait in each."""
 
     def __init__(self, most: int) -> None:
