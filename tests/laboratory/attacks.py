@@ -174,7 +174,7 @@ ATTACKS: dict[str, tuple[tuple[str, str], ...]] = {
         (f"{INTEGRATION}/rbac/test_importer.py", "test_who_only_waited_for_others_has_not_failed"),
         (f"{INTEGRATION}/rbac/test_importer.py", "test_imports_into_another_cluster_are_not_waited_for"),
     ),
-    "a flood of status requests": (("tests/unit/gateway/test_turns.py", "test_accounts_take_turns"),),
+    "a flood of status requests": (("tests/unit/gateway/test_fair_queue.py", "test_accounts_take_turns"),),
     "kill -9 of handler and guard at once": (
         (
             f"{INTEGRATION}/handlers/test_guard.py",
