@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import nats.errors
 from nats.aio.msg import Msg
 
+from contracts.link.client import LinkClient
 from contracts.logs import moment
 
 logger = logging.getLogger(__name__)
@@ -41,10 +43,11 @@ class Delivery:
 
     async def acknowledge(self) -> None:
         """A confirmed ack. One that stays unanswered is harmless: the next delivery finds the finished record."""
+        client = cast(LinkClient, self._message._client)
         for _ in range(3):
             try:
-                await self._message.ack_sync(timeout=_ACKNOWLEDGE_SECONDS)
-            except (nats.errors.Error, OSError):
+                await client.ask(self._message.reply, b"+ACK", None, _ACKNOWLEDGE_SECONDS)
+            except (nats.errors.Error, TimeoutError, OSError):
                 continue
             return
         logger.warning("ack.unconfirmed", extra={"subject": self.subject})

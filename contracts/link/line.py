@@ -3,11 +3,12 @@
 A place is a message in a stream of its own, whose subject says all. The server keeps one for each job.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contracts import names
 from contracts.link.api import Api, NoMessage
-from contracts.link.errors import BucketFull, Refused
+from contracts.link.errors import BucketFull, NotProvisioned, Refused
 from contracts.link.streams import read_next
 
 
@@ -33,6 +34,15 @@ class Line:
         except Refused as error:
             if not error.is_duplicate:
                 raise BucketFull(str(error)) from error
+
+    async def join_together(self, places: Sequence[tuple[str, str]], seconds: float) -> None:
+        """Takes the last places for tenants and jobs, in order. Raises BucketFull, NotSent, Unanswered."""
+        try:
+            messages = [(names.waiting_subject(*place), b"") for place in places]
+            await self._api.publish_together(messages, {}, seconds)
+        except (Refused, NotProvisioned):  # somebody has a place already, or the stream is of an earlier version
+            for place in places:
+                await self.join(*place)
 
     async def first(self, tenant: str, *, after: int = 0) -> Place | None:
         """Who is next, of those that came after a place's sequence. Raises NotProvisioned, Unanswered."""

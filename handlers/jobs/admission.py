@@ -4,8 +4,11 @@ The order of the questions is that of `contracts.protocol`. Nothing is answered 
 where that is not known, nothing is answered at all, and the message comes again.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 
 from contracts import names
@@ -30,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 LONGEST_TENANT_DELAY_SECONDS = 30
 LATER_RECORD_DELAY_SECONDS = 10
+_LEAST_TOGETHER = 8  # below, a batch costs the server more than it spares
 
 
 # Whether a delivery is dealt with by it. False when another write came first: then it is asked again.
@@ -56,6 +60,46 @@ class Admission:
     async def park(self, delivery: Delivery) -> None:
         """The same for one whose tenant is known to be held: without a slot."""
         await self._attend(delivery, self._park)
+
+    async def park_together(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """The same for many at the cost of few; gives those that have to be parked one by one."""
+        incoming = self._read_new(deliveries)
+        if len(incoming) < _LEAST_TOGETHER or not await self._park_new(list(incoming.values())):
+            return deliveries
+        parked = {one.delivery.sequence for one in incoming.values()}
+        return [delivery for delivery in deliveries if delivery.sequence not in parked]
+
+    def _read_new(self, deliveries: Sequence[Delivery]) -> dict[str, Incoming]:
+        """What can be read and is not in hand, by job."""
+        found: dict[str, Incoming] = {}
+        for delivery in deliveries:
+            address = names.read_subject(delivery.subject)
+            if address.job_id is None or address.job_id in self.in_hand:
+                continue
+            with suppress(UnusableRequest):
+                incoming = read_incoming(delivery, address.kind, address.job_id)
+                if incoming.tenant is not None:
+                    found[incoming.job_id] = incoming
+        return found
+
+    async def _park_new(self, incoming: Sequence[Incoming]) -> bool:
+        """False where they were not parked."""
+        records: dict[str, list[JobRecord]] = {}
+        for one in incoming:
+            records.setdefault(one.tenant or "", []).append(one.record)
+        ids = {one.job_id for one in incoming}
+        self.in_hand |= ids
+        try:
+            if not await self.waiting.park_together(records):
+                return False
+        finally:
+            self.in_hand -= ids  # what comes from now on is published anew
+        for one in incoming:
+            copy_context().run(_log_waits, one.delivery, one.job_id)
+        await asyncio.gather(*(one.delivery.acknowledge() for one in incoming))
+        for tenant in records:
+            await self.waiting.look_again(tenant)
+        return True
 
     def is_known_to_wait(self, delivery: Delivery) -> bool:
         """Whether another job of its tenant is known to be at work."""
@@ -192,6 +236,11 @@ class Admission:
             return
         await self.records.end_unheld((record or incoming.record).failed(OWN_FAULT, utc_now()), revision)
         await self._conclude(incoming)
+
+
+def _log_waits(delivery: Delivery, job_id: str) -> None:
+    bind_delivery(delivery, job_id)
+    logger.info("job.waits", extra={"reason": TENANT_BUSY})
 
 
 def _merge(record: JobRecord | None, published: JobRecord) -> JobRecord:

@@ -64,7 +64,7 @@ class Consumer:
         self._admission = admission
         self._slots = slots
         self._stopping = stopping
-        self._crowd = Crowd(admission.park)
+        self._crowd = Crowd(admission.park_together, admission.park)
         self._in_hand = 0  # deliveries that have a slot
         self.is_bound = True  # whether the source answered last
 

@@ -9,13 +9,14 @@ A place is given up when its job has ended: until then a job that is woken and f
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 
 import orjson
 
 from contracts import names
 from contracts.records import TENANT_BUSY, JobRecord, LaterRecord, encode_record, headers_of
 from handlers.clock import monotonic, utc_now
-from handlers.jetstream import Conflict, Refused, Unanswered
+from handlers.jetstream import BucketFull, Conflict, Refused, TooLarge, Unanswered
 from handlers.jobs.records import Records
 from handlers.jobs.tenant_lock import Tenants
 from handlers.jobs.workshop import Workshop
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 _GATHER_SECONDS = 0.05  # many jobs park at once: one look at their tenant is enough for all of them
 _KNOWN_SECONDS = 1.0  # so long a tenant that was found held is taken for held
 _PAUSE_SECONDS = 1.0
+_TOGETHER_SECONDS = 5.0
 
 
 class Waiting:
@@ -63,6 +65,20 @@ class Waiting:
             except Conflict:
                 return False
         await self._shop.jetstream.line.join(tenant, record.job_id)
+        return True
+
+    async def park_together(self, records: Mapping[str, Sequence[JobRecord]]) -> bool:
+        """The same for new records, by tenant. False where one of them is not new, or nobody knows what came of it."""
+        now = utc_now()
+        bodies = {
+            record.job_id: encode_record(record.waiting(TENANT_BUSY, now)) for new in records.values() for record in new
+        }
+        places = [(tenant, record.job_id) for tenant, new in records.items() for record in new]
+        try:
+            await self._shop.jetstream.jobs.create_together(bodies, _TOGETHER_SECONDS)
+            await self._shop.jetstream.line.join_together(places, _TOGETHER_SECONDS)
+        except (Conflict, BucketFull, TooLarge, Unanswered):
+            return False
         return True
 
     async def look_again(self, tenant: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,12 +33,20 @@ class Bucket(Protocol):
         """Writes over revision `last` and gives the new one. Raises Conflict, BucketFull, Unanswered."""
         ...
 
+    async def create_together(self, values: Mapping[str, bytes], seconds: float) -> None:
+        """Writes keys that have no value yet, all or none. Raises Conflict, BucketFull, TooLarge, Unanswered."""
+        ...
+
 
 class Line(Protocol):
     """Who waits for which tenant, in the order in which they came."""
 
     async def join(self, tenant: str, job_id: str) -> None:
         """Takes the last place; who has one keeps it. Raises BucketFull, Unanswered."""
+        ...
+
+    async def join_together(self, places: Sequence[tuple[str, str]], seconds: float) -> None:
+        """The same for tenants and jobs, in order. Raises BucketFull, Unanswered."""
         ...
 
     async def first(self, tenant: str) -> Place | None:

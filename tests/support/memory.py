@@ -5,7 +5,7 @@ A conformance test holds it and the adapter before a real server to the same beh
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -131,6 +131,10 @@ class Server:
             self._sequence += 1
             self.places.append(Place(tenant, job_id, self._sequence))
 
+    def join_together(self, places: Sequence[tuple[str, str]]) -> None:
+        for place in places:
+            self.join(*place)
+
     def first_place(self, tenant: str, after: int = 0) -> Place | None:
         places = (place for place in self.places if place.tenant == tenant and place.sequence > after)
         return next(places, None)
@@ -148,6 +152,12 @@ class Server:
             self._note(_decode(before.value), _decode(value))
         self._changed.set()
         return revision
+
+    def create_together(self, bucket: str, values: Mapping[str, bytes]) -> None:
+        if any(self.buckets[bucket].read(key).revision for key in values):
+            raise Conflict(bucket)
+        for key, value in values.items():
+            self.write(bucket, key, value, 0)
 
     def _note(self, before: JobRecord | None, after: JobRecord | None) -> None:
         if after is None:
@@ -325,6 +335,9 @@ class _Bucket:
     async def write(self, key: str, value: bytes, *, last: int, ttl_seconds: float | None = None) -> int:
         return await self._process.do(lambda: self._process.server.write(self._name, key, value, last))
 
+    async def create_together(self, values: Mapping[str, bytes], seconds: float) -> None:
+        await self._process.do(lambda: self._process.server.create_together(self._name, values))
+
 
 class _Events:
     def __init__(self, process: Process) -> None:
@@ -349,6 +362,9 @@ class _Line:
 
     async def join(self, tenant: str, job_id: str) -> None:
         await self._process.do(lambda: self._process.server.join(tenant, job_id))
+
+    async def join_together(self, places: Sequence[tuple[str, str]], seconds: float) -> None:
+        await self._process.do(lambda: self._process.server.join_together(places))
 
     async def first(self, tenant: str, *, after: int = 0) -> Place | None:
         return await self._process.do(lambda: self._process.server.first_place(tenant, after))

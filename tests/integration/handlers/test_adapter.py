@@ -86,6 +86,14 @@ async def test_a_bucket_is_written_by_compare_and_set(side: Side) -> None:
     await jobs.write("j", b"3", last=second)
 
 
+async def test_values_are_made_together_or_none_is(side: Side) -> None:
+    jobs = side.store.jobs
+    await jobs.create_together({"a": b"1", "b": b"2"}, 10)
+    with pytest.raises(Conflict):
+        await jobs.create_together({"c": b"3", "b": b"4"}, 10)
+    assert [(await jobs.read(key)).value for key in "abc"] == [b"1", b"2", None]
+
+
 async def test_a_subject_holds_one_message_until_it_is_acknowledged(side: Side) -> None:
     assert await side.publish(SUBJECT, b"1")
     assert not await side.publish(SUBJECT, b"2")
@@ -164,3 +172,15 @@ async def test_a_line_keeps_the_order_in_which_places_were_taken(side: Side) -> 
     await line.leave(first)  # what is gone is gone
     assert (await line.first("alice")).job_id == "caller.a"
     assert await line.read() == {"alice": {"caller.a"}, "bob": {"x"}}
+
+
+async def test_places_are_taken_together_in_order(side: Side) -> None:
+    """Who has one keeps it, and the others take theirs all the same."""
+    line = side.store.line
+    await line.join_together([("alice", "b"), ("bob", "x"), ("alice", "a")], 10)
+    await line.join_together([("alice", "c"), ("alice", "b"), ("alice", "d")], 10)
+    place, order = await line.first("alice"), []
+    while place is not None:
+        order.append(place.job_id)
+        place = await line.first("alice", after=place.sequence)
+    assert order == ["b", "a", "c", "d"]
