@@ -94,6 +94,7 @@ class Server:
         self.changes: set[tuple[State, State]] = set()
         self.told: list[str] = []  # ids of the events of ends
         self.ends: list[tuple[str, int]] = []  # a job and its run
+        self.together = 0  # values that were made together
         self._sequence = 0
         self._changed = asyncio.Event()
         self._lease_until: dict[str, float] = {}
@@ -158,6 +159,7 @@ class Server:
             raise Conflict(bucket)
         for key, value in values.items():
             self.write(bucket, key, value, 0)
+        self.together += len(values)
 
     def _note(self, before: JobRecord | None, after: JobRecord | None) -> None:
         if after is None:

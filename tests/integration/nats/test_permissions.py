@@ -167,6 +167,22 @@ async def test_several_answers_pass_between_accounts(server: NatsServer) -> None
         assert kept[f"$KV.{names.JOBS_BUCKET}.{job_id}"] == (revision, b"a record")
 
 
+async def test_a_crowd_is_parked_together_between_accounts(server: NatsServer) -> None:
+    """Atomic batches, whose staged messages have no answer that an import could bring back."""
+    ids = [str(uuid.uuid4()) for _ in range(20)]
+    async with as_handler(server) as handler:
+        await handler.jobs.create_together(dict.fromkeys(ids, b"a record"), LIMIT_SECONDS)
+        await handler.line.join_together([("frank", job_id) for job_id in ids], LIMIT_SECONDS)
+        for job_id in ids:
+            place = await handler.line.first("frank")
+            assert place is not None
+            assert place.job_id == job_id
+            await handler.line.leave(place)
+            entry = await handler.jobs.read(job_id)
+            assert entry.value == b"a record"
+            await handler.jobs.write(job_id, b"the end", last=entry.revision, ttl_seconds=1)
+
+
 async def exercise_line(handler: JetStream) -> None:
     """Jobs of one token and of two wait for their tenant, and are published again."""
     source = handler.source(names.JOBS_STREAM, names.BOOTSTRAP_CONSUMER)

@@ -241,6 +241,15 @@ async def one_after_the_other_for_a_tenant(stage: Stage) -> None:
     await stage.ends()
 
 
+async def a_crowd_of_a_tenant(stage: Stage) -> None:
+    """So many that they are parked together."""
+    stage.submit("one")
+    await stage.begins("one")
+    for number in range(12):
+        stage.submit(f"of-a-crowd-{number}")
+    await stage.ends()
+
+
 async def a_cancel_of_a_queued_job(stage: Stage) -> None:
     stage.submit("one")
     stage.cancel("one")
@@ -409,6 +418,25 @@ def test_the_promise_is_kept_through_trouble_at_every_await(play: Play, fault: F
     strike_at = 1
     while perform(play, fault, strike_at).server.awaits >= strike_at:
         strike_at += 1
+
+
+PARKING = range(80, 110)  # the awaits of that play around which its crowd is parked
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("fault", "strikes"),
+    [(fault, PARKING[::10]) for fault in Fault]
+    + [pytest.param(fault, PARKING, marks=pytest.mark.slow) for fault in Fault],
+)
+def test_a_crowd_is_parked_together_through_trouble(fault: Fault, strikes: range) -> None:
+    for strike_at in strikes:
+        assert perform(a_crowd_of_a_tenant, fault, strike_at).server.awaits >= strike_at
+
+
+def test_a_crowd_is_parked_together() -> None:
+    """So that the play is about what it says."""
+    assert perform(a_crowd_of_a_tenant).server.together > 1
 
 
 def test_the_table_is_what_the_engine_does() -> None:
