@@ -33,6 +33,10 @@ class Bucket(Protocol):
         """Writes over revision `last` and gives the new one. Raises Conflict, BucketFull, Unanswered."""
         ...
 
+
+class BatchBucket(Bucket, Protocol):
+    """One that takes many new keys at once."""
+
     async def create_together(self, values: Mapping[str, bytes], seconds: float) -> None:
         """Writes keys that have no value yet, all or none. Raises Conflict, BucketFull, TooLarge, Unanswered."""
         ...
@@ -78,7 +82,7 @@ class Store(Protocol):
     """Where jobs are kept."""
 
     @property
-    def jobs(self) -> Bucket: ...
+    def jobs(self) -> BatchBucket: ...
 
     @property
     def answers(self) -> Bucket: ...
