@@ -99,11 +99,13 @@ class Bench:
         done: Attempt | None = None,
         retried: Attempt | None = None,
         run_number: int = 1,
+        only: str = "",
         intercept: Intercept = lambda run: run,
         **request: Any,
     ) -> Attempt:
         """Runs the steps that `done` has not finished. What `intercept` makes of running a command is what runs.
 
+        `only`: this step alone, for what no other step has a part in.
         `retried` is an earlier run, which a person has retried from its start.
         """
         settings = handler_settings({**self.variables, **self.settings})
@@ -118,7 +120,7 @@ class Bench:
         run = intercept(self._note(made))
         self.callers[job_id] = self.caller
         for step in make_plan(Surroundings(settings, self.facts, self._find_caller), record, wanted).steps:
-            if step.name in made.results:
+            if step.name in made.results or only not in ("", step.name):
                 continue
             record = replace(record, steps=_to_records(made))
             try:

@@ -11,6 +11,7 @@ from contracts.names import credentials_secret_name
 from contracts.records import Outcome
 from handlers.tenants.claims import JOB, OWNER
 from tests.simulator import SimulatedEverest
+from tests.support.tenants import read_accounts
 from tests.support.workflows import Bench, Intercept, die
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -24,9 +25,7 @@ async def claim(everest: SimulatedEverest, name: str, owner: str) -> None:
 
 
 async def list_users(everest: SimulatedEverest) -> list[str]:
-    code, stdout, stderr = await everest.run("everestctl", "accounts", "list", "--columns=user", "--no-headers")
-    assert code == 0, stderr
-    return stdout.split()
+    return list(await read_accounts(everest))
 
 
 async def test_of_two_tenants_who_want_one_namespace_one_gets_it(everest: SimulatedEverest, bench: Bench) -> None:

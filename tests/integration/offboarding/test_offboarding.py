@@ -12,6 +12,7 @@ from contracts.records import Outcome
 from handlers.rbac.policy import SUSPENSION
 from tests.simulator import SimulatedEverest
 from tests.support.arrangement import have_tenant
+from tests.support.tenants import read_accounts
 from tests.support.workflows import Attempt, Bench, cut_at_change, die, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -59,7 +60,7 @@ async def write_policy(everest: SimulatedEverest, policy: str) -> None:
 
 
 async def users(everest: SimulatedEverest) -> list[str]:
-    return (await everest.run("everestctl", "accounts", "list", "--columns=user", "--no-headers"))[1].split()
+    return list(await read_accounts(everest))
 
 
 async def assert_gone(everest: SimulatedEverest, username: str, *namespaces: str, job: str = "") -> None:

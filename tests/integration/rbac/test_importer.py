@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from tests.simulator import SimulatedEverest, simulated_everest
+from tests.support.forks import run_fork
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -62,8 +63,9 @@ async def run_import(
     everest: SimulatedEverest, file: Path, *arguments: str, **variables: str
 ) -> tuple[int, list[str], str]:
     """Exit code, the lines of stdout, stderr."""
-    code, stdout, stderr = await everest.run(*PROGRAM, "--file", str(file), *arguments, **variables)
-    return code, stdout.splitlines(), stderr
+    environment = {**everest.variables, "NO_COLOR": "1", **variables}
+    ended = await run_fork("handlers.rbac_import", "--file", str(file), *arguments, environment=environment)
+    return ended.code, ended.stdout.splitlines(), ended.stderr
 
 
 def write(folder: Path, text: str | bytes = ALICE) -> Path:

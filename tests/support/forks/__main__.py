@@ -27,6 +27,7 @@ PRELOADED = (
     "gateway.webhooks.office",
     "handlers.commands.running",
     "handlers.preflight.checking",
+    "handlers.rbac.importer",
     "handlers.service",
     "tests.simulator.api",
     "tests.simulator.kubeconfigs",
