@@ -45,10 +45,18 @@ async def have_tenant(everest: SimulatedEverest, bench: Bench, job_id: str, **re
         await bench.onboard(job_id, **request)
         return
     bench.callers[job_id] = bench.caller
-    settings = handler_settings({**bench.variables, **bench.settings})
+    await put_tenant(everest, job_id, bench.caller, handler_settings({**bench.variables, **bench.settings}), **request)
+
+
+async def put_tenant(
+    everest: SimulatedEverest, job_id: str, caller: str, settings: HandlerSettings, **request: Any
+) -> None:
+    """What a bootstrap of that handler leaves, in a simulated cluster."""
     wanted = _resolve(settings, request)
     is_first = wanted.account and await _have_account(everest, wanted.username, job_id)
-    await _have_namespace(everest, wanted, await _draft_spec(everest, bench, wanted, job_id, is_first=is_first), job_id)
+    await _have_namespace(
+        everest, wanted, await _draft_spec(everest, wanted, job_id, caller, is_first=is_first), job_id
+    )
     if wanted.operators and wanted.operators.wanted:
         await _have_operators(everest, wanted)
     await _have_quota(everest, wanted, settings)
@@ -81,13 +89,13 @@ async def _have_account(everest: SimulatedEverest, username: str, job_id: str) -
 
 
 async def _draft_spec(
-    everest: SimulatedEverest, bench: Bench, wanted: BootstrapRequest, job_id: str, *, is_first: bool
+    everest: SimulatedEverest, wanted: BootstrapRequest, job_id: str, caller: str, *, is_first: bool
 ) -> Spec:
     """What earlier claims of the tenant say of its account and of whose it is holds for this one too."""
     claims = await _find_claims(everest, wanted.username)
     earlier = [spec for claim in claims if (spec := claim.read_spec())]
     created = is_first or any(spec.wanted.account_created for spec in earlier)
-    managed_by = earlier[0].wanted.managed_by if earlier else bench.caller
+    managed_by = earlier[0].wanted.managed_by if earlier else caller
     facts = make_wanted(wanted.lasting, managed_by=managed_by, account_created=created)
     spec = Spec.first(facts, job_id).with_applied(_lines_of(wanted))
     if is_first:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import uuid
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulator import SimulatedEverest, simulated_everest
+from tests.support.arrangement import put_tenant
+from tests.support.environments import handler_settings
 from tests.support.eventually import eventually
 from tests.support.forks import Fork, start_fork
 from tests.support.gateways import Gateway, running_gateway
@@ -164,6 +167,10 @@ class House:
             return found[count - 1] if len(found) >= count else None
 
         return await eventually(look, f"{words} ran {count} times")
+
+    async def have_tenant(self, **request: Any) -> None:
+        """As a bootstrap of the administrator's leaves one, without running it."""
+        await put_tenant(self.everest, str(uuid.uuid4()), "admin", handler_settings(self.everest.variables), **request)
 
     async def run_job(self, **request: Any) -> dict[str, Any]:
         """Submits a job and gives its result."""

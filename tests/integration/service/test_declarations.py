@@ -97,7 +97,7 @@ async def test_tenants_are_listed_page_by_page_those_that_differ_too(house: Hous
     manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "list-old", "annotations": claim}}
     await house.everest.create(manifest)
     for name in ("list_a", "list_b"):
-        await house.run_job(username=name, namespace=name.replace("_", "-"), role="owner")
+        await house.have_tenant(username=name, namespace=name.replace("_", "-"), role="owner")
     listed = await read(house, "/tenants?limit=200", "tenant-list")
     by_name = {tenant["username"]: tenant for tenant in listed["tenants"]}
     assert list(by_name) == sorted(by_name)
@@ -131,7 +131,7 @@ async def test_tenants_are_listed_page_by_page_those_that_differ_too(house: Hous
 async def test_tenants_are_repaired_one_and_all(house: House) -> None:
     api = house.gateway.api
     for name in ("mend_a", "mend_b"):
-        await house.run_job(username=name, namespace=name.replace("_", "-"))
+        await house.have_tenant(username=name, namespace=name.replace("_", "-"))
         await house.everest.delete("limitrange", "user-limits", "-n", name.replace("_", "-"))
     path = "/tenants/mend_a/namespaces/mend-a/repair"
     plan = (await api.post(path, params={"dry_run": "true"})).json()

@@ -87,7 +87,7 @@ async def test_a_handler_that_is_killed_in_the_middle_is_followed_by_another(
 ) -> None:
     """The next one goes on from the record; no right and no database's namespace is left half gone."""
     async with house.handler():
-        await house.run_job(username="alice", operators={"postgresql": True})
+        await house.have_tenant(username="alice", operators={"postgresql": True})
     await house.everest.set_faults(only=" ".join(words), slow_seconds=30, times=1)
     earlier = len(await house.runs_of(*words))
     dying = await start_handler(house.server.url, house.everest, house.folder)

@@ -99,7 +99,7 @@ async def test_namespaces_are_listed_also_while_an_installation_runs(house: Hous
     """everestctl's own list fails then; kubectl's has the same shape, and says whose it is."""
     name, slow = new_username(), new_username()
     async with house.handler():
-        await house.run_job(username=name, operators={"postgresql": True})
+        await house.have_tenant(username=name, operators={"postgresql": True})
         expected = {
             "namespace": name,
             "managed": True,
@@ -128,7 +128,7 @@ async def test_namespaces_are_listed_also_while_an_installation_runs(house: Hous
 async def test_namespaces_are_listed_whatever_makes_everestctl_fail(house: House, everest: Any) -> None:
     name = new_username()
     async with house.handler():
-        await house.run_job(username=name, operators={"postgresql": True})
+        await house.have_tenant(username=name, operators={"postgresql": True})
         await everest.set_faults(only="namespaces list", fail={"exit_code": 1, "stderr": "❌ something new\n"})
         status, answer = await ask(house, "/namespaces/list")
         await everest.set_faults()
@@ -168,7 +168,7 @@ async def test_a_tenant_is_described_and_compared(house: House, everest: Any) ->
         assert [difference["what"] for difference in differences] == ["operators", "quota", "limit_range", "rbac"]
         assert "limits.memory is 1Gi; it was set to 2048Mi" in differences[1]["message"]
         assert all(difference["mend"] == "Submit the same request again." for difference in differences)
-        await house.run_job(username=name, operators={"postgresql": True})
+        await house.have_tenant(username=name, operators={"postgresql": True})
         assert (await ask(house, f"/tenants/{name}"))[1]["data"]["differences"] == []
 
 
@@ -181,7 +181,7 @@ async def test_a_tenant_that_nobody_made(house: House) -> None:
 async def test_all_namespaces_of_a_tenant_are_shown_each_with_what_differs(house: House) -> None:
     name = new_username()
     async with house.handler():
-        await house.run_job(username=name, role="owner", subjects=["DB Admins"])
+        await house.have_tenant(username=name, role="owner", subjects=["DB Admins"])
         await house.run_job(username=name, namespace=f"{name}-2")
         await house.everest.delete("limitrange", "user-limits", "-n", name)
         tenant = (await ask(house, f"/tenants/{name}"))[1]["data"]

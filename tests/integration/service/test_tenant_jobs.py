@@ -92,7 +92,7 @@ async def test_a_handler_that_is_killed_in_the_middle_is_followed_by_another(
 ) -> None:
     """By SIGKILL, while its command runs; the next one goes on from the record."""
     async with house.handler():
-        await house.run_job(username="alice")
+        await house.have_tenant(username="alice")
         before = await look_at(house.everest, "alice")
         if kind == "resume":
             await house.gateway.api.post("/tenants/alice/suspend", headers={"Prefer": "wait=60"})
@@ -123,7 +123,7 @@ async def test_a_handler_that_is_killed_in_the_middle_is_followed_by_another(
 async def test_a_handler_that_is_killed_at_a_handover_is_followed_by_another(house: House) -> None:
     """By SIGKILL, while it waits for a cluster that is away; no everestctl runs for this kind."""
     async with house.handler():
-        await house.run_job(username="alice")
+        await house.have_tenant(username="alice")
     await house.everest.set_faults(unreachable=True)
     dying = await start_handler(house.server.url, house.everest, house.folder)
     async with helping_hand(house.server) as hand:
