@@ -54,9 +54,8 @@ async def put_tenant(
     """What a bootstrap of that handler leaves, in a simulated cluster."""
     wanted = _resolve(settings, request)
     is_first = wanted.account and await _have_account(everest, wanted.username, job_id)
-    await _have_namespace(
-        everest, wanted, await _draft_spec(everest, wanted, job_id, caller, is_first=is_first), job_id
-    )
+    spec = await _draft_spec(everest, wanted, job_id, caller, is_first=is_first)
+    await _have_namespace(everest, wanted, spec, job_id)
     if wanted.operators and wanted.operators.wanted:
         await _have_operators(everest, wanted)
     await _have_quota(everest, wanted, settings)
