@@ -198,7 +198,9 @@ def test_a_consumer_changes_where_the_server_lets_it(
 def test_roles_come_in_by_their_own_door(role: str) -> None:
     """What is imported keeps its name, but for the door and for the ways of the API and of events."""
     part = PERMISSIONS.partition(f"{role}_imports: [")[2].partition("\n]")[0]
-    for inside, outside in re.findall(r'service: \{ account: EVEREST, subject: "([^"]+)" \}, to: "([^"]+)"', part):
+    ways = re.findall(r'service: \{ account: EVEREST, subject: "([^"]+)" \}, to: "([^"]+)"', part)
+    assert len(ways) == part.count("service: ") > 10
+    for inside, outside in ways:
         name = outside.replace("everest.v1.api.", "$JS.API.")
         name = name.replace("everest.v1.events.", "everest.v1.told.")  # as version 0.1.0 has it
         for stream, subject in TOLD.items():

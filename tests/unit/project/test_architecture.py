@@ -31,7 +31,9 @@ IMPURE = {"os", "time", "datetime", "random", "socket", "asyncio", "logging", "s
 
 
 def modules(package: str) -> Iterator[tuple[str, ast.Module]]:
-    for path in sorted((ROOT / package).rglob("*.py")):
+    paths = sorted((ROOT / package).rglob("*.py"))
+    assert paths, f"{package} is not there: a rule about it would hold of nothing"
+    for path in paths:
         yield path.relative_to(ROOT).as_posix(), parse(path)
 
 
@@ -87,6 +89,7 @@ def test_tools_and_commands_do_not_know_the_engine() -> None:
 
 def test_one_module_names_the_workflows() -> None:
     """A kind is bound to what it does in one place; the steps of a kind may use those of another."""
+    assert {"handlers.bootstrap", "handlers.offboarding", "handlers.queries"} < set(WORKFLOWS)
     for name, tree in modules("handlers"):
         folder = name.rpartition("/")[0].replace("/", ".")
         for module in imported(tree):
