@@ -21,8 +21,8 @@ from handlers.clock import monotonic
 from handlers.commands.running import Commands
 from handlers.jetstream import JetStream, NotLetIn, Source, Unanswered, connect
 from handlers.jobs.consumer import Consumer, open_consumers
+from handlers.jobs.runtime import Runtime
 from handlers.jobs.slots import Slots
-from handlers.jobs.workshop import Workshop
 from handlers.kinds import Surroundings, make_plan
 from handlers.metrics import open_metrics
 from handlers.results import StepFailed
@@ -103,7 +103,7 @@ async def _work(
     if stopping.is_set():
         return
     metrics = open_metrics(settings.metrics_port)
-    shop = Workshop(
+    runtime = Runtime(
         jetstream=jetstream,
         commands=commands,
         settings=settings,
@@ -114,24 +114,24 @@ async def _work(
     )
     plan = partial(make_plan, Surroundings(settings, ClusterFacts(), partial(_find_caller, jetstream)))
     consumers = [
-        *open_consumers(shop, sources[:-1], jetstream.jobs, plan, Slots(settings.handler_concurrency)),
-        *open_consumers(shop, sources[-1:], jetstream.answers, plan, Slots(_QUERY_SLOTS)),
+        *open_consumers(runtime, sources[:-1], jetstream.jobs, plan, Slots(settings.handler_concurrency)),
+        *open_consumers(runtime, sources[-1:], jetstream.answers, plan, Slots(_QUERY_SLOTS)),
     ]
     metrics.observe_start(monotonic() - started_at)
     logger.info(
-        "handler.started", extra={"concurrency": settings.handler_concurrency, "lease_seconds": shop.lease_seconds}
+        "handler.started", extra={"concurrency": settings.handler_concurrency, "lease_seconds": runtime.lease_seconds}
     )
     async with asyncio.TaskGroup() as group:
         for consumer in consumers:
             group.create_task(consumer.run())
         if until_idle_seconds is not None:
-            group.create_task(_stop_when_idle(until_idle_seconds, consumers, shop))
+            group.create_task(_stop_when_idle(until_idle_seconds, consumers, runtime))
         if settings.ready_file:
-            group.create_task(_keep_ready(Path(settings.ready_file), environment, commands, shop, consumers))
+            group.create_task(_keep_ready(Path(settings.ready_file), environment, commands, runtime, consumers))
 
 
 async def _keep_ready(
-    file: Path, environment: Environment, commands: Commands, shop: Workshop, consumers: list[Consumer]
+    file: Path, environment: Environment, commands: Commands, runtime: Runtime, consumers: list[Consumer]
 ) -> None:
     from handlers.preflight.checking import find_problem  # only who is probed pays for it
     from handlers.preflight.readiness import keep_ready
@@ -139,11 +139,11 @@ async def _keep_ready(
     async def look() -> str | None:
         if not all(consumer.is_bound for consumer in consumers):
             return "NATS or its consumers do not answer"
-        if shop.is_outdated:
+        if runtime.is_outdated:
             return "there are jobs of a later version, which only a newer handler can work on"
         return await find_problem(environment, commands)
 
-    await keep_ready(file, look, shop.stopping)
+    await keep_ready(file, look, runtime.stopping)
 
 
 async def _bind(source: Source, stopping: asyncio.Event) -> float:
@@ -170,17 +170,17 @@ async def _find_caller(jetstream: JetStream, job_id: str) -> str | None:
         return None
 
 
-async def _stop_when_idle(seconds: float, consumers: list[Consumer], shop: Workshop) -> None:
+async def _stop_when_idle(seconds: float, consumers: list[Consumer], runtime: Runtime) -> None:
     """Stops the handler when for so long nothing was pending and no job was its own, delayed ones included."""
     idle_since = monotonic()
-    while not shop.stopping.is_set():
-        await _wait(shop.stopping, min(_IDLE_PAUSE_SECONDS, seconds / 4))
-        if not all(consumer.is_idle for consumer in consumers) or monotonic() < shop.delayed_until:
+    while not runtime.stopping.is_set():
+        await _wait(runtime.stopping, min(_IDLE_PAUSE_SECONDS, seconds / 4))
+        if not all(consumer.is_idle for consumer in consumers) or monotonic() < runtime.delayed_until:
             idle_since = monotonic()
         elif monotonic() - idle_since >= seconds:
             if await _nothing_pending(consumers):
                 logger.info("handler.idle", extra={"seconds": seconds})
-                shop.stopping.set()
+                runtime.stopping.set()
             else:
                 idle_since = monotonic()
 

@@ -23,11 +23,11 @@ from handlers.jobs.lease import LeaseLost
 from handlers.jobs.plan import NoPlan
 from handlers.jobs.records import Records
 from handlers.jobs.refusal import Refusal
+from handlers.jobs.runtime import Runtime
 from handlers.jobs.slots import Slots
 from handlers.jobs.tenant_lock import Tenants
 from handlers.jobs.waiting import Waiting
 from handlers.jobs.watching import Watch
-from handlers.jobs.workshop import Workshop
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ Decide = Callable[[Incoming], Awaitable[bool]]
 class Admission:
     """Handles deliveries one by one; several at a time in the tasks of its consumer."""
 
-    shop: Workshop
+    runtime: Runtime
     records: Records
     refusal: Refusal
     claims: Claims
@@ -123,11 +123,11 @@ class Admission:
                     self.in_hand.discard(address.job_id)
         except LaterRecord as error:
             logger.error("record.later", extra={"error": str(error), "next": "a newer handler must take the job"})
-            self.shop.note_later_record()
+            self.runtime.note_later_record()
             await delivery.hand_back(LATER_RECORD_DELAY_SECONDS)
         except (Unanswered, LeaseLost) as error:
             logger.warning("delivery.dropped", extra={"error": repr(error)})
-            self.shop.note_delay(self.shop.lease_seconds * ACK_WAIT_PART)  # then it comes again, maybe to us
+            self.runtime.note_delay(self.runtime.lease_seconds * ACK_WAIT_PART)  # then it comes again, maybe to us
 
     async def _handle(self, delivery: Delivery, kind: str, job_id: str, decide: Decide) -> None:
         try:
@@ -155,8 +155,8 @@ class Admission:
             return True
         row = look_up(record, Event.DELIVERY)
         if row.answer is Answer.ACK and record is not None:
-            await self.shop.tell_end_once(record, revision)
-            await self._conclude(incoming)
+            await self.runtime.tell_end_once(record, revision)
+            await self.waiting.conclude(incoming)
             return True
         # Bytes that are no record, over a job that runs: its owner finds out when it renews, or its guard does.
         lost = row.answer is Answer.WATCH or (record is None and revision > 0)
@@ -164,7 +164,8 @@ class Admission:
             return True
         current = _merge(record, incoming.record)
         if lost and current.losses >= MAX_LOSSES:
-            await self._end_lost(incoming, current, revision)
+            reason = f"The handlers of this job died or fell silent {current.losses + 1} times."
+            await self._fail(incoming, current, revision, Failure("too_many_losses", reason))
             return True
         tenant = incoming.tenant
         if tenant is not None and (holder := await self.tenants.take(tenant, incoming.job_id)) is not None:
@@ -174,7 +175,7 @@ class Admission:
             return await self.claims.work_on(incoming, current, revision, lost=lost)
         except NoPlan:
             failure = Failure("kind_unsupported", f"This handler cannot do jobs of the kind {current.kind}.")
-            await self._end_unplanned(incoming, current.failed(failure, utc_now()), revision)
+            await self._fail(incoming, current, revision, failure)
             return True
 
     async def _park(self, incoming: Incoming) -> bool:
@@ -186,9 +187,9 @@ class Admission:
 
     async def _stands_still(self, incoming: Incoming, record: JobRecord | None, revision: int) -> bool:
         """Watched for its owner's lease: provision may have given others a shorter one since the claim."""
-        lease_seconds = (record and record.lease_seconds) or self.shop.lease_seconds
+        lease_seconds = (record and record.lease_seconds) or self.runtime.lease_seconds
         bucket, delivery = self.records.bucket, incoming.delivery
-        watch = Watch(self.shop, bucket, self.slots, delivery, incoming.job_id, lease_seconds)
+        watch = Watch(self.runtime, bucket, self.slots, delivery, incoming.job_id, lease_seconds)
         return await watch.stands_still(revision)
 
     async def _wait(
@@ -208,34 +209,22 @@ class Admission:
                 await self.waiting.look_again(tenant)
                 return True
         delay_seconds = min(2 ** min(incoming.delivery.delivered, 10) / 2, LONGEST_TENANT_DELAY_SECONDS)
-        self.shop.note_delay(delay_seconds)
+        self.runtime.note_delay(delay_seconds)
         await incoming.delivery.hand_back(delay_seconds)
         return True
 
-    async def _conclude(self, incoming: Incoming) -> None:
-        """The job's end is saved: who waits for its tenant is next, also where an earlier owner had no time for it."""
-        if incoming.tenant is not None:
-            await self.waiting.wake(incoming.tenant)
-        await incoming.delivery.acknowledge()
-
-    async def _end_lost(self, incoming: Incoming, record: JobRecord, revision: int) -> None:
-        failure = Failure("too_many_losses", f"The handlers of this job died or fell silent {record.losses + 1} times.")
+    async def _fail(self, incoming: Incoming, record: JobRecord, revision: int, failure: Failure) -> None:
+        """Ends a job that nobody holds."""
         await self.records.end_unheld(record.failed(failure, utc_now()), revision)
         logger.error("job.ended", extra={"status": "failed", "reason": failure.code})
-        await self._conclude(incoming)
-
-    async def _end_unplanned(self, incoming: Incoming, record: JobRecord, revision: int) -> None:
-        await self.records.end_unheld(record, revision)
-        logger.error("job.ended", extra={"status": "failed", "reason": record.reason})
-        await self._conclude(incoming)
+        await self.waiting.conclude(incoming)
 
     async def _end_crashed(self, incoming: Incoming) -> None:
         """Only where nobody holds it: an owner ends it itself."""
         record, revision = await self.records.read(incoming.job_id)
         if record is not None and (record.is_held or record.is_finished):
             return
-        await self.records.end_unheld((record or incoming.record).failed(OWN_FAULT, utc_now()), revision)
-        await self._conclude(incoming)
+        await self._fail(incoming, record or incoming.record, revision, OWN_FAULT)
 
 
 def _log_waits(delivery: Delivery, job_id: str) -> None:

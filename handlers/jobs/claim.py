@@ -17,8 +17,8 @@ from handlers.jobs.incoming import Incoming
 from handlers.jobs.lease import Lease, LeaseLost
 from handlers.jobs.plan import MakePlan
 from handlers.jobs.records import Records
+from handlers.jobs.runtime import Runtime
 from handlers.jobs.waiting import Waiting
-from handlers.jobs.workshop import Workshop
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,8 @@ OWN_FAULT = Failure("command_failed", "The handler met an error of its own; its 
 class Claims:
     """Makes claims for this handler; each is worked on to its end."""
 
-    def __init__(self, shop: Workshop, records: Records, waiting: Waiting, make_plan: MakePlan) -> None:
-        self._shop = shop
+    def __init__(self, runtime: Runtime, records: Records, waiting: Waiting, make_plan: MakePlan) -> None:
+        self._runtime = runtime
         self._records = records
         self._waiting = waiting
         self._make_plan = make_plan
@@ -46,11 +46,13 @@ class Claims:
             return await self._claim(incoming, record, revision, lost=lost)
 
     async def _claim(self, incoming: Incoming, record: JobRecord, revision: int, *, lost: bool) -> bool:
-        shop = self._shop
+        runtime = self._runtime
         plan = self._make_plan(record, incoming.request)
-        lease = Lease(self._records.bucket, incoming.delivery, shop.commands, shop.lease_seconds, shop.stopping)
-        claimed = record.claimed(lease.owner, utc_now(), lease_seconds=shop.lease_seconds, lost=lost)
-        claimed = claimed.with_inputs(plan.inputs, simulated=shop.simulated)
+        lease = Lease(
+            self._records.bucket, incoming.delivery, runtime.commands, runtime.lease_seconds, runtime.stopping
+        )
+        claimed = record.claimed(lease.owner, utc_now(), lease_seconds=runtime.lease_seconds, lost=lost)
+        claimed = claimed.with_inputs(plan.inputs, simulated=runtime.simulated)
         try:
             with span("claim"):
                 claimed = await lease.claim(claimed, revision)
@@ -58,15 +60,15 @@ class Claims:
             return False
         async with lease.kept():
             await self._tell(claimed, lease.revision, lost=lost)
-            await self._run(incoming, Execution(shop, lease, plan))
+            await self._run(incoming, Execution(runtime, lease, plan))
         return True
 
     async def _tell(self, claimed: JobRecord, revision: int, *, lost: bool) -> None:
-        await self._shop.publish_transition(claimed, revision)
+        await self._runtime.publish_transition(claimed, revision)
         bind(caller=claimed.caller, attempt=claimed.attempt)
         logger.info("job.claimed", extra={"kind": claimed.kind, "lost": lost})
         if lost:
-            self._shop.metrics.count_loss("taken_over")
+            self._runtime.metrics.count_loss("taken_over")
 
     async def _run(self, incoming: Incoming, execution: Execution) -> None:
         """Raises LeaseLost: then nothing is answered."""
@@ -78,7 +80,7 @@ class Claims:
             logger.info("job.handed_back")
             return
         except LeaseLost:
-            self._shop.metrics.count_loss("lease_lost")
+            self._runtime.metrics.count_loss("lease_lost")
             raise
         except Exception:  # a fault of ours must end the job too, and be seen
             logger.exception("job.crashed")
@@ -92,10 +94,8 @@ class Claims:
         except TooLarge:
             record = await execution.save(_without_answer(record), ttl_seconds=retention_seconds)
         logger.info("job.ended", extra={"status": record.status.value, "reason": record.reason})
-        self._shop.metrics.count_job(record.kind, record.status.value, record.reason or "")
-        if incoming.tenant is not None:
-            await self._waiting.wake(incoming.tenant)
-        await incoming.delivery.acknowledge()
+        self._runtime.metrics.count_job(record.kind, record.status.value, record.reason or "")
+        await self._waiting.conclude(incoming)
 
 
 def _without_excess(record: JobRecord) -> JobRecord:

@@ -13,10 +13,10 @@ from handlers.jobs.incoming import Delivery
 from handlers.jobs.plan import MakePlan
 from handlers.jobs.records import Records
 from handlers.jobs.refusal import Refusal
+from handlers.jobs.runtime import Bucket, Runtime
 from handlers.jobs.slots import Slots
 from handlers.jobs.tenant_lock import Tenants
 from handlers.jobs.waiting import Waiting
-from handlers.jobs.workshop import Bucket, Workshop
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +46,14 @@ class Source(Protocol):
 
 
 def open_consumers(
-    shop: Workshop, sources: Sequence[Source], bucket: Bucket, make_plan: MakePlan, slots: Slots
+    runtime: Runtime, sources: Sequence[Source], bucket: Bucket, make_plan: MakePlan, slots: Slots
 ) -> "list[Consumer]":
     """The engine behind sources that share their slots and the bucket: the only place where its parts meet."""
-    records, tenants = Records(shop, bucket), Tenants(shop.jetstream)
-    waiting = Waiting(shop, records, tenants)
-    claims = Claims(shop, records, waiting, make_plan)
-    admission = Admission(shop, records, Refusal(shop, records), claims, tenants, waiting, slots)
-    return [Consumer(source, admission, slots, shop.stopping) for source in sources]
+    records, tenants = Records(runtime, bucket), Tenants(runtime.jetstream)
+    waiting = Waiting(runtime, records, tenants)
+    claims = Claims(runtime, records, waiting, make_plan)
+    admission = Admission(runtime, records, Refusal(runtime, records), claims, tenants, waiting, slots)
+    return [Consumer(source, admission, slots, runtime.stopping) for source in sources]
 
 
 class Consumer:

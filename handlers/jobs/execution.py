@@ -29,7 +29,7 @@ from handlers.commands.running import (
 from handlers.jetstream import Unanswered
 from handlers.jobs.lease import Lease, LeaseLost
 from handlers.jobs.plan import Plan, PlannedStep
-from handlers.jobs.workshop import Workshop
+from handlers.jobs.runtime import Runtime
 from handlers.results import RunCommand, StepFailed, StepResult
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Stopped(Exception):
 class Execution:
     """One claimed job under its lease, until it ends, is handed back, or is lost."""
 
-    shop: Workshop
+    runtime: Runtime
     lease: Lease
     plan: Plan
     _data: Any = field(default=None)
@@ -76,13 +76,13 @@ class Execution:
     async def save(self, record: JobRecord, *, ttl_seconds: float | None = None) -> JobRecord:
         """Saves a transition and tells of it. Raises LeaseLost; Unanswered where it is an end that nobody was told."""
         record = await self.lease.save(record, ttl_seconds=ttl_seconds)
-        await self.shop.publish_transition(record, self.lease.revision)
+        await self.runtime.publish_transition(record, self.lease.revision)
         return record
 
     async def _finish(self, step: PlannedStep, record: JobRecord) -> JobRecord:
         """The record with the step finished, or with the job failed. What finished is saved with what comes next."""
         while True:
-            if self.shop.stopping.is_set():
+            if self.runtime.stopping.is_set():
                 raise Stopped(record)
             if mark := await self._find_cancel(record):
                 message = f"Cancelled by {mark.caller}."
@@ -117,10 +117,10 @@ class Execution:
         work = asyncio.create_task(step.ensure(record, self._runner(commands)))
         reporter = asyncio.create_task(self._report(step.name))
         try:
-            await self._first_of(work, self.shop.stopping, self.lease.lost)
+            await self._first_of(work, self.runtime.stopping, self.lease.lost)
             if not work.done() and not self.lease.lost.is_set() and self._is_changing:
-                logger.info("step.grace", extra={"step": step.name, "seconds": self.shop.settings.shutdown_grace})
-                await self._first_of(work, self.lease.lost, timeout=self.shop.settings.shutdown_grace)
+                logger.info("step.grace", extra={"step": step.name, "seconds": self.runtime.settings.shutdown_grace})
+                await self._first_of(work, self.lease.lost, timeout=self.runtime.settings.shutdown_grace)
         finally:
             work.cancel()
             reporter.cancel()
@@ -138,14 +138,14 @@ class Execution:
             progress = await self._progress.read() if self._progress else None
             if progress is not None and progress != self.lease.progress:
                 self.lease.progress = progress
-                await self.shop.publish_progress(self.lease.record.job_id, step, progress)
+                await self.runtime.publish_progress(self.lease.record.job_id, step, progress)
 
     def _watch(self, command: Command, read_end: Callable[[], bytes]) -> None:
         self._progress = ProgressReader(command, read_end, self._look)
 
     async def _look(self, command: Command) -> Completed:
         """Runs what only looks at what a step waits for, under the lease; it is no command of the step."""
-        return await self.shop.commands.run(command, self.lease.owner)
+        return await self.runtime.commands.run(command, self.lease.owner)
 
     def _runner(self, commands: list[CommandRecord]) -> RunCommand:
         """Runs commands under the lease, and notes each."""
@@ -157,7 +157,9 @@ class Execution:
                 with span(
                     PurePath(command.shown.split()[0]).name, attributes={"process.command_line": command.shown}
                 ) as current:
-                    completed = await self.shop.commands.run(command, self.lease.owner, partial(self._watch, command))
+                    completed = await self.runtime.commands.run(
+                        command, self.lease.owner, partial(self._watch, command)
+                    )
                     current.note("process.exit.code", completed.exit_code)
             except (ExecutableMissing, ExecutableUnusable) as error:
                 raise StepFailed(_missing(error)) from error
@@ -213,7 +215,7 @@ class Execution:
                 record = replace(record, steps=tuple(known for known in record.steps if known.name != step.name))
                 failed = replace(failed, name=error.step)
             return record.failed(failure, utc_now(), step=failed)
-        self.shop.metrics.count_retry(failure.code)
+        self.runtime.metrics.count_retry(failure.code)
         return record.delayed(
             failed,
             failure,
@@ -225,8 +227,8 @@ class Execution:
 
     def _delay(self, record: JobRecord, failure: Failure, seconds: float) -> float | None:
         """Seconds until the next try, None when there is none."""
-        settings = self.shop.settings
-        first = self.shop.lease_seconds * _FIRST_DELAY_PART
+        settings = self.runtime.settings
+        first = self.runtime.lease_seconds * _FIRST_DELAY_PART
         if is_query(record.kind) or failure.nature not in (Nature.TRANSIENT, Nature.INFRASTRUCTURE):
             return None
         if failure.nature is Nature.INFRASTRUCTURE:
@@ -238,7 +240,7 @@ class Execution:
             return None
         else:
             delay = first * 2**record.failures
-        return min(delay, self.shop.lease_seconds * _LONGEST_DELAY_PART) * random.uniform(0.8, 1)
+        return min(delay, self.runtime.lease_seconds * _LONGEST_DELAY_PART) * random.uniform(0.8, 1)
 
     def _step_record(
         self, name: str, record: JobRecord, deciding: Completed | None, commands: list[CommandRecord], seconds: float
@@ -246,7 +248,7 @@ class Execution:
         """It took what the monotonic clock says, wherever the wall clock has gone meanwhile."""
         started = record.step(name)
         started_at = started.started_at if started else utc_now()
-        limit = self.shop.settings.max_output_chars
+        limit = self.runtime.settings.max_output_chars
         return StepRecord(
             name,
             started_at,
@@ -267,24 +269,27 @@ class Execution:
             if await self._find_cancel(record):
                 break
             await self._first_of(
-                None, self.shop.stopping, self.lease.lost, timeout=min(left, self.shop.lease_seconds * RENEWAL_PART)
+                None,
+                self.runtime.stopping,
+                self.lease.lost,
+                timeout=min(left, self.runtime.lease_seconds * RENEWAL_PART),
             )
             self.lease.check()
-            if self.shop.stopping.is_set():
+            if self.runtime.stopping.is_set():
                 raise Stopped(record)
         return record
 
     async def _find_cancel(self, record: JobRecord) -> CancelMark | None:
         """The mark of whoever wants this run to end."""
         try:
-            entry = await self.shop.jetstream.cancels.read(record.job_id)
+            entry = await self.runtime.jetstream.cancels.read(record.job_id)
         except Unanswered:
             return None  # asked again at the next safe point
         mark = decode_cancel(entry.value) if entry.value else None
         return mark if mark is not None and mark.applies_to(record) else None
 
     def _tell(self, event: str, step: str, outcome: str, seconds: float, **fields: Any) -> None:
-        self.shop.metrics.observe_step(step, outcome, seconds)
+        self.runtime.metrics.observe_step(step, outcome, seconds)
         extra = {"step": step, "outcome": outcome, "duration_seconds": round(seconds, 3), **fields}
         logger.log(logging.WARNING if fields else logging.INFO, event, extra=extra)
 

@@ -18,7 +18,7 @@ from contracts.records import JobRecord, Progress, UnreadableRecord, decode_reco
 from handlers.clock import monotonic
 from handlers.jetstream import BucketFull, Conflict, Unanswered
 from handlers.jobs.incoming import Delivery
-from handlers.jobs.workshop import Bucket
+from handlers.jobs.runtime import Bucket
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import logging
 from contracts.kinds import KINDS
 from contracts.records import JobRecord, LaterRecord, UnreadableRecord, decode_record, encode_record, fit
 from handlers.jetstream import BucketFull, Conflict, Unanswered
-from handlers.jobs.workshop import Bucket, Workshop
+from handlers.jobs.runtime import Bucket, Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 class Records:
     """Every write of the bucket is a compare-and-set over what was read."""
 
-    def __init__(self, shop: Workshop, bucket: Bucket) -> None:
-        self._shop = shop
+    def __init__(self, runtime: Runtime, bucket: Bucket) -> None:
+        self._runtime = runtime
         self.bucket = bucket
 
     async def read(self, job_id: str) -> tuple[JobRecord | None, int]:
@@ -40,8 +40,8 @@ class Records:
         """Writes an end that no owner writes, and tells of it. Raises Conflict, BucketFull, Unanswered."""
         body, retention = encode_record(fit(record)), self.retention_seconds(record.kind)
         revision = await self.bucket.write(record.job_id, body, last=revision, ttl_seconds=retention)
-        await self._shop.publish_transition(record, revision)
-        self._shop.metrics.count_job(record.kind, record.status.value, record.reason or "")
+        await self._runtime.publish_transition(record, revision)
+        self._runtime.metrics.count_job(record.kind, record.status.value, record.reason or "")
 
     async def end_unheld(self, record: JobRecord, revision: int) -> None:
         """The same; another write that came first is looked at with the next delivery. Raises Unanswered."""
@@ -53,4 +53,4 @@ class Records:
     def retention_seconds(self, kind: str) -> float:
         """How long the record of an ended job is kept."""
         known = KINDS.get(kind)
-        return (known and known.retention_seconds) or self._shop.settings.job_retention
+        return (known and known.retention_seconds) or self._runtime.settings.job_retention

@@ -5,13 +5,12 @@ import logging
 from contracts import names
 from contracts.codes import Failure
 from contracts.protocol import Answer, Event, look_up
-from contracts.records import JobRecord
 from contracts.requests import raw_hash
 from handlers.clock import utc_now
 from handlers.jetstream import BucketFull, Conflict
 from handlers.jobs.incoming import Delivery, begin
 from handlers.jobs.records import Records
-from handlers.jobs.workshop import Workshop
+from handlers.jobs.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -21,8 +20,8 @@ BUCKET_FULL_DELAY_SECONDS = 10
 class Refusal:
     """Ends messages that cannot be worked on. All of it raises Unanswered."""
 
-    def __init__(self, shop: Workshop, records: Records) -> None:
-        self._shop = shop
+    def __init__(self, runtime: Runtime, records: Records) -> None:
+        self._runtime = runtime
         self._records = records
 
     async def refuse(self, delivery: Delivery, kind: str, job_id: str, failure: Failure) -> None:
@@ -31,25 +30,22 @@ class Refusal:
         while True:
             record, revision = await self._records.read(job_id)
             if record is not None and record.request_hash == refused_hash:
-                await self._shop.tell_end_once(record, revision)
+                await self._runtime.tell_end_once(record, revision)
                 break  # ours: the TERM was lost
             if look_up(record, Event.UNREADABLE).answer is Answer.DEAD_LETTER:
                 await self.bury(delivery, kind, job_id, failure)
                 return
             refused = begin(delivery, kind, job_id, refused_hash, None).failed(failure, utc_now())
             try:
-                await self._end(refused, revision)
+                await self._records.end(refused, revision)
             except Conflict:
                 continue
             except BucketFull:
                 await self.hand_back_for_room(delivery)
                 return
+            logger.warning("job.refused", extra={"reason": refused.reason, "error": refused.summary})
             break
         await delivery.terminate(failure.code)
-
-    async def _end(self, refused: JobRecord, revision: int) -> None:
-        await self._records.end(refused, revision)
-        logger.warning("job.refused", extra={"reason": refused.reason, "error": refused.summary})
 
     async def bury(self, delivery: Delivery, kind: str, token: str, failure: Failure) -> None:
         """A dead letter, for what can have no record of its own."""
@@ -59,13 +55,13 @@ class Refusal:
             names.HEADER_SUBJECT: delivery.subject,
             names.HEADER_SEQUENCE: str(delivery.sequence),
         }
-        await self._shop.jetstream.write_dead_letter(names.dead_subject(kind, token), delivery.body, headers)
+        await self._runtime.jetstream.write_dead_letter(names.dead_subject(kind, token), delivery.body, headers)
         logger.warning("message.buried", extra={"reason": failure.code, "subject": delivery.subject})
-        self._shop.metrics.count_dead_letter(failure.code)
+        self._runtime.metrics.count_dead_letter(failure.code)
         await delivery.terminate(failure.code)
 
     async def hand_back_for_room(self, delivery: Delivery) -> None:
         """The bucket is full: nothing starts that cannot be recorded."""
         logger.error("bucket.full")
-        self._shop.note_delay(BUCKET_FULL_DELAY_SECONDS)
+        self._runtime.note_delay(BUCKET_FULL_DELAY_SECONDS)
         await delivery.hand_back(BUCKET_FULL_DELAY_SECONDS)

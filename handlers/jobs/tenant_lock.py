@@ -3,7 +3,7 @@
 from contracts import names
 from contracts.records import LaterRecord, UnreadableRecord, decode_record
 from handlers.jetstream import Conflict
-from handlers.jobs.workshop import Store
+from handlers.jobs.runtime import Store
 
 
 class Tenants:

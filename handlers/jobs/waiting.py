@@ -17,9 +17,10 @@ from contracts import names
 from contracts.records import TENANT_BUSY, JobRecord, LaterRecord, encode_record, headers_of
 from handlers.clock import monotonic, utc_now
 from handlers.jetstream import BucketFull, Conflict, Refused, TooLarge, Unanswered
+from handlers.jobs.incoming import Incoming
 from handlers.jobs.records import Records
+from handlers.jobs.runtime import Runtime
 from handlers.jobs.tenant_lock import Tenants
-from handlers.jobs.workshop import Workshop
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ _TOGETHER_SECONDS = 5.0
 class Waiting:
     """The line of each tenant, and what this handler knows of who holds it."""
 
-    def __init__(self, shop: Workshop, records: Records, tenants: Tenants) -> None:
-        self._shop = shop
+    def __init__(self, runtime: Runtime, records: Records, tenants: Tenants) -> None:
+        self._runtime = runtime
         self._records = records
         self._tenants = tenants
         self._held_until: dict[str, float] = {}
@@ -61,10 +62,10 @@ class Waiting:
         if not record.is_waiting:
             body = encode_record(record.waiting(TENANT_BUSY, utc_now()))
             try:
-                await self._shop.jetstream.jobs.write(record.job_id, body, last=revision)
+                await self._runtime.jetstream.jobs.write(record.job_id, body, last=revision)
             except Conflict:
                 return False
-        await self._shop.jetstream.line.join(tenant, record.job_id)
+        await self._runtime.jetstream.line.join(tenant, record.job_id)
         return True
 
     async def park_together(self, records: Mapping[str, Sequence[JobRecord]]) -> bool:
@@ -75,8 +76,8 @@ class Waiting:
         }
         places = [(tenant, record.job_id) for tenant, new in records.items() for record in new]
         try:
-            await self._shop.jetstream.jobs.create_together(bodies, _TOGETHER_SECONDS)
-            await self._shop.jetstream.line.join_together(places, _TOGETHER_SECONDS)
+            await self._runtime.jetstream.jobs.create_together(bodies, _TOGETHER_SECONDS)
+            await self._runtime.jetstream.line.join_together(places, _TOGETHER_SECONDS)
         except (Conflict, BucketFull, TooLarge, Unanswered):
             return False
         return True
@@ -88,7 +89,7 @@ class Waiting:
         self._looking.add(tenant)
         await asyncio.sleep(_GATHER_SECONDS)
         self._looking.discard(tenant)
-        while not self._shop.stopping.is_set():
+        while not self._runtime.stopping.is_set():
             try:
                 if await self._tenants.find_holder(tenant) is None:
                     await self.wake(tenant)
@@ -99,10 +100,16 @@ class Waiting:
                 continue
             return
 
+    async def conclude(self, incoming: Incoming) -> None:
+        """The job's end is saved: who waits for its tenant is next, also where an earlier owner had no time for it."""
+        if incoming.tenant is not None:
+            await self.wake(incoming.tenant)
+        await incoming.delivery.acknowledge()
+
     async def wake(self, tenant: str) -> None:
         """Publishes the tenant's next job again; it may be there already. Raises Unanswered."""
         self._held_until.pop(tenant, None)
-        line = self._shop.jetstream.line
+        line = self._runtime.jetstream.line
         while (place := await line.first(tenant)) is not None:
             try:
                 record, _ = await self._records.read(place.job_id)
@@ -117,7 +124,7 @@ class Waiting:
     async def _publish(self, record: JobRecord) -> None:
         subject, body = names.job_subject(record.kind, record.job_id), orjson.dumps(record.request)
         try:
-            await self._shop.jetstream.publish_job(subject, body, headers_of(record))
+            await self._runtime.jetstream.publish_job(subject, body, headers_of(record))
         except Refused as error:
             if not error.is_duplicate:
                 logger.warning("job.not_woken", extra={"job_id": record.job_id, "next": "the reconciler wakes it"})

@@ -6,8 +6,8 @@ from contracts.protocol import RENEWAL_PART
 from handlers.clock import monotonic
 from handlers.jetstream import Unanswered
 from handlers.jobs.incoming import Delivery
+from handlers.jobs.runtime import Bucket, Runtime
 from handlers.jobs.slots import Slots
-from handlers.jobs.workshop import Bucket, Workshop
 
 _PAUSE_PART = 1 / 24  # of a lease: how often a watched record is read
 
@@ -16,9 +16,9 @@ class Watch:
     """One watch of one record, on this handler's own clock."""
 
     def __init__(
-        self, shop: Workshop, bucket: Bucket, slots: Slots, delivery: Delivery, job_id: str, lease_seconds: float
+        self, runtime: Runtime, bucket: Bucket, slots: Slots, delivery: Delivery, job_id: str, lease_seconds: float
     ) -> None:
-        self._shop = shop
+        self._runtime = runtime
         self._bucket = bucket
         self._slots = slots
         self._delivery = delivery
@@ -34,7 +34,7 @@ class Watch:
         async with self._slots.lent():
             ends_at = monotonic() + self._lease_seconds
             while (left := ends_at - monotonic()) > 0:
-                if self._shop.stopping.is_set():
+                if self._runtime.stopping.is_set():
                     await self._delivery.hand_back()
                     return False
                 await self._extend()
@@ -52,4 +52,4 @@ class Watch:
         """At the pace of this handler's own consumer, whatever the watched lease is."""
         if monotonic() >= self._extend_at:
             await self._delivery.extend()
-            self._extend_at = monotonic() + self._shop.lease_seconds * RENEWAL_PART
+            self._extend_at = monotonic() + self._runtime.lease_seconds * RENEWAL_PART

@@ -14,8 +14,8 @@ from handlers.clock import monotonic
 from handlers.commands.running import Command
 from handlers.jobs.consumer import open_consumers
 from handlers.jobs.plan import MakePlan, NoPlan, Plan, PlannedStep
+from handlers.jobs.runtime import Runtime
 from handlers.jobs.slots import Slots
-from handlers.jobs.workshop import Workshop
 from handlers.metrics import NoMetrics
 from handlers.results import RunCommand, StepResult
 from handlers.settings import HandlerSettings
@@ -46,9 +46,9 @@ async def handler(server: Server, slots: int, plan: MakePlan = plan_one_step) ->
     """Works for both consumers of jobs until it is left."""
     stopping = asyncio.Event()
     sources = [Process(server, consumer) for consumer in (names.BOOTSTRAP_CONSUMER, names.LIFECYCLE_CONSUMER)]
-    shop = Workshop(sources[0], sources[0], HandlerSettings(), NoMetrics(), stopping, 60.0, simulated=True)
+    runtime = Runtime(sources[0], sources[0], HandlerSettings(), NoMetrics(), stopping, 60.0, simulated=True)
     async with asyncio.TaskGroup() as tasks:
-        for consumer in open_consumers(shop, sources, sources[0].jobs, plan, Slots(slots)):
+        for consumer in open_consumers(runtime, sources, sources[0].jobs, plan, Slots(slots)):
             tasks.create_task(consumer.run())
         yield
         stopping.set()

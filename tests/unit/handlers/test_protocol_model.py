@@ -25,8 +25,8 @@ from handlers.clock import monotonic, utc_now
 from handlers.commands.running import Command
 from handlers.jobs.consumer import open_consumers
 from handlers.jobs.plan import Plan, PlannedStep
+from handlers.jobs.runtime import Runtime
 from handlers.jobs.slots import Slots
-from handlers.jobs.workshop import Workshop
 from handlers.metrics import NoMetrics
 from handlers.results import RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
@@ -151,11 +151,11 @@ class Post:
         self._lease_seconds = lease_seconds
         self.stopping = asyncio.Event()
         self.process = Process(stage.server)
-        self.shop: Workshop | None = None
+        self.runtime: Runtime | None = None
 
     @property
     def is_outdated(self) -> bool:
-        return self.shop is not None and self.shop.is_outdated
+        return self.runtime is not None and self.runtime.is_outdated
 
     async def keep(self) -> None:
         """Until cancelled."""
@@ -175,9 +175,9 @@ class Post:
 
     async def _work(self) -> None:
         process, settings = self.process, HandlerSettings()
-        shop = Workshop(process, process, settings, NoMetrics(), self.stopping, self._lease_seconds, simulated=True)
-        self.shop = shop
-        (consumer,) = open_consumers(shop, [process], process.jobs, self._plan, Slots(2))
+        runtime = Runtime(process, process, settings, NoMetrics(), self.stopping, self._lease_seconds, simulated=True)
+        self.runtime = runtime
+        (consumer,) = open_consumers(runtime, [process], process.jobs, self._plan, Slots(2))
         await consumer.run()
 
     def _plan(self, record: JobRecord, request: Request) -> Plan:

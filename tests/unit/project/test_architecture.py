@@ -1,4 +1,4 @@
-"""The shape of the house: who may import whom, and where processes, the environment and NATS are touched."""
+"""The shape of the code: who may import whom, and where processes, the environment and NATS are touched."""
 
 import ast
 from collections import Counter
@@ -18,11 +18,11 @@ OS_STARTS_PROCESSES = {"fork", "forkpty", "posix_spawn", "posix_spawnp", "popen"
 HTTP = {"starlette", "uvicorn", "httpx", "http", "prometheus_client"}
 ENTRANCES = {"steps", "lists"}  # the modules that hold a workflow
 WORKFLOWS = tuple(
-    f"handlers.{room.name}"
-    for room in sorted((ROOT / "handlers").iterdir())
-    if ENTRANCES & {path.stem for path in room.glob("*.py")}
+    f"handlers.{folder.name}"
+    for folder in sorted((ROOT / "handlers").iterdir())
+    if ENTRANCES & {path.stem for path in folder.glob("*.py")}
 )
-WORKSHOPS = (
+OUTSIDE_THE_ENGINE = (
     *WORKFLOWS,
     *(f"handlers.{name}" for name in ("kinds", "preflight", "rbac", "tenants", "tools", "workflow")),
 )
@@ -77,7 +77,7 @@ def test_the_engine_knows_neither_http_nor_tools_nor_workflows() -> None:
     """It runs plans under leases, whatever their steps do."""
     for module in imported_by("handlers/jobs"):
         assert module.partition(".")[0] not in HTTP, module
-        assert not module.startswith(WORKSHOPS), module
+        assert not module.startswith(OUTSIDE_THE_ENGINE), module
 
 
 def test_tools_and_commands_do_not_know_the_engine() -> None:
@@ -97,10 +97,10 @@ def test_one_module_names_the_workflows() -> None:
                 assert name == "handlers/kinds.py" or module.startswith(folder), (name, module)
 
 
-def test_no_folder_is_a_corridor() -> None:
+def test_no_folder_holds_more_modules_than_a_listing_shows() -> None:
     for package in PACKAGES:
-        rooms = Counter(name.rpartition("/")[0] for name, _ in modules(package))
-        assert not {folder: count for folder, count in rooms.items() if count > MOST_MODULES + 1}  # and its __init__
+        folders = Counter(name.rpartition("/")[0] for name, _ in modules(package))
+        assert not {folder: count for folder, count in folders.items() if count > MOST_MODULES + 1}  # and its __init__
 
 
 def test_contracts_are_pure() -> None:

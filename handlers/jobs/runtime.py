@@ -125,7 +125,7 @@ class CommandRunner(Protocol):
 
 
 @dataclass(slots=True)
-class Workshop:
+class Runtime:
     """`lease_seconds` are those of the leases that this handler takes."""
 
     jetstream: Store
