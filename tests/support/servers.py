@@ -36,6 +36,19 @@ def free_port() -> int:
         return port
 
 
+def find_listened(port: int) -> set[str]:
+    """The addresses at which somebody on this machine listens on the port, as the kernel has them."""
+    found = set()
+    for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            local, state = line.split()[1:4:2]
+            address, _, number = local.partition(":")
+            if state == "0A" and int(number, 16) == port:
+                words = (bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8))
+                found.add(socket.inet_ntop(family, b"".join(words)))
+    return found
+
+
 def write_configuration(folder: Path, *parts: str, text: str = "", publishers: str = "") -> Path:
     """A configuration made of files of nats/, in a copy of them where `publishers` have accounts."""
     shutil.copytree(ROOT / "nats", folder, dirs_exist_ok=True)

@@ -58,13 +58,12 @@ async def standalone(
     nats_port: int | None = None,
     **settings: str,
 ) -> AsyncIterator[Standalone]:
-    """Started, and maybe not yet ready; ended afterwards. `settings` are environment variables."""
+    """Started, and maybe not yet ready; ended afterwards. `settings` are environment variables, HOST none of them."""
     port, nats_port = port or free_port(), nats_port or free_port()
     variables = {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "HOST"},
         **everest.variables,
         "PORT": str(port),
-        "HOST": LOOPBACK,
         "NATS_PORT": str(nats_port),
         "DATA_DIR": str(data),
         "ADMIN_API_KEY": KEY,

@@ -3,20 +3,23 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, find_listened, free_port
 
 
 @asynccontextmanager
-async def demo(folder: Path, port: int | str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def demo(folder: Path, port: int | str, checkout: Path = ROOT) -> AsyncIterator[asyncio.subprocess.Process]:
     places = {"PORT": str(port), "NATS_PORT": str(free_port()), "DATA_DIR": str(folder), "ADMIN_API_KEY": ""}
+    python = sys.executable if checkout is ROOT else checkout / ".venv" / "bin" / "python"
+    variables = {name: value for name, value in os.environ.items() if name != "HOST"}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.demo", cwd=ROOT, env=os.environ | places,
+        python, "-m", "tests.demo", cwd=checkout, env=variables | places,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
@@ -36,6 +39,15 @@ async def read_until(process: asyncio.subprocess.Process, words: bytes) -> bytes
             assert line, said.decode()
             said += line
     return said
+
+
+def clone(folder: Path) -> Path:
+    """This checkout once more, with its environment. Whoever starts NATS from there takes the mark along."""
+    left_out = (".git", ".venv", ".data", ".*_cache", "data", "browser")
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*left_out))
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "nats" / "mark.conf").touch()
+    return folder
 
 
 async def test_whoever_listens_on_the_port_gets_no_job_and_no_key(tmp_path: Path) -> None:
@@ -60,10 +72,15 @@ async def test_whoever_listens_on_the_port_gets_no_job_and_no_key(tmp_path: Path
 
 
 async def test_a_second_demo_in_the_folder_touches_nothing(tmp_path: Path) -> None:
-    """The first goes on, its log and its key as they were; the key is its owner's alone."""
-    data = tmp_path / "data"
-    async with demo(data, free_port()) as first:
+    """The first goes on, its log and its key as they were; the key is its owner's alone.
+
+    It runs out of a clone in a folder with blanks in its name, and serves nobody but this machine.
+    """
+    data, port, checkout = tmp_path / "data", free_port(), clone(tmp_path / "my own clone")
+    async with demo(data, port, checkout) as first:
         said = await read_until(first, b"It serves until")
+        assert find_listened(port) == {LOOPBACK}
+        assert (data / "nats-server" / "mark.conf").exists(), "it is the clone that runs"
         key = (data / "admin.key").read_text().strip()
         assert (data / "admin.key").stat().st_mode & 0o077 == 0
         log = (data / "demo.log").read_bytes()

@@ -14,7 +14,7 @@ import pytest
 from tests.simulator import simulated_everest
 from tests.support.eventually import eventually
 from tests.support.peers.accounts import knock
-from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, free_port
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, find_listened, free_port
 from tests.support.standalone import standalone
 
 GOLDEN_STORE = ROOT / "tests" / "data" / "golden-0.1.0" / "store.tar.gz"
@@ -44,11 +44,15 @@ async def wait_until_gone(data: Path) -> None:
 
 
 async def test_jobs_survive_a_restart_and_nothing_is_left(tmp_path: Path) -> None:
-    """Submitted while no handler runs, done by the next start; SIGTERM ends all with 0. Its folder has a space."""
+    """Submitted while no handler runs, done by the next start; SIGTERM ends all with 0. Its folder has a space.
+
+    Unless HOST says otherwise nobody but this machine is served.
+    """
     data = tmp_path / "my data"
     async with simulated_everest(tmp_path / "everest") as everest:
         async with standalone(everest, data, "--handlers", "0") as first:
             await first.wait_until_ready()
+            assert [find_listened(port) for port in (first.port, first.nats_port)] == [{LOOPBACK}] * 2
             job_id = (await first.api.post("/bootstrap/users", json={"username": "alice"})).json()["job_id"]
             assert (await first.api.get(f"/jobs/{job_id}")).json()["status"] == "queued"
             assert await first.end() == 0
