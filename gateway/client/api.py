@@ -130,6 +130,8 @@ class Api:
                         return
                     for event in source.iter_sse():
                         self._patience.note_answer()
+                        if not event.data:
+                            continue  # a heartbeat, which httpx-sse takes for an event once one had an id
                         last_id = event.id
                         document = event.json()
                         yield document

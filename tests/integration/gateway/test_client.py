@@ -15,7 +15,7 @@ from tests.support.eventually import eventually
 from tests.support.forks import Ended, run_fork
 from tests.support.gateways import KEY, running_gateway
 from tests.support.handlers import House, open_house, running_handler
-from tests.support.servers import LIMIT_SECONDS, ROOT
+from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -114,6 +114,27 @@ async def test_a_gateway_that_dies_is_waited_for(client: Client, command: str) -
             stdout, stderr = await asyncio.wait_for(following.communicate(), 2 * LIMIT_SECONDS)
     assert (following.returncode, stderr) == (1, b"")
     assert json.loads(stdout.splitlines()[-1])["reason"] == "cancelled"
+
+
+async def test_a_heartbeat_is_no_event(client: Client) -> None:
+    """A gateway sends one each quarter of a minute, to whoever watches for so long."""
+    told = [b'{"job_id": "one", "status": "running"}', b'{"job_id": "one", "status": "succeeded"}']
+    events = [b"id: %d\r\ndata: %s\r\n\r\n" % (number, document) for number, document in enumerate(told, start=1)]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_stream = b"/events " in await reader.readuntil(b"\r\n\r\n")
+        kind = b"text/event-stream" if is_stream else b"application/json"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nConnection: close\r\n\r\n" % kind)
+        writer.write(b": ping\r\n\r\n".join((b"", *events, b"")) if is_stream else told[-1])
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, LOOPBACK, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        watched = await client.run("watch", "one", "-o", "json", BASE_URL=f"http://{LOOPBACK}:{port}")
+    assert (watched.code, watched.stderr) == (0, "")
+    shown = [json.loads(line)["status"] for line in watched.stdout.splitlines()]
+    assert shown == ["running", "succeeded", "succeeded"], "the events, and the job as it is then"
 
 
 async def test_a_tenant_of_an_identity_provider_is_submitted(client: Client) -> None:
