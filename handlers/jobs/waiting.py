@@ -4,6 +4,7 @@ A job is parked in this order: its record says that it waits, it takes a place i
 acknowledged, and then it is looked whether the tenant is still held. The holder's end is saved first, then the next
 job's message is published again, and then the holder's message is acknowledged. So one of the two always sees the
 other; where a handler dies between its writes, its message comes again, or the reconciler wakes the line.
+Many jobs are parked in the same order, each stage for all of them before the next.
 A place is given up when its job has ended: until then a job that is woken and finds the tenant taken keeps it.
 """
 
