@@ -1,6 +1,6 @@
 """The cancel mark: what a person leaves for the owner of a running job, beside the record and never in it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import orjson
 
@@ -14,6 +14,7 @@ class CancelMark:
     caller: str
     requested_at: str
     run: int
+    request_id: str | None = None  # of who asked; 0.1.0 says none
 
     def applies_to(self, record: JobRecord) -> bool:
         return self.run == record.run
@@ -27,6 +28,8 @@ def decode_cancel(body: bytes) -> CancelMark | None:
     """None for bytes that are no mark: a cancel must be meant."""
     try:
         value = orjson.loads(body)
-        return CancelMark(str(value["caller"]), str(value["requested_at"]), int(value["run"]))
-    except (orjson.JSONDecodeError, TypeError, ValueError, KeyError):
+        mark = CancelMark(str(value["caller"]), str(value["requested_at"]), int(value["run"]))
+        request_id = value.get("request_id")
+        return replace(mark, request_id=str(request_id)) if request_id else mark
+    except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError, KeyError):
         return None

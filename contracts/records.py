@@ -153,6 +153,8 @@ class PastRun:
     retried_at: str | None = None
     changed: tuple[str, ...] = ()  # by all of its steps
     found: dict[str, Any] | None = None  # by step, where all are done again: what may not be there any more
+    cancel_request_id: str | None = None
+    retry_request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,7 @@ class JobRecord:
     error: Failure | None = None
     cancelled_by: str | None = None  # who ended this run, and when it was asked for
     cancelled_at: str | None = None
+    cancel_request_id: str | None = None
     steps: tuple[StepRecord, ...] = ()
     warnings: tuple[str, ...] = ()
     credentials_secret: CredentialsSecret | None = None
@@ -344,12 +347,16 @@ class JobRecord:
             error=failure,
         )
 
-    def cancelled(self, by: str, asked_at: str, now: str, message: str) -> "JobRecord":
+    def cancelled(
+        self, by: str, asked_at: str, now: str, message: str, *, request_id: str | None = None
+    ) -> "JobRecord":
         """Ended by a person."""
         ended = self.failed(Failure("cancelled", message), now)
-        return replace(ended, cancelled_by=by, cancelled_at=asked_at)
+        return replace(ended, cancelled_by=by, cancelled_at=asked_at, cancel_request_id=request_id)
 
-    def reopened(self, now: str, *, from_start: bool, by: str | None = None) -> "JobRecord":
+    def reopened(
+        self, now: str, *, from_start: bool, by: str | None = None, request_id: str | None = None
+    ) -> "JobRecord":
         """A person retries a failed job: the only way out of an end. What succeeded is kept unless `from_start`."""
         self._expect(Status.FAILED)
         again = [step for step in self.steps if from_start or not step.is_finished]
@@ -367,6 +374,8 @@ class JobRecord:
             now,
             self.changed,
             {step.name: step.found for step in again if step.found} or None,
+            self.cancel_request_id,
+            request_id,
         )
         return self._changed(
             now,
@@ -383,6 +392,7 @@ class JobRecord:
             error=None,
             cancelled_by=None,
             cancelled_at=None,
+            cancel_request_id=None,
             steps=() if from_start else tuple(step for step in self.steps if step.is_finished),
             warnings=() if from_start else tuple(one for one in self.warnings if not _OF_A_HANDLER.fullmatch(one)),
             summary="",

@@ -4,7 +4,7 @@ A job's entries are read out of its newest record, which the server itself copie
 entry. So there is no change of a tenant whose entry could be missing.
 """
 
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NamedTuple, NotRequired
 
 import orjson
 from pydantic import Field
@@ -98,28 +98,38 @@ def entries_of(record: JobRecord) -> list[Entry]:
     """All that was asked for about the job, newest first."""
     entries: list[Entry] = []
     first_run = record.run - len(record.history)
-    asked_by, asked_at = (record.caller, record.created_at) if first_run == 1 else (UNKNOWN, record.created_at)
+    is_whole = first_run == 1
+    asked = _Asked(record.caller if is_whole else UNKNOWN, record.created_at, record.request_id if is_whole else None)
     for run, past in enumerate(record.history, first_run):
-        entries += _run_entries(_past(record, past, run), run, asked_by, asked_at, past)
-        asked_by, asked_at = past.retried_by or UNKNOWN, past.retried_at or past.finished_at or record.changed_at
-    entries += _run_entries(_current(record), record.run, asked_by, asked_at, record)
+        entries += _run_entries(_past(record, past, run), run, asked, past)
+        retried_at = past.retried_at or past.finished_at or record.changed_at
+        asked = _Asked(past.retried_by or UNKNOWN, retried_at, past.retry_request_id)
+    entries += _run_entries(_current(record), record.run, asked, record)
     return entries[::-1]
 
 
-def _run_entries(entry: Entry, run: int, by: str, at: str, ended: JobRecord | PastRun) -> list[Entry]:
+class _Asked(NamedTuple):
+    """Who asked, when, and in which request."""
+
+    by: str
+    at: str
+    request_id: str | None
+
+    def put_into(self, entry: Entry) -> Entry:
+        told: Entry = {**entry, "caller": self.by, "at": self.at}
+        if self.request_id:
+            told["request_id"] = self.request_id
+        return told
+
+
+def _run_entries(entry: Entry, run: int, asked: _Asked, ended: JobRecord | PastRun) -> list[Entry]:
     """The entry of a run, and that of whoever cancelled it."""
-    asked: Entry = {**entry, "caller": by, "at": at, "action": SUBMIT if run == 1 else RETRY}
+    first = asked.put_into({**entry, "action": SUBMIT if run == 1 else RETRY})
     if ended.cancelled_by is None:
-        return [asked]
-    cancel: Entry = {
-        **_of_job(entry),
-        "caller": ended.cancelled_by,
-        "at": ended.cancelled_at or ended.finished_at or at,
-        "action": CANCEL,
-        "outcome": "cancelled",
-        "run": run,
-    }
-    return [asked, cancel]
+        return [first]
+    cancelled_at = ended.cancelled_at or ended.finished_at or asked.at
+    cancel = _Asked(ended.cancelled_by, cancelled_at, ended.cancel_request_id)
+    return [first, cancel.put_into({**_of_job(entry), "action": CANCEL, "outcome": "cancelled", "run": run})]
 
 
 def _of_job(entry: Entry) -> Entry:
@@ -146,7 +156,6 @@ def _current(record: JobRecord) -> Entry:
     )
     optional = {
         "code": record.reason,
-        "request_id": record.request_id if record.run == 1 else None,
         "correlation": asked.get("correlation"),
         "changed": list(record.changed),
         "simulated": record.simulated or None,
@@ -167,8 +176,6 @@ def _past(record: JobRecord, past: PastRun, run: int) -> Entry:
         entry["changed"] = list(past.changed)
     if past.reason:
         entry["code"] = past.reason
-    if run == 1 and record.request_id:
-        entry["request_id"] = record.request_id
     return entry
 
 

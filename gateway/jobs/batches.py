@@ -182,7 +182,7 @@ class Batches:
                     await self._waiting.wait_until_finished(job.job_id, remaining, left)
         return await self.read(batch_id) if seconds > 0 and not batch.is_finished else batch
 
-    async def cancel(self, batch_id: str, caller: str, allow: Callable[[JobRecord], None]) -> int:
+    async def cancel(self, batch_id: str, origin: Origin, allow: Callable[[JobRecord], None]) -> int:
         """Cancels what has not ended; gives how many jobs that are. `allow` raises for what the caller may not touch.
 
         Raises as `Interventions.cancel` does, and BatchNotFound; what is done by then stays done.
@@ -190,7 +190,7 @@ class Batches:
 
         async def cancel(job_id: str) -> bool:
             with suppress(JobFinished, JobNotFound):
-                await self._interventions.cancel(job_id, caller, allow)
+                await self._interventions.cancel(job_id, origin, allow)
                 return True
             return False
 

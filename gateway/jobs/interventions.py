@@ -39,7 +39,7 @@ class Interventions:
         self._submission = submission
         self._now = now
 
-    async def cancel(self, job_id: str, caller: str, allow: Callable[[JobRecord], None]) -> bool:
+    async def cancel(self, job_id: str, origin: Origin, allow: Callable[[JobRecord], None]) -> bool:
         """True when the job has ended by it, False when its handler will end it at the next safe point.
 
         `allow` raises for a job that the caller may not touch.
@@ -54,9 +54,9 @@ class Interventions:
                 raise _finished(snapshot.record, "The job has ended; there is nothing to cancel.")
             try:
                 if row.write is Write.CANCEL_MARK:
-                    await self._mark(snapshot.record, caller)
+                    await self._mark(snapshot.record, origin)
                     return False
-                await self._writer.save(self._cancelled(snapshot.record, caller), last=snapshot.revision)
+                await self._writer.save(self._cancelled(snapshot.record, origin), last=snapshot.revision)
             except Conflict:
                 continue
             except Refused:
@@ -77,7 +77,9 @@ class Interventions:
             # Whoever ended it may have died before it was told: once it is reopened nobody could tell of it.
             await self._jetstream.events.tell_end_once(record, snapshot.revision)
             try:
-                reopened = record.reopened(self._now(), from_start=from_start, by=origin.caller)
+                reopened = record.reopened(
+                    self._now(), from_start=from_start, by=origin.caller, request_id=origin.request_id
+                )
                 await self._writer.save(reopened, last=snapshot.revision)
             except Conflict:
                 continue
@@ -104,13 +106,14 @@ class Interventions:
             raise JobNotFound
         return snapshot
 
-    def _cancelled(self, record: JobRecord, caller: str) -> JobRecord:
+    def _cancelled(self, record: JobRecord, origin: Origin) -> JobRecord:
         when = "before it began" if record.started_at is None else "between two steps"
         now = self._now()
-        return record.cancelled(caller, now, now, f"Cancelled by {caller} {when}.")
+        message = f"Cancelled by {origin.caller} {when}."
+        return record.cancelled(origin.caller, now, now, message, request_id=origin.request_id)
 
-    async def _mark(self, record: JobRecord, caller: str) -> None:
-        mark = CancelMark(caller, self._now(), record.run)
+    async def _mark(self, record: JobRecord, origin: Origin) -> None:
+        mark = CancelMark(origin.caller, self._now(), record.run, origin.request_id)
         await self._jetstream.write_key(names.CANCELS_BUCKET, record.job_id, encode_cancel(mark))
         logger.info("job.cancel_requested", extra={"job_id": record.job_id})
 

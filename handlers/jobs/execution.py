@@ -86,7 +86,7 @@ class Execution:
                 raise Stopped(record)
             if mark := await self._find_cancel(record):
                 message = f"Cancelled by {mark.caller}."
-                return record.cancelled(mark.caller, mark.requested_at, utc_now(), message)
+                return record.cancelled(mark.caller, mark.requested_at, utc_now(), message, request_id=mark.request_id)
             record = await self.save(record.started(step.name, utc_now()))
             commands: list[CommandRecord] = []
             begun = monotonic()

@@ -73,7 +73,7 @@ class BatchRoutes:
         """POST /batches/{batch_id}/cancel."""
         read_parameters(request)
         batch_id = request.path_params["batch_id"]
-        jobs = await self._batches.cancel(batch_id, request.state.caller, allowing(request))
+        jobs = await self._batches.cancel(batch_id, read_origin(request), allowing(request))
         return _answer_changed(batch_id, jobs, prefix_of(request.scope))
 
     async def retry(self, request: Request) -> Response:

@@ -25,7 +25,7 @@ class InterventionRoutes:
         """POST /jobs/{job_id}/cancel."""
         job_id = read_job_id(request)
         read_parameters(request)
-        has_ended = await self._interventions.cancel(job_id, request.state.caller, allowing(request))
+        has_ended = await self._interventions.cancel(job_id, read_origin(request), allowing(request))
         job_url = f"{prefix_of(request.scope)}/jobs/{job_id}"
         document = {
             "job_id": job_id,

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from contracts.cancels import CancelMark, decode_cancel
+from contracts.cancels import CancelMark, decode_cancel, encode_cancel
 from contracts.documents import job_document, result_document
 from contracts.kinds import read_request
 from contracts.records import decode_record, encode_record
@@ -69,3 +69,6 @@ def test_a_cancel_is_still_meant() -> None:
         CancelMark("admin", "2026-01-31T12:03:00.000Z", 1),
         CancelMark("billing", "2026-01-31T12:03:00.000Z", 2),
     ]
+    for mark in (CancelMark("admin", "2026-01-31T12:03:00.000Z", 1), CancelMark("admin", "t", 2, "ticket-7")):
+        assert decode_cancel(encode_cancel(mark)) == mark
+    assert decode_cancel(b"[]") is None
