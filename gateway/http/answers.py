@@ -1,6 +1,7 @@
 """What routes answer with: JSON, and the documents of jobs, conditionally."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 from starlette.responses import Response
 
@@ -8,6 +9,7 @@ from gateway.jobs.job_cache import Document, Snapshot
 
 POLL_SECONDS = "2"
 _JSON = "application/json"
+_WEIGHT = re.compile(r"(?:^|;)\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)", re.ASCII)
 
 
 def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -28,6 +30,21 @@ def document_response(document: Document, if_none_match: str | None, headers: Ma
     if if_none_match is not None and _matches(if_none_match, document.etag):
         return Response(status_code=304, headers=headers)
     return Response(document.body, 200, headers=headers, media_type=_JSON)
+
+
+def prefers(accepts: Sequence[str], media_type: str, usual: str) -> bool:
+    """Whether a caller names the type, and wants no less of it than of the usual one (RFC 9110, 12.5.1)."""
+    weights = dict(_read_range(part) for part in ",".join(accepts).lower().split(","))
+    usual_ranges = (usual, f"{usual.partition('/')[0]}/*", "*/*")
+    least = next((weights[one] for one in usual_ranges if one in weights), 0.0)
+    return weights.get(media_type, 0.0) > 0 and weights[media_type] >= least
+
+
+def _read_range(text: str) -> tuple[str, float]:
+    """A media range and its weight; 1 where none can be read."""
+    media_type, _, parameters = text.partition(";")
+    weight = _WEIGHT.search(parameters)
+    return media_type.strip(), float(weight[1]) if weight else 1.0
 
 
 def _matches(given: str, etag: str) -> bool:

@@ -1,7 +1,7 @@
 """The parameters that lists have in common: moments, a limit, a cursor."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from gateway.http.parameters import refuse_parameter
 from gateway.listing.cursors import Cursor, decode_cursor
@@ -10,17 +10,41 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
 
-def read_moment(parameters: dict[str, str], name: str) -> str | None:
-    """The moment in the form that records have. Raises Problem."""
+def read_moment(parameters: dict[str, str], name: str, *, is_end: bool = False) -> str | None:
+    """The moment in the form that records have; where it is a day alone its first, or as an end its last one.
+
+    Raises Problem.
+    """
     text = parameters.get(name)
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if is_end and _is_day(text):
+            moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_999)
     except (ValueError, OverflowError):
         raise refuse_parameter(name, "must be a moment like 2026-01-31T12:00:00Z (write + as %2B)") from None
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def read_period(parameters: dict[str, str]) -> tuple[str | None, str | None]:
+    """`since` and `until`. One that ends before it begins would hold nothing, and look as if nothing had been done.
+
+    Raises Problem.
+    """
+    since, until = read_moment(parameters, "since"), read_moment(parameters, "until", is_end=True)
+    if since and until and until < since:
+        raise refuse_parameter("until", "must not be before since")
+    return since, until
 
 
 def read_limit(parameters: dict[str, str]) -> int:

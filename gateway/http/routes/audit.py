@@ -9,10 +9,10 @@ from starlette.responses import Response, StreamingResponse
 
 from contracts.names import JOB_KINDS
 from gateway.audit.trail import EntryFilters, EntryPage, Trail
-from gateway.http.answers import json_response
+from gateway.http.answers import json_response, prefers
 from gateway.http.authentication import require
-from gateway.http.bodies import LINES
-from gateway.http.paging import MAX_LIMIT, read_cursor, read_limit, read_moment
+from gateway.http.bodies import JSON, LINES
+from gateway.http.paging import MAX_LIMIT, read_cursor, read_limit, read_period
 from gateway.http.parameters import read_parameters, refuse_parameter
 from gateway.http.prefix import prefix_of
 from gateway.keys import KeyScope
@@ -31,7 +31,7 @@ class AuditRoutes:
         require(request, KeyScope.READ)
         parameters = read_parameters(request, _PARAMETERS)
         filters, limit, cursor = _read_filters(parameters), read_limit(parameters), read_cursor(parameters)
-        as_lines = LINES in request.headers.get("accept", "").lower()
+        as_lines = prefers(request.headers.getlist("accept"), LINES, JSON)
         is_export = as_lines and "limit" not in parameters
         page = await self._trail.read_page(filters, MAX_LIMIT if is_export else limit, cursor)
         following = encode_cursor(page.next_cursor) if page.next_cursor else None
@@ -63,4 +63,7 @@ def _read_filters(parameters: dict[str, str]) -> EntryFilters:
     if parameters.get("kind", JOB_KINDS[0]) not in JOB_KINDS:
         raise refuse_parameter("kind", f"must be one of {', '.join(JOB_KINDS)}")
     texts = {name: parameters.get(name) for name in ("caller", "username", "namespace", "kind")}
-    return EntryFilters(**texts, since=read_moment(parameters, "since"), until=read_moment(parameters, "until"))
+    if empty := next((name for name, text in texts.items() if text == ""), None):
+        raise refuse_parameter(empty, "must not be empty; leave it out for all")
+    since, until = read_period(parameters)
+    return EntryFilters(**texts, since=since, until=until)
