@@ -85,17 +85,16 @@ class Bulk:
 
     def encode_records(self) -> dict[str, bytes]:
         """By job id."""
-        own = (
-            {
+        own = {
+            part.job_id: {
                 "job_id": part.job_id,
                 "request_hash": request_hash(self.record.kind, part.request),
                 "request": part.request.given,
                 "batch": part.place,
             }
             for part in self.parts
-        )
-        ids = (part.job_id for part in self.parts)
-        return dict(zip(ids, encode_alike(self.record, own), strict=True))
+        }
+        return dict(zip(own, encode_alike(self.record, own.values()), strict=True))
 
 
 class Batches:
