@@ -36,7 +36,15 @@ async def decide_revocation(context: OffboardContext) -> Decision:
         (*marks, *((command.show(limit_seconds, withdrawal.change),) if command else ())),
         diff=_diff(withdrawal),
         warnings=_warn(withdrawal),
+        try_out=partial(_try_out, context, withdrawal),
     )
+
+
+async def _try_out(context: OffboardContext, withdrawal: Withdrawal, decision: Decision) -> Decision:
+    """The dry run of everest-rbac-import; the decision stays as it is. Raises StepFailed."""
+    if withdrawal.command and withdrawal.command.is_import and withdrawal.lines:
+        await withdrawal.command.try_out(context.run, context.settings.subprocess_timeout, withdrawal.change)
+    return decision
 
 
 async def _act(context: OffboardContext, withdrawal: Withdrawal, marks: tuple[Command, ...]) -> StepResult:
