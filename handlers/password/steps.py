@@ -18,8 +18,14 @@ from handlers.results import StepFailed, StepResult
 from handlers.tenants.accounts import find_proof, is_opened_by
 from handlers.tenants.claims import Claims, to_write_specs, write_specs
 from handlers.tenants.credentials import Credentials, find_keepers, make_password
-from handlers.tenants.existing import find_specs, find_tenant, may_touch_account
-from handlers.tenants.spec import Spec
+from handlers.tenants.existing import (
+    find_own_account,
+    find_specs,
+    find_tenant,
+    may_touch_account,
+    was_account_made,
+)
+from handlers.tenants.spec import Spec, list_changed
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
 from handlers.tools.kubectl import Kubectl
@@ -27,12 +33,20 @@ from handlers.workflow import Context, Step
 
 _LONGEST_PAUSE_SECONDS = 0.5  # all accounts are in one object, and a write takes a tenth of a second
 
+_REPLACED = (
+    "Account {username} was made anew or given another password by somebody else since this service made it: "
+    "it is not this service's any more, and stays when the tenant is taken away."
+)
+
 PasswordContext = Context[PasswordRequest]
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """`kept`: the password that an earlier attempt put into this job's Secret. `former`: the Secrets that are to go."""
+    """`specs`: as they are to be. `kept`: the password that an earlier attempt put into this job's Secret.
+
+    `is_replaced`: a job of ours made the tenant's account, and this is another. `former`: the Secrets that are to go.
+    """
 
     kubectl: Kubectl
     everestctl: Everestctl
@@ -41,6 +55,7 @@ class _Change:
     credentials: Credentials
     kept: Secret | None
     proof: str  # of the account with the password that it has
+    is_replaced: bool
     is_set: bool  # the kept one opens the account
     former: tuple[Credentials, ...]
 
@@ -52,19 +67,29 @@ class _Change:
         """The claims name the Secret before it is made, and the former ones until they are gone."""
         jobs = (self.credentials.job_id, *(former.job_id for former in self.former))
         specs = {
-            name: spec.with_credentials(tuple(dict.fromkeys((*jobs, *spec.credentials))))
+            name: self._release(spec).with_credentials(tuple(dict.fromkeys((*jobs, *spec.credentials))))
             for name, spec in self.specs.items()
         }
         return to_write_specs(self.kubectl, self.claims, specs)
 
+    def _release(self, spec: Spec) -> Spec:
+        """An account that a suspension has disabled is the same with its new password, whatever that is."""
+        taken = spec.suspension.account_proof if spec.suspension else None
+        return spec.with_disabled(None) if taken == self.proof else spec
+
     def to_settle(self, claims: Claims, specs: dict[str, Spec], proof: str | None) -> tuple[Command, ...]:
         """The claims name this Secret alone, and the account as it is with its new password."""
         alone = (self.credentials.job_id,)
-        settled = {name: spec.with_credentials(alone).with_account(proof) for name, spec in specs.items()}
+        settled = {name: _bind(spec, proof).with_credentials(alone).with_account(proof) for name, spec in specs.items()}
         return to_write_specs(self.kubectl, claims, settled)
 
     def to_set(self, password: Secret) -> Command:
         return self.everestctl.to_set_password(self.username, password)
+
+
+def _bind(spec: Spec, proof: str | None) -> Spec:
+    taken = spec.suspension.account_proof if spec.suspension else None
+    return spec.with_disabled(proof) if taken is None else spec
 
 
 async def decide_password(context: PasswordContext) -> Decision:
@@ -83,7 +108,8 @@ async def decide_password(context: PasswordContext) -> Decision:
         partial(_act, context, change, password),
         commands,
         rights=account_rights(context.settings.everest_credentials_namespace),
-        changed=("password",),
+        warnings=tuple(_warn(change)),
+        changed=("password", *list_changed(change.specs.values(), context.job.job_id)),
     )
 
 
@@ -97,13 +123,24 @@ async def _look(context: PasswordContext) -> _Change:
     if not await may_touch_account(context, claims):
         reason = f"Account {username} was not made by this service: an administrator alone may give it a password."
         raise StepFailed(Failure("tenant_managed_by_another", reason))
+    is_ours = await find_own_account(context, claims) is not None
     specs = await find_specs(context, claims)
+    if not is_ours:
+        specs = {name: _disown(spec, context.job.job_id) for name, spec in specs.items()}
     credentials = context.credentials_of(context.job.job_id)
     kept = await credentials.read()
     keepers = (context.credentials_of(job_id) for job_id in find_keepers(claims) if job_id != context.job.job_id)
     former = [keeper for keeper in keepers if await keeper.is_there()]
+    is_replaced = not is_ours and was_account_made(claims) is True
     is_set = kept is not None and await is_opened_by(kubectl, username, kept)
-    return _Change(kubectl, context.everestctl, claims, specs, credentials, kept, proof, is_set, tuple(former))
+    return _Change(
+        kubectl, context.everestctl, claims, specs, credentials, kept, proof, is_replaced, is_set, tuple(former)
+    )
+
+
+def _disown(spec: Spec, job_id: str) -> Spec:
+    """Somebody else's account is not this service's because it has a password of ours from now on."""
+    return spec.with_wanted(spec.wanted.model_copy(update={"account_created": False}), job_id)
 
 
 async def _act(context: PasswordContext, change: _Change, password: Secret) -> StepResult:
@@ -119,7 +156,7 @@ async def _act(context: PasswordContext, change: _Change, password: Secret) -> S
     specs = await find_specs(context, claims)
     proof = await find_proof(change.kubectl, change.username) or change.proof
     await write_specs(change.kubectl, change.username, change.to_settle(claims, specs, proof))
-    return StepResult(Outcome.UPDATED, deciding, tuple(_warn(specs)), credentials_secret=change.credentials.secret)
+    return StepResult(Outcome.UPDATED, deciding, tuple(_warn(change)), credentials_secret=change.credentials.secret)
 
 
 async def _set(context: PasswordContext, change: _Change, password: Secret) -> Completed:
@@ -148,8 +185,10 @@ def _explain(username: str, completed: Completed) -> Failure:
     return Failure("conflict", f"The password of {username} was set and is the old one again: others write accounts.")
 
 
-def _warn(specs: dict[str, Spec]) -> Iterator[str]:
-    if any(spec.wanted.suspended for spec in specs.values()):
+def _warn(change: _Change) -> Iterator[str]:
+    if change.is_replaced:
+        yield _REPLACED.format(username=change.username)
+    if any(spec.wanted.suspended for spec in change.specs.values()):
         yield "The tenant is suspended: nobody logs in before it is resumed."
 
 

@@ -17,22 +17,29 @@ from handlers.suspension.databases import check_rights
 from handlers.suspension.tenant import Tenant, look_at_tenant
 from handlers.suspension.turning import Turning, choose_command
 from handlers.tenants.access import name_lines
-from handlers.tenants.accounts import to_set_enabled, write_enabled
+from handlers.tenants.accounts import ENABLE, to_set_enabled, write_enabled
 from handlers.tenants.claims import to_write_specs, write_specs
+from handlers.tenants.existing import find_own_account
 from handlers.tenants.spec import Spec, Suspension, list_changed
 from handlers.workflow import Context
+
+_REPLACED = (
+    "Account {username} was made anew or given another password by somebody else while the tenant was suspended, so it "
+    "stays disabled."
+)
 
 ResumeContext = Context[ResumeRequest]
 
 
 @dataclass(frozen=True, slots=True)
 class _Restoration:
-    """`enables`: the account was disabled by the suspension."""
+    """`enables`: the account was disabled by the suspension. `proof`: of it; None where it is there no more."""
 
     tenant: Tenant
     turning: Turning
     policy_diff: str
     enables: bool
+    proof: str | None
     marks: tuple[Command, ...]
 
 
@@ -52,9 +59,10 @@ async def decide_restoration(context: ResumeContext) -> Decision:
         Turning(choose_command(context, tenant, (*edited.added, *edited.removed)), change),
         shorten(diff(tenant.stored.text, edited.text)),
         any(one.account_disabled for one in taken),
+        await _prove_disabled(context, tenant, taken),
         to_write_specs(kubectl, tenant.claims, specs),
     )
-    enable = await to_set_enabled(kubectl, tenant.username, enabled=True) if found.enables else None
+    enable = await to_set_enabled(kubectl, tenant.username, enabled=True, proof=found.proof) if found.proof else None
     commands = (
         *found.turning.show(limit_seconds),
         *((enable,) if enable else ()),
@@ -72,6 +80,20 @@ async def decide_restoration(context: ResumeContext) -> Decision:
     )
 
 
+async def _prove_disabled(context: ResumeContext, tenant: Tenant, taken: list[Suspension]) -> str | None:
+    """Of the account that the suspension disabled; None where it took none, or where another is in its place.
+
+    Raises StepFailed.
+    """
+    proofs = {one.account_proof for one in taken if one.account_disabled}
+    if tenant.account is None or not proofs:
+        return None
+    if proofs & {None, tenant.account.proof}:
+        return tenant.account.proof
+    # A password that this service gave it is not in the claims before that job's end.
+    return await find_own_account(context, tenant.claims)
+
+
 def _resume(spec: Spec, job_id: str) -> Spec:
     """The paused databases are started by the next step."""
     paused = spec.suspension.paused if spec.suspension else {}
@@ -81,7 +103,8 @@ def _resume(spec: Spec, job_id: str) -> Spec:
 async def _act(context: ResumeContext, found: _Restoration) -> StepResult:
     username = found.tenant.username
     turned = await found.turning.carry_out(context)
-    enabled = await write_enabled(context.kubectl, username, enabled=True) if found.enables else None
+    kubectl, proof = context.kubectl, found.proof
+    enabled = await write_enabled(kubectl, username, enabled=True, proof=proof) if proof else None
     after = await look_at_tenant(context)
     if after.suspended:
         reason = f"The command succeeded, and these lines are comments still: {name_lines(after.suspended)}."
@@ -105,5 +128,7 @@ def _warn(found: _Restoration) -> Iterator[str]:
     missing = tuple(rule.shown for rule in tenant.rules if rule.shown not in there)
     if missing and not tenant.unseen:
         yield f"The policy holds these lines no more, not even as comments: {name_lines(missing)}."
-    if found.enables and tenant.enabled is None:
+    if found.enables and tenant.account is None:
         yield f"Account {tenant.username} is not there any more."
+    elif found.enables and found.proof is None and not tenant.is_open:
+        yield f"{_REPLACED} {ENABLE}".format(username=tenant.username)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from contracts.codes import Failure
 from contracts.records import Outcome
@@ -74,10 +75,9 @@ async def decide_revocation(context: SuspendContext) -> Decision:
 def _suspend(spec: Spec, tenant: Tenant, job_id: str, *, fills: bool) -> Spec:
     """An earlier attempt may have done it in part: what it wrote down stays."""
     before = spec.suspension or Suspension()
-    taken = {
-        "account_disabled": before.account_disabled or (tenant.enabled is True and not tenant.spares_account),
-        "filled": before.filled or fills,
-    }
+    taken: dict[str, Any] = {"filled": before.filled or fills}
+    if tenant.account and tenant.account.is_enabled and not tenant.spares_account:
+        taken |= {"account_disabled": True, "account_proof": tenant.account.proof}
     return spec.with_suspended(job_id, suspended=True).with_suspension(before.model_copy(update=taken))
 
 
@@ -91,7 +91,7 @@ async def _act(context: SuspendContext, found: _Revocation) -> StepResult:
     if after.active:
         reason = f"The command succeeded, and these lines are in force: {name_lines(after.active)}."
         raise StepFailed(Failure("rbac_command_failed", reason), turned)
-    if after.enabled and not spares:
+    if after.is_open and not spares:
         raise Overtaken(f"Account {username}")
     enforced = found.turning.read_enforced(turned)
     deciding = turned or disabled or marked
@@ -109,7 +109,7 @@ def _warn(tenant: Tenant) -> Iterator[str]:
         yield tenant.unseen
     elif not tenant.stored.is_enforced:
         yield UNENFORCED
-    if tenant.enabled and tenant.spares_account:
+    if tenant.is_open and tenant.spares_account:
         yield f"Account {tenant.username} was not made by this service, so it stays enabled."
     if tenant.foreign:
         lines = name_lines(tenant.foreign)

@@ -8,7 +8,7 @@ from handlers.rbac.look import read_policy
 from handlers.rbac.policy import Rule, parse_rules, read_suspended, render_rule
 from handlers.rbac.stored_policy import StoredPolicy
 from handlers.tenants.access import Lines, role_of
-from handlers.tenants.accounts import is_enabled
+from handlers.tenants.accounts import Account, find_account
 from handlers.tenants.claims import Claims
 from handlers.tenants.existing import AnyTenantRequest, find_specs, find_tenant, may_touch_account
 from handlers.tenants.spec import Spec
@@ -18,7 +18,7 @@ from handlers.workflow import Context
 
 @dataclass(frozen=True)
 class Tenant:
-    """`specs` by namespace. `unseen`: why the policy could not be looked at. `enabled`: None without an account.
+    """`specs` by namespace. `unseen`: why the policy could not be looked at.
 
     `spares_account`: it was there before, and the caller has but what it made itself.
     """
@@ -27,12 +27,17 @@ class Tenant:
     specs: dict[str, Spec]
     stored: StoredPolicy
     unseen: str
-    enabled: bool | None
+    account: Account | None
     spares_account: bool
 
     @property
     def username(self) -> str:
         return self.claims.username
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody can log in with its account."""
+        return self.account is not None and self.account.is_enabled
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -78,8 +83,8 @@ async def look_at_tenant(context: Context[AnyTenantRequest]) -> Tenant:
     async with at_once() as looks:
         claims_look = looks.create_task(find_tenant(context))
         policy_look = looks.create_task(read_policy(context.kubectl))
-        account_look = looks.create_task(is_enabled(context.kubectl, username))
+        account_look = looks.create_task(find_account(context.kubectl, username))
     claims, (stored, unseen) = claims_look.result(), policy_look.result()
     specs = await find_specs(context, claims)
-    enabled, spares = account_look.result(), not await may_touch_account(context, claims)
-    return Tenant(claims, specs, stored, unseen, enabled, spares)
+    account, spares = account_look.result(), not await may_touch_account(context, claims)
+    return Tenant(claims, specs, stored, unseen, account, spares)

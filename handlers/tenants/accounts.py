@@ -7,6 +7,7 @@
 import base64
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from contracts.codes import Failure
@@ -30,6 +31,22 @@ DISABLED = "Account {username} is disabled, and not by a suspension of this serv
 ENABLE = "Ask who disabled it; it logs in when the Secret everest-accounts has enabled: true for it."
 _NOT_THERE = Failure("everest_not_installed", "Everest's accounts or its namespace are not there.")
 _MOST_WRITES = 20  # all accounts are in one object; a trial took 2.3 on average beside eight others
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`proof`: what tells it, with the password that it has, from any other."""
+
+    is_enabled: bool
+    proof: str
+
+
+async def find_account(kubectl: Kubectl, username: str) -> Account | None:
+    """None where there is no such account. Raises StepFailed."""
+    _, users = await _read(kubectl)
+    with _explained(username):
+        proof = read_proof(users, username)
+        return None if proof is None else Account(read_enabled(users, username) is True, proof)
 
 
 async def is_opened_by(kubectl: Kubectl, username: str, password: Secret) -> bool:
@@ -85,19 +102,24 @@ async def is_enabled(kubectl: Kubectl, username: str) -> bool | None:
         return read_enabled(users, username)
 
 
-async def to_set_enabled(kubectl: Kubectl, username: str, *, enabled: bool) -> Command | None:
-    """A compare-and-set. None where the account is not there, or as it is to be. Raises StepFailed."""
+async def to_set_enabled(kubectl: Kubectl, username: str, *, enabled: bool, proof: str | None = None) -> Command | None:
+    """A compare-and-set. None where the account is not there, or as it is to be, or another than the proof says.
+
+    Raises StepFailed.
+    """
     stored, users = await _read(kubectl)
     with _explained(username):
-        if read_enabled(users, username) in (None, enabled):
+        if read_enabled(users, username) in (None, enabled) or proof not in (None, read_proof(users, username)):
             return None
         changed = set_enabled(users, username, utc_now(), enabled=enabled)
     return kubectl.to_replace(_with_users(stored, changed))
 
 
-async def write_enabled(kubectl: Kubectl, username: str, *, enabled: bool) -> Completed | None:
+async def write_enabled(
+    kubectl: Kubectl, username: str, *, enabled: bool, proof: str | None = None
+) -> Completed | None:
     """Gives the command that did it, None where none had to. Raises StepFailed."""
-    decide = partial(to_set_enabled, kubectl, username, enabled=enabled)
+    decide = partial(to_set_enabled, kubectl, username, enabled=enabled, proof=proof)
     return await _write(kubectl, decide, f"{username} was changed")
 
 

@@ -52,13 +52,15 @@ class Wanted(BaseModel):
 class Suspension(BaseModel):
     """What was taken from a suspended tenant and is to be given back, written before it is taken.
 
-    `account_disabled`: the account was enabled. `filled`: a line that keeps the tenant's role valid without members was
-    added to the policy. `paused`: the databases that ran, by name, with their UIDs.
+    `account_disabled`: the account was enabled; `account_proof` tells it from another of that name (none where an
+    earlier version disabled it, or while this service changes its password). `filled`: a line that keeps the tenant's
+    role valid without members was added to the policy. `paused`: the databases that ran, by name, with their UIDs.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     account_disabled: bool = False
+    account_proof: str | None = None
     filled: bool = False
     paused: dict[str, str] = {}
 
@@ -137,6 +139,12 @@ class Spec(BaseModel):
     def with_suspension(self, suspension: Suspension) -> Self:
         """Nothing is kept of one that took nothing."""
         return self.model_copy(update={"suspension": None if suspension == Suspension() else suspension})
+
+    def with_disabled(self, proof: str | None) -> Self:
+        """The account that the suspension has disabled, by its proof. The same where it has disabled none."""
+        if self.suspension is None or not self.suspension.account_disabled:
+            return self
+        return self.with_suspension(self.suspension.model_copy(update={"account_proof": proof}))
 
     def with_credentials(self, job_ids: tuple[str, ...]) -> Self:
         return self.model_copy(update={"credentials": job_ids})

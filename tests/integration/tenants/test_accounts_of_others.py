@@ -16,6 +16,7 @@ from tests.support.arrangement import have_tenant
 from tests.support.clusters import open_cluster
 from tests.support.environments import handler_settings
 from tests.support.tenants import disable, run
+from tests.support.tenants import read_accounts as read_stored
 from tests.support.workflows import Bench, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -93,6 +94,56 @@ async def test_an_account_of_ours_that_somebody_disabled_is_told_too(everest: Si
     assert await report(portal, "kurt") == []
     await disable(everest, "kurt")
     assert [difference.partition(",")[0] for difference in await report(portal, "kurt")] == ["Account kurt is disabled"]
+
+
+async def test_a_password_does_not_make_an_account_of_others_ours(everest: SimulatedEverest, portal: Bench) -> None:
+    """It was made anew by hand; an offboarding leaves it, also when this service has given it a password."""
+    admin = portal.called_by("admin")
+    await portal.onboard("lena-1", username="lena")
+    await make_anew(everest, "lena")
+    said = "Account lena was made anew or given another password by somebody else"
+    assert (await admin.plan(kind="password", username="lena"))["warnings"][0].startswith(said)
+    changed = await admin.attempt("lena-2", kind="password", username="lena")
+    assert changed.outcomes == [Outcome.UPDATED], changed.failure
+    assert changed.warnings[0].startswith(said)
+    assert (await admin.attempt("lena-3", kind="password", username="lena")).warnings == []
+    gone = await admin.attempt("lena-4", kind="offboard", username="lena")
+    assert gone.result("delete_account").outcome is Outcome.UNCHANGED
+    assert gone.warnings == ["Account lena was not made by this service and stays."]
+    assert "lena" in await read_stored(everest)
+
+
+async def test_a_resume_enables_the_account_that_its_suspension_disabled(
+    everest: SimulatedEverest, portal: Bench
+) -> None:
+    """Also with a password that this service gave it meanwhile; another of that name stays as its maker left it."""
+    admin = portal.called_by("admin")
+    for name in ("mara", "nora", "olga"):
+        await portal.onboard(f"{name}-1", username=name)
+    await make_anew(everest, "olga")  # disabled by the suspension all the same, so given back by the resume
+    for name in ("mara", "nora", "olga"):
+        assert (await admin.attempt(f"{name}-2", kind="suspend", username=name)).failure is None
+    await make_anew(everest, "mara")
+    await disable(everest, "mara")
+    for name in ("nora", "olga"):
+        assert (await admin.attempt(f"{name}-3", kind="password", username=name)).failure is None
+    said = "Account mara was made anew or given another password by somebody else while the tenant was suspended"
+    assert (await admin.plan(kind="resume", username="mara"))["warnings"][0].startswith(said)
+    for name in ("mara", "nora", "olga"):
+        resumed = await admin.attempt(f"{name}-4", kind="resume", username=name)
+        assert (resumed.failure, len(resumed.warnings)) == (None, 1 if name == "mara" else 0), resumed.warnings
+    accounts = await read_stored(everest)
+    assert {name: accounts[name]["enabled"] for name in ("mara", "nora", "olga")} == {
+        "mara": False,
+        "nora": True,
+        "olga": True,
+    }
+
+
+async def make_anew(everest: SimulatedEverest, name: str) -> None:
+    """As somebody else does."""
+    await run(everest, "everestctl", "accounts", "delete", "-u", name)
+    await run(everest, "everestctl", "accounts", "create", "-u", name, "-p", "Somebody-elses_1")
 
 
 async def report(bench: Bench, name: str) -> list[str]:
