@@ -121,6 +121,13 @@ def read_precondition(request: Request) -> int | None:
     return int(found[1]) if matches and found else 0 if others else None
 
 
+def refuse_precondition(request: Request) -> None:
+    """Raises Problem where one is given and this route would not look at it."""
+    if "if-match" in request.headers or "if-none-match" in request.headers:
+        what = "PUT /tenants/{username}/namespaces/{namespace} alone; a bootstrap may say if_generation in its body"
+        raise refuse_parameter("If-Match", f"and If-None-Match are for {what}")
+
+
 def read_job_id(request: Request) -> str:
     """The job in the path. Raises JobNotFound for what is no id."""
     job_id: str = request.path_params["job_id"]

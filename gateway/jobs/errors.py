@@ -59,7 +59,7 @@ class JobIdTaken(JobError):
 
 
 class TenantNotFound(JobError):
-    """The cluster holds nothing of the tenant, and no job of it is kept."""
+    """The cluster holds nothing of the tenant."""
 
 
 class TooManyQuestions(JobError):

@@ -29,6 +29,7 @@ from gateway.http.parameters import (
     read_origin,
     read_parameters,
     read_wait,
+    refuse_precondition,
 )
 from gateway.http.prefix import prefix_of
 from gateway.http.problems import Problem
@@ -55,6 +56,7 @@ class JobRoutes:
         require(request, KeyScope.BOOTSTRAP)
         wait = read_wait(request, read_parameters(request, SUBMITTING))
         read_idempotency_key(request)  # refused before a body is read
+        refuse_precondition(request)
         return await self.submit(request, "bootstrap", await read_job_request(request, "bootstrap"), wait)
 
     def submit_named(self, kind: str) -> Callable[[Request], Awaitable[Response]]:
@@ -73,6 +75,7 @@ class JobRoutes:
         require(request, scope_of("handover"))
         wait = read_wait(request, read_parameters(request, SUBMITTING))
         read_idempotency_key(request)  # refused before a body is read
+        refuse_precondition(request)
         job_request = await read_declared_request(request, "handover")
         await self._refuse_early(request, "handover", job_request)
         return await self.submit(request, "handover", job_request, wait)

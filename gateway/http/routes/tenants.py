@@ -27,7 +27,7 @@ from contracts.requests import InvalidRequest, RepairRequest, TenantQuery, Tenan
 from contracts.requests import Request as JobRequest
 from gateway.http.answers import json_response
 from gateway.http.authentication import require
-from gateway.http.named_requests import read_declared_request
+from gateway.http.named_requests import read_declared_request, refuse_details
 from gateway.http.paging import read_limit
 from gateway.http.parameters import (
     EARLY_SECONDS,
@@ -78,7 +78,7 @@ class TenantRoutes:
         record = await self._describe(request, username)
         tenant = read_tenant(record.data)
         if _holds_nothing(tenant):
-            raise TenantNotFound(f"The cluster holds nothing of {username}, and no job of it is kept.")
+            raise TenantNotFound(f"The cluster holds nothing of {username}.")
         document: TenantAnswer = {"data": tenant, **notes_of(record)}
         return json_response(orjson.dumps(document))
 
@@ -111,6 +111,7 @@ class TenantRoutes:
     async def repair_all(self, request: Request) -> Response:
         """POST /tenants/repair: a job for each tenant that differs. Where there are many, in several requests."""
         require(request, scope_of("repair"))
+        await refuse_details(request)
         cursor = _read_list(read_parameters(request, ("cursor",))).after
         ends_at = asyncio.get_running_loop().time() + REPAIR_SECONDS
         jobs: list[TenantJob] = []

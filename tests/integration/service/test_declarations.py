@@ -73,6 +73,26 @@ async def test_what_a_declaration_must_not_say(house: House) -> None:
     assert (await api.put(path, json=[])).status_code == 422
 
 
+async def test_a_precondition_that_a_route_would_not_look_at_is_refused(house: House) -> None:
+    """Nobody takes a tenant away who believes that an If-Match held him back; nor are all repaired for one named."""
+    api, of_tenant = house.gateway.api, "/tenants/delia"
+    for method, path, body in (
+        ("DELETE", of_tenant, None),
+        ("DELETE", f"{of_tenant}/namespaces/delia", None),
+        ("POST", f"{of_tenant}/suspend", None),
+        ("POST", f"{of_tenant}/namespaces/delia/repair", None),
+        ("POST", "/tenants/repair", None),
+        ("POST", f"{of_tenant}/manager", {"caller": "billing"}),
+        ("POST", "/bootstrap/users", {"username": "delia"}),
+    ):
+        for name in ("If-Match", "If-None-Match"):
+            answer = await api.request(method, path, json=body, headers={name: '"99"'})
+            assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter"), (method, path, answer.text)
+    answer = await api.post("/tenants/repair", json={"username": "delia"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter")
+    assert "takes no body" in answer.json()["detail"]
+
+
 async def test_a_plan_is_answered_at_once_and_no_job_is_made(house: House) -> None:
     api = house.gateway.api
     answer = await api.post("/bootstrap/users", params={"dry_run": "true"}, json={"username": "planned"})
