@@ -214,7 +214,7 @@ _ALL = (
     _permanent(
         "account_not_found",
         "The tenant has no account",
-        "Who logs in by SSO has no password here; else submit the tenant's request again, which makes the account.",
+        "Who logs in by SSO has no password here; else repair the tenant, which makes the account.",
         404,
     ),
     _permanent(

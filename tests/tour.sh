@@ -252,7 +252,7 @@ KUBECTL=${KUBECTL:-$(command -v kubectl || echo .venv/bin/kubectl)}
 if [[ -r $KUBECONFIG_FILE && -x $KUBECTL ]]; then
   "$KUBECTL" --kubeconfig "$KUBECONFIG_FILE" delete resourcequota user-quota -n "${TAG}a" >/dev/null
   call GET "/tenants/${TAG}a"
-  expect "what was changed by hand is named, with what mends it" 200 "[(d['what'], d['mend']) for d in b['data']['differences']] == [('quota', 'Submit the same request again.')]"
+  expect "what was changed by hand is named, with what mends it" 200 "[(d['what'], d['mend']) for d in b['data']['differences']] == [('quota', 'Repair the tenant, or submit the same request again.')]"
   post /bootstrap/users "{\"username\":\"${TAG}a\",\"operators\":{\"postgresql\":true}}" -H 'Prefer: wait=60'
   expect "the same request again mends it" 200 "b['status'] == 'succeeded'"
   call GET "/tenants/${TAG}a"

@@ -16,6 +16,7 @@ from handlers.tools.kubectl import Object
 from handlers.tools.quantities import are_equal
 
 _AGAIN = "Submit the same request again."
+_REPAIR = "Repair the tenant, or submit the same request again."
 _AGAIN_ELSEWHERE = "Submit with another namespace, or settle with its owner."
 _SUSPEND_AGAIN = "Suspend the tenant again, or resume it."
 _MEND_POLICY = "Mend that line of the ConfigMap everest-rbac: Everest's server cannot start with it."
@@ -39,7 +40,7 @@ class Difference:
 
     what: str
     message: str
-    mend: str = _AGAIN
+    mend: str = _REPAIR
 
 
 def compare_account(
@@ -73,7 +74,7 @@ def compare(
 def _compare_namespace(namespace: Namespace | None, request: BootstrapRequest) -> Iterator[Difference]:
     name = request.namespace
     if namespace is None:
-        yield Difference("namespace", f"There is no namespace {name}.")
+        yield Difference("namespace", f"There is no namespace {name}.", _AGAIN)
     elif namespace.is_terminating:
         yield Difference(
             "namespace", f"Namespace {name} is being deleted.", "When it is gone, submit the same request again."

@@ -195,7 +195,7 @@ async def test_the_cluster_is_compared(browser: Browser, house: House, url: str)
         await page.get_by_role("button", name="Look at the cluster").click()
         await expect(page.get_by_role("heading", name="In the cluster")).to_be_focused()
         difference = page.locator("#job").get_by_role("listitem").filter(has_text="There is no ResourceQuota")
-        await expect(difference).to_contain_text("Submit the same request again.")
+        await expect(difference).to_contain_text("Repair the tenant, or submit the same request again.")
 
 
 async def test_a_batch_and_what_failed_of_it(browser: Browser, house: House, url: str) -> None:

@@ -167,7 +167,8 @@ async def test_a_tenant_is_described_and_compared(house: House, everest: Any) ->
         differences = (await ask(house, f"/tenants/{name}"))[1]["data"]["differences"]
         assert [difference["what"] for difference in differences] == ["operators", "quota", "limit_range", "rbac"]
         assert "limits.memory is 1Gi; it was set to 2048Mi" in differences[1]["message"]
-        assert all(difference["mend"] == "Submit the same request again." for difference in differences)
+        mend = "Repair the tenant, or submit the same request again."
+        assert all(difference["mend"] == mend for difference in differences)
         await house.run_job(username=name, operators={"postgresql": True})
         assert (await ask(house, f"/tenants/{name}"))[1]["data"]["differences"] == []
 
