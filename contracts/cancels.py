@@ -1,6 +1,6 @@
 """The cancel mark: what a person leaves for the owner of a running job, beside the record and never in it."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -21,7 +21,7 @@ class CancelMark:
 
 
 def encode_cancel(mark: CancelMark) -> bytes:
-    return orjson.dumps(asdict(mark))
+    return orjson.dumps(mark)
 
 
 def decode_cancel(body: bytes) -> CancelMark | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts import names
 from contracts.batches import find_place
-from contracts.records import JobRecord, queued_record
+from contracts.records import JobRecord
 from contracts.traces import read_traces
 
 
@@ -20,7 +20,7 @@ def first_record(
 ) -> JobRecord:
     """Nobody has worked on it. `request`: the members that were given; None where the body is no request."""
     request_id, traceparent = read_traces(headers)
-    return queued_record(
+    return JobRecord(
         job_id,
         kind,
         names.caller_of(job_id, headers.get(names.HEADER_CALLER)),

@@ -159,15 +159,18 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One job. `owner` names the claim that may write; `write` is unique per write: an unanswered one is recognized."""
+    """One job; nobody has worked on one of which no more is said than what has no default.
+
+    `owner` names the claim that may write; `write` is unique per write: an unanswered one is recognized.
+    """
 
     job_id: str
     kind: str
-    status: Status
     caller: str
     request_hash: str
     created_at: str
     changed_at: str
+    status: Status = Status.QUEUED
     request: dict[str, Any] | None = None  # as published, for putting it back into the queue
     inputs: dict[str, Any] | None = None  # resolved: defaults and default operators filled in
     started_at: str | None = None
@@ -317,11 +320,6 @@ class JobRecord:
             outage_seconds=self.outage_seconds + outage_seconds if is_outage else 0,
         )
 
-    def resumed(self, now: str) -> "JobRecord":
-        """The delay is over."""
-        self._expect(Status.RUNNING)
-        return self._changed(now, retry_at=None, retry_delay_seconds=None)
-
     def handed_back(self, now: str) -> "JobRecord":
         """The handler stops; the next owner goes on at once. Costs nothing."""
         self._expect(Status.RUNNING)
@@ -440,37 +438,6 @@ def headers_of(record: JobRecord) -> dict[str, str]:
         names.HEADER_BATCH: record.batch,
     }
     return {name: value for name, value in headers.items() if value}
-
-
-def queued_record(
-    job_id: str,
-    kind: str,
-    caller: str,
-    request_hash: str,
-    created_at: str,
-    now: str,
-    *,
-    request: dict[str, Any] | None = None,
-    request_id: str | None = None,
-    traceparent: str | None = None,
-    bound: bool = False,
-    batch: str | None = None,
-) -> JobRecord:
-    """The record of a job that nobody has worked on."""
-    return JobRecord(
-        job_id,
-        kind,
-        Status.QUEUED,
-        caller,
-        request_hash,
-        created_at,
-        now,
-        request=request,
-        request_id=request_id,
-        traceparent=traceparent,
-        bound=bound,
-        batch=batch,
-    )
 
 
 class UnreadableRecord(ValueError):

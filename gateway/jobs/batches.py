@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from contracts import names
 from contracts.batches import list_places, read_place
-from contracts.records import JobRecord, Status, UnreadableRecord, encode_alike, headers_of, queued_record
+from contracts.records import JobRecord, Status, UnreadableRecord, encode_alike, headers_of
 from contracts.requests import Request, request_hash
 from gateway.jetstream import BucketFull, Conflict, JetStream, NotProvisioned, NotSent, TooLarge, Unanswered
 from gateway.jobs.errors import (
@@ -138,7 +138,7 @@ class Batches:
         now = self._now()
         places = list_places(batch_id, len(requests))
         parts = [Part(place.job_id, str(place), request) for place, request in zip(places, requests, strict=True)]
-        record = queued_record(
+        record = JobRecord(
             parts[0].job_id,
             kind,
             origin.caller,

@@ -59,27 +59,12 @@ def find_executable(name: str, environment: Mapping[str, str]) -> str:
     raise ExecutableMissing(name)
 
 
-def spawn(
-    path: str,
-    argv: list[str],
-    environment: Mapping[str, str],
-    *,
-    stdin: int | None = None,
-    stdout: int | None = None,
-    stderr: int | None = None,
-) -> int:
-    """Starts a program as leader of a new session and gives its pid. Its working directory is the caller's.
+def spawn(path: str, argv: list[str], environment: Mapping[str, str], stdin: int) -> int:
+    """Starts a program as leader of a new session and gives its pid. It says nothing on stdout. Raises OSError.
 
-    A stdin or stdout that is None is /dev/null; a stderr that is None is the caller's. Raises OSError.
+    Its working directory and its stderr are the caller's.
     """
-    actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = []
-    for target, source in ((0, stdin), (1, stdout)):
-        if source is None:
-            actions.append((os.POSIX_SPAWN_OPEN, target, os.devnull, os.O_RDWR, 0))
-        else:
-            actions.append((os.POSIX_SPAWN_DUP2, source, target))
-    if stderr is not None:
-        actions.append((os.POSIX_SPAWN_DUP2, stderr, 2))
+    actions = ((os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0))
     # vfork underneath: the cost does not grow with the caller's memory.
     return os.posix_spawn(
         path, argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_SIGNALS_TO_RESET
@@ -89,7 +74,9 @@ def spawn(
 def spawn_bound(
     path: str, argv: list[str], environment: Mapping[str, str], stdin: int | None, stdout: int, stderr: int
 ) -> int:
-    """The same, for a program that the kernel kills when the caller dies (Linux only). Raises OSError.
+    """The same with all of its streams, for a program that the kernel kills when the caller dies (Linux only).
+
+    Raises OSError.
 
     A fork, for nothing else lets the child ask for that: cheap from the guard, which is small and has one thread.
     """
@@ -147,7 +134,7 @@ def start_guard(environment: Mapping[str, str]) -> tuple[socket.socket, int]:
     ours, theirs = socket.socketpair()
     try:
         argv = [sys.executable, "-I", "-S", "-c", _GUARD_PROGRAM, _SOURCE_ROOT]
-        pid = spawn(sys.executable, argv, environment, stdin=theirs.fileno())
+        pid = spawn(sys.executable, argv, environment, theirs.fileno())
     except OSError:
         ours.close()
         raise

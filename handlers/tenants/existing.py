@@ -30,7 +30,7 @@ async def check_caller(context: Context[AnyRequest], claims: Claims) -> None:
     """Raises StepFailed where the caller may change its own tenants alone, and this is another's."""
     if is_bound(context):
         manager = await find_manager(claims, context.find_caller)
-        check_manager(claims.username, manager, context.job.caller, is_bound=True)
+        check_manager(claims.username, manager, context.job.caller)
 
 
 def is_bound(context: Context[AnyRequest]) -> bool:

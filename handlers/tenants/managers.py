@@ -24,9 +24,9 @@ async def find_manager(claims: Claims, find_caller: FindCaller) -> str | None:
     return (await find_caller(job_id) if job_id else None) or ADMIN_CALLER
 
 
-def check_manager(username: str, manager: str | None, caller: str, *, is_bound: bool) -> None:
-    """`is_bound`: the caller may change its own tenants alone. Raises StepFailed."""
-    if is_bound and manager not in (None, caller):
+def check_manager(username: str, manager: str | None, caller: str) -> None:
+    """Where the caller may change its own tenants alone. Raises StepFailed."""
+    if manager not in (None, caller):
         raise StepFailed(
             Failure("tenant_managed_by_another", f"Tenant {username} is managed by {manager}, not {caller}.")
         )

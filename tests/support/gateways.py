@@ -20,7 +20,7 @@ from nats.aio.client import Client
 
 from contracts import names
 from contracts.kinds import read_request
-from contracts.records import JobRecord, Outcome, Status, StepRecord, decode_record, encode_record, queued_record
+from contracts.records import JobRecord, Outcome, Status, StepRecord, decode_record, encode_record
 from contracts.requests import request_hash
 from tests.support.eventually import eventually
 from tests.support.forks import Fork, start_fork
@@ -202,7 +202,7 @@ def new_record(username: str = "alice", job_id: str | None = None, **changes: An
     """A queued record of a bootstrap."""
     body = json.dumps({"username": username}).encode()
     request = read_request("bootstrap", body)
-    record = queued_record(
+    record = JobRecord(
         job_id or str(uuid.uuid4()),
         "bootstrap",
         "admin",
@@ -216,7 +216,7 @@ def new_record(username: str = "alice", job_id: str | None = None, **changes: An
 
 def claimed_record(job_id: str, kind: str, body: bytes) -> JobRecord:
     request = read_request(kind, body)
-    queued = queued_record(job_id, kind, "admin", request_hash(kind, request), NOW, NOW, request=json.loads(body))
+    queued = JobRecord(job_id, kind, "admin", request_hash(kind, request), NOW, NOW, request=json.loads(body))
     return queued.claimed(str(uuid.uuid4()), NOW)
 
 

@@ -111,7 +111,7 @@ class Bench:
         settings = handler_settings({**self.variables, **self.settings})
         wanted = read_request(kind, orjson.dumps(request))
         moment = _MOMENT
-        record = JobRecord(job_id, kind, Status.RUNNING, self.caller, "", moment, moment)
+        record = JobRecord(job_id, kind, self.caller, "", moment, moment, Status.RUNNING)
         record = replace(record, bound=self.is_bound, run=run_number)
         if retried:
             ended = replace(record, steps=_to_records(retried)).failed(Failure("cancelled", "It was."), moment)
@@ -137,7 +137,7 @@ class Bench:
         """What a job would do, by a handler's answer to the query."""
         settings = handler_settings({**self.variables, **self.settings})
         moment = _MOMENT
-        record = JobRecord("a-plan", "plan", Status.RUNNING, self.caller, "", moment, moment, bound=self.is_bound)
+        record = JobRecord("a-plan", "plan", self.caller, "", moment, moment, Status.RUNNING, bound=self.is_bound)
         query = PlanQuery(kind=kind, request=request)
         (step,) = make_plan(Surroundings(settings, self.facts, self._find_caller), record, query).steps
         return dict((await step.ensure(record, make_runner(self.commands))).data)

@@ -23,7 +23,6 @@ from contracts.records import (
     StepRecord,
     decode_record,
     encode_record,
-    queued_record,
 )
 from contracts.requests import BootstrapRequest, request_hash
 from handlers.bootstrap.quota import render_manifest
@@ -44,7 +43,7 @@ def running_record() -> JobRecord:
     """In its second step."""
     request = read_request("bootstrap", _BODY)
     assert isinstance(request, BootstrapRequest)
-    record = queued_record(
+    record = JobRecord(
         str(uuid.uuid4()),
         "bootstrap",
         "admin",

@@ -6,7 +6,7 @@ import pytest
 
 from contracts import names
 from contracts.batches import MOST_REQUESTS, Place, find_place, list_places, read_place
-from contracts.records import encode_alike, encode_record, headers_of, queued_record
+from contracts.records import JobRecord, encode_alike, encode_record, headers_of
 
 BATCH = str(uuid.UUID(int=7))
 
@@ -15,7 +15,7 @@ def test_a_place_is_what_its_text_says() -> None:
     place = Place(BATCH, 2, 3)
     assert read_place(str(place)) == place
     assert find_place(place.job_id, {names.HEADER_BATCH: str(place)}) == str(place)
-    record = queued_record(place.job_id, "bootstrap", "admin", "", "", "", batch=str(place))
+    record = JobRecord(place.job_id, "bootstrap", "admin", "", "", "", batch=str(place))
     assert headers_of(record)[names.HEADER_BATCH] == str(place), "it is published again with its place"
 
 
@@ -56,8 +56,6 @@ def test_a_place_names_its_job_as_uuids_are_named(index: int) -> None:
 
 
 def test_records_of_a_batch_are_as_if_each_were_made() -> None:
-    made = [
-        queued_record(place.job_id, "bootstrap", "a", "", "", "", batch=str(place)) for place in list_places(BATCH, 3)
-    ]
+    made = [JobRecord(place.job_id, "bootstrap", "a", "", "", "", batch=str(place)) for place in list_places(BATCH, 3)]
     others = [{"job_id": one.job_id, "batch": one.batch} for one in made]
     assert list(encode_alike(made[0], others)) == [encode_record(one) for one in made]

@@ -23,7 +23,7 @@ import contracts
 from contracts import names
 from contracts.codes import CODES, Failure
 from contracts.documents import event_document, job_document, result_document
-from contracts.records import CommandRecord, CredentialsSecret, JobRecord, Outcome, StepRecord, queued_record
+from contracts.records import CommandRecord, CredentialsSecret, JobRecord, Outcome, StepRecord
 from contracts.requests import MAX_BODY_BYTES, TENANT_PATTERN
 from contracts.schemas import make_schema
 from contracts.told.events import event_headers
@@ -58,7 +58,7 @@ def test_the_table_lists_every_code() -> None:
 
 
 def queued() -> JobRecord:
-    return queued_record("svc.1", "bootstrap", "svc", "hash", NOW, NOW, request={"username": "alice"})
+    return JobRecord("svc.1", "bootstrap", "svc", "hash", NOW, NOW, request={"username": "alice"})
 
 
 def running() -> JobRecord:

@@ -25,16 +25,13 @@ from contracts.records import (
     decode_record,
     encode_record,
     fit,
-    queued_record,
     without_outputs,
 )
 from handlers.tools.compatibility import Versions, find_difference
 
 
 def queued() -> JobRecord:
-    return queued_record(
-        "j1", "bootstrap", "nats", "hash", "t0", "t0", request={"username": "alice", "namespace": "alice"}
-    )
+    return JobRecord("j1", "bootstrap", "nats", "hash", "t0", "t0", request={"username": "alice", "namespace": "alice"})
 
 
 def ended() -> JobRecord:

@@ -1,6 +1,6 @@
 """What is kept in the cache is true, or not served."""
 
-from contracts.records import queued_record
+from contracts.records import JobRecord
 from gateway.jobs.job_cache import ENTRY_SECONDS, MAX_ENTRIES, JobCache, Snapshot
 
 NOW = "2026-01-31T12:00:00.000Z"
@@ -17,7 +17,7 @@ class World:
 
 
 def snapshot(job_id: str = "a", revision: int = 1) -> Snapshot:
-    return Snapshot(queued_record(job_id, "bootstrap", "admin", "", NOW, NOW), revision)
+    return Snapshot(JobRecord(job_id, "bootstrap", "admin", "", NOW, NOW), revision)
 
 
 def keep(cache: JobCache, kept: Snapshot) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.codes import Failure
-from contracts.records import queued_record
+from contracts.records import JobRecord
 from handlers.clock import utc_after
 
 
@@ -15,6 +15,6 @@ def test_a_step_ends_as_long_after_its_start_as_it_took() -> None:
 @pytest.mark.parametrize("now", ["2026-01-01T09:00:00.000Z", "2026-01-01T11:00:00.000Z"])
 def test_a_job_never_ends_before_it_began(now: str) -> None:
     began = "2026-01-01T10:00:00.000Z"
-    job = queued_record("j", "bootstrap", "nats", "h", began, began).claimed("o", began)
+    job = JobRecord("j", "bootstrap", "nats", "h", began, began).claimed("o", began)
     for ended in (job.succeeded("done", now), job.failed(Failure("conflict", "m"), now)):
         assert ended.finished_at == max(began, now)

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.kinds import KINDS, repeat_request
 from contracts.names import JOB_KINDS, QUERY_KINDS
-from contracts.records import queued_record
+from contracts.records import JobRecord
 from handlers.kinds import PLANS, Surroundings, make_plan
 from handlers.queries.lists import QUERIES
 from handlers.settings import HandlerSettings
@@ -26,7 +26,7 @@ async def find_nobody(job_id: str) -> str | None:
 def test_the_row_names_the_steps_that_a_job_has(kind: str) -> None:
     """So that a document lists them before a handler has begun."""
     members = {"username": "alice"} | ({"caller": "billing"} if kind == "handover" else {})
-    record = queued_record("a", kind, "admin", "", NOW, NOW, request=members)
+    record = JobRecord("a", kind, "admin", "", NOW, NOW, request=members)
     around = Surroundings(HandlerSettings(), ClusterFacts(), find_nobody)
     plan = make_plan(around, record, repeat_request(kind, members))
     assert tuple(step.name for step in plan.steps) == KINDS[kind].steps

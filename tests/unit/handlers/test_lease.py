@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.protocol import MARGIN_PART
-from contracts.records import JobRecord, Outcome, Progress, StepRecord, decode_record, queued_record
+from contracts.records import JobRecord, Outcome, Progress, StepRecord, decode_record
 from handlers.clock import monotonic
 from handlers.jetstream import BucketFull, Conflict, Entry, Unanswered
 from handlers.jobs.lease import Lease, LeaseLost
@@ -81,7 +81,7 @@ def open_lease(bucket: Any, guard: Guard) -> Lease:
 
 
 def claimed(lease: Lease) -> JobRecord:
-    return queued_record("j", "bootstrap", "nats", "h", NOW, NOW).claimed(lease.owner, NOW)
+    return JobRecord("j", "bootstrap", "nats", "h", NOW, NOW).claimed(lease.owner, NOW)
 
 
 @pytest.mark.parametrize("claims_unanswered", [True, False])

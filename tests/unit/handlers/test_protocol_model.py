@@ -18,7 +18,7 @@ from contracts.cancels import CancelMark, encode_cancel
 from contracts.codes import Failure
 from contracts.kinds import read_request
 from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, TABLE, Answer, Event, State, Write, look_up, state_of
-from contracts.records import VERSION, JobRecord, Outcome, Status, encode_record, queued_record
+from contracts.records import VERSION, JobRecord, Outcome, Status, encode_record
 from contracts.requests import Request, request_hash
 from contracts.told.events import event_id
 from handlers.clock import monotonic, utc_now
@@ -203,7 +203,7 @@ def _is_death(error: BaseException) -> bool:
 def _queued(job_id: str) -> JobRecord:
     request = {"username": "alice"}
     hash_ = request_hash("bootstrap", read_request("bootstrap", json.dumps(request).encode()))
-    return queued_record(job_id, "bootstrap", "nats", hash_, utc_now(), utc_now(), request=request)
+    return JobRecord(job_id, "bootstrap", "nats", hash_, utc_now(), utc_now(), request=request)
 
 
 # The plays. Each returns when nothing more is to be expected of the handlers.

@@ -59,7 +59,7 @@ def test_no_rendering_holds_a_password(data: st.DataObject, password: str, limit
         stderr=show(stderr, limit, completed.secrets),
     )
     step_of_look = StepRecord("look", moment, commands=(CommandRecord(command.shown, 0),))
-    record = JobRecord("1", "bootstrap", Status.RUNNING, "x", "", moment, moment, steps=(step, step_of_look))
+    record = JobRecord("1", "bootstrap", "x", "", moment, moment, Status.RUNNING, steps=(step, step_of_look))
     texts = [orjson.dumps(record).decode(), repr(command), repr(completed), str(failure), repr(record)]
     for text in texts:
         assert password not in text

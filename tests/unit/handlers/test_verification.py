@@ -79,7 +79,7 @@ async def verify(
     operators = Operators(**dict.fromkeys(wanted, True)) if wanted else Operators()
     request = BootstrapRequest(username="alice", namespace="alice", operators=operators, role=role)
     settings = HandlerSettings(everest_ready_timeout=wait, everest_require_usable=require)
-    record = JobRecord("job-1", "bootstrap", Status.RUNNING, "tests", "", "", "")
+    record = JobRecord("job-1", "bootstrap", "tests", "", "", "", Status.RUNNING)
     return await verify_tenant(Context(record, request, cluster.run, settings, ClusterFacts(), find_caller))
 
 
