@@ -10,6 +10,8 @@ from typing import Any
 
 from pythonjsonlogger.orjson import OrjsonFormatter
 
+_OVER_SECONDS = 300.0  # what has not happened for so long is over
+
 _context: ContextVar[dict[str, Any] | None] = ContextVar("log_context", default=None)
 
 
@@ -55,3 +57,26 @@ class Repeats:
     def end(self) -> None:
         """It is over: the next one is a first one."""
         self._counts.clear()
+
+
+class _Rarely(logging.Filter):
+    """Lets what repeats through at growing distances, until it has been quiet for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._repeats = Repeats()
+        self._last = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.created - self._last > _OVER_SECONDS:
+            self._repeats.end()
+        self._last = record.created
+        return self._repeats.is_due(str(record.msg))
+
+
+def log_rarely(library: str) -> None:
+    """Thins out what a library says. Its modules have been imported: each has a logger."""
+    rarely = _Rarely()
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith(library):
+            logging.getLogger(name).addFilter(rarely)
