@@ -3,6 +3,7 @@
 Machines are as slow as they are.
 """
 
+import gc
 import os
 import sys
 
@@ -38,6 +39,11 @@ BEGIN_FIRST = (
     "integration/service/test_demo",
     "integration/",
 )
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # thousands of tests stay to the end: each collection from now on would walk through them
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SEED = "g, admin, role:admin\n"
 DATABASES = "database-clusters"
+ACCESS = "apply_rbac_policy"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -92,7 +93,7 @@ async def test_what_an_administrator_adds_to_a_tenants_role_survives_every_job(
     await grant(everest, *theirs)
     before = await read_policy(everest)
     for job_id in ("added-1", "added-2"):
-        await bench.onboard(job_id, username="added")
+        assert (await bench.attempt(job_id, only=ACCESS, username="added")).failure is None
     assert await read_policy(everest) == before
     assert await may(everest, "helper", "create", "added/b", "database-cluster-backups")
 
@@ -238,7 +239,7 @@ async def test_lines_that_are_not_wanted_any_more_go_in_the_same_write(everest: 
     spec["applied"] += [extra, "g, less, role:less"]
     await annotate(everest, "less", spec)
     before = await read_policy(everest)
-    made = await bench.onboard("less-3", username="less")
+    made = await bench.attempt("less-3", only=ACCESS, username="less")
     assert await read_policy(everest) == before.replace(f"{extra}\n", "")
     assert made.result("apply_rbac_policy").policy_diff == diff_of(before, f"-{extra}")
     assert (await read_spec(everest, "less"))["applied"] == list(first_lines("less", "less"))
@@ -269,15 +270,15 @@ async def test_another_command_is_given_what_to_take_away_where_it_asks(
     spec = await read_spec(everest, "other")
     await annotate(everest, "other", spec | {"applied": [*spec["applied"], extra]})
     unable = bench.having(EVEREST_RBAC_APPLY_CMD=f"{program} {{file}} /dev/null")
-    made = await unable.onboard("other-2", username="other")
+    made = await unable.attempt("other-2", only=ACCESS, username="other")
     (warning,) = (one for one in made.warnings if "not wanted any more" in one)
     assert f"`{extra}`" in warning
     assert "{withdraw}" in warning
-    unset = await bench.having(EVEREST_RBAC_APPLY_CMD="").onboard("other-3", username="other")
+    unset = await bench.having(EVEREST_RBAC_APPLY_CMD="").attempt("other-3", only=ACCESS, username="other")
     assert any(f"`{extra}`" in one for one in unset.warnings)
     assert extra in (await read_spec(everest, "other"))["applied"]
     able = bench.having(EVEREST_RBAC_APPLY_CMD=f"{program} {{file}} {{withdraw}}")
-    await able.onboard("other-4", username="other")
+    assert (await able.attempt("other-4", only=ACCESS, username="other")).failure is None
     assert (tmp_path / "gone").read_text() == f"{extra}\n"
     assert extra not in (await read_spec(everest, "other"))["applied"]
 
@@ -295,7 +296,7 @@ async def test_a_kill_anywhere_in_the_step_forgets_no_line(
     await annotate(everest, name, spec | {"applied": [extra]})
     for number in range(5):
         cut_here = cut_at(number, after_seconds)
-        cut = await bench.attempt(f"{name}-1", only="apply_rbac_policy", intercept=cut_here, username=name)
+        cut = await bench.attempt(f"{name}-1", only=ACCESS, intercept=cut_here, username=name)
         assert cut.failed_step == "apply_rbac_policy", number
         applied = set((await read_spec(everest, name))["applied"])
         ours = {extra, *first_lines(name, name)} & set((await read_policy(everest)).splitlines())

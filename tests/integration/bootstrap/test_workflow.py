@@ -569,7 +569,7 @@ async def test_a_conflict_is_tried_again_with_the_same_password(everest: Simulat
     assert sum("accounts create" in line for line in made.ran) == 4
     await assert_password_opens(everest, "conflict-1", "conflict")
     await everest.set_faults(conflicts={"everest-accounts": 10_000})
-    hasty = bench.having(SUBPROCESS_TIMEOUT="2")
+    hasty = bench.having(SUBPROCESS_TIMEOUT="5")
     failed = await hasty.attempt("conflict-2", username="conflicttwo")
     assert (failed.failed_step, failed.code) == ("create_account", "conflict")
 
@@ -857,7 +857,7 @@ async def test_every_fault_has_a_code_and_the_next_attempt_succeeds(
     username = "fault" + "".join(letter for letter in json.dumps(fault) if letter.isdigit() or letter.islower())[:40]
     request: dict[str, Any] = {"username": username, "operators": POSTGRESQL}
     await everest.set_faults(**fault)
-    hasty = bench.having(SUBPROCESS_TIMEOUT="5")
+    hasty = bench.having(SUBPROCESS_TIMEOUT="5" if "hang" in fault else "60")
     made = await hasty.attempt(username, **request)
     assert (made.failed_step, made.code) == (step, code)
     await everest.set_faults(unreachable=False)

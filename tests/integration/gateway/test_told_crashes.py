@@ -52,7 +52,7 @@ def _on(prefix: str, payload: bytes = b"") -> Callable[[Publish], bool]:
 
 
 def _is_taken(publish: Publish) -> bool:
-    return publish.subject.startswith("$JS.ACK.EVEREST_EVENTS.") and publish.payload == b""
+    return publish.subject.startswith("$JS.ACK.EVEREST_EVENTS.") and publish.payload == b"+ACK"
 
 
 _TOLD = _on(names.told_subject(""))

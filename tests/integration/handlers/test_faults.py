@@ -54,7 +54,7 @@ POINTS = (
     Point("after the end is written", _writes(lambda record: record.is_finished), sent=True, losses=0),
     Point("before the end is told", _tells_end, sent=False, losses=0),
     Point("after the end is told", _tells_end, sent=True, losses=0),
-    Point("before the ack", lambda p: p.subject.startswith("$JS.ACK.") and p.payload == b"", sent=False, losses=0),
+    Point("before the ack", lambda p: p.subject.startswith("$JS.ACK.") and p.payload == b"+ACK", sent=False, losses=0),
 )
 
 
@@ -103,7 +103,7 @@ async def test_a_kill_at_any_point_of_the_protocol_loses_and_doubles_nothing(hou
         for point, proxy in zip(POINTS, proxies, strict=True):
             proxy.stop_at(watch_for(point), sent=point.sent)
         job_ids = [await house.gateway.submit(username=f"user{number}") for number in range(len(POINTS))]
-        await asyncio.wait_for(asyncio.gather(*(proxy.wait_until_stopped() for proxy in proxies)), 60)
+        await asyncio.wait_for(asyncio.gather(*(proxy.wait_until_stopped() for proxy in proxies)), 120)
         await asyncio.gather(*(handler.stop(signal.SIGKILL) for handler in handlers))
         assert set(killed_at) == set(job_ids)
         async with house.handler() as one, house.handler():

@@ -27,7 +27,7 @@ FOREIGN = "p, role:dba, namespaces, read, *\ng, dora, role:dba\n"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bench(cluster: SimulatedEverest) -> AsyncIterator[Bench]:
-    async with open_bench(cluster.variables, EVEREST_NAMESPACE_TIMEOUT="30") as opened:
+    async with open_bench(cluster.variables, EVEREST_NAMESPACE_TIMEOUT="300") as opened:
         yield opened
 
 

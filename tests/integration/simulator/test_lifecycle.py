@@ -110,7 +110,7 @@ async def exists(everest: SimulatedEverest, name: str) -> bool:
 # Accounts.
 
 
-@pytest.mark.parametrize("version", [None, "1.16.1"])
+@pytest.mark.parametrize("version", [pytest.param(None, marks=pytest.mark.slow), "1.16.1"])
 async def test_passwords_and_deleted_accounts(everest: SimulatedEverest, version: str | None) -> None:
     """In the recorded order; usage texts name the recorder's kubeconfig."""
     held = 0

@@ -317,7 +317,10 @@ def nameless(transcript: Transcript, answer: Answer) -> Answer:
     return Answer(answer.code, answer.stdout.replace(name, "NAME"), answer.stderr.replace(name, "NAME"))
 
 
-@pytest.mark.parametrize("name", FILES)
+SLOW = ("faults", "least-privilege")  # seconds each, for an Everest that seldom changes
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FILES])
 async def test_the_simulated_everest_answers_as_the_real_one_did(tmp_path: Path, name: str) -> None:
     """In the recorded order, because each command finds what the ones before it left."""
     differences = []

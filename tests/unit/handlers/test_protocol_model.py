@@ -356,7 +356,7 @@ LOSSES = (  # what only the reconciler can heal
     a_message_of_a_reopened_job_that_is_lost,
     a_message_of_a_handed_back_job_that_is_lost,
 )
-QUICK = (one_job, a_stop_of_both_handlers)
+QUICK = (one_job,)
 LONG = (one_after_the_other_for_a_tenant, a_message_that_is_lost, a_message_of_a_reopened_job_that_is_lost)
 
 Play = Callable[[Stage], Awaitable[None]]
