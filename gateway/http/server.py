@@ -54,7 +54,7 @@ from gateway.metrics import Metrics
 from gateway.settings import WELL_KNOWN_KEY, Environment, GatewaySettings
 
 if TYPE_CHECKING:
-    from gateway.webhooks.office import Office
+    from gateway.webhooks.dispatcher import Dispatcher
 
 logger = logging.getLogger(__name__)
 
@@ -232,17 +232,19 @@ class _Gateway:
         self._stop()
 
 
-def _open_webhooks(settings: GatewaySettings, jetstream: JetStream, metrics: Metrics) -> "Office | None":
+def _open_webhooks(settings: GatewaySettings, jetstream: JetStream, metrics: Metrics) -> "Dispatcher | None":
     """None where none are declared: what brings them costs nothing then."""
     if settings.webhooks_file is None:
         return None
-    from gateway.webhooks.courier import Rounds
-    from gateway.webhooks.office import Office
+    from gateway.webhooks.dispatcher import Dispatcher
+    from gateway.webhooks.sender import Pace
 
-    rounds = Rounds(settings.webhook_retry_for)
-    office = Office(jetstream, Path(settings.webhooks_file), rounds, metrics.count_webhook, utc_now, time.monotonic)
-    metrics.watch_webhooks(office.list_enabled, lambda: office.is_broken)
-    return office
+    pace = Pace(settings.webhook_retry_for)
+    dispatcher = Dispatcher(
+        jetstream, Path(settings.webhooks_file), pace, metrics.count_webhook, utc_now, time.monotonic
+    )
+    metrics.watch_webhooks(dispatcher.list_enabled, lambda: dispatcher.is_broken)
+    return dispatcher
 
 
 class _Server(uvicorn.Server):

@@ -27,9 +27,9 @@ from contracts.records import JobRecord
 from contracts.settings import NatsSettings
 from gateway.commands.webhooks import make_secret
 from gateway.jetstream import JetStream, connect
-from gateway.webhooks.courier import AT_ONCE, Courier, Rounds
+from gateway.webhooks.attempts import Attempt, WebhookClient
 from gateway.webhooks.declared import Webhook
-from gateway.webhooks.post import Attempt, Post
+from gateway.webhooks.sender import AT_ONCE, Pace, Sender
 from tests.support.eventually import eventually
 from tests.support.forks import run_fork
 from tests.support.gateways import LATER, Gateway, Hand, new_record, running_gateway, succeeded_record
@@ -39,7 +39,7 @@ from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, fre
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECRET = make_secret()
-HURRIED = Rounds(retry_for_seconds=600, delays=(0.1,), ack_wait_seconds=1.0)
+HURRIED = Pace(retry_for_seconds=600, delays=(0.1,), ack_wait_seconds=1.0)
 PATIENT = replace(HURRIED, ack_wait_seconds=60.0)  # on a busy machine, too, nothing is brought twice
 
 
@@ -56,25 +56,26 @@ def webhook(name: str, receiver: Receiver, **members: Any) -> Webhook:
 
 @asynccontextmanager
 async def working(
-    jetstream: JetStream, *webhooks: Webhook, rounds: Rounds = HURRIED, limit_seconds: float = 15
+    jetstream: JetStream, *webhooks: Webhook, pace: Pace = HURRIED, limit_seconds: float = 15
 ) -> AsyncIterator[Counter[tuple[str, str]]]:
-    """Couriers that have begun; how often what came of an attempt. Left, they are killed."""
+    """Senders that have begun; how often what came of an attempt. Left, they are killed."""
     counted: Counter[tuple[str, str]] = Counter()
 
     def count(name: str, outcome: str) -> None:
         counted[name, outcome] += 1
 
-    couriers = [
-        Courier(jetstream, one, Post(one, AT_ONCE, limit_seconds), rounds, count, lambda: moment(0)) for one in webhooks
+    senders = [
+        Sender(jetstream, one, WebhookClient(one, AT_ONCE, limit_seconds), pace, count, lambda: moment(0))
+        for one in webhooks
     ]
-    tasks = [asyncio.create_task(courier.run()) for courier in couriers]
+    tasks = [asyncio.create_task(sender.run()) for sender in senders]
     try:
         for one in webhooks:
             await wait_for_consumer(jetstream, one)
         yield counted
     finally:
-        for courier, task in zip(couriers, tasks, strict=True):
-            courier.stop()  # before Python 3.12 a fetch can lose a cancel
+        for sender, task in zip(senders, tasks, strict=True):
+            sender.stop()  # before Python 3.12 a fetch can lose a cancel
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -136,7 +137,7 @@ async def test_it_is_told_what_it_asked_for(hand: Hand, jetstream: JetStream) ->
     async with receiving() as receiver, receiving() as everything:
         one = webhook("chosen", receiver, callers=("portal",), statuses=("failed",), kinds=("bootstrap",))
         other = webhook("every", everything, statuses=("queued", "running", "succeeded", "failed"))
-        async with working(jetstream, one, other, rounds=PATIENT):
+        async with working(jetstream, one, other, pace=PATIENT):
             await end(hand, jetstream, ended("vera", caller="portal"))
             failed = new_record("vera").failed(Failure("forbidden", "may not"), LATER)
             await end(hand, jetstream, failed)
@@ -158,8 +159,8 @@ async def test_gateways_bring_each_once_between_them(hand: Hand, jetstream: JetS
     async with receiving() as receiver:
         shared = webhook("shared", receiver)
         async with (
-            working(jetstream, shared, rounds=PATIENT) as one,
-            working(jetstream, shared, rounds=PATIENT) as other,
+            working(jetstream, shared, pace=PATIENT) as one,
+            working(jetstream, shared, pace=PATIENT) as other,
         ):
             for _ in range(30):
                 await end(hand, jetstream, ended("wim"))
@@ -190,8 +191,8 @@ async def test_a_receiver_that_stays_dead_is_given_up(
     """Counted, and an entry of the audit; one that says 410 asks for no more of it. The rest goes on."""
     async with receiving(lambda _: status) as receiver:
         name = f"gone-{status}"
-        rounds = replace(HURRIED, retry_for_seconds=retry_for_seconds)
-        async with working(jetstream, webhook(name, receiver), rounds=rounds) as counted:
+        pace = replace(HURRIED, retry_for_seconds=retry_for_seconds)
+        async with working(jetstream, webhook(name, receiver), pace=pace) as counted:
             record = ended("yara")
             await end(hand, jetstream, record)
             await eventually(lambda: counted[name, "given_up"] == 1, "it is given up")
@@ -203,11 +204,11 @@ async def test_a_receiver_that_stays_dead_is_given_up(
 
 
 async def attempt(url: str, limit_seconds: float = 15) -> Attempt:
-    post = Post(Webhook("tried", url, (SECRET,)), AT_ONCE, limit_seconds)
+    client = WebhookClient(Webhook("tried", url, (SECRET,)), AT_ONCE, limit_seconds)
     try:
-        return await post.attempt("id", b"{}")
+        return await client.attempt("id", b"{}")
     finally:
-        await post.close()
+        await client.close()
 
 
 async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -24,7 +24,7 @@ PRELOADED = (
     "gateway.commands.provision",
     "gateway.commands.publishers",
     "gateway.http.server",
-    "gateway.webhooks.office",
+    "gateway.webhooks.dispatcher",
     "handlers.commands.running",
     "handlers.preflight.checking",
     "handlers.rbac.importer",

@@ -33,8 +33,8 @@ from gateway.http.paging import DEFAULT_LIMIT, MAX_LIMIT
 from gateway.http.parameters import MAX_WAIT_SECONDS, read_idempotency_key
 from gateway.http.problems import Problem, problem_document
 from gateway.http.routes.job_list import PARAMETERS
+from gateway.webhooks.attempts import sign
 from gateway.webhooks.declared import Webhook
-from gateway.webhooks.post import sign
 from tests.laboratory.documents import make_errors_table, make_files, make_openapi
 
 ROOT = Path(__file__).parents[3]

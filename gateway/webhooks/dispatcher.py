@@ -1,4 +1,4 @@
-"""The office: a courier for each webhook that is declared and enabled, kept to what the file says at the moment."""
+"""The dispatcher: a sender for each webhook that is declared and enabled, kept to what the file says at the moment."""
 
 import asyncio
 import logging
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from gateway.jetstream import JetStream
 from gateway.operator_files import Breakage, sign_file
-from gateway.webhooks.courier import AT_ONCE, Courier, Rounds
+from gateway.webhooks.attempts import WebhookClient
 from gateway.webhooks.declared import Webhook, find_files, read_webhooks
-from gateway.webhooks.post import Post
+from gateway.webhooks.sender import AT_ONCE, Pace, Sender
 
 logger = logging.getLogger(__name__)
 
@@ -18,13 +18,13 @@ _LOOK_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class _Round:
+class _Running:
     webhook: Webhook
-    courier: Courier
+    sender: Sender
     task: asyncio.Task[None]
 
 
-class Office:
+class Dispatcher:
     """What was removed is told no more, whatever else is wrong with the file: what it missed waits in its consumer.
 
     `count` is told of each outcome; `now` gives the moment, `clock` counts seconds.
@@ -34,19 +34,19 @@ class Office:
         self,
         jetstream: JetStream,
         file: Path,
-        rounds: Rounds,
+        pace: Pace,
         count: Callable[[str, str], None],
         now: Callable[[], str],
         clock: Callable[[], float],
     ) -> None:
         self._jetstream = jetstream
         self._file = file
-        self._rounds = rounds
+        self._pace = pace
         self._count = count
         self._now = now
         self._breakage = Breakage(clock)
         self._look(again=False)
-        self._under_way: dict[str, _Round] = {}
+        self._under_way: dict[str, _Running] = {}
 
     def list_enabled(self) -> list[Webhook]:
         return [webhook for webhook in self._declared if webhook.enabled]
@@ -70,7 +70,7 @@ class Office:
                     self._reload()
             finally:  # before they are waited for: before Python 3.12 a fetch can lose a cancel
                 for under_way in self._under_way.values():
-                    under_way.courier.stop()
+                    under_way.sender.stop()
 
     def _reload(self) -> None:
         if self._sign() != self._signatures:
@@ -99,15 +99,15 @@ class Office:
         return tuple(map(sign_file, self._files))
 
     def _arrange(self, tasks: asyncio.TaskGroup) -> None:
-        """A changed one gets another courier: the consumer goes on where it was."""
+        """A changed one gets another sender: the consumer goes on where it was."""
         wanted = {webhook.name: webhook for webhook in self.list_enabled()}
         for name, under_way in list(self._under_way.items()):
             if under_way.webhook != wanted.get(name):
-                under_way.courier.stop()
+                under_way.sender.stop()
                 del self._under_way[name]
         for name, webhook in wanted.items():
             if name not in self._under_way:
-                courier = Courier(
-                    self._jetstream, webhook, Post(webhook, AT_ONCE), self._rounds, self._count, self._now
+                sender = Sender(
+                    self._jetstream, webhook, WebhookClient(webhook, AT_ONCE), self._pace, self._count, self._now
                 )
-                self._under_way[name] = _Round(webhook, courier, tasks.create_task(courier.run()))
+                self._under_way[name] = _Running(webhook, sender, tasks.create_task(sender.run()))

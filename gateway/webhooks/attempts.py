@@ -30,7 +30,7 @@ class Attempt:
     wait_seconds: float = 0
 
 
-class Post:
+class WebhookClient:
     """The way to one webhook; `limit_seconds` for an attempt as a whole."""
 
     def __init__(self, webhook: Webhook, side_by_side: int, limit_seconds: float = ATTEMPT_SECONDS) -> None:

@@ -1,8 +1,8 @@
-"""The courier of one webhook: takes events from its durable consumer, brings them, and tries again for days.
+"""The sender of one webhook: takes events from its durable consumer, brings them, and tries again for days.
 
 All gateways share the consumer, so that each event is brought by one of them. It is acknowledged when the receiver has
 taken it: who is killed in between brings it again, under the same id. A receiver that is slow or dead keeps nobody
-else waiting: each webhook has a courier, a consumer and connections of its own.
+else waiting: each webhook has a sender, a consumer and connections of its own.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from contracts.told.webhooks import webhook_document, webhook_id
 from gateway.audit.acts import write_act
 from gateway.jetstream import Delivery, JetStream, ManagementRefused, Refused, Source, Unanswered
 from gateway.metrics import WEBHOOK_OUTCOMES
+from gateway.webhooks.attempts import Attempt, WebhookClient
 from gateway.webhooks.declared import Webhook
-from gateway.webhooks.post import Attempt, Post
 
 logger = logging.getLogger(__name__)
 
@@ -37,30 +37,30 @@ DELIVERED, FAILED, GIVEN_UP = WEBHOOK_OUTCOMES
 
 
 @dataclass(frozen=True, slots=True)
-class Rounds:
-    """How a courier works; tests are in a hurry."""
+class Pace:
+    """How a sender works; tests are in a hurry."""
 
     retry_for_seconds: float
     delays: Sequence[float] = DELAYS
     ack_wait_seconds: float = 30.0  # twice what an attempt may take
 
 
-class Courier:
+class Sender:
     """`count` is told of each outcome; `now` gives the moment."""
 
     def __init__(
         self,
         jetstream: JetStream,
         webhook: Webhook,
-        post: Post,
-        rounds: Rounds,
+        client: WebhookClient,
+        pace: Pace,
         count: Callable[[str, str], None],
         now: Callable[[], str],
     ) -> None:
         self._jetstream = jetstream
         self._webhook = webhook
-        self._post = post
-        self._rounds = rounds
+        self._client = client
+        self._pace = pace
         self._count = count
         self._now = now
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -81,11 +81,11 @@ class Courier:
                         logger.warning("webhook.waits", extra={"webhook": self._webhook.name, "error": str(error)})
                         await asyncio.sleep(_PAUSE_SECONDS)
         finally:
-            await self._post.close()
+            await self._client.close()
 
     async def _work(self, tasks: asyncio.TaskGroup) -> None:
         """Raises NotProvisioned, Unanswered, ManagementRefused."""
-        await self._jetstream.make_webhook_consumer(self._webhook.consumer, self._rounds.ack_wait_seconds)
+        await self._jetstream.make_webhook_consumer(self._webhook.consumer, self._pace.ack_wait_seconds)
         source = self._jetstream.source(names.EVENTS_STREAM, self._webhook.consumer)
         await source.bind()
         try:
@@ -132,7 +132,7 @@ class Courier:
             await delivery.acknowledge()
             return
         message_id = webhook_id(delivery.headers.get(HEADER_ID, event_id(event["job_id"], event["revision"])))
-        attempt = await self._post.attempt(message_id, orjson.dumps(webhook_document(event, record)))
+        attempt = await self._client.attempt(message_id, orjson.dumps(webhook_document(event, record)))
         await self._conclude(delivery, event, record, message_id, attempt)
 
     async def _conclude(
@@ -143,7 +143,7 @@ class Courier:
             await delivery.acknowledge()
             self._count(self._webhook.name, DELIVERED)
             logger.info("webhook.delivered", extra={**about, "tries": delivery.delivered})
-        elif attempt.is_final or self._jetstream.seconds_since(delivery.published_at) > self._rounds.retry_for_seconds:
+        elif attempt.is_final or self._jetstream.seconds_since(delivery.published_at) > self._pace.retry_for_seconds:
             await self._give_up(event, record, message_id, attempt.reason)
             await delivery.terminate("given up")
             self._count(self._webhook.name, GIVEN_UP)
@@ -157,7 +157,7 @@ class Courier:
             )
 
     def _delay(self, tries: int) -> float:
-        delays = self._rounds.delays
+        delays = self._pace.delays
         return delays[min(tries, len(delays)) - 1] * random.uniform(0.8, 1)
 
     async def _give_up(self, event: Event, record: JobRecord | None, message_id: str, reason: str) -> None:
