@@ -74,6 +74,19 @@ class _Rarely(logging.Filter):
         return self._repeats.is_due(str(record.msg))
 
 
+class _Masked(logging.Filter):
+    """Leaves the sentence, without what it quotes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.args = ("********",) * len(record.args or ())
+        return True
+
+
+def log_masked(name: str) -> None:
+    """Of a library's logger that quotes what may be a secret."""
+    logging.getLogger(name).addFilter(_Masked())
+
+
 def log_rarely(library: str) -> None:
     """Thins out what a library says. Its modules have been imported: each has a logger."""
     rarely = _Rarely()

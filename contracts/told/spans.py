@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from contracts.kinds import KINDS
-from contracts.logs import log_rarely
+from contracts.logs import log_masked, log_rarely
 from contracts.names import stream_of
 from contracts.settings import InvalidSettings
 
@@ -57,6 +57,7 @@ def start(service: str) -> None:
     except ImportError:
         problem = "OTEL_EXPORTER_OTLP_ENDPOINT needs pip install everest-bootstrap[otel]"
         raise InvalidSettings([problem]) from None
+    log_masked("opentelemetry.util.re")  # it quotes OTEL_EXPORTER_OTLP_HEADERS where they cannot be read
     log_rarely("opentelemetry.exporter")  # it tells of a collector that is away every five seconds
     _provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
     _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

@@ -36,27 +36,37 @@ class WebhookClient:
     def __init__(self, webhook: Webhook, side_by_side: int, limit_seconds: float = ATTEMPT_SECONDS) -> None:
         self._webhook = webhook
         self._limit_seconds = limit_seconds
-        self._client = httpx.AsyncClient(
-            follow_redirects=False,
-            timeout=limit_seconds,
-            limits=httpx.Limits(max_connections=side_by_side),
-            headers={"User-Agent": f"everest-bootstrap/{contracts.__version__}"},
-        )
+        self._side_by_side = side_by_side
+        self._client: httpx.AsyncClient | None = None
 
     async def attempt(self, message_id: str, body: bytes) -> Attempt:
         headers = sign(self._webhook, message_id, datetime.now(UTC), body)
         try:
+            client = self._client = self._client or self._make_client()
+        except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
+            return Attempt(False, False, f"proxy or certificates of the environment: {type(error).__name__}")
+        try:
             async with (
                 asyncio.timeout(self._limit_seconds),
-                self._client.stream("POST", self._webhook.url, content=body, headers=headers) as answer,
+                client.stream("POST", self._webhook.url, content=body, headers=headers) as answer,
             ):
                 status = answer.status_code
                 return Attempt(answer.is_success, status == _GONE, str(status), _read_wait(answer.headers))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, ValueError) as error:  # a host that is none
             return Attempt(False, False, _name(error))
 
+    def _make_client(self) -> httpx.AsyncClient:
+        """With proxies and certificates of the environment, which may be none: a gateway must not end by them."""
+        return httpx.AsyncClient(
+            follow_redirects=False,
+            timeout=self._limit_seconds,
+            limits=httpx.Limits(max_connections=self._side_by_side),
+            headers={"User-Agent": f"everest-bootstrap/{contracts.__version__}"},
+        )
+
     async def close(self) -> None:
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
 
 def _read_wait(headers: httpx.Headers) -> float:

@@ -228,6 +228,24 @@ async def test_the_reason_tells_what_to_mend() -> None:
     assert (await attempt("http://xn--/")).reason == "IDNAError"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1", "ImportError"),
+        ("HTTPS_PROXY", "nonsense://a", "ValueError"),
+        ("SSL_CERT_FILE", "/nowhere", "FileNotFoundError"),
+    ],
+)
+async def test_a_proxy_that_cannot_be_used_is_a_failed_try(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    """Of the webhooks alone: the gateway goes on, and so does the courier."""
+    monkeypatch.setenv(name, value)
+    assert await attempt("https://receiver.invalid/") == Attempt(
+        False, False, f"proxy or certificates of the environment: {reason}"
+    )
+
+
 async def test_a_receiver_may_ask_for_time(hand: Hand, jetstream: JetStream) -> None:
     """`Retry-After` is kept to, as Standard Webhooks has it; where it is a date the usual delays are."""
     async with receiving(lambda _: 429, more="Retry-After: 1\r\n") as busy:

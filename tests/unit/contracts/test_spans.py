@@ -33,3 +33,14 @@ def test_a_collector_that_is_away_fills_no_log(exporter: logging.Logger) -> None
     told = [moment for moment in range(0, 3600, 5) if fail(exporter, 1e9 + moment)]
     assert told == [5 * (2**power - 1) for power in range(10)]
     assert fail(exporter, 1e9 + 7200)
+
+
+def test_headers_for_the_collector_are_no_log_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody wrote a colon for the equals sign; the library quotes what it cannot read."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization: Bearer s3cret")
+    spans.start("a test")
+    spans.stop()
+    assert "Header format invalid" in caplog.text
+    assert "s3cret" not in caplog.text
