@@ -23,7 +23,7 @@ _NAMED = {"JobId": documents.JobId, "Kind": documents.Kind, "Status": documents.
 
 
 def make_openapi() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.safe_load((_OPENAPI / "openapi.yaml").read_text())
+    document: dict[str, Any] = yaml.load((_OPENAPI / "openapi.yaml").read_text(), yaml.CSafeLoader)
     document["info"]["version"] = contracts.__version__
     components = document["components"]
     components["responses"] |= _make_problem_responses()

@@ -12,8 +12,8 @@ WORST = ("kill -9", "SIGSTOP", "NATS restart")
 
 async def test_nothing_is_lost_doubled_or_misreported_while_handlers_die(tmp_path: Path) -> None:
     """The heart of it; each kind of fault at each point of the protocol has tests of its own, and nightly storms."""
-    run = await run_chaos(tmp_path, seed=7, jobs=6, lease_seconds=2.0, pace_seconds=0.2, handlers=2, kinds=WORST)
-    assert (len(run.accepted), len(run.lived) + run.refused) == (3, 3)
+    run = await run_chaos(tmp_path, seed=7, jobs=4, lease_seconds=2.0, pace_seconds=0.2, handlers=2, kinds=WORST)
+    assert (len(run.accepted), len(run.lived) + run.refused) == (2, 2)
     assert set(run.faults) == set(WORST), run.report()
     assert run.is_good, run.report()
 

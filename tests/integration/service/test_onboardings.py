@@ -8,7 +8,7 @@ from tests.support.handlers import open_house
 from tests.support.storm.onboardings import enforce_rbac, onboard_many, onboard_mixed
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [3, pytest.param(100, marks=pytest.mark.slow)])
 async def test_tenants_at_once_are_all_onboarded(tmp_path: Path, count: int) -> None:
     """Two handlers, RBAC enforced. A password is in its Secret and nowhere else."""
     async with open_house(tmp_path, lease_seconds=60) as house, house.handler(), house.handler():
