@@ -12,6 +12,7 @@ from handlers.tenants.claims import SPEC
 from tests.simulator import SimulatedEverest
 from tests.simulator.apiserver.resources import RESOURCES
 from tests.support.arrangement import have_tenant
+from tests.support.clusters import IS_REAL
 from tests.support.tenants import read_accounts, read_policy, read_users
 from tests.support.workflows import Bench
 
@@ -25,6 +26,7 @@ TENANTS: list[dict[str, Any]] = [  # one after the other
 ]
 
 
+@pytest.mark.skipif(IS_REAL, reason="on a real API tenants are made by jobs")
 async def test_what_is_put_there_is_what_jobs_leave(everest: SimulatedEverest, bench: Bench) -> None:
     for number, request in enumerate(TENANTS):
         await bench.onboard(f"made-{number}", **rename(request, "NAME", "made"))
