@@ -42,8 +42,9 @@ async def decide_removal(context: OffboardContext) -> Decision:
     parts = [
         await _look(context, target, by_uid[target.uid]) for target in tenancy.found.targets if target.uid in by_uid
     ]
+    would = Would.UPDATE if all(part.target.keeps for part in parts) else Would.REMOVE
     return Decision(
-        Would.REMOVE if parts else Would.NOTHING,
+        would if parts else Would.NOTHING,
         partial(_act, context, parts, tenancy.found.targets),
         tuple(command for part in parts for command in part.commands),
         warnings=tuple(_warn(tenancy.found.targets)),

@@ -25,7 +25,7 @@ from handlers.tenants.existing import (
     may_touch_account,
     was_account_made,
 )
-from handlers.tenants.spec import Spec, list_changed
+from handlers.tenants.spec import Spec
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
 from handlers.tools.kubectl import Kubectl
@@ -34,8 +34,8 @@ from handlers.workflow import Context, Step
 _LONGEST_PAUSE_SECONDS = 0.5  # all accounts are in one object, and a write takes a tenth of a second
 
 _REPLACED = (
-    "Account {username} was made anew or given another password by somebody else since this service made it: "
-    "it is not this service's any more, and stays when the tenant is taken away."
+    "Account {username} was made anew or given another password by somebody else since this service made it. "
+    "With this password it is the tenant's again, and goes with it."
 )
 
 PasswordContext = Context[PasswordRequest]
@@ -43,7 +43,7 @@ PasswordContext = Context[PasswordRequest]
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """`specs`: as they are to be. `kept`: the password that an earlier attempt put into this job's Secret.
+    """`kept`: the password that an earlier attempt put into this job's Secret.
 
     `is_replaced`: a job of ours made the tenant's account, and this is another. `former`: the Secrets that are to go.
     """
@@ -109,7 +109,7 @@ async def decide_password(context: PasswordContext) -> Decision:
         commands,
         rights=account_rights(context.settings.everest_credentials_namespace),
         warnings=tuple(_warn(change)),
-        changed=("password", *list_changed(change.specs.values(), context.job.job_id)),
+        changed=("password",),
     )
 
 
@@ -123,24 +123,16 @@ async def _look(context: PasswordContext) -> _Change:
     if not await may_touch_account(context, claims):
         reason = f"Account {username} was not made by this service: an administrator alone may give it a password."
         raise StepFailed(Failure("tenant_managed_by_another", reason))
-    is_ours = await find_own_account(context, claims) is not None
     specs = await find_specs(context, claims)
-    if not is_ours:
-        specs = {name: _disown(spec, context.job.job_id) for name, spec in specs.items()}
     credentials = context.credentials_of(context.job.job_id)
     kept = await credentials.read()
     keepers = (context.credentials_of(job_id) for job_id in find_keepers(claims) if job_id != context.job.job_id)
     former = [keeper for keeper in keepers if await keeper.is_there()]
-    is_replaced = not is_ours and was_account_made(claims) is True
+    is_replaced = was_account_made(claims) is True and await find_own_account(context, claims) is None
     is_set = kept is not None and await is_opened_by(kubectl, username, kept)
     return _Change(
         kubectl, context.everestctl, claims, specs, credentials, kept, proof, is_replaced, is_set, tuple(former)
     )
-
-
-def _disown(spec: Spec, job_id: str) -> Spec:
-    """Somebody else's account is not this service's because it has a password of ours from now on."""
-    return spec.with_wanted(spec.wanted.model_copy(update={"account_created": False}), job_id)
 
 
 async def _act(context: PasswordContext, change: _Change, password: Secret) -> StepResult:

@@ -242,6 +242,8 @@ async def test_a_namespace_can_be_let_go_of(everest: SimulatedEverest, bench: Be
     await let_in(everest, "ivan")
     await kubectl(everest, "create", "configmap", "theirs", "-n", "ivan")
     await put(everest, "PersistentVolumeClaim", "ivan", "theirs")
+    planned = await bench.plan(kind="offboard", username="ivan", keep_namespace=True)
+    assert [step["outcome"] for step in planned["steps"]][2] == "would update"
     made = await bench.offboard("let-2", username="ivan", keep_namespace=True)
     assert ended(made) == [*GONE[:2], Outcome.UPDATED, *GONE[3:]]
     metadata = (await everest.get("ns", "ivan"))["metadata"]
