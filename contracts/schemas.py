@@ -23,6 +23,8 @@ from contracts.answers import (
     TenantRepairs,
 )
 from contracts.documents import Event, Job, Result, StepProgress
+from contracts.reporting.entries import Entry
+from contracts.reporting.webhooks import WebhookDocument
 from contracts.requests import (
     BootstrapRequest,
     HandoverRequest,
@@ -31,8 +33,6 @@ from contracts.requests import (
     ResumeRequest,
     SuspendRequest,
 )
-from contracts.told.entries import Entry
-from contracts.told.webhooks import Told
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -57,7 +57,7 @@ MODELS: dict[str, Any] = {
     "namespaces-answer": NamespacesAnswer,
     "tenant-answer": TenantAnswer,
     "entry": Entry,
-    "webhook": Told,
+    "webhook": WebhookDocument,
     "plan": Plan,
     "declared-namespace-answer": DeclaredNamespaceAnswer,
     "tenant-list": TenantList,

@@ -16,7 +16,7 @@ from contracts.codes import Failure
 from contracts.logs import LogFormatter, Repeats
 from contracts.protocol import ACK_WAIT_PART
 from contracts.records import UnreadableRecord, decode_record
-from contracts.told import spans
+from contracts.reporting import spans
 from handlers.clock import monotonic
 from handlers.commands.running import Commands
 from handlers.jetstream import JetStream, NotLetIn, Source, Unanswered, connect

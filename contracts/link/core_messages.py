@@ -13,7 +13,7 @@ from contracts.link.messages import Message, read_republished
 logger = logging.getLogger(__name__)
 
 
-async def publish_told(client: Client, job_id: str, body: bytes, headers: dict[str, str]) -> None:
+async def publish_event(client: Client, job_id: str, body: bytes, headers: dict[str, str]) -> None:
     """An event, at most once: no stream is asked whether it has it."""
     await _publish(client, names.told_subject(job_id), job_id, body, headers)
 

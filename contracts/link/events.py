@@ -6,11 +6,11 @@ from nats.aio.client import Client
 from contracts import names
 from contracts.documents import event_document
 from contracts.link.api import Api
-from contracts.link.core_messages import publish_told
+from contracts.link.core_messages import publish_event
 from contracts.link.errors import Refused, TooLarge, Unanswered
 from contracts.link.streams import read_last
 from contracts.records import JobRecord
-from contracts.told.events import HEADER_ID, event_headers, event_id
+from contracts.reporting.events import HEADER_ID, event_headers, event_id
 
 
 class Events:
@@ -22,7 +22,7 @@ class Events:
 
     async def tell(self, record: JobRecord, revision: int) -> None:
         """At most once: who needs certainty waits for the end, or reads the record."""
-        await publish_told(self._client, record.job_id, _body(record, revision), event_headers(record, revision))
+        await publish_event(self._client, record.job_id, _body(record, revision), event_headers(record, revision))
 
     async def tell_end(self, record: JobRecord, revision: int) -> None:
         """Returns once the stream holds it. Told twice it has the same id. Raises NotSent, Unanswered."""

@@ -1,7 +1,7 @@
 """Writing entries that are no job's: stored before what they tell of is done, or as soon as it is known."""
 
 from contracts import names
-from contracts.told.entries import Entry, encode_act
+from contracts.reporting.entries import Entry, encode_act
 from gateway.jetstream import REQUEST_SECONDS, JetStream
 
 

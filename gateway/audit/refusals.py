@@ -6,7 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 
-from contracts.told.entries import REFUSED_KEY, UNKNOWN, make_act
+from contracts.reporting.entries import REFUSED_KEY, UNKNOWN, make_act
 from gateway.audit.acts import write_act
 from gateway.jetstream import JetStream, Refused, Unanswered
 

@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from contracts import names
 from contracts.records import UnreadableRecord, decode_record
-from contracts.told.entries import Entry, UnreadableEntry, decode_act, entries_of
+from contracts.reporting.entries import Entry, UnreadableEntry, decode_act, entries_of
 from gateway.jetstream import JetStream, Message
 from gateway.listing.cursors import Cursor
 from gateway.listing.sequences import Interval, read_backwards

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from contracts import names
 from contracts.logs import moment
+from contracts.reporting.entries import PUT_BACK, make_act
 from contracts.settings import NatsSettings
-from contracts.told.entries import PUT_BACK, make_act
 from gateway.audit.acts import write_act
 from gateway.jetstream import (
     REQUEST_SECONDS,

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from contracts.told import spans
+from contracts.reporting import spans
 from gateway.audit.refusals import Refusals
 from gateway.http.authentication import Authentication
 from gateway.http.cached_status import CachedStatus

@@ -18,8 +18,8 @@ import uvloop
 from starlette.types import ASGIApp
 
 from contracts.logs import moment
+from contracts.reporting import spans
 from contracts.settings import InvalidSettings
-from contracts.told import spans
 from gateway.audit.refusals import Refusals
 from gateway.audit.trail import Trail
 from gateway.http.app import Parts, make_app

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from contracts import names
 from contracts.kinds import KINDS
 from contracts.records import JobRecord
+from contracts.reporting.spans import messaging_attributes, span
 from contracts.requests import Request, encode_request, raw_hash, request_hash
-from contracts.told.spans import messaging_attributes, span
 from gateway.jetstream import JetStream, NotProvisioned, NotSent, Refused, TooLarge, Unanswered
 from gateway.jobs.errors import JobIdTaken, NotAccepted, OutcomeUnknown, QueueFull, RequestTooLarge
 from gateway.jobs.reading import Reader

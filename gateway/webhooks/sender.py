@@ -17,9 +17,9 @@ import orjson
 from contracts import names
 from contracts.documents import Event, resolved_request
 from contracts.records import JobRecord, UnreadableRecord, decode_record
-from contracts.told.entries import WEBHOOK_GIVEN_UP, make_act
-from contracts.told.events import HEADER_ID, event_id
-from contracts.told.webhooks import webhook_document, webhook_id
+from contracts.reporting.entries import WEBHOOK_GIVEN_UP, make_act
+from contracts.reporting.events import HEADER_ID, event_id
+from contracts.reporting.webhooks import webhook_document, webhook_id
 from gateway.audit.acts import write_act
 from gateway.jetstream import Delivery, JetStream, ManagementRefused, Refused, Source, Unanswered
 from gateway.metrics import WEBHOOK_OUTCOMES

@@ -9,7 +9,7 @@ from contracts.codes import Failure
 from contracts.kinds import KINDS
 from contracts.logs import bind
 from contracts.records import MAX_DATA_BYTES, JobRecord, Status, without_outputs
-from contracts.told.spans import messaging_attributes, span
+from contracts.reporting.spans import messaging_attributes, span
 from handlers.clock import utc_now
 from handlers.jetstream import TooLarge
 from handlers.jobs.execution import Execution, Stopped

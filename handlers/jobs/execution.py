@@ -14,7 +14,7 @@ from contracts.codes import CODES, Failure, Nature
 from contracts.names import is_query
 from contracts.protocol import RENEWAL_PART
 from contracts.records import CommandRecord, JobRecord, Outcome, StepRecord
-from contracts.told.spans import Span, span
+from contracts.reporting.spans import Span, span
 from handlers.clock import monotonic, utc_after, utc_in, utc_now
 from handlers.commands.outputs import show
 from handlers.commands.progress import ProgressReader

@@ -6,8 +6,8 @@ import orjson
 from standardwebhooks.webhooks import Webhook as Signature
 
 from contracts.records import Status
-from contracts.told.events import HEADER_ID
-from contracts.told.webhooks import webhook_id
+from contracts.reporting.events import HEADER_ID
+from contracts.reporting.webhooks import webhook_id
 from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, helping_hand
 from tests.support.peers.receivers import Receiver

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from contracts import names
 from contracts.protocol import State, state_of
 from contracts.records import JobRecord, UnreadableRecord, decode_record
-from contracts.told.events import event_id
+from contracts.reporting.events import event_id
 from handlers.clock import monotonic, utc_now
 from handlers.commands.running import Command, Completed, LeaseEnded, Watcher
 from handlers.jetstream import Conflict, Entry, Place, Refused, Unanswered

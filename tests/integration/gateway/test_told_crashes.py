@@ -12,7 +12,7 @@ import pytest
 
 from contracts import names
 from contracts.records import JobRecord, Status
-from contracts.told.webhooks import webhook_id
+from contracts.reporting.webhooks import webhook_id
 from tests.support.ends import declare_webhook, expect_taken, find_end, find_entries
 from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, helping_hand, running_gateway

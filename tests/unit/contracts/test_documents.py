@@ -24,10 +24,10 @@ from contracts import names
 from contracts.codes import CODES, Failure
 from contracts.documents import event_document, job_document, result_document
 from contracts.records import CommandRecord, CredentialsSecret, JobRecord, Outcome, StepRecord
+from contracts.reporting.events import event_headers
+from contracts.reporting.webhooks import webhook_document
 from contracts.requests import MAX_BODY_BYTES, TENANT_PATTERN
 from contracts.schemas import make_schema
-from contracts.told.events import event_headers
-from contracts.told.webhooks import webhook_document
 from gateway.http.app import Parts, make_routes
 from gateway.http.paging import DEFAULT_LIMIT, MAX_LIMIT
 from gateway.http.parameters import MAX_WAIT_SECONDS, read_idempotency_key

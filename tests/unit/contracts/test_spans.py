@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from contracts.told import spans
+from contracts.reporting import spans
 
 FAILED = "Failed to export %s batch"
 

@@ -19,8 +19,8 @@ from contracts.codes import Failure
 from contracts.kinds import read_request
 from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, TABLE, Answer, Event, State, Write, look_up, state_of
 from contracts.records import VERSION, JobRecord, Outcome, Status, encode_record
+from contracts.reporting.events import event_id
 from contracts.requests import Request, request_hash
-from contracts.told.events import event_id
 from handlers.clock import monotonic, utc_now
 from handlers.commands.running import Command
 from handlers.jobs.consumer import open_consumers

@@ -7,7 +7,7 @@ from contracts.names import caller_of
 from contracts.records import JobRecord
 
 
-class Told(Job):
+class WebhookDocument(Job):
     """The document of the job, with what it was asked for; `type` and `revision` are those of the event."""
 
     type: str
@@ -19,7 +19,7 @@ class Told(Job):
 _OF_THE_EVENT = ("status", "attempt", "reason", "retry_at", "summary", "changed_at", "revision")
 
 
-def webhook_document(event: Event, record: JobRecord | None) -> Told:
+def webhook_document(event: Event, record: JobRecord | None) -> WebhookDocument:
     """The same for an event however often it is told, while the record is as it was. `record`: None once forgotten."""
     document: dict[str, Any] = dict(job_document(record)) if record else _bare_document(event)
     told = {name: event[name] for name in _OF_THE_EVENT}  # type: ignore[literal-required]

@@ -1,0 +1,1 @@
+"""What is reported to others: entries of the audit, events, webhooks, spans."""

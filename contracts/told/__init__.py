@@ -1,1 +1,0 @@
-"""What others are told: entries of the audit, events, webhooks."""
