@@ -118,6 +118,7 @@ async def test_a_role_that_is_somebodys_is_not_taken_over(everest: SimulatedEver
     assert again.code is None, "the claim explains the role now"
 
 
+@pytest.mark.slow
 async def test_what_others_gave_a_tenants_name_is_told(everest: SimulatedEverest, bench: Bench) -> None:
     """A new account of that name holds it as well: an old employee's rights, or a group's."""
     right = f"p, oncall, {DATABASES}, *, */*"
@@ -145,6 +146,7 @@ async def test_a_publisher_is_given_nobodys_name_and_nobodys_role(everest: Simul
     assert any("platform_admins may do more than was asked for" in one for one in made.warnings)
 
 
+@pytest.mark.slow
 async def test_where_no_role_is_bound_none_is_taken(everest: SimulatedEverest, bench: Bench) -> None:
     """Without a command people write the policy, and may call their roles as they like."""
     await bench.having(EVEREST_RBAC_APPLY_CMD="").onboard("byhand-1", username="byhand")
@@ -154,6 +156,7 @@ async def test_where_no_role_is_bound_none_is_taken(everest: SimulatedEverest, b
     assert not any("adopted" in one for one in again.warnings)
 
 
+@pytest.mark.slow
 async def test_a_role_with_nothing_but_what_is_asked_for_is_nobodys_loss(
     everest: SimulatedEverest, bench: Bench
 ) -> None:
@@ -216,6 +219,7 @@ async def test_a_spec_that_cannot_be_read_is_never_overwritten(
     assert (await everest.get("ns", name))["metadata"]["annotations"][SPEC] == text
 
 
+@pytest.mark.slow
 async def test_a_claim_of_the_first_version_is_taken_for_what_it_wrote(everest: SimulatedEverest, bench: Bench) -> None:
     """The brief's eight lines; a second namespace does not take them away, and who claimed it is not the account."""
     await put_claim(everest, "old-ns", "old")
@@ -421,6 +425,7 @@ async def test_subjects_of_two_namespaces_hold_one_role(everest: SimulatedEveres
     assert await may(everest, "sharing", "read", "sharing2/db")
 
 
+@pytest.mark.slow
 async def test_roles_are_files_and_a_deployment_has_its_own(
     everest: SimulatedEverest, bench: Bench, tmp_path: Path
 ) -> None:
@@ -440,6 +445,7 @@ async def test_roles_are_files_and_a_deployment_has_its_own(
     assert await everest.get("ns", "unknownrole") is None
 
 
+@pytest.mark.slow
 async def test_what_an_older_everest_does_not_know_is_left_out(tmp_path: Path) -> None:
     """One unknown resource would end its server."""
     async with simulated_everest(tmp_path, version="1.6.0") as everest, open_bench(everest.variables) as bench:

@@ -105,6 +105,7 @@ async def test_a_tenant_without_its_role_is_not_usable(tmp_path: Path) -> None:
         assert "roleless may not create databases in namespace roleless" in " ".join(made.warnings)
 
 
+@pytest.mark.slow
 async def test_without_the_right_to_look_at_engines_nothing_is_said(tmp_path: Path) -> None:
     roles = []
     for number, manifest in enumerate(FLAT.manifests):

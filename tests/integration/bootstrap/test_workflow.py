@@ -139,6 +139,7 @@ async def test_a_request_with_an_operator_makes_a_managed_namespace(everest: Sim
     await assert_onboarded(everest, "postgres", "postgres", PACKAGE)
 
 
+@pytest.mark.slow
 async def test_the_operators_of_the_deployment_are_used_where_none_are_named(
     everest: SimulatedEverest, bench: Bench
 ) -> None:
@@ -788,7 +789,7 @@ async def test_an_invalid_stored_policy_is_a_clear_failure(tmp_path: Path) -> No
         ("v2.0.0-dev.3", "unsupported_version", "everestctl is v2.0.0-dev.3; 1.x is supported."),
         ("v1.12.0", None, "everestctl is v1.12.0 and Everest is v1.10.0: use the same minor version."),
         ("v1.10.4", None, ""),
-        ("0.0.0-dev", None, ""),
+        pytest.param("0.0.0-dev", None, "", marks=pytest.mark.slow),
     ],
 )
 async def test_versions_that_do_not_fit_are_said_in_the_first_step(
@@ -804,6 +805,7 @@ async def test_versions_that_do_not_fit_are_said_in_the_first_step(
         assert [warning for warning in made.warnings if "minor version" in warning] == ([words] if words else [])
 
 
+@pytest.mark.slow
 async def test_operators_are_refused_before_anything_is_made_where_no_chart_can_be_had(
     everest: SimulatedEverest, bench: Bench
 ) -> None:

@@ -137,6 +137,7 @@ async def test_a_heartbeat_is_no_event(client: Client) -> None:
     assert shown == ["running", "succeeded", "succeeded"], "the events, and the job as it is then"
 
 
+@pytest.mark.slow
 async def test_a_tenant_of_an_identity_provider_is_submitted(client: Client) -> None:
     """No account, groups with commas and blanks, and a role."""
     groups = ("CN=Ops, OU=A", "data people")

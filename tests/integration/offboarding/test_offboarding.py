@@ -216,6 +216,7 @@ async def test_others_namespaces_are_never_taken(everest: SimulatedEverest, benc
         assert ended(await bench.offboard(f"{username}-9", username=username)) == GONE
 
 
+@pytest.mark.slow
 async def test_a_command_that_cannot_withdraw_is_said_before_anything_is_touched(
     everest: SimulatedEverest, bench: Bench
 ) -> None:
@@ -291,6 +292,7 @@ async def test_an_account_that_was_there_before_stays(everest: SimulatedEverest,
     assert "mona" not in await users(everest)
 
 
+@pytest.mark.slow
 async def test_an_account_that_stays_disabled_is_said(everest: SimulatedEverest, bench: Bench) -> None:
     """When the claims are gone no resume enables what a suspension disabled."""
     await everest.run("everestctl", "accounts", "create", "-u", "pia", "-p", "somebody-elses-1")
@@ -302,6 +304,7 @@ async def test_an_account_that_stays_disabled_is_said(everest: SimulatedEverest,
     assert "pia" in await users(everest)
 
 
+@pytest.mark.slow
 async def test_an_account_that_was_made_anew_by_hand_is_nobodys_here(everest: SimulatedEverest, bench: Bench) -> None:
     """Nor is one that was given another password by hand; `password` makes it the tenant's again."""
     await have_tenant(everest, bench, "oscar-1", username="oscar")
@@ -364,6 +367,7 @@ async def test_a_claim_without_a_proof_is_believed(everest: SimulatedEverest, be
     assert "sven" not in await users(everest)
 
 
+@pytest.mark.slow
 async def test_claims_of_0_1_0_count_as_adopted_and_a_secret_proves_the_account(
     everest: SimulatedEverest, bench: Bench
 ) -> None:
@@ -392,6 +396,7 @@ async def test_a_policy_that_is_invalid_already_is_told_by_the_plan(everest: Sim
     assert (failed.failed_step, failed.code) == (plan["steps"][-1]["name"], "stored_policy_invalid")
 
 
+@pytest.mark.slow
 async def test_lines_of_others_stay_and_are_named(everest: SimulatedEverest, bench: Bench) -> None:
     """A right that somebody gave the tenant's role keeps a member, or the policy would stop the server."""
     await have_tenant(everest, bench, "lines-1", username="olga")
@@ -452,6 +457,7 @@ async def test_a_database_that_stays_is_said(everest: SimulatedEverest, bench: B
     await assert_gone(everest, "quinn", "quinn", job="stay-1")
 
 
+@pytest.mark.slow
 async def test_a_hook_that_fails_is_tried_again(everest: SimulatedEverest, bench: Bench) -> None:
     """And the tenant's own quota is not in its way."""
     await have_tenant(everest, bench, "hook-1", username="rita", **POSTGRESQL)

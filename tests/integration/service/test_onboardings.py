@@ -24,7 +24,8 @@ async def test_tenants_at_once_are_all_onboarded(tmp_path: Path, count: int) -> 
     assert not seen["server_crashed"]
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [3, 100])
 async def test_mixed_tenants_twice_leave_every_foreign_line(tmp_path: Path, count: int) -> None:
     """Roles and subjects change, an administrator edits in between: nobody loses a line, nobody gains one."""
     async with open_house(tmp_path, lease_seconds=60) as house, house.handler(), house.handler():

@@ -147,7 +147,7 @@ async def test_a_handler_that_dies_is_started_again(tmp_path: Path) -> None:
         assert "the next starts in" in running.log.read_text()
 
 
-@pytest.mark.parametrize("name", ["gateway", "nats-server"])
+@pytest.mark.parametrize("name", [pytest.param("gateway", marks=pytest.mark.slow), "nats-server"])
 async def test_the_end_of_what_all_need_ends_all_and_is_the_last_word(tmp_path: Path, name: str) -> None:
     data = tmp_path / "data"
     async with simulated_everest(tmp_path / "everest") as everest, standalone(everest, data) as running:
