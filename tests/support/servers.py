@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from nats.aio.client import Client
+
 from gateway.commands.processes import find_program
 from gateway.commands.provision import make_all
 from gateway.settings import read_provision_environment
@@ -23,6 +25,16 @@ ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 LIMIT_SECONDS = 60
 _ports = random.SystemRandom()  # hypothesis seeds the other one alike in every worker
+
+
+async def settle(client: Client) -> None:
+    """Returns once the server has dealt with all that the client sent before.
+
+    nats-py writes the PING of a flush ahead of what still waits to be written, such as a SUB: only a second one comes
+    after that.
+    """
+    await client.flush()
+    await client.flush()
 
 
 def free_port() -> int:

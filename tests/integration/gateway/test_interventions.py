@@ -12,6 +12,7 @@ from contracts.cancels import decode_cancel
 from contracts.codes import Failure
 from contracts.records import Status
 from tests.support.gateways import NOW, Gateway, Hand, new_record, succeeded_record
+from tests.support.servers import settle
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,7 +35,7 @@ async def test_a_cancel_is_told_over_nats(gateway: Gateway, hand: Hand) -> None:
     job_id = f"svc-a.{uuid.uuid4().hex}"
     await hand.jetstream.publish(names.job_subject("bootstrap", job_id), b'{"username":"bob"}')
     events = await hand.client.subscribe(names.event_subject(job_id))
-    await hand.client.flush()
+    await settle(hand.client)
     assert (await gateway.api.post(f"/jobs/{job_id}/cancel")).status_code == 202
     event = orjson.loads((await events.next_msg(timeout=30)).data)
     assert (event["status"], event["reason"]) == ("failed", "cancelled")

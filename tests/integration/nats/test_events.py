@@ -19,7 +19,7 @@ from handlers.jetstream import connect as connect_handler
 from tests.support.gateways import new_record, succeeded_record
 from tests.support.peers.accounts import PASSWORDS, intruding, secured_server
 from tests.support.peers.publishers import Publisher, make_publisher
-from tests.support.servers import LIMIT_SECONDS, NatsServer
+from tests.support.servers import LIMIT_SECONDS, NatsServer, settle
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -104,7 +104,7 @@ async def test_who_listens_hears_it_live_with_its_headers(
 ) -> None:
     async with publishers[0].connected(server) as client:
         events = await client.subscribe("everest.v1.events.>")
-        await client.flush()
+        await settle(client)
         await handler.events.tell(new_record("carol", "portal.live"), 30)
         message = await events.next_msg(timeout=LIMIT_SECONDS)
         assert message.headers is not None
@@ -117,7 +117,7 @@ async def test_what_version_0_1_0_tells_is_kept_too(server: NatsServer, publishe
     old = await nats.connect(server.url, **credentials)
     async with publishers[0].connected(server) as client:
         events = await client.subscribe("everest.v1.events.old")
-        await client.flush()
+        await settle(client)
         await old.publish("everest.v1.events.portal.old", b"{}")
         assert (await events.next_msg(timeout=LIMIT_SECONDS)).headers
     await old.close()
@@ -160,11 +160,11 @@ async def test_what_is_pulled_for_somebody_else_arrives_nowhere(
     revision = await handler.jobs.write("victim", b"as it was", last=0)
     async with portal.connected(server) as client, billing.connected(server) as other:
         heard = await other.subscribe("_INBOX_billing.>")
-        await other.flush()
+        await settle(other)
         subject = f"everest.v1.api.CONSUMER.MSG.NEXT.{EVENTS}.portal"
         for reply in ("$KV.everest_jobs.victim", "_INBOX_billing.x", "$JS.API.STREAM.DELETE.EVEREST_DEAD"):
             await client.publish(subject, b'{"batch": 1, "no_wait": true}', reply=reply)
-        await client.flush()
+        await settle(client)
         with pytest.raises(nats.errors.TimeoutError):
             await heard.next_msg(timeout=0.5)
     entry = await handler.jobs.read("victim")
@@ -182,7 +182,7 @@ async def test_an_acknowledgement_ends_nothing_of_anothers(
         assert message.headers["ce-id"] == "billing.held:50"
         await thief.publish(message.reply, b"+ACK")
         await thief.publish(message.reply.replace(".billing.", ".portal."), b"+ACK")  # its own, by another's numbers
-        await thief.flush()
+        await settle(thief)
         await message.nak()
         (again,) = await pull(client, "billing", 1)
         assert again.headers["ce-id"] == message.headers["ce-id"]

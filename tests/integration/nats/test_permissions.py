@@ -33,7 +33,7 @@ from tests.support.gateways import Gateway, claimed_record, running_gateway, suc
 from tests.support.peers.accounts import PASSWORDS, VARIABLES, intruding, knock, secured_server
 from tests.support.peers.publishers import Publisher, make_publisher
 from tests.support.peers.receivers import Receiver, receiving
-from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server, write_configuration
+from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server, settle, write_configuration
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -370,7 +370,7 @@ async def test_a_reply_subject_overwrites_nothing(
         ):
             await portal.publish(f"{JOBS}.attack-{number}", BODY, reply=reply)
             await portal.publish(f"everest.v1.status.attack-{number}", b"", reply=reply)
-        await portal.flush()
+        await settle(portal)
         for number in range(3):
             await wait_for_message(handler, f"{JOBS}.portal.attack-{number}")
         assert await count_jobs(gateway) == state + 3

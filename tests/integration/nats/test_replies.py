@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from contracts import names
 from tests.support.peers.accounts import PASSWORDS, intruding, secured_cluster, secured_server
 from tests.support.peers.publishers import Publisher, make_publisher
-from tests.support.servers import LIMIT_SECONDS, ROOT, NatsServer, nats_server
+from tests.support.servers import LIMIT_SECONDS, ROOT, NatsServer, nats_server, settle
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -117,7 +117,7 @@ async def make_calls(client: Client, calls: list[tuple[str, bytes]]) -> None:
     for subject, body in calls:
         for reply in REPLIES:
             await client.publish(subject, body, reply=reply)
-    await client.flush()
+    await settle(client)
     await asyncio.sleep(0.5)
 
 
@@ -164,10 +164,10 @@ async def test_an_operators_answers_stay_in_its_account(servers: list[NatsServer
     ):
         for name, other in (("gateway", gateway), ("portal", publisher)):
             subscription = await other.client.subscribe(f"_INBOX_{name}.forged")
-            await other.client.flush()
+            await settle(other.client)
             await provisioner.client.publish("$JS.API.STREAM.LIST", b"", reply=f"_INBOX_{name}.forged")
             await ask(provisioner.client, "STREAM.LIST")
-            await other.client.flush()
+            await settle(other.client)
             assert subscription.pending_msgs == 0
 
 
