@@ -319,3 +319,15 @@ class BatchPlan(TypedDict):
     index: Annotated[int, Field(description="Of the request, the first at 0.")]
     plan: NotRequired[Plan]
     problem: NotRequired[Problem]
+
+
+class TenantPlan(TypedDict):
+    """One line of the plans of a repair of all: a tenant's plan, or the problem that kept it from being made.
+
+    The last line holds the `next_cursor` alone, where not all tenants were looked at yet: ask again with it.
+    """
+
+    username: NotRequired[str]
+    plan: NotRequired[Plan]
+    problem: NotRequired[Problem]
+    next_cursor: NotRequired[str]

@@ -20,6 +20,7 @@ from contracts.answers import (
     Problem,
     TenantAnswer,
     TenantList,
+    TenantPlan,
     TenantRepairs,
 )
 from contracts.documents import Event, Job, Result, StepProgress
@@ -62,6 +63,7 @@ MODELS: dict[str, Any] = {
     "declared-namespace-answer": DeclaredNamespaceAnswer,
     "tenant-list": TenantList,
     "tenant-repairs": TenantRepairs,
+    "tenant-plan": TenantPlan,
 }
 
 

@@ -1,21 +1,19 @@
 """The routes of batches: submit many, follow them, cancel and retry what is left of them."""
 
-import uuid
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from contracts.answers import AcceptedBatch, BatchState, ChangedBatch
 from contracts.batches import MOST_PLANS
 from contracts.documents import resolved_request, summarize
 from contracts.records import JobRecord, Status
-from contracts.requests import PlanQuery
+from contracts.requests import Request as JobRequest
 from gateway.http.answers import POLL_SECONDS, json_response
 from gateway.http.authentication import require
-from gateway.http.bodies import LINES
 from gateway.http.parameters import (
     SUBMITTING,
     Wait,
@@ -27,19 +25,14 @@ from gateway.http.parameters import (
     read_wait,
 )
 from gateway.http.prefix import prefix_of
-from gateway.http.problems import MEANINGS, problem_document, problem_of
 from gateway.http.routes.bulk_bodies import read_bulk
 from gateway.http.routes.interventions import allowing, read_from_start
-from gateway.http.routes.queries import plan_document
+from gateway.http.routes.plans import Names, answer_plans
 from gateway.jetstream import Unanswered
 from gateway.jobs.batches import Batch, Batches, Bulk
-from gateway.jobs.errors import BatchNotFound, QueryFailed
+from gateway.jobs.errors import BatchNotFound
 from gateway.jobs.queries import Queries
-from gateway.jobs.submission import Origin
-from gateway.jobs.waiting import Left
 from gateway.keys import KeyScope
-
-_TOLD: tuple[type[Exception], ...] = (*MEANINGS, QueryFailed)
 
 
 class BatchRoutes:
@@ -52,7 +45,8 @@ class BatchRoutes:
         require(request, KeyScope.BOOTSTRAP)
         parameters = read_parameters(request, SUBMITTING)
         if is_dry_run(request):
-            return await self._answer_plans(request)
+            requests = await read_bulk(request, "bootstrap", MOST_PLANS)
+            return answer_plans(request, self._queries, "bootstrap", _number(requests))
         wait = read_wait(request, parameters)
         key = read_idempotency_key(request)  # refused before a body is read
         requests = await read_bulk(request, "bootstrap")
@@ -83,26 +77,6 @@ class BatchRoutes:
         jobs = await self._batches.retry(batch_id, read_origin(request), allowing(request), from_start=from_start)
         return _answer_changed(batch_id, jobs, prefix_of(request.scope))
 
-    async def _answer_plans(self, request: Request) -> Response:
-        """A plan a line as it is made, in the order of the requests; what cannot be planned is a line too."""
-        requests = await read_bulk(request, "bootstrap", MOST_PLANS)
-        origin, batch = read_origin(request), str(uuid.uuid4())
-
-        async def lines() -> AsyncIterator[bytes]:
-            for index, job_request in enumerate(requests):
-                query = PlanQuery(kind="bootstrap", request=job_request.given, batch=batch)
-                made = await self._plan(query, origin, f"{batch} {index}", leaving(request), prefix_of(request.scope))
-                yield orjson.dumps({"index": index, **made}, option=orjson.OPT_APPEND_NEWLINE)
-
-        return StreamingResponse(lines(), media_type=LINES, headers={"Cache-Control": "no-store"})
-
-    async def _plan(self, query: PlanQuery, origin: Origin, about: str, left: Left, prefix: str) -> dict[str, Any]:
-        try:
-            record = await self._queries.ask("plan", query, origin, left, about)
-        except _TOLD as error:
-            return {"problem": problem_document(problem_of(error), prefix)}
-        return {"plan": plan_document(record)}
-
     async def _answer_state(self, request: Request, batch_id: str, wait: Wait, status: int) -> Response:
         """The batch, with `status` until all of its jobs have ended."""
         batch = await self._batches.wait(batch_id, wait.seconds, leaving(request))
@@ -112,6 +86,10 @@ class BatchRoutes:
             headers["Retry-After"] = POLL_SECONDS
         body = orjson.dumps(_state_document(batch, prefix))
         return json_response(body, 200 if batch.is_finished else status, headers)
+
+
+def _number(requests: Sequence[JobRequest]) -> list[tuple[Names, JobRequest]]:
+    return [({"index": index}, job_request) for index, job_request in enumerate(requests)]
 
 
 def _answer_accepted(bulk: Bulk, prefix: str, wait: Wait) -> Response:

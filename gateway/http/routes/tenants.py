@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import orjson
@@ -21,6 +22,7 @@ from contracts.answers import (
     TenantRepairs,
     read_tenant,
 )
+from contracts.batches import MOST_PLANS
 from contracts.documents import resolved_request
 from contracts.records import JobRecord
 from contracts.requests import InvalidRequest, RepairRequest, TenantQuery, TenantsQuery, validate_request
@@ -44,6 +46,7 @@ from gateway.http.parameters import (
 )
 from gateway.http.problems import Problem, invalid_request
 from gateway.http.routes.jobs import JobRoutes
+from gateway.http.routes.plans import answer_plans
 from gateway.http.routes.queries import notes_of
 from gateway.jetstream import Unanswered
 from gateway.jobs.errors import JobError, QueryFailed, TenantNotFound
@@ -112,27 +115,47 @@ class TenantRoutes:
         """POST /tenants/repair: a job for each tenant that differs. Where there are many, in several requests."""
         require(request, scope_of("repair"))
         await refuse_details(request)
-        cursor = _read_list(read_parameters(request, ("cursor",))).after
-        ends_at = asyncio.get_running_loop().time() + REPAIR_SECONDS
+        cursor = _read_list(read_parameters(request, ("cursor", "dry_run"))).after
+        if is_dry_run(request):
+            return await self._answer_plans(request, cursor)
         jobs: list[TenantJob] = []
-        while True:
-            query = TenantsQuery(differs=True, after=cursor)
-            try:
-                record = await self._ask(request, "tenants", query, about=query.model_dump_json())
-                page: TenantList = record.data
+        try:
+            async for page in self._look(request, cursor):
                 for tenant in page["tenants"]:
-                    if _is_open(request, tenant):
-                        jobs.append(await self._repair(request, tenant["username"]))
-                        cursor = tenant["username"]
-            except (JobError, QueryFailed, Unanswered):
-                if not jobs:
-                    raise
-                break  # what is queued is told; the caller goes on from here
-            cursor = page["next_cursor"]
-            if cursor is None or asyncio.get_running_loop().time() > ends_at:
-                break
+                    jobs.append(await self._repair(request, tenant["username"]))
+                    cursor = tenant["username"]
+                cursor = page["next_cursor"]
+        except (JobError, QueryFailed, Unanswered):
+            if not jobs:
+                raise
+            # What is queued is told; the caller goes on from here.
         repairs: TenantRepairs = {"jobs": jobs, "next_cursor": cursor}
         return json_response(orjson.dumps(repairs), 202)
+
+    async def _answer_plans(self, request: Request, cursor: str | None) -> Response:
+        """What a repair of each would do. All are found first: a failure to look is a status, not a line."""
+        found: list[str] = []
+        async for page in self._look(request, cursor):
+            found += [tenant["username"] for tenant in page["tenants"]]
+            cursor = page["next_cursor"]
+            if len(found) > MOST_PLANS:
+                del found[MOST_PLANS:]
+                cursor = found[-1]
+                break
+        asked = [({"username": username}, RepairRequest(username=username)) for username in found]
+        return answer_plans(request, self._queries, "repair", asked, {"next_cursor": cursor} if cursor else None)
+
+    async def _look(self, request: Request, cursor: str | None) -> AsyncIterator[TenantList]:
+        """Pages of the tenants that differ and that the caller may have repaired, until the time is over."""
+        ends_at = asyncio.get_running_loop().time() + REPAIR_SECONDS
+        while True:
+            query = TenantsQuery(differs=True, after=cursor)
+            record = await self._ask(request, "tenants", query, about=query.model_dump_json())
+            page: TenantList = record.data
+            yield {**page, "tenants": [tenant for tenant in page["tenants"] if _is_open(request, tenant)]}
+            cursor = page["next_cursor"]
+            if cursor is None or asyncio.get_running_loop().time() > ends_at:
+                return
 
     async def _repair(self, request: Request, username: str) -> TenantJob:
         job_id = await self._submission.submit("repair", RepairRequest(username=username), read_origin(request))

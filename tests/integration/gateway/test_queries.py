@@ -10,13 +10,17 @@ import orjson
 import pytest
 
 from contracts import names
+from contracts.batches import MOST_PLANS
 from contracts.codes import Failure
 from contracts.records import JobRecord
+from gateway.http.bodies import LINES
 from tests.support.eventually import eventually
 from tests.support.gateways import LATER, NOW, Gateway, Hand, new_record, running_gateway, succeeded_record
 from tests.support.servers import NatsServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NOBODY: dict[str, Any] = {"tenants": [], "next_cursor": None}
 
 
 def answered(record: JobRecord, data: object) -> JobRecord:
@@ -170,3 +174,43 @@ async def test_a_query_is_a_job_with_a_record(gateway: Gateway, hand: Hand) -> N
     assert record.job_id in [job["job_id"] for job in listed]
     listed = (await gateway.api.get("/jobs")).json()["jobs"]
     assert record.job_id not in [job["job_id"] for job in listed]
+
+
+async def test_a_repair_of_all_is_planned_a_line_each_a_hundred_at_most(gateway: Gateway, hand: Hand) -> None:
+    """What cannot be planned is a line too, and the last tells where to go on. Who is suspended gets none."""
+    usernames = [f"team_{n:03}" for n in range(MOST_PLANS + 2)]
+    listed = [{"username": name, "managed_by": None, "suspended": name == "team_001"} for name in usernames]
+    asked = asyncio.create_task(gateway.api.post("/tenants/repair?dry_run=true"))
+    message, record = await hand.take("tenants")
+    await hand.finish(message, answered(record, {"tenants": listed, "next_cursor": None}))
+    for n in range(MOST_PLANS):
+        message, record = await hand.take("plan")
+        failed = record.failed(Failure("timed_out", "too late"), LATER)
+        await hand.finish(message, failed if n == 1 else answered(record, {"would": "change"}))
+    answer = await asked
+    assert (answer.status_code, answer.headers["content-type"]) == (200, LINES)
+    *lines, last = map(orjson.loads, answer.text.splitlines())
+    assert [line["username"] for line in lines] == [name for name in usernames if name != "team_001"][:MOST_PLANS]
+    assert lines[0]["plan"] == {"would": "change"}
+    assert lines[1]["problem"]["detail"] == "too late"
+    assert last == {"next_cursor": lines[-1]["username"]}
+
+
+async def test_a_repair_of_all_has_no_plans_where_none_differs(gateway: Gateway, hand: Hand) -> None:
+    """A look that fails is told by the status, as without `dry_run`."""
+    asked = asyncio.create_task(gateway.api.post("/tenants/repair?dry_run=true"))
+    message, record = await hand.take("tenants")
+    await hand.finish(message, answered(record, NOBODY))
+    answer = await asked
+    assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, LINES, b"")
+    asked = asyncio.create_task(gateway.api.post("/tenants/repair?dry_run=true"))
+    message, record = await hand.take("tenants")
+    await hand.finish(message, record.failed(Failure("timed_out", "too late"), LATER))
+    answer = await asked
+    assert (answer.status_code, answer.json()["code"]) == (502, "everestctl_failed")
+
+
+@pytest.mark.parametrize("query", ["dry_run=maybe", "dry_run=true&dry_run=true", "dry_run=true&wait=5", "differs=true"])
+async def test_what_a_repair_of_all_does_not_know_is_refused(gateway: Gateway, query: str) -> None:
+    answer = await gateway.api.post(f"/tenants/repair?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter")

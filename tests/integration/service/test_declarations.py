@@ -1,5 +1,6 @@
 """Tenants declared, planned, listed and compared over REST, by a real handler."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -148,11 +149,37 @@ async def test_tenants_are_listed_page_by_page_those_that_differ_too(house: Hous
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter")
 
 
+async def observe(house: House) -> tuple[dict[str, str], list[str]]:
+    """Every object of the cluster that a repair may write, by uid with its version; and the ids of all jobs."""
+    kinds = "namespaces,resourcequotas,limitranges,configmaps,secrets"
+    found = [one["metadata"] for one in (await house.everest.get(kinds, "-A"))["items"]]
+    jobs = (await house.gateway.api.get("/jobs", params={"limit": "200"})).json()["jobs"]
+    return {one["uid"]: one["resourceVersion"] for one in found}, sorted(job["job_id"] for job in jobs)
+
+
+async def plan_repairs(house: House) -> dict[str, str]:
+    """What a repair of all would do, by tenant. Nothing is queued for it, and nothing changed."""
+    before = await observe(house)
+    answer = await house.gateway.api.post("/tenants/repair", params={"dry_run": "true"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson"), answer.text
+    assert await observe(house) == before
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    for line in lines:
+        jsonschema.validate(line, make_schema("tenant-plan"))
+    return {line["username"]: line["plan"]["would"] for line in lines}
+
+
 async def test_tenants_are_repaired_one_and_all(house: House) -> None:
+    """The plans are those of exactly the tenants that get a job, in the same order."""
     api = house.gateway.api
-    for name in ("mend_a", "mend_b"):
+    for name in ("mend_a", "mend_b", "sound"):
         await house.have_tenant(username=name, namespace=name.replace("_", "-"))
-        await house.everest.delete("limitrange", "user-limits", "-n", name.replace("_", "-"))
+    others = await plan_repairs(house)
+    assert "sound" not in others
+    for name in ("mend-a", "mend-b"):
+        await house.everest.delete("limitrange", "user-limits", "-n", name)
+    planned = await plan_repairs(house)
+    assert planned == others | {"mend_a": "change", "mend_b": "change"}
     path = "/tenants/mend_a/namespaces/mend-a/repair"
     plan = (await api.post(path, params={"dry_run": "true"})).json()
     assert (plan["would"], plan["steps"][2]["outcome"]) == ("change", "would update")
@@ -164,6 +191,6 @@ async def test_tenants_are_repaired_one_and_all(house: House) -> None:
     assert everyone.status_code == 202, everyone.text
     jsonschema.validate(everyone.json(), make_schema("tenant-repairs"))
     jobs = {job["username"]: job["job_id"] for job in everyone.json()["jobs"]}
-    assert "mend_a" not in jobs, "it does not differ any more"
+    assert list(jobs) == [name for name in planned if name != "mend_a"], "it does not differ any more"
     assert (await house.wait_until_finished(jobs["mend_b"]))["overall_status"] == "succeeded"
     assert (await read(house, "/tenants?differs=true&username=mend_b", "tenant-list"))["tenants"] == []

@@ -1,0 +1,51 @@
+"""The answer with the plans of many jobs: a line each, as it is made."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from contracts.requests import PlanQuery
+from contracts.requests import Request as JobRequest
+from gateway.http.bodies import LINES
+from gateway.http.parameters import leaving, read_origin
+from gateway.http.prefix import prefix_of
+from gateway.http.problems import MEANINGS, problem_document, problem_of
+from gateway.http.routes.queries import plan_document
+from gateway.jobs.errors import QueryFailed
+from gateway.jobs.queries import Queries
+
+_TOLD: tuple[type[Exception], ...] = (*MEANINGS, QueryFailed)
+
+Names = dict[str, Any]  # the members of a line that tell whose plan it is
+
+
+def answer_plans(
+    request: Request, queries: Queries, kind: str, asked: Iterable[tuple[Names, JobRequest]], rest: Names | None = None
+) -> Response:
+    """In the order of what is asked; what cannot be planned is a line too. `rest`, where there is one, is the last."""
+    batch = str(uuid.uuid4())
+
+    async def lines() -> AsyncIterator[bytes]:
+        for number, (names, job_request) in enumerate(asked):
+            query = PlanQuery(kind=kind, request=job_request.given, batch=batch)
+            yield _line(names | await _plan(request, queries, query, f"{batch} {number}"))
+        if rest:
+            yield _line(rest)
+
+    return StreamingResponse(lines(), media_type=LINES, headers={"Cache-Control": "no-store"})
+
+
+async def _plan(request: Request, queries: Queries, query: PlanQuery, about: str) -> dict[str, Any]:
+    try:
+        record = await queries.ask("plan", query, read_origin(request), leaving(request), about)
+    except _TOLD as error:
+        return {"problem": problem_document(problem_of(error), prefix_of(request.scope))}
+    return {"plan": plan_document(record)}
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
