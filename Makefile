@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup dev test unit slow area check check-pages chaos faults plans attack bench test-cluster test-image test-api test-clients test-browser promtool nginx nats-cli helm documents test-chart lock clean
+.PHONY: setup dev test unit slow area check check-pages chaos faults plans attack bench test-cluster test-image test-api test-clients test-browser promtool nginx nats-cli helm documents test-chart lock lock-pages clean
 
 setup: $(READY)
 
@@ -51,6 +51,14 @@ $(LINT)/.ready: tests/browser/lint/package-lock.json tests/browser/lint/package.
 check-pages: $(LINT)/.ready
 	cp tests/browser/lint/eslint.config.js $(LINT)
 	$(LINT)/node_modules/.bin/eslint --config $(LINT)/eslint.config.js --max-warnings 0 gateway/pages
+
+# Its pins, made anew: npm would name where each package comes from, and who asks for money for it.
+LINT_LOCK := tests/browser/lint/package-lock.json
+UNADDRESSED := const lock = require("./$(LINT_LOCK)"); for (const one of Object.values(lock.packages)) delete one.funding; \
+  require("fs").writeFileSync("$(LINT_LOCK)", JSON.stringify(lock, null, 2) + "\n")
+lock-pages:
+	npm install --silent --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund --prefix $(dir $(LINT_LOCK))
+	node -e '$(UNADDRESSED)'
 
 # 200 jobs while handlers and NATS are killed, frozen and cut off; prints its figures.
 chaos: setup

@@ -56,7 +56,9 @@ def test_what_is_pushed_is_of_the_default_branch_or_a_tag_and_is_scanned_before(
 def test_ci_lints_the_scripts_of_the_page_too() -> None:
     """Of exactly these versions; a lock that names no address is met wherever packages come from."""
     assert "make check-pages" in [step.get("run") for step in yaml.safe_load(CI.read_text())["jobs"]["lint"]["steps"]]
-    lock = json.loads((ROOT / "tests" / "browser" / "lint" / "package-lock.json").read_text())["packages"]
+    text = (ROOT / "tests" / "browser" / "lint" / "package-lock.json").read_text()
+    assert "://" not in text
+    lock = json.loads(text)["packages"]
     assert lock.pop("")["devDependencies"].keys() >= {"eslint", "@eslint/js"}
     assert [name for name, pinned in lock.items() if not pinned.get("integrity") or "resolved" in pinned] == []
 
