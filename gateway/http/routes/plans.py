@@ -27,24 +27,22 @@ def answer_plans(
     request: Request, queries: Queries, kind: str, asked: Iterable[tuple[Names, JobRequest]], rest: Names | None = None
 ) -> Response:
     """In the order of what is asked; what cannot be planned is a line too. `rest`, where there is one, is the last."""
-    batch = str(uuid.uuid4())
+    batch, origin, prefix = str(uuid.uuid4()), read_origin(request), prefix_of(request.scope)
+
+    async def plan(query: PlanQuery, about: str) -> dict[str, Any]:
+        try:
+            return {"plan": plan_document(await queries.ask("plan", query, origin, leaving(request), about))}
+        except _TOLD as error:
+            return {"problem": problem_document(problem_of(error), prefix)}
 
     async def lines() -> AsyncIterator[bytes]:
         for number, (names, job_request) in enumerate(asked):
             query = PlanQuery(kind=kind, request=job_request.given, batch=batch)
-            yield _line(names | await _plan(request, queries, query, f"{batch} {number}"))
+            yield _line(names | await plan(query, f"{batch} {number}"))
         if rest:
             yield _line(rest)
 
     return StreamingResponse(lines(), media_type=LINES, headers={"Cache-Control": "no-store"})
-
-
-async def _plan(request: Request, queries: Queries, query: PlanQuery, about: str) -> dict[str, Any]:
-    try:
-        record = await queries.ask("plan", query, read_origin(request), leaving(request), about)
-    except _TOLD as error:
-        return {"problem": problem_document(problem_of(error), prefix_of(request.scope))}
-    return {"plan": plan_document(record)}
 
 
 def _line(document: dict[str, Any]) -> bytes:
