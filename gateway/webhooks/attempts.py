@@ -5,6 +5,7 @@ import re
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 
 import httpx
@@ -41,7 +42,8 @@ class WebhookClient:
         self._client: httpx.AsyncClient | None = None
 
     async def attempt(self, message_id: str, body: bytes) -> Attempt:
-        headers = sign(self._webhook, message_id, datetime.now(UTC), body)
+        now = datetime.now(UTC)
+        headers = sign(self._webhook, message_id, now, body)
         try:
             client = self._client = self._client or self._make_client()
         except (httpx.InvalidURL, ImportError, OSError, ValueError) as error:
@@ -52,7 +54,7 @@ class WebhookClient:
                 client.stream("POST", self._webhook.url, content=body, headers=headers) as answer,
             ):
                 status = answer.status_code
-                return Attempt(answer.is_success, status == _GONE, str(status), _read_wait(answer.headers))
+                return Attempt(answer.is_success, status == _GONE, str(status), read_wait(answer.headers, now))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, ValueError) as error:  # a host that is none
             return Attempt(False, False, _name(error))
 
@@ -77,10 +79,25 @@ def load_trust() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _read_wait(headers: httpx.Headers) -> float:
-    """`Retry-After` in seconds; its other form, a date, needs clocks that agree."""
+def read_wait(headers: httpx.Headers, now: datetime) -> float:
+    """`Retry-After` (RFC 9110, 10.2.3), in seconds or as a date; 0 where it says nothing.
+
+    A date is of the receiver's clock, and so is the answer's own: where it has one, no clocks are compared.
+    """
     text = headers.get("retry-after", "")
-    return float(text) if _SECONDS.fullmatch(text) else 0
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    answered_at = _read_date(headers.get("date", "")) or now
+    until = _read_date(text) or answered_at
+    return max(0.0, (until - answered_at).total_seconds())
+
+
+def _read_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the asctime form names no zone, and means UTC
 
 
 def _name(error: Exception) -> str:

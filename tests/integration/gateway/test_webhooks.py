@@ -247,7 +247,7 @@ async def test_webhooks_share_what_they_trust() -> None:
 
 
 async def test_a_receiver_may_ask_for_time(hand: Hand, jetstream: JetStream) -> None:
-    """`Retry-After` is kept to, as Standard Webhooks has it; where it is a date the usual delays are."""
+    """`Retry-After` is kept to, as Standard Webhooks has it; a date is that of the receiver's clock."""
     async with receiving(lambda _: 429, more="Retry-After: 1\r\n") as busy:
         assert (await attempt(busy.url)).wait_seconds == 1
         async with working(jetstream, webhook("busy", busy)) as counted:
@@ -255,8 +255,9 @@ async def test_a_receiver_may_ask_for_time(hand: Hand, jetstream: JetStream) -> 
             await end(hand, jetstream, ended("zita"))
             await eventually(lambda: counted["busy", "failed"] == 2, "it is tried again")
             assert time.monotonic() - begun >= 1
-    async with receiving(lambda _: 503, more="Retry-After: Fri, 27 Nov 2026 00:00:00 GMT\r\n") as busy:
-        assert (await attempt(busy.url)).wait_seconds == 0
+    dates = "Date: Fri, 27 Nov 1970 00:00:00 GMT\r\nRetry-After: Fri, 27 Nov 1970 00:01:30 GMT\r\n"
+    async with receiving(lambda _: 503, more=dates) as busy:
+        assert (await attempt(busy.url)).wait_seconds == 90
 
 
 async def test_a_job_that_went_on_is_told_as_its_event_has_it(hand: Hand, jetstream: JetStream) -> None:

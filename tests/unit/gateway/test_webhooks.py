@@ -1,11 +1,14 @@
 """The file of webhooks: what can be used of it, and what is said of the rest."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gateway.commands.webhooks import make_secret, print_new_webhook
 from gateway.operator_files import BROKEN_SECONDS, Breakage
+from gateway.webhooks.attempts import read_wait
 from gateway.webhooks.declared import check_address, find_files, read_webhooks
 
 SECRET = make_secret()
@@ -132,3 +135,29 @@ def test_a_breakage_is_told_when_it_lasts() -> None:
     assert (breakage.is_there, breakage.find_lasting()) == (False, [])
     breakage.note(["third"])
     assert (breakage.is_there, breakage.find_lasting()) == (True, [])
+
+
+NOW = datetime(2026, 11, 27, 8, 0, tzinfo=UTC)
+WAITS = {
+    "seconds": ({"Retry-After": "120"}, 120),
+    "a date": ({"Retry-After": "Fri, 27 Nov 2026 08:02:00 GMT"}, 120),
+    "a date as RFC 850 had it": ({"Retry-After": "Friday, 27-Nov-26 08:02:00 GMT"}, 120),
+    "a date as C has it": ({"Retry-After": "Fri Nov 27 08:02:00 2026"}, 120),
+    "a date of its own clock": (
+        {"Retry-After": "Mon, 01 Jan 2024 00:02:00 GMT", "Date": "Mon, 01 Jan 2024 00:00:00 GMT"},
+        120,
+    ),
+    "a date beside one that is none": ({"Retry-After": "Fri, 27 Nov 2026 08:02:00 GMT", "Date": "today"}, 120),
+    "a date that is past": ({"Retry-After": "Fri, 27 Nov 2026 07:59:59 GMT"}, 0),
+    "a year that is none": ({"Retry-After": f"Fri, 27 Nov {'9' * 30} 08:02:00 GMT"}, 0),
+    "a part of a second": ({"Retry-After": "1.5"}, 0),
+    "less than nothing": ({"Retry-After": "-120"}, 0),
+    "words": ({"Retry-After": "soon"}, 0),
+    "nothing": ({}, 0),
+}
+
+
+@pytest.mark.parametrize(("headers", "seconds"), WAITS.values(), ids=WAITS)
+def test_how_long_a_receiver_wants_to_be_left_alone(headers: dict[str, str], seconds: float) -> None:
+    """RFC 9110, 10.2.3: in seconds, or until a date in any of the three forms of its 5.6.7."""
+    assert read_wait(httpx.Headers(headers), NOW) == seconds
