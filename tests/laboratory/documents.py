@@ -23,12 +23,40 @@ _NAMED = {"JobId": documents.JobId, "Kind": documents.Kind, "Status": documents.
 
 
 def make_openapi() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.load((_OPENAPI / "openapi.yaml").read_text(), yaml.CSafeLoader)
+    document: dict[str, Any] = _spell_out(yaml.load((_OPENAPI / "openapi.yaml").read_text(), yaml.CSafeLoader))
     document["info"]["version"] = contracts.__version__
     components = document["components"]
     components["responses"] |= _make_problem_responses()
     components["schemas"] = dict(sorted((components["schemas"] | _make_model_schemas()).items()))
     return document
+
+
+def _spell_out(part: Any) -> Any:
+    """With a reference wherever openapi.yaml names a component."""
+    if isinstance(part, list):
+        return [_spell_out(member) for member in part]
+    if not isinstance(part, dict):
+        return part
+    return {name: _spell_out_member(name, value) for name, value in part.items()}
+
+
+def _spell_out_member(name: str, value: Any) -> Any:
+    match name, value:
+        case "schema", _:
+            return _refer("schemas", value)
+        case "parameters", list():
+            return [_refer("parameters", parameter) for parameter in value]
+        case "headers", list():
+            return {header: _refer("headers", header) for header in value}
+        case "responses", _:
+            answers = {status: _refer("responses", answer) for status, answer in value.items() if status != "problems"}
+            problems = {str(status): _refer("responses", f"Problem{status}") for status in value.get("problems", ())}
+            return answers | problems
+    return _spell_out(value)
+
+
+def _refer(section: str, named: Any) -> Any:
+    return {"$ref": f"#/components/{section}/{named}"} if isinstance(named, str) else _spell_out(named)
 
 
 def _make_problem_responses() -> dict[str, Any]:
@@ -41,8 +69,8 @@ def _problem(status: int, codes: list[Code]) -> dict[str, Any]:
     names = ("X-Request-Id", *_HEADERS.get(status, ()))
     return {
         "description": "; ".join(f"`{code.name}`: {code.title}" for code in codes),
-        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        "headers": {name: _refer("headers", name) for name in names},
+        "content": {MEDIA_TYPE: {"schema": _refer("schemas", "Problem")}},
     }
 
 
