@@ -1,28 +1,31 @@
 """`everestctl accounts …`: every account is a block of one Secret, written without a retry."""
 
+from __future__ import annotations
+
 import base64
 import os
 import re
 import sys
-from typing import TYPE_CHECKING
 
-from tests.everestctl.accounts_file import Account, Users, read_users, render_users
+from tests.everestctl.accounts_file import Account, read_users, render_users
 from tests.everestctl.errors import ApiError, Failed
-from tests.everestctl.kube.api import Api, Object
 from tests.everestctl.output import now, print_table
 from tests.everestctl.version import SYSTEM
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tests.everestctl.accounts_file import Users
     from tests.everestctl.arguments import Flags
     from tests.everestctl.context import Context
+    from tests.everestctl.kube.api import Api, Object
 
 _SECRET = f"/api/v1/namespaces/{SYSTEM}/secrets/everest-accounts"
-_USERNAME = re.compile(r"[a-zA-Z0-9_]{3,}")
-_PASSWORD = re.compile(r"[a-zA-Z0-9@*#$%^&+=!_-]{6,}")
+_USERNAME = "[a-zA-Z0-9_]{3,}"
+_PASSWORD = "[a-zA-Z0-9@*#$%^&+=!_-]{6,}"
 _NO_TERMINAL = "could not open a new TTY: open /dev/tty: no such device or address"
 
 
-def create(context: "Context", flags: "Flags") -> None:
+def create(context: Context, flags: Flags) -> None:
     name, password = _read_credentials(flags, "password")
     api = context.open_api()
     context.console.log(f"Creating user '{name}'", "cli/accounts.go:97", "accounts")
@@ -40,7 +43,7 @@ def create(context: "Context", flags: "Flags") -> None:
     context.console.log(f"User '{name}' has been created succesfully", "cli/accounts.go:102", "accounts")
 
 
-def show(context: "Context", flags: "Flags") -> None:
+def show(context: Context, flags: Flags) -> None:
     _, users = _read_users(context.open_api())
     columns = [column for column in (flags["columns"] or "user,capabilities,enabled").split(",") if column]
     rows = []
@@ -52,7 +55,7 @@ def show(context: "Context", flags: "Flags") -> None:
     print_table([column.upper() for column in columns], [rows[index] for index in order], flags["no-headers"])
 
 
-def set_password(context: "Context", flags: "Flags") -> None:
+def set_password(context: Context, flags: Flags) -> None:
     """Not atomic: what it read of the account first goes into what it reads of all accounts last."""
     name, password = _read_credentials(flags, "new-password")
     api = context.open_api()
@@ -60,7 +63,7 @@ def set_password(context: "Context", flags: "Flags") -> None:
     _, users = _read_users(api)
     if name not in users:
         raise Failed("account not found")
-    changed = _must(users[name])._replace(password_hash=_hash_password(api, password), password_mtime=now())
+    changed = _must(users[name]).with_password(_hash_password(api, password), now())
     context.pause_race()
     secret, users = _read_users(api)
     (secret["metadata"].get("annotations") or {}).pop(f"insecure-password/{name}", None)
@@ -69,7 +72,7 @@ def set_password(context: "Context", flags: "Flags") -> None:
     context.console.log(f"Password for user '{name}' has been set succesfully", "cli/accounts.go:152", "accounts")
 
 
-def delete(context: "Context", flags: "Flags") -> None:
+def delete(context: Context, flags: Flags) -> None:
     """Not atomic: writes the first map with the second version, so that what comes between them is undone."""
     name = flags["username"] or _ask()
     _check_username(name)
@@ -85,7 +88,7 @@ def delete(context: "Context", flags: "Flags") -> None:
     context.console.log(f"User '{name}' has been deleted successfully", "cli/accounts.go:121", "accounts")
 
 
-def show_initial_password(context: "Context", _: "Flags") -> None:
+def show_initial_password(context: Context, _: Flags) -> None:
     secret, users = _read_users(context.open_api())
     if "insecure-password/admin" not in (secret["metadata"].get("annotations") or {}):
         raise Failed("cannot retrieve admin password after it has been updated")
@@ -104,13 +107,13 @@ def _must(user: Account | None) -> Account:
     return user
 
 
-def _read_credentials(flags: "Flags", password: str) -> tuple[str, str]:
+def _read_credentials(flags: Flags, password: str) -> tuple[str, str]:
     name = flags["username"]
     if name:
         _check_username(name)
     if not name or not flags[password]:
         _ask()
-    if not _PASSWORD.fullmatch(flags[password]):
+    if not re.fullmatch(_PASSWORD, flags[password]):
         raise Failed(
             "password may contain only letters, numbers and specific special characters (@*#$%^&+=!_-), "
             "and must be at least 6 characters long"
@@ -119,7 +122,7 @@ def _read_credentials(flags: "Flags", password: str) -> tuple[str, str]:
 
 
 def _check_username(name: str) -> None:
-    if not _USERNAME.fullmatch(name):
+    if not re.fullmatch(_USERNAME, name):
         raise Failed("username may contain only letters, numbers, underscores, and must be at least 3 characters long")
 
 
@@ -132,7 +135,7 @@ def _read_users(api: Api) -> tuple[Object, Users]:
     return secret, read_users(base64.b64decode((secret.get("data") or {}).get("users.yaml", "")).decode())
 
 
-def _write_users(context: "Context", api: Api, secret: Object, users: Users) -> None:
+def _write_users(context: Context, api: Api, secret: Object, users: Users) -> None:
     context.pause_race("write_race_seconds")
     secret["data"]["users.yaml"] = base64.b64encode(render_users(users).encode()).decode()
     api.call("PUT", _SECRET, secret)

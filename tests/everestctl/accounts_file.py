@@ -1,22 +1,36 @@
 """The file that holds every account, read and written as yaml.v2 does a map of Everest's accounts."""
 
+from __future__ import annotations
+
 import base64
-from typing import Any, NamedTuple
 
 from tests.everestctl import yaml_text
 from tests.everestctl.errors import Failed
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-class Account(NamedTuple):
+    Users = dict[str, "Account | None"]  # None: a name with nothing behind it, which the real one stumbles over
+
+
+class Account:
     """What is missing in the file is empty; what is unknown there is lost with the next write."""
 
-    is_enabled: bool = False
-    capabilities: tuple[str, ...] = ()
-    password_mtime: str = ""
-    password_hash: bytes | str = ""
+    def __init__(
+        self,
+        is_enabled: bool = False,
+        capabilities: tuple[str, ...] = (),
+        password_mtime: str = "",
+        password_hash: bytes | str = "",
+    ) -> None:
+        self.is_enabled = is_enabled
+        self.capabilities = capabilities
+        self.password_mtime = password_mtime
+        self.password_hash = password_hash
 
-
-Users = dict[str, Account | None]  # None: a name with nothing behind it, which the real one stumbles over
+    def with_password(self, password_hash: bytes, password_mtime: str) -> Account:
+        return Account(self.is_enabled, self.capabilities, password_mtime, password_hash)
 
 
 def read_users(text: str) -> Users:

@@ -1,10 +1,21 @@
 """The command line as cobra and pflag read it: `--flag=value`, `--flag value`, `-fvalue`; booleans bare or with `=`."""
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 from tests.everestctl.errors import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from tests.everestctl.context import Context
+
+    Values = dict[str, Any]
+else:
+    Values = dict
 
 DEPRECATED = "Flag --operator.xtradb-cluster has been deprecated, please use --operator.mysql instead\n"
 
@@ -12,39 +23,47 @@ _GLOBAL_FLAGS = {"json": False, "verbose": False, "kubeconfig": ""}
 _GLOBAL_SHORT = {"v": "verbose", "k": "kubeconfig"}
 
 
-class Flags(dict[str, Any]):
+class Flags(Values):
     """`names_operators`: any operator flag was given; `given_last`: the last one, which wins over its synonym."""
 
     names_operators = False
     given_last = ""
 
 
-class Command(NamedTuple):
-    """`arguments` is how many there must be, None where any number is taken and ignored."""
+class Command:
+    """`function` by its module and its name; `arguments` is how many there must be, None where any are ignored."""
 
-    run: Callable[..., int | None]
-    arguments: int | None = 0
-    flags: dict[str, Any] | None = None
-    short: dict[str, str] | None = None
-    usage: str = ""
+    def __init__(
+        self,
+        function: str,
+        arguments: int | None = 0,
+        flags: dict[str, Any] | None = None,
+        short: dict[str, str] | None = None,
+        usage: str = "",
+    ) -> None:
+        self.arguments = arguments
+        self.flags = flags or {}
+        self.short = short or {}
+        self.usage = usage
+        self._module, _, self._name = function.rpartition(".")
+
+    def run(self, context: Context, flags: Flags, *arguments: str) -> int | None:
+        """Imports no other command."""
+        module = __import__(f"tests.everestctl.{self._module}", fromlist=[self._name])
+        act: Callable[..., int | None] = getattr(module, self._name)
+        return act(context, flags, *arguments)
 
 
-class CommandLine(NamedTuple):
-    command: Command
-    flags: Flags
-    positional: list[str]
-
-
-def parse(path: tuple[str, ...], command: Command, arguments: list[str]) -> CommandLine:
-    """Raises Usage."""
-    flags = Flags({**_GLOBAL_FLAGS, **(command.flags or {})})
-    words = list(_read(flags, {**_GLOBAL_SHORT, **(command.short or {})}, command.usage, arguments))
+def parse(path: tuple[str, ...], command: Command, arguments: list[str]) -> tuple[Flags, list[str]]:
+    """The flags and the other arguments. Raises Usage."""
+    flags = Flags({**_GLOBAL_FLAGS, **command.flags})
+    words = list(_read(flags, {**_GLOBAL_SHORT, **command.short}, command.usage, arguments))
     positional = words[len(path) :]
     if command.arguments == 0 and positional and path != ("version",):
         raise Usage(f'unknown command "{positional[0]}" for "everestctl {" ".join(path)}"', command.usage)
     if command.arguments and len(positional) != command.arguments:
         raise Usage(f"accepts {command.arguments} arg(s), received {len(positional)}", command.usage)
-    return CommandLine(command, flags, positional[: command.arguments or 0])
+    return flags, positional[: command.arguments or 0]
 
 
 def leading_words(arguments: list[str]) -> list[str]:

@@ -1,13 +1,11 @@
 """The table of commands, and what cobra does where there is none."""
 
-import sys
-from typing import Any
+from __future__ import annotations
 
-from tests.everestctl import accounts, status, version
+import sys
+
 from tests.everestctl.arguments import Command
 from tests.everestctl.errors import Usage
-from tests.everestctl.namespaces import listing, provisioning, removal
-from tests.everestctl.rbac import commands as rbac
 from tests.everestctl.usage import (
     ADD_USAGE,
     CAN_USAGE,
@@ -18,6 +16,10 @@ from tests.everestctl.usage import (
     rbac_help,
     root_usage,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _OPERATOR_FLAGS: dict[str, Any] = {
     "operator.mongodb": True,
@@ -41,28 +43,30 @@ _POLICY_FILE = {"policy-file": ""}
 
 COMMANDS: dict[tuple[str, ...], Command] = {
     ("accounts", "create"): Command(
-        accounts.create, 0, {**_NAME, "password": ""}, {**_NAME_SHORT, "p": "password"}, CREATE_USAGE
+        "accounts.create", 0, {**_NAME, "password": ""}, {**_NAME_SHORT, "p": "password"}, CREATE_USAGE
     ),
-    ("accounts", "list"): Command(accounts.show, 0, {"no-headers": False, "columns": ""}),
-    ("accounts", "delete"): Command(accounts.delete, 0, _NAME, _NAME_SHORT),
+    ("accounts", "list"): Command("accounts.show", 0, {"no-headers": False, "columns": ""}),
+    ("accounts", "delete"): Command("accounts.delete", 0, _NAME, _NAME_SHORT),
     ("accounts", "set-password"): Command(
-        accounts.set_password,
+        "accounts.set_password",
         0,
         _NEW_PASSWORD,
         _NEW_PASSWORD_SHORT,
         SET_PASSWORD_USAGE,
     ),
-    ("accounts", "initial-admin-password"): Command(accounts.show_initial_password),
+    ("accounts", "initial-admin-password"): Command("accounts.show_initial_password"),
     ("namespaces", "add"): Command(
-        provisioning.add, 1, {**_OPERATOR_FLAGS, "take-ownership": False}, _VALUES, ADD_USAGE
+        "namespaces.provisioning.add", 1, {**_OPERATOR_FLAGS, "take-ownership": False}, _VALUES, ADD_USAGE
     ),
-    ("namespaces", "update"): Command(provisioning.update, 1, _OPERATOR_FLAGS, _VALUES),
-    ("namespaces", "remove"): Command(removal.remove, 1, {"keep-namespace": False, "force": False}, usage=REMOVE_USAGE),
-    ("namespaces", "list"): Command(listing.show, 0, {"all": False}, {"a": "all"}),
-    ("settings", "rbac", "validate"): Command(rbac.validate, None, _POLICY_FILE),
-    ("settings", "rbac", "can"): Command(rbac.can, 4, _POLICY_FILE, usage=CAN_USAGE),
-    ("status",): Command(status.show_status),
-    ("version",): Command(version.show_version, 0, {"client-only": False}, usage=VERSION_USAGE),
+    ("namespaces", "update"): Command("namespaces.provisioning.update", 1, _OPERATOR_FLAGS, _VALUES),
+    ("namespaces", "remove"): Command(
+        "namespaces.removal.remove", 1, {"keep-namespace": False, "force": False}, usage=REMOVE_USAGE
+    ),
+    ("namespaces", "list"): Command("namespaces.listing.show", 0, {"all": False}, {"a": "all"}),
+    ("settings", "rbac", "validate"): Command("rbac.commands.validate", None, _POLICY_FILE),
+    ("settings", "rbac", "can"): Command("rbac.commands.can", 4, _POLICY_FILE, usage=CAN_USAGE),
+    ("status",): Command("status.show_status"),
+    ("version",): Command("version.show_version", 0, {"client-only": False}, usage=VERSION_USAGE),
 }
 
 

@@ -1,17 +1,23 @@
 """One run: its console, its API, its version, and the faults that the simulated API asks of it."""
 
+from __future__ import annotations
+
 import json
 import os
-import re
-import socket
 import sys
 import time
-from typing import Any
 
 from tests.everestctl.errors import Failed
 from tests.everestctl.kube.api import Api, join_chunks
-from tests.everestctl.output import Console, Spinner
+from tests.everestctl.output import Spinner
 from tests.everestctl.version import DEFAULT, Version
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tests.everestctl.kube.api import Connection
+    from tests.everestctl.output import Console
 
 
 class Context:
@@ -22,7 +28,7 @@ class Context:
         self._kubeconfig = kubeconfig
         self._arguments = arguments
         self._api: Api | None = None
-        self._held: socket.socket | None = None
+        self._held: Connection | None = None
 
     @property
     def version(self) -> Version:
@@ -100,7 +106,7 @@ class Context:
             pass
 
 
-def _read_first_line(connection: socket.socket) -> bytes | None:
+def _read_first_line(connection: Connection) -> bytes | None:
     """None where it is not the simulated API that answers."""
     connection.settimeout(5)
     head, _, first = connection.recv(65536).partition(b"\r\n\r\n")
@@ -125,5 +131,6 @@ def mask(arguments: list[str]) -> list[str]:
             masked.append(word)
             hides_next = True
         else:
-            masked.append(re.sub(r"^(-p|--password=|--new-password=).+", r"\1********", word))
+            flag = next((one for one in ("-p", "--password=", "--new-password=") if word.startswith(one)), None)
+            masked.append(f"{flag}********" if flag and word != flag else word)
     return masked

@@ -1,6 +1,10 @@
 """How a command ends other than well."""
 
-from typing import Any
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Failed(Exception):

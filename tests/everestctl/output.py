@@ -1,10 +1,15 @@
 """What a run prints: pretty text, log lines, a spinner's bytes, tables."""
 
+from __future__ import annotations
+
 import json
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 _FRAMES = ("●∙∙", "∙●∙", "∙∙●", "∙∙∙")
 _FRAME_SECONDS = 0.14

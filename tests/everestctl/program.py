@@ -1,9 +1,10 @@
 """A run from its command line to its exit code, with what signals do to it."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
-from typing import NoReturn
 
 from tests.everestctl.arguments import leading_words, parse
 from tests.everestctl.commands import find_command
@@ -11,6 +12,10 @@ from tests.everestctl.context import Context
 from tests.everestctl.errors import ApiError, Failed, Usage
 from tests.everestctl.output import Console
 from tests.everestctl.usage import with_global_flags
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _PANIC = "panic: runtime error: invalid memory address or nil pointer dereference"
 
@@ -37,10 +42,10 @@ def main(arguments: list[str]) -> int:
 def _run(context: Context, arguments: list[str]) -> int:
     """Raises Usage."""
     path, command = find_command(leading_words(arguments), arguments, context.version.has_status)
-    line = parse(path, command, arguments)
+    flags, positional = parse(path, command, arguments)
     context.obey_faults()
     try:
-        return command.run(context, line.flags, *line.positional) or 0
+        return command.run(context, flags, *positional) or 0
     except (Failed, ApiError) as error:
         context.console.fail(str(error))
         return 1

@@ -1,26 +1,29 @@
 """`everestctl status`, new in 1.15: written from its source, not from a recording."""
 
+from __future__ import annotations
+
 import json
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
 from tests.everestctl.errors import ApiError, Failed
-from tests.everestctl.kube.api import Api
 from tests.everestctl.version import SYSTEM, read_server_version
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tests.everestctl.arguments import Flags
     from tests.everestctl.context import Context
+    from tests.everestctl.kube.api import Api
 
 
-class Component(NamedTuple):
-    name: str
-    namespace: str
-    is_ready: bool
-    message: str
+class Component:
+    def __init__(self, name: str, namespace: str, is_ready: bool, message: str) -> None:
+        self.name = name
+        self.namespace = namespace
+        self.is_ready = is_ready
+        self.message = message
 
 
-def show_status(context: "Context", _: "Flags") -> None:
+def show_status(context: Context, _: Flags) -> None:
     api = context.open_api()
     try:
         version = f"v{read_server_version(api)}"

@@ -1,17 +1,19 @@
 """What differs between versions of the CLI, and the commands that show versions."""
 
+from __future__ import annotations
+
 import json
 import sys
-from typing import TYPE_CHECKING
 
 from tests.everestctl.errors import ApiError, Failed, Usage
-from tests.everestctl.kube.api import Api
 from tests.everestctl.output import now
 from tests.everestctl.usage import VERSION_USAGE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tests.everestctl.arguments import Flags
     from tests.everestctl.context import Context
+    from tests.everestctl.kube.api import Api
 
 SYSTEM = "everest-system"
 DEFAULT = "1.10.0"
@@ -85,7 +87,7 @@ def check_everest(api: Api) -> Version:
     return version
 
 
-def show_version(context: "Context", flags: "Flags") -> None:
+def show_version(context: Context, flags: Flags) -> None:
     server = None if flags["client-only"] else _find_server_version(context)
     version = f"v{context.version.text}"
     if context.console.is_json:
@@ -98,7 +100,7 @@ def show_version(context: "Context", flags: "Flags") -> None:
         sys.stdout.write(f"ServerVersion: {server}\n")
 
 
-def _find_server_version(context: "Context") -> str:
+def _find_server_version(context: Context) -> str:
     try:
         api = context.open_api()
     except Failed as error:

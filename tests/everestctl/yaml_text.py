@@ -4,8 +4,15 @@ Read are block and flow maps and lists, plain, quoted and literal scalars, comme
 aliases, one document.
 """
 
+from __future__ import annotations
+
 import re
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    _Lines = list[tuple[int, str]]  # indentation and what follows it
 
 # Words that a plain scalar gets a meaning by; go-yaml 2 still has the yes and no of YAML 1.1.
 _WORDS: dict[str, Any] = {
@@ -13,16 +20,14 @@ _WORDS: dict[str, Any] = {
     **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
 }
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_INT = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|[1-9][0-9]*|0)")
-_SPECIAL_FLOAT = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_TIMESTAMP = re.compile(r"\d{4}-\d\d?-\d\d?([Tt ].*)?")
-_BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+_FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+_INT = r"[-+]?(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|[1-9][0-9]*|0)"
+_SPECIAL_FLOAT = r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+_TIMESTAMP = r"\d{4}-\d\d?-\d\d?([Tt ].*)?"
+_BASE_60 = r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
 _KEY_LIMIT = 128  # longer keys are written behind a question mark
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "e": "\x1b", "a": "\a", "b": "\b", "v": "\v", "f": "\f"}
 _CODE_LENGTHS = {"x": 2, "u": 4, "U": 8}
-
-_Lines = list[tuple[int, str]]  # indentation and what follows it
 
 
 class BadYaml(ValueError):
@@ -49,7 +54,7 @@ def is_plain(text: str) -> bool:
     """Whether the text may be written without quotes and is read as text again."""
     if not text or text != text.strip() or text[0] in "-?:,[]{}#&*!|>'\"%@`" or text in _WORDS:
         return False
-    return not (_is_number(text) or _BASE_60.fullmatch(text) or re.search(r": |:$| #|[\x00-\x1f]", text))
+    return not (_is_number(text) or re.fullmatch(_BASE_60, text) or re.search(r": |:$| #|[\x00-\x1f]", text))
 
 
 def write_scalar(text: str) -> str:
@@ -66,14 +71,16 @@ def write_key(text: str) -> str:
 
 def _is_number(text: str) -> bool:
     digits = text.replace("_", "")
-    if text[0] in "0123456789+-" and (_INT.fullmatch(digits) or _is_float(digits) or _TIMESTAMP.fullmatch(text)):
+    if text[0] in "0123456789+-" and (
+        re.fullmatch(_INT, digits) or _is_float(digits) or re.fullmatch(_TIMESTAMP, text)
+    ):
         return True
-    return bool(_SPECIAL_FLOAT.fullmatch(text) or (text[0] == "." and _is_float(text)))
+    return bool(re.fullmatch(_SPECIAL_FLOAT, text) or (text[0] == "." and _is_float(text)))
 
 
 def _is_float(digits: str) -> bool:
     """What is too large for one is a text."""
-    return _FLOAT.fullmatch(digits) is not None and abs(float(digits)) != float("inf")
+    return re.fullmatch(_FLOAT, digits) is not None and abs(float(digits)) != float("inf")
 
 
 def resolve(value: Any) -> Any:
@@ -87,7 +94,7 @@ def resolve(value: Any) -> Any:
     if value in _WORDS:
         return _WORDS[value]
     digits = value.replace("_", "")
-    if value[0] in "0123456789+-" and _INT.fullmatch(digits):
+    if value[0] in "0123456789+-" and re.fullmatch(_INT, digits):
         return int(re.sub(r"^([-+]?)0([0-7])", r"\g<1>0o\2", digits), 0)
     return float(digits) if _is_float(digits) and value[0] != "_" else str(value)
 

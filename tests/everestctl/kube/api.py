@@ -1,16 +1,23 @@
-"""The Kubernetes API, by a few calls over plain HTTP by hand: importing http.client doubles the start."""
+"""The Kubernetes API, by a few calls over plain HTTP by hand: importing http.client doubles the start.
 
+`_socket` is what `socket` is made of, without its hundreds of named constants.
+"""
+
+from __future__ import annotations
+
+import _socket
 import json
-import socket
-from typing import TYPE_CHECKING, Any
 
 from tests.everestctl.errors import ApiError, Failed
 from tests.everestctl.kube.kubeconfig import read_kubeconfig
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
+    from typing import Any
 
-Object = dict[str, Any]
+    Object = dict[str, Any]
+    Connection = _socket.socket
 
 MERGE_PATCH = "application/merge-patch+json"
 _UNAUTHORIZED = "failed to get server groups: the server has asked for the client to provide credentials"
@@ -67,7 +74,7 @@ class Api:
             if error.reason != "AlreadyExists":
                 raise
 
-    def open(self, method: str, path: str, body: Any) -> socket.socket:
+    def open(self, method: str, path: str, body: Any) -> Connection:
         """Sends a request and leaves the connection to the caller."""
         connection = self._connect()
         self._send(connection, method, path, body, "application/json")
@@ -89,16 +96,17 @@ class Api:
         finally:
             connection.close()
 
-    def _connect(self) -> socket.socket:
+    def _connect(self) -> Connection:
         try:
-            connection = socket.create_connection((self._host, self._port), timeout=60)
+            connection = _dial(self._host, self._port)
         except OSError as error:
             raise self._unreachable(f"dial tcp {self._host}:{self._port}: {_explain_dial(error)}") from None
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._context is None:
             return connection
+        import socket
+
         try:
-            return self._context.wrap_socket(connection, server_hostname=self._host)
+            return self._context.wrap_socket(socket.socket(fileno=connection.detach()), server_hostname=self._host)
         except OSError as error:
             connection.close()
             raise self._unreachable(_explain_tls(error)) from None
@@ -106,7 +114,7 @@ class Api:
     def _unreachable(self, why: str) -> Failed:
         return Failed(f'failed to get server groups: Get "{self._server}/api": {why}')
 
-    def _send(self, connection: socket.socket, method: str, path: str, body: Any, kind: str) -> None:
+    def _send(self, connection: Connection, method: str, path: str, body: Any, kind: str) -> None:
         payload = b"" if body is None else json.dumps(body).encode()
         lines = [
             f"{method} {self._base}{path} HTTP/1.1",
@@ -134,7 +142,23 @@ def join_chunks(body: bytes) -> bytes:
     return joined
 
 
-def _make_context(cluster: Object, user: Object) -> "ssl.SSLContext":
+def _dial(host: str, port: int) -> Connection:
+    """As socket.create_connection does. Raises OSError."""
+    refused = OSError("no address")
+    for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
+        connection = _socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(60)
+            connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+            connection.connect(address)
+            return connection
+        except OSError as error:
+            connection.close()
+            refused = error
+    raise refused
+
+
+def _make_context(cluster: Object, user: Object) -> ssl.SSLContext:
     import base64
     import ssl
     import tempfile
@@ -164,7 +188,7 @@ def _load(load: Any, word: str, path: str, *more: str) -> None:
 
 
 def _explain_dial(error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, _socket.gaierror):
         return "lookup: no such host"
     return f"connect: {(error.strerror or 'i/o timeout').lower()}"
 
@@ -176,7 +200,7 @@ def _explain_tls(error: OSError) -> str:
     return f"tls: {error.strerror or error}"
 
 
-def _read_response(connection: socket.socket) -> tuple[int, bytes]:
+def _read_response(connection: Connection) -> tuple[int, bytes]:
     data = b""
     while chunk := connection.recv(65536):
         data += chunk

@@ -1,10 +1,15 @@
 """The kubeconfig: where the API is and who asks."""
 
+from __future__ import annotations
+
 import json
-from typing import Any
 
 from tests.everestctl import yaml_text
 from tests.everestctl.errors import Failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _NOTHING = (
     "invalid configuration: no configuration has been provided, try setting KUBERNETES_MASTER environment variable"

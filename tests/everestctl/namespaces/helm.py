@@ -1,15 +1,21 @@
 """Releases of the chart everest-db-namespace: their Secrets, their objects, and the hook Jobs that Helm waits for."""
 
+from __future__ import annotations
+
 import os
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.everestctl.errors import ApiError, Failed
-from tests.everestctl.kube.api import Api, Object
 from tests.everestctl.namespaces.operators import OLM, OPERATORS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tests.everestctl.context import Context
+    from tests.everestctl.kube.api import Api, Object
+
+    _Rules = list[dict[str, list[str]]]
 
 INSTALLER = "everest-operators-installer"
 PRE_DELETE = "everest-helm-pre-delete-hook"
@@ -18,15 +24,15 @@ _RBAC = "rbac.authorization.k8s.io"
 _LONGEST_NAME = 53
 _HISTORY = 3
 _READ = ["get", "list", "watch"]
-_Rules = list[dict[str, list[str]]]
 
 
-class Hook(NamedTuple):
+class Hook:
     """`name` of its service account, role and binding; `job`'s; what its role grants and its maker must hold."""
 
-    name: str
-    job: str
-    rules: _Rules
+    def __init__(self, name: str, job: str, rules: _Rules) -> None:
+        self.name = name
+        self.job = job
+        self.rules = rules
 
 
 def _rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, list[str]]:
@@ -41,7 +47,7 @@ _INSTALLER_RULES = [
 _PRE_DELETE_RULES = [_rule(OLM, ["clusterserviceversions", "subscriptions"], ["list", "delete"])]
 
 
-def install(context: "Context", api: Api, namespace: str, operators: list[str]) -> None:
+def install(context: Context, api: Api, namespace: str, operators: list[str]) -> None:
     """Installs or upgrades the release. Waits for the hook Job without any limit, as Helm is told to."""
     if len(namespace) > _LONGEST_NAME:
         raise Failed(f"releaseContent: Release name is invalid: {namespace}")
@@ -66,7 +72,7 @@ def install(context: "Context", api: Api, namespace: str, operators: list[str]) 
     _set_status(api, namespace, release, "deployed")
 
 
-def uninstall(context: "Context", api: Api, namespace: str) -> None:
+def uninstall(context: Context, api: Api, namespace: str) -> None:
     """In whatever state the release is; where there is none, nothing is done and the operators stay."""
     releases = list_releases(api, namespace)
     if not releases:
@@ -154,7 +160,7 @@ def _create_objects(api: Api, namespace: str, operators: list[str]) -> None:
         api.ensure(f"/apis/{OLM}/v1alpha1/namespaces/{namespace}/subscriptions", {**identity, **subscription})
 
 
-def _run_installer(context: "Context", api: Api, namespace: str, release: str, is_upgrade: bool) -> None:
+def _run_installer(context: Context, api: Api, namespace: str, release: str, is_upgrade: bool) -> None:
     hook = Hook(INSTALLER, INSTALLER, _INSTALLER_RULES)
     _create_hook(context, api, namespace, hook, is_fresh=False)
     if not _wait_for_job(context, api, namespace, hook.job):
@@ -164,7 +170,7 @@ def _run_installer(context: "Context", api: Api, namespace: str, release: str, i
     _delete_hook(api, namespace, hook)
 
 
-def _create_hook(context: "Context", api: Api, namespace: str, hook: Hook, is_fresh: bool = True) -> None:
+def _create_hook(context: Context, api: Api, namespace: str, hook: Hook, is_fresh: bool = True) -> None:
     """With what it needs. `is_fresh`: what an earlier run left is deleted first, which two at once do to each other."""
     create = api.ensure
     if is_fresh:
@@ -197,7 +203,7 @@ def _pod(hook: Hook) -> dict[str, Any]:
     return {"spec": {"serviceAccountName": hook.name, "restartPolicy": "OnFailure", "containers": [container]}}
 
 
-def _wait_for_job(context: "Context", api: Api, namespace: str, name: str) -> bool:
+def _wait_for_job(context: Context, api: Api, namespace: str, name: str) -> bool:
     """Whether it succeeded; one that somebody deletes has. Who may not list Jobs waits for ever, as with Helm."""
     path = f"/apis/batch/v1/namespaces/{namespace}/jobs?fieldSelector=metadata.name%3D{name}"
     while True:

@@ -1,6 +1,6 @@
 """`namespaces list`: fails as a whole for one namespace that is not ready."""
 
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
 from tests.everestctl.errors import ApiError, Failed
 from tests.everestctl.namespaces.names import RESERVED, is_managed
@@ -8,12 +8,13 @@ from tests.everestctl.namespaces.operators import describe_installed
 from tests.everestctl.output import print_table
 from tests.everestctl.version import check_everest
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tests.everestctl.arguments import Flags
     from tests.everestctl.context import Context
 
 
-def show(context: "Context", flags: "Flags") -> None:
+def show(context: Context, flags: Flags) -> None:
     api = context.open_api()
     check_everest(api)
     rows = []

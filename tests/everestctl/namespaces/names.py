@@ -1,14 +1,19 @@
 """The names that a command is given, and the namespaces that it finds by them."""
 
+from __future__ import annotations
+
 import re
 
 from tests.everestctl.errors import ApiError, Failed
-from tests.everestctl.kube.api import Api, Object
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tests.everestctl.kube.api import Api, Object
 
 MANAGED = "app.kubernetes.io/managed-by"
 RESERVED = ("everest-system", "everest-monitoring", "everest-olm")
 
-_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_NAME = "[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
 
 
 def read_names(text: str) -> list[str]:
@@ -19,7 +24,7 @@ def read_names(text: str) -> list[str]:
     for name in found:
         if name in RESERVED:
             raise Failed(f"'{name}' namespace is reserved for Everest internals. Please specify another namespace")
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             raise Failed(
                 "'namespace name' is not RFC 1035 compatible. The name should contain only lowercase alphanumeric "
                 "characters or '-', start with an alphabetic character, end with an alphanumeric character"

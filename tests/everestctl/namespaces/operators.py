@@ -1,20 +1,24 @@
 """The database operators: their packages, and how Everest names them."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
 from tests.everestctl.errors import Failed
-from tests.everestctl.kube.api import Api, Object
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tests.everestctl.kube.api import Api, Object
 
 OLM = "operators.coreos.com"
 
 
-class Operator(NamedTuple):
+class Operator:
     """`engine` is Everest's word for it; `version` the one that the chart's catalog offers."""
 
-    package: str
-    engine: str
-    channel: str
-    version: str
+    def __init__(self, package: str, engine: str, channel: str, version: str) -> None:
+        self.package = package
+        self.engine = engine
+        self.channel = channel
+        self.version = version
 
 
 OPERATORS = {

@@ -1,34 +1,37 @@
 """`namespaces add` and `update`: both install or upgrade the chart's release."""
 
+from __future__ import annotations
+
 import os
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
 
 from tests.everestctl.errors import ApiError, Failed
-from tests.everestctl.kube.api import Api
 from tests.everestctl.namespaces.helm import install
 from tests.everestctl.namespaces.names import find_namespace, is_managed, read_names
 from tests.everestctl.namespaces.operators import OPERATORS, list_subscriptions
 from tests.everestctl.namespaces.steps import run_steps
 from tests.everestctl.version import Version, check_everest
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tests.everestctl.arguments import Flags
     from tests.everestctl.context import Context
+    from tests.everestctl.kube.api import Api
 
 _CHART = "everest-db-namespace"
 _NO_CHART = "could not initialize Helm installer: failed to resolve Helm chart: "
 
 
-class _Chart(NamedTuple):
+class _Chart:
     """Of the server's version, from the CLI's repository."""
 
-    version: Version
-    repository: str
+    def __init__(self, version: Version, repository: str) -> None:
+        self.version = version
+        self.repository = repository
 
 
-def add(context: "Context", flags: "Flags", text: str) -> None:
+def add(context: Context, flags: Flags, text: str) -> None:
     names = read_names(text)
     api = context.open_api()
     for name in names:
@@ -44,7 +47,7 @@ def add(context: "Context", flags: "Flags", text: str) -> None:
     _provision(context, api, flags, names, _read_operators(flags), "Provisioning database namespace")
 
 
-def update(context: "Context", flags: "Flags", text: str) -> None:
+def update(context: Context, flags: Flags, text: str) -> None:
     names = read_names(text)
     api = context.open_api()
     for name in names:
@@ -58,7 +61,7 @@ def update(context: "Context", flags: "Flags", text: str) -> None:
     _provision(context, api, flags, names, operators, "Updating database namespace")
 
 
-def _read_operators(flags: "Flags") -> list[str]:
+def _read_operators(flags: Flags) -> list[str]:
     wanted = {name: flags[f"operator.{name}"] for name in OPERATORS}
     if flags.given_last == "operator.mysql":
         wanted["xtradb-cluster"] = flags["operator.mysql"]
@@ -72,9 +75,7 @@ def _warn_of_removal(api: Api, names: list[str], operators: list[str]) -> None:
             sys.stdout.write("⚠️  Removal of an installed operator is not supported. Proceeding without removal.\n")
 
 
-def _provision(
-    context: "Context", api: Api, flags: "Flags", names: list[str], operators: list[str], title: str
-) -> None:
+def _provision(context: Context, api: Api, flags: Flags, names: list[str], operators: list[str], title: str) -> None:
     if not operators:
         raise Failed("no operators selected for installation. Minimum one operator must be selected")
     chart = _Chart(check_everest(api), flags["helm.repository"] or context.version.repository)
@@ -87,7 +88,7 @@ def _provision(
     )
 
 
-def _install(context: "Context", api: Api, chart: "_Chart", name: str, operators: list[str]) -> None:
+def _install(context: Context, api: Api, chart: _Chart, name: str, operators: list[str]) -> None:
     _resolve_chart(context, chart)
     _check_chart(context, name)
     install(context, api, name, operators)
@@ -101,12 +102,12 @@ def _detect_environment(api: Api) -> None:
         raise Failed(f"failed to detect Kubernetes environment: failed to detect cluster type: {error}") from None
 
 
-def _resolve_chart(context: "Context", chart: "_Chart") -> None:
+def _resolve_chart(context: Context, chart: _Chart) -> None:
     """The one in the cache, whatever its content is; else it is looked for. It is never put into the cache here."""
     folder = os.environ.get("XDG_CACHE_HOME") or (os.environ.get("HOME") and os.path.join(os.environ["HOME"], ".cache"))
     if not folder:
         raise Failed(_NO_CHART + "neither $XDG_CACHE_HOME nor $HOME are defined")
-    version, repository = chart
+    version, repository = chart.version, chart.repository
     if os.path.exists(os.path.join(folder, "everestctl", f"{_CHART}-{version.text}.tgz")):
         return
     if context.faults.get("chart_unreachable"):
@@ -119,7 +120,7 @@ def _resolve_chart(context: "Context", chart: "_Chart") -> None:
         raise Failed(f'{_NO_CHART}chart "{_CHART}" version "{version.text}" not found in {repository} repository')
 
 
-def _check_chart(context: "Context", name: str) -> None:
+def _check_chart(context: Context, name: str) -> None:
     """The faults of a chart that does not fit the cluster."""
     kubernetes = context.faults.get("kubernetes_version")
     if kubernetes and Version(kubernetes).minor < (1, 27):

@@ -1,20 +1,24 @@
 """`namespaces remove`: refuses where databases run, and destroys all else of the namespace without a question."""
 
+from __future__ import annotations
+
 import time
-from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from tests.everestctl.errors import ApiError, Failed
-from tests.everestctl.kube.api import Api, Object
 from tests.everestctl.namespaces.helm import uninstall
 from tests.everestctl.namespaces.names import MANAGED, find_namespace, is_managed, read_names
-from tests.everestctl.namespaces.steps import Step, run_steps
+from tests.everestctl.namespaces.steps import run_steps
 from tests.everestctl.version import check_everest
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tests.everestctl.arguments import Flags
     from tests.everestctl.context import Context
+    from tests.everestctl.kube.api import Api, Object
+    from tests.everestctl.namespaces.steps import Step
 
 _CONTENT_LIMIT_SECONDS = 900
 _NAMESPACE_LIMIT_SECONDS = 300
@@ -24,7 +28,7 @@ _TOO_LATE = "context deadline exceeded"
 _DATABASES_TOO_LATE = "client rate limiter Wait returned an error: rate: Wait(n=1) would exceed context deadline"
 
 
-def remove(context: "Context", flags: "Flags", text: str) -> None:
+def remove(context: Context, flags: Flags, text: str) -> None:
     names = read_names(text)
     api = context.open_api()
     for name in names:
@@ -56,7 +60,7 @@ def _refuse_databases(api: Api, name: str) -> None:
         )
 
 
-def _steps(context: "Context", api: Api, name: str, keeps: bool) -> Iterator[Step]:
+def _steps(context: Context, api: Api, name: str, keeps: bool) -> Iterator[Step]:
     for plural, words in (
         ("databaseclusters", "database clusters"),
         ("backupstorages", "backup storages"),
@@ -69,7 +73,7 @@ def _steps(context: "Context", api: Api, name: str, keeps: bool) -> Iterator[Ste
         yield f"Deleting database namespace '{name}'", partial(_delete_namespace, context, api, name)
 
 
-def _delete_all(context: "Context", api: Api, name: str, plural: str) -> None:
+def _delete_all(context: Context, api: Api, name: str, plural: str) -> None:
     """Deletes again and again what there is, also what came meanwhile."""
     path = _content(name, plural)
     found = api.list(path)
@@ -88,14 +92,14 @@ def _delete_all(context: "Context", api: Api, name: str, plural: str) -> None:
     _wait(context, is_done, _CONTENT_LIMIT_SECONDS * factor, _DATABASES_TOO_LATE if is_database else _TOO_LATE)
 
 
-def _uninstall(context: "Context", api: Api, name: str) -> None:
+def _uninstall(context: Context, api: Api, name: str) -> None:
     try:
         uninstall(context, api, name)
     except (Failed, ApiError) as error:
         raise Failed(f"{error}\nfailed to uninstall helm chart") from None
 
 
-def _release(context: "Context", api: Api, name: str) -> None:
+def _release(context: Context, api: Api, name: str) -> None:
     """Takes Everest's label off and nothing else."""
     _uninstall(context, api, name)
     path = f"/api/v1/namespaces/{name}"
@@ -104,7 +108,7 @@ def _release(context: "Context", api: Api, name: str) -> None:
     api.call("PUT", path, namespace)
 
 
-def _delete_namespace(context: "Context", api: Api, name: str) -> None:
+def _delete_namespace(context: Context, api: Api, name: str) -> None:
     """Waits until nothing of that name is there: a namespace that somebody makes anew is waited for in vain."""
     _uninstall(context, api, name)
     path = f"/api/v1/namespaces/{name}"
@@ -112,7 +116,7 @@ def _delete_namespace(context: "Context", api: Api, name: str) -> None:
     _wait(context, lambda: api.get(path) is None, _NAMESPACE_LIMIT_SECONDS, _TOO_LATE)
 
 
-def _wait(context: "Context", is_done: Callable[[], bool], limit_seconds: float, too_late: str) -> None:
+def _wait(context: Context, is_done: Callable[[], bool], limit_seconds: float, too_late: str) -> None:
     """Looks after a while, not at once. The fault `removal_limit_seconds` shortens every limit."""
     ends_at = time.monotonic() + context.faults.get("removal_limit_seconds", limit_seconds)
     poll_seconds = context.faults.get("poll_seconds", _POLL_SECONDS)
@@ -125,7 +129,7 @@ def _wait(context: "Context", is_done: Callable[[], bool], limit_seconds: float,
             raise Failed(too_late)
 
 
-def _sleep(context: "Context", seconds: float) -> None:
+def _sleep(context: Context, seconds: float) -> None:
     ends_at = time.monotonic() + seconds
     while (left := ends_at - time.monotonic()) > 0:
         if context.spinner:

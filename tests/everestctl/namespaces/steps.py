@@ -1,17 +1,19 @@
 """Steps behind a spinner, one after the other, up to the first that fails."""
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
 from tests.everestctl.errors import ApiError, Failed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from tests.everestctl.context import Context
 
-Step = tuple[str, Callable[[], None]]
+    Step = tuple[str, Callable[[], None]]
 
 
-def run_steps(context: "Context", component: str, steps: Iterable[Step]) -> None:
+def run_steps(context: Context, component: str, steps: Iterable[Step]) -> None:
     """Raises Failed."""
     spinner = context.open_spinner()
     try:

@@ -1,7 +1,8 @@
 """`settings rbac validate` and `can`: of a file, or of the policy in the cluster."""
 
+from __future__ import annotations
+
 import sys
-from typing import TYPE_CHECKING
 
 from tests.everestctl import yaml_text
 from tests.everestctl.errors import ApiError, Failed, Usage
@@ -11,6 +12,7 @@ from tests.everestctl.rbac.policy import Policy, check_policy, read_policy
 from tests.everestctl.usage import CAN_USAGE
 from tests.everestctl.version import SYSTEM
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tests.everestctl.arguments import Flags
     from tests.everestctl.context import Context
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _ACTIONS = ("create", "read", "update", "delete", "*")
 
 
-def validate(context: "Context", flags: "Flags") -> int:
+def validate(context: Context, flags: Flags) -> int:
     try:
         _load(context, flags)
     except (Failed, ApiError) as error:
@@ -29,7 +31,7 @@ def validate(context: "Context", flags: "Flags") -> int:
     return 0
 
 
-def can(context: "Context", flags: "Flags", subject: str, action: str, resource: str, name: str) -> None:
+def can(context: Context, flags: Flags, subject: str, action: str, resource: str, name: str) -> None:
     if action not in _ACTIONS:
         raise Usage(f"invalid action '{action}'. Supported actions: create,read,update,delete,*", CAN_USAGE)
     policy, is_enforced = _load(context, flags)
@@ -37,7 +39,7 @@ def can(context: "Context", flags: "Flags", subject: str, action: str, resource:
     sys.stdout.write("Yes\n" if allowed else "No\n")
 
 
-def _load(context: "Context", flags: "Flags") -> tuple[Policy, bool]:
+def _load(context: Context, flags: Flags) -> tuple[Policy, bool]:
     """The policy and whether it is enforced. Raises Failed where it is invalid."""
     path = flags["policy-file"]
     text, is_enforced = (_read_file(path), True) if path else _read_stored(context)
@@ -46,7 +48,7 @@ def _load(context: "Context", flags: "Flags") -> tuple[Policy, bool]:
     return policy, is_enforced
 
 
-def _read_stored(context: "Context") -> tuple[str, bool]:
+def _read_stored(context: Context) -> tuple[str, bool]:
     stored = context.open_api().call("GET", f"/api/v1/namespaces/{SYSTEM}/configmaps/everest-rbac")
     return stored["data"]["policy.csv"], stored["data"].get("enabled") == "true"
 

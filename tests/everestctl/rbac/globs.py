@@ -1,13 +1,18 @@
 """Globs as the enforcer's library matches them, doublestar 4: `*` within a segment, `**` across, `?`, `[classes]`."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Iterator
 
 from tests.everestctl.errors import Failed
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _BAD_PATTERN = "syntax error in pattern"
-_SEVERAL = re.compile(r"(/|^)\*\*(/|$)")
-_CLASS = re.compile(r"\[([!^]?)((?:\\.|[^\\\]])(?:\\.|[^\\\]])*)\]")
+_SEVERAL = r"(/|^)\*\*(/|$)"
+_CLASS = r"\[([!^]?)((?:\\.|[^\\\]])(?:\\.|[^\\\]])*)\]"
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -18,7 +23,7 @@ def matches(pattern: str, text: str) -> bool:
 def _translate(pattern: str) -> Iterator[str]:
     at = 0
     while at < len(pattern):
-        several = _SEVERAL.match(pattern, at)
+        several = re.compile(_SEVERAL).match(pattern, at)
         if several and (several[1] or at == 0):
             yield _translate_several(several)
             at = several.end()
@@ -42,7 +47,7 @@ def _translate_one(pattern: str, at: int) -> tuple[str, int]:
     if char == "?":
         return "[^/]", at + 1
     if char == "[":
-        found = _CLASS.match(pattern, at)
+        found = re.compile(_CLASS).match(pattern, at)
         if found is None:
             raise Failed(_BAD_PATTERN)
         return _translate_class(found), found.end()

@@ -3,8 +3,9 @@
 Lines are read by the rules of Go's encoding/csv with leading blanks trimmed; an invalid policy stops Everest's server.
 """
 
+from __future__ import annotations
+
 import re
-from typing import NamedTuple
 
 from tests.everestctl.errors import Failed
 
@@ -26,23 +27,24 @@ SINCE = {
 }
 """The resources by the version that brought them."""
 
-_TERM = re.compile(r"[/*-_:a-zA-Z0-9]+")
+_TERM = "[/*-_:a-zA-Z0-9]+"
 _NEVER = (99, 0)
 _RULE_SIZES = {"p": 4, "g": 2}
 _BARE_QUOTE = 'bare " in non-quoted-field'
 _BAD_QUOTE = 'extraneous or missing " in quoted-field'
 
 
-class Policy(NamedTuple):
+class Policy:
     """`rules`: subject, resource, action, object; `links`: who has which role."""
 
-    rules: list[tuple[str, ...]]
-    links: list[tuple[str, str]]
+    def __init__(self) -> None:
+        self.rules: list[tuple[str, ...]] = []
+        self.links: list[tuple[str, str]] = []
 
 
 def read_policy(text: str) -> Policy:
     """Raises Failed in casbin's words at the first line that is none."""
-    policy = Policy([], [])
+    policy = Policy()
     for line in text.split("\n"):
         if not line or line.startswith("#"):
             continue
@@ -68,7 +70,7 @@ def check_policy(policy: Policy, version: tuple[int, int]) -> None:
 
 def _find_bad_term(policy: Policy) -> str | None:
     terms = (term for rule in policy.rules for term in rule)
-    return next((f"invalid policy term '{term}'" for term in terms if not _TERM.fullmatch(term)), None)
+    return next((f"invalid policy term '{term}'" for term in terms if not re.fullmatch(_TERM, term)), None)
 
 
 def _find_missing_role(policy: Policy) -> str | None:

@@ -13,6 +13,12 @@ STARTED = (
     "tests.demo",
     "tests.simulator.__main__",
     "tests.everestctl.program",
+    "tests.everestctl.accounts",  # the commands', which it imports as they are asked for
+    "tests.everestctl.namespaces.listing",
+    "tests.everestctl.namespaces.provisioning",
+    "tests.everestctl.namespaces.removal",
+    "tests.everestctl.rbac.commands",
+    "tests.everestctl.status",
 )
 
 
