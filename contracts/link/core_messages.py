@@ -8,7 +8,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from contracts import names
-from contracts.link.messages import Message, read_republished
+from contracts.link.client import LinkClient
+from contracts.link.messages import Message, read_headers, read_republished
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +33,13 @@ async def _publish(
         logger.warning("event.lost", extra={"job_id": job_id, "error": repr(error)})
 
 
-async def follow(client: Client, subjects: str, deliver: Callable[[Message], None]) -> None:
+async def follow(client: LinkClient, subjects: str, deliver: Callable[[Message], None]) -> None:
     """Delivers what a stream republishes on the subjects. Kept over reconnections; what is missed is not repeated."""
 
-    async def take(message: Msg) -> None:
-        deliver(read_republished(message.data, message.headers or {}))
+    def take(headers: bytes, body: bytes) -> None:
+        deliver(read_republished(body, read_headers(headers)))
 
-    await client.subscribe(subjects, cb=take)
+    await client.listen(subjects, take)
 
 
 async def follow_progress(client: Client, deliver: Callable[[str, bytes], None]) -> None:

@@ -12,13 +12,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import nats.errors
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from contracts.link.api import Api
+from contracts.link.client import LinkClient
 from contracts.link.errors import NotProvisioned, NotSent, Unanswered
-from contracts.link.messages import Message, read_republished
+from contracts.link.messages import Message, read_headers, read_republished
 from contracts.link.streams import read_next, read_stream_state
 
 logger = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ class Changes(Feed):
     """
 
     def __init__(
-        self, client: Client, api: Api, stream: str, subjects: str, deliver: Callable[[Message], None]
+        self, client: LinkClient, api: Api, stream: str, subjects: str, deliver: Callable[[Message], None]
     ) -> None:
         """`subjects` are those that the stream republishes to."""
         super().__init__(deliver)
@@ -73,7 +72,7 @@ class Changes(Feed):
     async def open(self) -> None:
         if not self._client.is_connected:
             raise NotSent("disconnected")
-        self._subscription = await self._client.subscribe(self._subjects, cb=self._take)
+        self._subscription = await self._client.listen(self._subjects, self._take)
         state = await read_stream_state(self._api, self._stream)
         if not state.republishes:
             raise NotProvisioned(f"{self._stream} tells nobody what it stores; run python -m gateway provision")
@@ -100,8 +99,8 @@ class Changes(Feed):
                 continue
             self._hear()
 
-    async def _take(self, message: Msg) -> None:
-        stored = read_republished(message.data, message.headers or {})
+    def _take(self, headers: bytes, body: bytes) -> None:
+        stored = read_republished(body, read_headers(headers))
         sequence = stored.sequence
         if self._last and sequence > self._last + 1:
             self.is_whole = False

@@ -155,6 +155,34 @@ async def test_a_feed_that_missed_something_knows(tmp_path: Path) -> None:
         await feed.close()
 
 
+async def test_a_feed_outlives_what_is_no_record(tmp_path: Path) -> None:
+    """Whatever is published where the bucket tells of its records: the connection is read on, and the feed is whole."""
+    heard: asyncio.Queue[Message] = asyncio.Queue()
+    async with nats_server(tmp_path, lease_seconds=60) as server, connected(server) as jetstream:
+        feed = await jetstream.follow_records(heard.put_nowait)
+        client = await nats.connect(server.url)
+        subject = names.RECORD_SUBJECTS.replace(">", "job")
+        for headers in (None, {"Nats-Sequence": "first", "Nats-Subject": "job", "Nats-Time-Stamp": "now"}):
+            await client.publish(subject, b"{}", headers=headers)
+        await client.close()
+        await jetstream.write_key(names.JOBS_BUCKET, "job", b"a record")
+        assert (await asyncio.wait_for(heard.get(), LIMIT_SECONDS)).body == b"a record"
+        assert feed.is_whole
+        await feed.close()
+
+
+async def test_a_closed_feed_hears_nothing_more(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+    async with nats_server(tmp_path, lease_seconds=60) as server, connected(server) as jetstream:
+        closed = await jetstream.follow_records(lambda message: heard.append(b"closed: " + message.body))
+        await closed.close()
+        feed = await jetstream.follow_records(lambda message: heard.append(message.body))
+        await jetstream.create_keys(names.JOBS_BUCKET, {"one": b"1", "two": b"2"}, timeout=LIMIT_SECONDS)
+        await eventually(lambda: len(heard) >= 2, "both are heard of")
+        assert heard == [b"1", b"2"]
+        await feed.close()
+
+
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize(
     ("setting", "value", "told"),
