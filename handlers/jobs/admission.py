@@ -16,7 +16,7 @@ from contracts.codes import Failure
 from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, Answer, Event, look_up
 from contracts.records import TENANT_BUSY, JobRecord, LaterRecord, Status
 from handlers.clock import utc_now
-from handlers.jetstream import BucketFull, NotSent, Unanswered
+from handlers.jetstream import BucketFull, NotProvisioned, NotSent, Unanswered
 from handlers.jobs.claim import OWN_FAULT, Claims
 from handlers.jobs.incoming import Delivery, Incoming, UnusableRequest, bind_delivery, peek_tenant, read_incoming
 from handlers.jobs.lease import LeaseLost
@@ -168,15 +168,24 @@ class Admission:
             await self._fail(incoming, current, revision, Failure("too_many_losses", reason))
             return True
         tenant = incoming.tenant
-        if tenant is not None and (holder := await self.tenants.take(tenant, incoming.job_id)) is not None:
+        if tenant is not None and (ahead := await self._take(tenant, current)) is not None:
             self.waiting.note_held(tenant)
-            return await self._wait(incoming, tenant, current, revision, holder)
+            return await self._wait(incoming, tenant, current, revision, ahead)
         try:
             return await self.claims.work_on(incoming, current, revision, lost=lost)
         except NoPlan:
             failure = Failure("kind_unsupported", f"This handler cannot do jobs of the kind {current.kind}.")
             await self._fail(incoming, current, revision, failure)
             return True
+
+    async def _take(self, tenant: str, record: JobRecord) -> str | None:
+        """Takes the tenant for the job, or gives the job that has it, or waits for it and came before."""
+        if record.status is Status.QUEUED:
+            with suppress(LaterRecord, NotProvisioned):  # a line that this version cannot read, or has not got
+                first = await self.waiting.first(tenant)
+                if first is not None and first.job_id != record.job_id:
+                    return first.job_id
+        return await self.tenants.take(tenant, record.job_id)
 
     async def _park(self, incoming: Incoming) -> bool:
         """Whatever is not new is looked at in a slot."""
@@ -193,7 +202,7 @@ class Admission:
         return await watch.stands_still(revision)
 
     async def _wait(
-        self, incoming: Incoming, tenant: str, record: JobRecord, revision: int, holder: str | None = None
+        self, incoming: Incoming, tenant: str, record: JobRecord, revision: int, ahead: str | None = None
     ) -> bool:
         """What has not begun is parked; what has, or finds no room, keeps its message and comes again."""
         if record.status is Status.QUEUED:
@@ -203,7 +212,7 @@ class Admission:
             except (BucketFull, NotSent) as error:
                 logger.warning("job.not_parked", extra={"error": str(error), "next": "it comes again after a while"})
             else:
-                logger.info("job.waits", extra={"reason": TENANT_BUSY, "holder": holder})
+                logger.info("job.waits", extra={"reason": TENANT_BUSY, "behind": ahead})
                 self.in_hand.discard(incoming.job_id)  # what comes from now on is published anew
                 await incoming.delivery.acknowledge()
                 await self.waiting.look_again(tenant)

@@ -107,20 +107,29 @@ class Waiting:
             await self.wake(incoming.tenant)
         await incoming.delivery.acknowledge()
 
+    async def first(self, tenant: str) -> JobRecord | None:
+        """The first in the tenant's line that has not ended; places before it are given up.
+
+        Raises LaterRecord, Unanswered.
+        """
+        line = self._runtime.jetstream.line
+        while (place := await line.first(tenant)) is not None:
+            record, _ = await self._records.read(place.job_id)
+            if record is not None and not record.is_finished and record.request is not None:
+                return record
+            await line.leave(place)
+        return None
+
     async def wake(self, tenant: str) -> None:
         """Publishes the tenant's next job again; it may be there already. Raises Unanswered."""
         self._held_until.pop(tenant, None)
-        line = self._runtime.jetstream.line
-        while (place := await line.first(tenant)) is not None:
-            try:
-                record, _ = await self._records.read(place.job_id)
-            except LaterRecord:
-                logger.warning("job.not_woken", extra={"job_id": place.job_id, "next": "a newer gateway wakes it"})
-                return
-            if record is not None and not record.is_finished and record.request is not None:
-                await self._publish(record)
-                return
-            await line.leave(place)
+        try:
+            record = await self.first(tenant)
+        except LaterRecord as error:
+            logger.warning("job.not_woken", extra={"error": str(error), "next": "a newer gateway wakes it"})
+            return
+        if record is not None:
+            await self._publish(record)
 
     async def _publish(self, record: JobRecord) -> None:
         subject, body = names.job_subject(record.kind, record.job_id), orjson.dumps(record.request)

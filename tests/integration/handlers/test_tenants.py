@@ -21,8 +21,14 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 
 async def test_each_begins_when_the_one_before_has_ended(house: House) -> None:
     """Each is parked once and woken once, in the order in which they came; nothing of them is left."""
+    await house.everest.set_faults(only="accounts create", holds="race")
     async with house.handler() as handler, helping_hand(house.server) as hand:
-        job_ids = [await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}) for n in range(3)]
+        job_ids = [await house.gateway.submit(username="alice")]
+        await house.everest.wait_until_held("accounts", "create")
+        for n in (1, 2):
+            job_ids.append(await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}))
+            await handler.wait_for_event("job.waits", n)
+        await house.everest.set_faults()
         for job_id in job_ids:
             assert (await house.wait_until_finished(job_id))["overall_status"] == "succeeded"
         lines = handler.log_lines()
@@ -34,10 +40,10 @@ async def test_each_begins_when_the_one_before_has_ended(house: House) -> None:
 
 
 async def test_a_parked_job_is_queued_waits_and_can_be_cancelled(house: House) -> None:
-    await house.everest.set_faults(only="accounts create", slow_seconds=3, times=1)
+    await house.everest.set_faults(only="accounts create", holds="race")
     async with house.handler() as handler, helping_hand(house.server) as hand:
         first = await house.gateway.submit(username="alice")
-        await house.wait_for_run("accounts", "create")
+        await house.everest.wait_until_held("accounts", "create")
         cancelled, last = [await house.gateway.submit(username="alice", resources={"disk_gb": n}) for n in (30, 31)]
         await handler.wait_for_event("job.waits", 2)
         job = await house.wait_for_job(last, lambda job: job.get("reason") == "tenant_busy")
@@ -45,6 +51,7 @@ async def test_a_parked_job_is_queued_waits_and_can_be_cancelled(house: House) -
         assert (await house.gateway.api.post(f"/jobs/{cancelled}/cancel")).status_code == 202
         metrics = (await house.gateway.nobody.get("/metrics")).text
         assert 'everest_bootstrap_jobs{kind="all",status="waiting"} 2.0' in metrics
+        await house.everest.set_faults()
         for job_id, status in ((first, "succeeded"), (cancelled, "failed"), (last, "succeeded")):
             assert (await house.wait_until_finished(job_id))["overall_status"] == status
         await _wait_until_nobody_waits(hand)
@@ -54,9 +61,10 @@ async def test_without_a_line_jobs_wait_as_ever(house: House) -> None:
     """A handler that is newer than what was provisioned: what waits keeps its message, and comes again."""
     async with helping_hand(house.server) as hand, house.handler() as handler:
         await hand.jetstream.delete_stream(names.WAITING_STREAM)
-        await house.everest.set_faults(only="accounts create", slow_seconds=2, times=1)
+        await house.everest.set_faults(only="accounts create", holds="race")
         job_ids = [await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}) for n in range(2)]
         await handler.wait_for_event("job.not_parked")
+        await house.everest.set_faults()
         await house.server.provision(LEASE_SECONDS)
         for job_id in job_ids:
             assert (await house.wait_until_finished(job_id))["overall_status"] == "succeeded"

@@ -18,7 +18,7 @@ from contracts.cancels import CancelMark, encode_cancel
 from contracts.codes import Failure
 from contracts.kinds import read_request
 from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, TABLE, Answer, Event, State, Write, look_up, state_of
-from contracts.records import VERSION, JobRecord, Outcome, Status, encode_record
+from contracts.records import TENANT_BUSY, VERSION, JobRecord, Outcome, Status, encode_record
 from contracts.reporting.events import event_id
 from contracts.requests import Request, request_hash
 from handlers.clock import monotonic, utc_now
@@ -246,6 +246,16 @@ async def one_after_the_other_for_a_tenant(stage: Stage) -> None:
     await stage.ends()
 
 
+async def a_job_that_comes_while_another_waits_to_be_woken(stage: Stage) -> None:
+    """The tenant is free: whoever had it has ended, and woken nobody yet."""
+    stage.job_ids.append("one")
+    stage.change("one", lambda record: record)
+    stage.change("one", lambda record: record.waiting(TENANT_BUSY, utc_now()))
+    stage.server.join("alice", "one")
+    stage.submit("two")
+    await stage.ends()
+
+
 async def a_crowd_of_a_tenant(stage: Stage) -> None:
     """So many that they are parked together."""
     stage.submit("one")
@@ -344,6 +354,7 @@ PLAYS = (
     an_unreadable_request,
     a_second_job_of_a_tenant,
     one_after_the_other_for_a_tenant,
+    a_job_that_comes_while_another_waits_to_be_woken,
     a_cancel_of_a_queued_job,
     a_cancel_of_a_running_job,
     a_cancel_of_a_waiting_job,
@@ -442,6 +453,11 @@ def test_a_crowd_is_parked_together_through_trouble(fault: Fault, strikes: range
 def test_a_crowd_is_parked_together() -> None:
     """So that the play is about what it says."""
     assert perform(a_crowd_of_a_tenant).server.together > 1
+
+
+def test_nobody_passes_who_waits() -> None:
+    stage = perform(a_job_that_comes_while_another_waits_to_be_woken)
+    assert [effect.name for effect in stage.server.effects][: len(STEPS)] == [f"{step} one" for step in STEPS]
 
 
 def test_the_table_is_what_the_engine_does() -> None:
