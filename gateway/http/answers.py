@@ -3,17 +3,29 @@
 import re
 from collections.abc import Mapping, Sequence
 
+import orjson
 from starlette.responses import Response
 
 from gateway.jobs.job_cache import Document, Snapshot
 
 POLL_SECONDS = "2"
+NOT_STORED = {"Cache-Control": "no-store"}
 _JSON = "application/json"
 _WEIGHT = re.compile(r"(?:^|;)\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)", re.ASCII)
 
 
-def json_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return encoded_response(orjson.dumps(document), status, headers)
+
+
+def encoded_response(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """The same for a document that is JSON already."""
     return Response(body, status, headers=headers, media_type=_JSON)
+
+
+def encode_line(document: object) -> bytes:
+    """One of several documents in an answer, a line each."""
+    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def status_response(
@@ -29,7 +41,7 @@ def document_response(document: Document, if_none_match: str | None, headers: Ma
     headers = {**headers, "ETag": document.etag, "Cache-Control": "private, no-cache"}
     if if_none_match is not None and _matches(if_none_match, document.etag):
         return Response(status_code=304, headers=headers)
-    return Response(document.body, 200, headers=headers, media_type=_JSON)
+    return encoded_response(document.body, 200, headers)
 
 
 def prefers(accepts: Sequence[str], media_type: str, usual: str) -> bool:

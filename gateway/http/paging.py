@@ -1,9 +1,13 @@
-"""The parameters that lists have in common: moments, a limit, a cursor."""
+"""What lists have in common: moments, a limit, a cursor, and the link to the next page."""
 
 import re
 from datetime import UTC, date, datetime
+from urllib.parse import urlencode
+
+from starlette.requests import Request
 
 from gateway.http.parameters import refuse_parameter
+from gateway.http.prefix import prefix_of
 from gateway.listing.cursors import Cursor, decode_cursor
 
 DEFAULT_LIMIT = 50
@@ -63,3 +67,11 @@ def read_cursor(parameters: dict[str, str]) -> Cursor | None:
         return decode_cursor(parameters["cursor"])
     except ValueError:
         raise refuse_parameter("cursor", "must be the next_cursor of a page") from None
+
+
+def link_to_next(request: Request, parameters: dict[str, str], cursor: str | None) -> dict[str, str]:
+    """The header for it (RFC 8288), where there is a next page."""
+    if cursor is None:
+        return {}
+    address = f"{prefix_of(request.scope)}{request.scope['path']}?{urlencode(parameters | {'cursor': cursor})}"
+    return {"Link": f'<{address}>; rel="next"'}

@@ -7,7 +7,7 @@ export function say(text) {
   find("said").textContent = text;
 }
 
-/** `error` is Refused or Unanswered; null takes the last one away. */
+/** `error` is a ServiceError; null takes the last one away. */
 export function showTrouble(error) {
   const place = find("trouble");
   const { title, detail, hint } = error?.problem ?? {};

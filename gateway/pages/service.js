@@ -2,8 +2,11 @@
 
 import { noteServerTime } from "./moments.js";
 
+/** What a call comes to that has no answer, or one that refuses. */
+export class ServiceError extends Error {}
+
 /** An answer that is a problem document. */
-export class Refused extends Error {
+export class Refused extends ServiceError {
   constructor(status, problem, retryAfter) {
     super(problem.detail || problem.title || `The gateway answered ${status}.`);
     this.status = status;
@@ -13,7 +16,7 @@ export class Refused extends Error {
 }
 
 /** No answer at all. */
-export class Unanswered extends Error {}
+export class Unanswered extends ServiceError {}
 
 export class Service {
   #key;
@@ -22,7 +25,7 @@ export class Service {
     this.#key = key;
   }
 
-  /** Throws Refused or Unanswered. */
+  /** Throws ServiceError. */
   async call(method, path, { body, headers } = {}) {
     const answer = await this.#send(path, {
       method,
@@ -32,7 +35,7 @@ export class Service {
     return await answer.json();
   }
 
-  /** The job after each of its transitions, and what a long step is at, until it has ended. Throws Refused, or Unanswered when the stream is cut. */
+  /** The job after each of its transitions, and what a long step is at, until it has ended. Throws ServiceError, also when the stream is cut. */
   async *follow(jobId, lastEventId, signal) {
     const headers = { Accept: "text/event-stream", ...(lastEventId && { "Last-Event-ID": lastEventId }) };
     const answer = await this.#send(`/jobs/${encodeURIComponent(jobId)}/events`, { headers, signal });

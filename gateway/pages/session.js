@@ -8,7 +8,7 @@ import { isFinished, Jobs } from "./jobs/list.js";
 import { PlanDialog } from "./jobs/plan.js";
 import { RequestForm } from "./jobs/request.js";
 import { say, showTrouble } from "./messages.js";
-import { Refused, Unanswered } from "./service.js";
+import { Refused, ServiceError } from "./service.js";
 import { HandoverForm } from "./tenants/handover.js";
 import { Tenants } from "./tenants/list.js";
 import { OffboardForm } from "./tenants/offboarding.js";
@@ -38,11 +38,12 @@ export class Session {
     this.#plan = new PlanDialog(service);
     const submit = (wanted) => this.#submit(wanted);
     this.#form = new RequestForm(submit);
-    this.#repairs = new RepairsDialog(service, { queued: () => this.#queued(), leave });
-    this.#tenants = this.#makeTenants(service, submit);
+    const tell = (error, show) => this.#tell(error, show);
+    this.#repairs = new RepairsDialog(service, { queued: () => this.#queued(), tell });
+    this.#tenants = this.#makeTenants(service, submit, tell);
     const page = {
       changed: (job) => this.#update(job),
-      tell: (error) => this.#tell(error),
+      tell,
       act: (does) => this.#act(does),
       choose: (takeFocus) => this.#choose(takeFocus),
       submitAgain: (inputs) => this.#form.open(inputs),
@@ -52,7 +53,7 @@ export class Session {
     this.#batch = new ChosenBatch(service, page);
   }
 
-  #makeTenants(service, submit) {
+  #makeTenants(service, submit, tell) {
     const offboarding = new OffboardForm(submit);
     const handover = new HandoverForm(submit);
     return new Tenants(service, {
@@ -62,7 +63,7 @@ export class Session {
       offboardAll: (username, namespaces, path) => offboarding.openForTenant(username, namespaces, path),
       handOver: (username, manager, path) => handover.open(username, manager, path),
       submit,
-      leave: this.#leave,
+      tell,
       say,
     });
   }
@@ -194,9 +195,10 @@ export class Session {
     }
   }
 
-  #tell(error) {
+  /** `show` is where it is told: at the head of the page, unless a part of it has a place of its own. */
+  #tell(error, show = showTrouble) {
+    if (!(error instanceof ServiceError)) throw error;
     if (error instanceof Refused && error.status === 401) this.#leave("The key is no longer accepted.");
-    else if (error instanceof Refused || error instanceof Unanswered) showTrouble(error);
-    else throw error;
+    else show(error);
   }
 }

@@ -1,25 +1,21 @@
 """GET /audit: who asked for what, when, and what came of it."""
 
 from collections.abc import AsyncIterator
-from urllib.parse import urlencode
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from contracts.names import JOB_KINDS
 from gateway.audit.trail import EntryFilters, EntryPage, Trail
-from gateway.http.answers import json_response, prefers
+from gateway.http.answers import NOT_STORED, encode_line, json_response, prefers
 from gateway.http.authentication import require
 from gateway.http.bodies import JSON, LINES
-from gateway.http.paging import MAX_LIMIT, read_cursor, read_limit, read_period
+from gateway.http.paging import MAX_LIMIT, link_to_next, read_cursor, read_limit, read_period
 from gateway.http.parameters import read_parameters, refuse_parameter
-from gateway.http.prefix import prefix_of
 from gateway.keys import KeyScope
 from gateway.listing.cursors import Cursor, encode_cursor
 
 _PARAMETERS = ("caller", "username", "namespace", "kind", "since", "until", "limit", "cursor")
-_UNCHANGING = {"Cache-Control": "no-store"}
 
 
 class AuditRoutes:
@@ -36,14 +32,11 @@ class AuditRoutes:
         page = await self._trail.read_page(filters, MAX_LIMIT if is_export else limit, cursor)
         following = encode_cursor(page.next_cursor) if page.next_cursor else None
         if is_export:
-            return StreamingResponse(self._export(filters, page), media_type=LINES, headers=_UNCHANGING)
-        headers = dict(_UNCHANGING)
-        if following:
-            query = urlencode(parameters | {"cursor": following})
-            headers["Link"] = f'<{prefix_of(request.scope)}/audit?{query}>; rel="next"'
+            return StreamingResponse(self._export(filters, page), media_type=LINES, headers=NOT_STORED)
+        headers = NOT_STORED | link_to_next(request, parameters, following)
         if as_lines:
             return Response(_lines(page), media_type=LINES, headers=headers)
-        return json_response(orjson.dumps({"entries": page.entries, "next_cursor": following}), 200, headers)
+        return json_response({"entries": page.entries, "next_cursor": following}, 200, headers)
 
     async def _export(self, filters: EntryFilters, page: EntryPage) -> AsyncIterator[bytes]:
         """What fails in the middle breaks the answer off: nobody takes a part for the whole."""
@@ -56,7 +49,7 @@ class AuditRoutes:
 
 
 def _lines(page: EntryPage) -> bytes:
-    return b"".join(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE) for entry in page.entries)
+    return b"".join(map(encode_line, page.entries))
 
 
 def _read_filters(parameters: dict[str, str]) -> EntryFilters:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,7 +11,7 @@ from contracts.batches import MOST_PLANS
 from contracts.documents import resolved_request, summarize
 from contracts.records import JobRecord, Status
 from contracts.requests import Request as JobRequest
-from gateway.http.answers import POLL_SECONDS, json_response
+from gateway.http.answers import NOT_STORED, POLL_SECONDS, json_response
 from gateway.http.authentication import require
 from gateway.http.parameters import (
     SUBMITTING,
@@ -81,11 +80,10 @@ class BatchRoutes:
         """The batch, with `status` until all of its jobs have ended."""
         batch = await self._batches.wait(batch_id, wait.seconds, leaving(request))
         prefix = prefix_of(request.scope)
-        headers = {"Cache-Control": "no-store", "Location": f"{prefix}/batches/{batch_id}", **dict(wait.headers)}
+        headers = NOT_STORED | {"Location": f"{prefix}/batches/{batch_id}", **dict(wait.headers)}
         if not batch.is_finished:
             headers["Retry-After"] = POLL_SECONDS
-        body = orjson.dumps(_state_document(batch, prefix))
-        return json_response(body, 200 if batch.is_finished else status, headers)
+        return json_response(_state_document(batch, prefix), 200 if batch.is_finished else status, headers)
 
 
 def _number(requests: Sequence[JobRequest]) -> list[tuple[Names, JobRequest]]:
@@ -98,13 +96,13 @@ def _answer_accepted(bulk: Bulk, prefix: str, wait: Wait) -> Response:
         "jobs": [{"job_id": part.job_id, "status_url": f"{prefix}/jobs/{part.job_id}"} for part in bulk.parts],
     }
     headers = {"Location": f"{prefix}/batches/{bulk.batch_id}", "Retry-After": POLL_SECONDS, **dict(wait.headers)}
-    return json_response(orjson.dumps(document), 202, headers)
+    return json_response(document, 202, headers)
 
 
 def _answer_changed(batch_id: str, jobs: int, prefix: str) -> Response:
     location = f"{prefix}/batches/{batch_id}"
     document: ChangedBatch = {"batch_id": batch_id, "jobs": jobs, "status_url": location}
-    return json_response(orjson.dumps(document), 202, {"Location": location})
+    return json_response(document, 202, {"Location": location})
 
 
 def _state_document(batch: Batch, prefix: str) -> BatchState:

@@ -80,7 +80,7 @@ async def _answer_openapi(request: Request) -> Response:
     if not prefix:
         return FileResponse(_OPENAPI, media_type="application/json", headers={"Cache-Control": "no-cache"})
     document = orjson.loads(_OPENAPI.read_bytes()) | {"servers": [{"url": prefix}]}
-    return json_response(orjson.dumps(document), 200, {"Cache-Control": "no-cache"})
+    return json_response(document, 200, {"Cache-Control": "no-cache"})
 
 
 async def _answer_docs(request: Request) -> Response:

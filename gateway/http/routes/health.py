@@ -11,7 +11,7 @@ from starlette.responses import Response
 from contracts import names
 from contracts.notices import is_notice
 from contracts.records import Status
-from gateway.http.answers import json_response
+from gateway.http.answers import encoded_response, json_response
 from gateway.http.parameters import read_parameters
 from gateway.jetstream import JetStream, NotProvisioned, Unanswered
 from gateway.jobs.storage import Storage
@@ -65,7 +65,7 @@ class Health:
     async def answer_alive(self, request: Request) -> Response:
         """GET /healthz."""
         read_parameters(request)
-        return json_response(self._alive)
+        return encoded_response(self._alive)
 
     async def answer_ready(self, request: Request) -> Response:
         """GET /readyz. With `?verbose`, for which there must be a key, also what else an operator should know."""
@@ -80,7 +80,7 @@ class Health:
         if is_verbose:
             document["notices"] = self._find_own_notices() + await self._find_notices()
         status, headers = (503, {"Retry-After": "2"}) if self._problems else (200, {})
-        return json_response(orjson.dumps(document), status, headers)
+        return json_response(document, status, headers)
 
     async def _find_notices(self) -> list[str]:
         """What holds for every job, as the newest that succeeded tells it; none while NATS is away."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -33,8 +32,7 @@ class InterventionRoutes:
             "cancelled": "at once" if has_ended else "at the next safe point",
             "status_url": job_url,
         }
-        headers = {"Location": job_url}
-        return json_response(orjson.dumps(document), 202, headers)
+        return json_response(document, 202, {"Location": job_url})
 
     async def retry(self, request: Request) -> Response:
         """POST /jobs/{job_id}/retry."""

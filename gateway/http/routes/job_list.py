@@ -1,17 +1,15 @@
 """GET /jobs: list and search."""
 
-from urllib.parse import urlencode
 from uuid import UUID
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts.documents import job_document
 from contracts.names import JOB_KINDS, QUERY_KINDS, is_batch_id
 from contracts.records import Status
-from gateway.http.answers import json_response
-from gateway.http.paging import read_cursor, read_limit, read_moment
+from gateway.http.answers import NOT_STORED, json_response
+from gateway.http.paging import link_to_next, read_cursor, read_limit, read_moment
 from gateway.http.parameters import read_parameters, refuse_parameter
 from gateway.http.prefix import prefix_of
 from gateway.listing.cursors import encode_cursor
@@ -31,12 +29,10 @@ class ListingRoutes:
         limit, cursor = read_limit(parameters), read_cursor(parameters)
         prefix = prefix_of(request.scope)
         page = await self._listing.read_page(filters, limit, cursor)
-        headers = {"Cache-Control": "no-store"}
         following = encode_cursor(page.next_cursor) if page.next_cursor else None
-        if following:
-            headers["Link"] = f'<{prefix}/jobs?{urlencode(parameters | {"cursor": following})}>; rel="next"'
         jobs = [job_document(record, prefix) for record in page.jobs]
-        return json_response(orjson.dumps({"jobs": jobs, "next_cursor": following}), 200, headers)
+        headers = NOT_STORED | link_to_next(request, parameters, following)
+        return json_response({"jobs": jobs, "next_cursor": following}, 200, headers)
 
 
 def _read_filters(parameters: dict[str, str]) -> Filters:

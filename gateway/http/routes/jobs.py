@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,7 +13,14 @@ from contracts.kinds import KINDS
 from contracts.records import JobRecord, UnreadableRecord
 from contracts.requests import PlanQuery, request_hash
 from contracts.requests import Request as JobRequest
-from gateway.http.answers import POLL_SECONDS, document_response, json_response, status_response
+from gateway.http.answers import (
+    NOT_STORED,
+    POLL_SECONDS,
+    document_response,
+    encoded_response,
+    json_response,
+    status_response,
+)
 from gateway.http.authentication import require
 from gateway.http.bodies import read_job_request
 from gateway.http.named_requests import read_declared_request, read_named_request
@@ -40,7 +47,7 @@ from gateway.jobs.job_cache import Snapshot
 from gateway.jobs.queries import Queries
 from gateway.jobs.submission import Submission
 from gateway.jobs.waiting import Waiting
-from gateway.keys import KeyScope, scope_of
+from gateway.keys import scope_of
 
 _REFUSALS = (403, 404, 409, 412)  # of what was asked, not of how the cluster is
 
@@ -53,10 +60,7 @@ class JobRoutes:
 
     async def submit_bootstrap(self, request: Request) -> Response:
         """POST /bootstrap/users."""
-        require(request, KeyScope.BOOTSTRAP)
-        wait = read_wait(request, read_parameters(request, SUBMITTING))
-        read_idempotency_key(request)  # refused before a body is read
-        refuse_precondition(request)
+        wait = _begin_submit(request, "bootstrap")
         return await self.submit(request, "bootstrap", await read_job_request(request, "bootstrap"), wait)
 
     def submit_named(self, kind: str) -> Callable[[Request], Awaitable[Response]]:
@@ -72,10 +76,7 @@ class JobRoutes:
 
     async def hand_over(self, request: Request) -> Response:
         """POST /tenants/{username}/manager."""
-        require(request, scope_of("handover"))
-        wait = read_wait(request, read_parameters(request, SUBMITTING))
-        read_idempotency_key(request)  # refused before a body is read
-        refuse_precondition(request)
+        wait = _begin_submit(request, "handover")
         job_request = await read_declared_request(request, "handover")
         await self._refuse_early(request, "handover", job_request)
         return await self.submit(request, "handover", job_request, wait)
@@ -117,23 +118,22 @@ class JobRoutes:
 
     async def _answer_plan(self, request: Request, kind: str, job_request: JobRequest) -> Response:
         record = await self._foresee(request, kind, job_request)
-        return json_response(orjson.dumps(plan_document(record)), 200, {"Cache-Control": "no-store"})
+        return json_response(plan_document(record), 200, NOT_STORED)
 
     async def answer_accepted(self, request: Request, job_id: str, wait: Wait) -> Response:
         """202 and where to look; with a wait the job, 200 when it has ended."""
         prefix = prefix_of(request.scope)
         headers = {"Location": f"{prefix}/jobs/{job_id}", **dict(wait.headers)}
+        snapshot = None
         if wait.seconds:
-            try:
+            with suppress(Unanswered, UnreadableRecord):  # It is accepted all the same.
                 snapshot = await self._waiting.wait_until_finished(job_id, wait.seconds, leaving(request))
-            except (Unanswered, UnreadableRecord):
-                snapshot = None  # It is accepted all the same.
-            if snapshot is not None:
-                if snapshot.record.is_finished:
-                    return json_response(snapshot.document(prefix).body, 200, headers)
-                return json_response(snapshot.document(prefix).body, 202, {**headers, "Retry-After": POLL_SECONDS})
-        body = orjson.dumps({"job_id": job_id, "status_url": f"{prefix}/jobs/{job_id}"})
-        return json_response(body, 202, {**headers, "Retry-After": POLL_SECONDS})
+        if snapshot and snapshot.record.is_finished:
+            return encoded_response(snapshot.document(prefix).body, 200, headers)
+        headers["Retry-After"] = POLL_SECONDS
+        if snapshot:
+            return encoded_response(snapshot.document(prefix).body, 202, headers)
+        return json_response({"job_id": job_id, "status_url": f"{prefix}/jobs/{job_id}"}, 202, headers)
 
     async def read_status(self, request: Request) -> Response:
         """GET /jobs/{job_id}."""
@@ -159,3 +159,12 @@ class JobRoutes:
         if snapshot is None:
             raise JobNotFound
         return snapshot
+
+
+def _begin_submit(request: Request, kind: str) -> Wait:
+    """What is refused before a body is read. Gives how long the caller waits for the end. Raises Problem."""
+    require(request, scope_of(kind))
+    wait = read_wait(request, read_parameters(request, SUBMITTING))
+    read_idempotency_key(request)
+    refuse_precondition(request)
+    return wait

@@ -4,12 +4,12 @@ import uuid
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from contracts.requests import PlanQuery
 from contracts.requests import Request as JobRequest
+from gateway.http.answers import NOT_STORED, encode_line
 from gateway.http.bodies import LINES
 from gateway.http.parameters import leaving, read_origin
 from gateway.http.prefix import prefix_of
@@ -38,12 +38,8 @@ def answer_plans(
     async def lines() -> AsyncIterator[bytes]:
         for number, (names, job_request) in enumerate(asked):
             query = PlanQuery(kind=kind, request=job_request.given, batch=batch)
-            yield _line(names | await plan(query, f"{batch} {number}"))
+            yield encode_line(names | await plan(query, f"{batch} {number}"))
         if rest:
-            yield _line(rest)
+            yield encode_line(rest)
 
-    return StreamingResponse(lines(), media_type=LINES, headers={"Cache-Control": "no-store"})
-
-
-def _line(document: dict[str, Any]) -> bytes:
-    return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+    return StreamingResponse(lines(), media_type=LINES, headers=NOT_STORED)

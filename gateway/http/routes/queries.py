@@ -1,15 +1,11 @@
 """The routes of queries: accounts and namespaces, as Everest knows them."""
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from contracts.answers import AccountsAnswer, NamespacesAnswer, Notes, Plan
 from contracts.records import JobRecord
-from contracts.requests import (
-    AccountsListQuery,
-    NamespacesListQuery,
-)
+from contracts.requests import AccountsListQuery, NamespacesListQuery
 from contracts.requests import Request as JobRequest
 from gateway.http.answers import json_response
 from gateway.http.parameters import leaving, read_origin, read_parameters
@@ -32,7 +28,7 @@ class QueryRoutes:
         read_parameters(request)
         record = await self._queries.ask(kind, query, read_origin(request), leaving(request))
         document: AccountsAnswer | NamespacesAnswer = {"data": record.data, **notes_of(record)}
-        return json_response(orjson.dumps(document))
+        return json_response(document)
 
 
 def plan_document(record: JobRecord) -> Plan:

@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,7 +26,7 @@ from contracts.documents import resolved_request
 from contracts.records import JobRecord
 from contracts.requests import InvalidRequest, RepairRequest, TenantQuery, TenantsQuery, validate_request
 from contracts.requests import Request as JobRequest
-from gateway.http.answers import json_response
+from gateway.http.answers import NOT_STORED, json_response
 from gateway.http.authentication import require
 from gateway.http.named_requests import read_declared_request, refuse_details
 from gateway.http.paging import read_limit
@@ -72,7 +71,7 @@ class TenantRoutes:
         record = await self._ask(request, "tenants", query, about=query.model_dump_json())
         page: TenantList = record.data
         document: TenantList = {**page, **notes_of(record)}
-        return json_response(orjson.dumps(document), 200, {"Cache-Control": "no-store"})
+        return json_response(document, 200, NOT_STORED)
 
     async def read_tenant(self, request: Request) -> Response:
         """GET /tenants/{username}."""
@@ -83,7 +82,7 @@ class TenantRoutes:
         if _holds_nothing(tenant):
             raise TenantNotFound(f"The cluster holds nothing of {username}.")
         document: TenantAnswer = {"data": tenant, **notes_of(record)}
-        return json_response(orjson.dumps(document))
+        return json_response(document)
 
     async def read_namespace(self, request: Request) -> Response:
         """GET /tenants/{username}/namespaces/{namespace}. Its ETag names the generation, so it is never a 304."""
@@ -95,8 +94,8 @@ class TenantRoutes:
             raise TenantNotFound(f"{username} has no namespace {name}.")
         document: DeclaredNamespaceAnswer = {"data": _declare(username, found), **notes_of(record)}
         generation = found["generation"]
-        headers = {"Cache-Control": "no-store"} | ({"ETag": f'"{generation}"'} if generation else {})
-        return json_response(orjson.dumps(document), 200, headers)
+        headers = NOT_STORED | ({"ETag": f'"{generation}"'} if generation else {})
+        return json_response(document, 200, headers)
 
     async def declare_namespace(self, request: Request) -> Response:
         """PUT /tenants/{username}/namespaces/{namespace}."""
@@ -130,7 +129,7 @@ class TenantRoutes:
                 raise
             # What is queued is told; the caller goes on from here.
         repairs: TenantRepairs = {"jobs": jobs, "next_cursor": cursor}
-        return json_response(orjson.dumps(repairs), 202)
+        return json_response(repairs, 202)
 
     async def _answer_plans(self, request: Request, cursor: str | None) -> Response:
         """What a repair of each would do. All are found first: a failure to look is a status, not a line."""

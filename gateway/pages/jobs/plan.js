@@ -1,7 +1,7 @@
 /** What a job would do, shown before it is submitted. */
 
 import { find, make } from "../elements.js";
-import { Refused, Unanswered } from "../service.js";
+import { Refused, ServiceError, Unanswered } from "../service.js";
 import { failureNote, stepName } from "./job.js";
 import { stateTag } from "./list.js";
 
@@ -101,7 +101,7 @@ export class PlanDialog {
   }
 
   #refuse(error) {
-    if (!(error instanceof Refused || error instanceof Unanswered)) throw error;
+    if (!(error instanceof ServiceError)) throw error;
     find("plan-problem").replaceChildren(problemNote(error, "Not submitted: "));
     find("plan-title").scrollIntoView();
   }

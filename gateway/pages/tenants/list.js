@@ -3,7 +3,7 @@
 import { find, make, show } from "../elements.js";
 import { stateTag } from "../jobs/list.js";
 import { problemNote } from "../jobs/plan.js";
-import { Refused, Unanswered } from "../service.js";
+import { Refused } from "../service.js";
 import { TenantView } from "./tenant.js";
 
 const PAGE = 50;
@@ -20,7 +20,7 @@ export class Tenants {
   #looks = 0;
   #timer = null;
 
-  /** `acts` are what it leaves to the page: choose, submit, what a tenant's buttons do, leave and say. */
+  /** `acts` are what it leaves to the page: choose, submit, what a tenant's buttons do, tell of errors, and say. */
   constructor(service, acts) {
     this.#service = service;
     this.#acts = acts;
@@ -118,10 +118,7 @@ export class Tenants {
   #tell(error) {
     const place = find("tenants-problem");
     place.replaceChildren();
-    if (!error) return;
-    if (error instanceof Refused && error.status === 401) this.#acts.leave("The key is no longer accepted.");
-    else if (error instanceof Refused || error instanceof Unanswered) place.append(problemNote(error, "Not done: "));
-    else throw error;
+    if (error) this.#acts.tell(error, () => place.append(problemNote(error, "Not done: ")));
   }
 
   #focus(username) {

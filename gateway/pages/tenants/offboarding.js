@@ -1,28 +1,18 @@
 /** The form that takes a namespace away, or a whole tenant. It asks for the name, and shows the plan before anything is submitted. */
 
 import { find } from "../elements.js";
-import { problemNote } from "../jobs/plan.js";
-import { Refused, Unanswered } from "../service.js";
+import { PlannedForm } from "../form.js";
 
 /** The members of the request that each choice sets. */
 const FATES = { empty: {}, all: { delete_databases: true }, stays: { keep_namespace: true } };
 
 const wasThereBefore = ({ wanted }) => wanted?.adopted !== false;
 
-export class OffboardForm {
-  #submit;
-  #form = find("offboard-form");
-  #dialog = find("offboard");
-  #wanted = null;
+export class OffboardForm extends PlannedForm {
+  #asked = null;
 
-  /** `submit` shows the plan, and gives whether it was submitted. */
   constructor(submit) {
-    this.#submit = submit;
-    find("offboard-back").onclick = () => this.#dialog.close();
-    this.#form.onsubmit = (event) => {
-      event.preventDefault();
-      this.#send();
-    };
+    super("offboard", submit);
   }
 
   openForNamespace(username, namespace, path) {
@@ -40,45 +30,24 @@ export class OffboardForm {
   }
 
   /** What was there before it was claimed stays, unless somebody chooses otherwise. */
-  #open({ namespaces, ...wanted }) {
-    this.#wanted = wanted;
-    this.#form.reset();
-    this.#form.elements.fate.value = namespaces.some(wasThereBefore) ? "stays" : "empty";
-    find("offboard-title").textContent = wanted.title;
-    find("offboard-name").textContent = wanted.name;
-    this.#tell(null);
-    this.#dialog.showModal();
-    find("f-confirm").focus();
+  #open({ namespaces, ...asked }) {
+    this.#asked = asked;
+    this.form.reset();
+    this.form.elements.fate.value = namespaces.some(wasThereBefore) ? "stays" : "empty";
+    find("offboard-title").textContent = asked.title;
+    find("offboard-name").textContent = asked.name;
+    this.show("confirm");
   }
 
-  async #send() {
-    const { name, path, title } = this.#wanted;
-    const button = this.#form.querySelector(".primary");
-    if (button.disabled) return;
-    this.#tell(null);
-    if (find("f-confirm").value.trim() !== name) {
-      find("p-confirm").textContent = `Type the name as it is: ${name}`;
-      find("f-confirm").setAttribute("aria-invalid", "true");
-      find("f-confirm").focus();
-      return;
+  wanted() {
+    const { name, path, title } = this.#asked;
+    const { confirm, fate, delete_account: withAccount } = this.form.elements;
+    if (confirm.value.trim() !== name) {
+      this.tellField({ field: "confirm", message: `Type the name as it is: ${name}` });
+      confirm.focus();
+      return null;
     }
-    button.disabled = true;
-    try {
-      const query = { ...FATES[this.#form.elements.fate.value], ...(this.#form.elements.delete_account.checked && { delete_account: true }), confirm: name };
-      if (await this.#submit({ title, yes: "Take it away", isDanger: true, method: "DELETE", path, query })) this.#dialog.close();
-    } catch (error) {
-      this.#tell(error);
-    } finally {
-      button.disabled = false;
-    }
-  }
-
-  #tell(error) {
-    find("p-confirm").replaceChildren();
-    find("f-confirm").removeAttribute("aria-invalid");
-    find("offboard-problem").replaceChildren();
-    if (!error) return;
-    if (!(error instanceof Refused || error instanceof Unanswered)) throw error;
-    find("offboard-problem").append(problemNote(error, "Not done: "));
+    const query = { ...FATES[fate.value], ...(withAccount.checked && { delete_account: true }), confirm: name };
+    return { title, yes: "Take it away", isDanger: true, method: "DELETE", path, query };
   }
 }

@@ -4,7 +4,6 @@ import { jobAddress } from "../addresses.js";
 import { find, make } from "../elements.js";
 import { stateTag } from "../jobs/list.js";
 import { problemNote } from "../jobs/plan.js";
-import { Refused, Unanswered } from "../service.js";
 
 const after = (cursor) => new URLSearchParams(cursor ? { cursor } : {});
 const LOOKING = "Looking at each tenant in the cluster…";
@@ -19,7 +18,7 @@ export class RepairsDialog {
   #jobs = [];
   #cursor = null;
 
-  /** `acts` are what it leaves to the page: queued, whenever there are new jobs, and leave. */
+  /** `acts` are what it leaves to the page: queued, whenever there are new jobs, and tell of errors. */
   constructor(service, acts) {
     this.#service = service;
     this.#acts = acts;
@@ -106,10 +105,9 @@ export class RepairsDialog {
   }
 
   #tell(error, offer) {
-    if (error instanceof Refused && error.status === 401) this.#acts.leave("The key is no longer accepted.");
-    else if (error instanceof Refused || error instanceof Unanswered) {
+    this.#acts.tell(error, () => {
       this.#show(this.#jobs.length ? `${count(this.#jobs.length, "job")} so far.` : "", offer);
       find("repairs-problem").append(problemNote(error, "Not done: "));
-    } else throw error;
+    });
   }
 }
