@@ -88,16 +88,21 @@ class Difference(TypedDict):
     mend: Annotated[str, Field(description="What to do about it.")]
 
 
-class ClaimedNamespace(TenantNamespace):
+class ObservedNamespace(TenantNamespace):
+    """What the cluster holds of it."""
+
+    exists: bool
+    quota: Quota | None
+    limit_range: LimitRange | None
+
+
+class ClaimedNamespace(ObservedNamespace):
     """One of the tenant's namespaces with what differs in it; that of the last job is there when it is gone too.
 
     `wanted` is what its claim says: the request as it was resolved, with role and subjects. `generation` grows whenever
     that changes. Both are null for a claim of version 0.1.0.
     """
 
-    exists: bool
-    quota: Quota | None
-    limit_range: LimitRange | None
     generation: int | None
     wanted: dict[str, Any] | None
     differences: list[Difference]
@@ -134,14 +139,6 @@ def read_tenant(answer: Any) -> Tenant:
     parts = {"quota": answer["quota"], "limit_range": answer["limit_range"], "differences": differences}
     namespaces = [{**seen, "exists": True, "generation": None, "wanted": None, **parts}] if seen else []
     return cast(Tenant, {**answer, "namespaces": namespaces, "differences": differences})
-
-
-class ObservedNamespace(TenantNamespace):
-    """What the cluster holds of it."""
-
-    exists: bool
-    quota: Quota | None
-    limit_range: LimitRange | None
 
 
 class DeclaredNamespace(TypedDict):

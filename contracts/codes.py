@@ -69,12 +69,7 @@ _ALL = (
         "Send HTTP/1.1 with a method of its standard; see /docs for those of each route.",
     ),
     _http("not_json", 400, "The body is not JSON", "Send a JSON object encoded as UTF-8."),
-    _http(
-        "bad_parameter",
-        400,
-        "A parameter has a value that cannot be used",
-        "See the detail for what is accepted.",
-    ),
+    _http("bad_parameter", 400, "A parameter has a value that cannot be used", "See the detail for what is accepted."),
     _http(
         "unsupported_media_type",
         415,
@@ -83,10 +78,7 @@ _ALL = (
     ),
     _http("body_too_large", 413, "The body is too large", "A request has at most 64 KB, a bulk 8 MB."),
     _http(
-        "headers_too_large",
-        431,
-        "The header section is too large",
-        "A request's line and headers have at most 32 KB.",
+        "headers_too_large", 431, "The header section is too large", "A request's line and headers have at most 32 KB."
     ),
     _http(
         "too_many_connections",
@@ -134,12 +126,7 @@ _ALL = (
         retryable=True,
     ),
     _http("everestctl_failed", 502, "everestctl failed", "See the detail for what everestctl said."),
-    _http(
-        "internal_error",
-        500,
-        "The gateway failed",
-        "See the gateway's log for the request id; the fault is ours.",
-    ),
+    _http("internal_error", 500, "The gateway failed", "See the gateway's log for the request id; the fault is ours."),
     _http(
         "record_unreadable",
         500,
@@ -321,16 +308,8 @@ _ALL = (
     _infrastructure(
         "everestctl_missing", "everestctl is not installed in the handler", "Put everestctl on the handler's PATH."
     ),
-    _infrastructure(
-        "kubectl_missing",
-        "kubectl is not installed in the handler",
-        "Put kubectl on the handler's PATH.",
-    ),
-    _infrastructure(
-        "kubeconfig_missing",
-        "The handler has no kubeconfig",
-        "Mount one and set KUBECONFIG to its path.",
-    ),
+    _infrastructure("kubectl_missing", "kubectl is not installed in the handler", "Put kubectl on the handler's PATH."),
+    _infrastructure("kubeconfig_missing", "The handler has no kubeconfig", "Mount one and set KUBECONFIG to its path."),
     _infrastructure(
         "kubeconfig_unreadable",
         "The handler may not read its kubeconfig",

@@ -4,6 +4,7 @@ Each function gives the model beside it, and JSON Schemas are made of these mode
 its description cannot differ.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field
@@ -15,7 +16,7 @@ from contracts.codes import CODES
 from contracts.kinds import KINDS, resolve
 from contracts.names import JOB_ID_PATTERN, is_query
 from contracts.notices import is_notice
-from contracts.records import JobRecord, Outcome, Status, StepRecord
+from contracts.records import CommandRecord, JobRecord, Outcome, Status, StepRecord
 
 _RBAC_STEP = "apply_rbac_policy"
 
@@ -267,7 +268,7 @@ def job_document(record: JobRecord, prefix: str = "") -> Job:
         "started_at": record.started_at,
         "finished_at": record.finished_at,
         "changed_at": record.changed_at,
-        "summary": record.summary or summarize(record),
+        "summary": summarize(record),
         "attempt": record.attempt,
         "losses": record.losses,
         "reason": record.reason,
@@ -284,15 +285,9 @@ def job_document(record: JobRecord, prefix: str = "") -> Job:
     }
     if record.traceparent:
         document["traceparent"] = record.traceparent
-    if mark := _correlation(record):
-        document["correlation"] = mark
     if record.batch and (place := read_place(record.batch)):
         document["batch_id"] = place.batch_id
-    if record.history:
-        document["history"] = [_past_run(run) for run in record.history]
-    if record.simulated:
-        document["simulated"] = True
-    return document
+    return {**document, **_shared(record)}
 
 
 def result_document(record: JobRecord) -> Result:
@@ -303,15 +298,14 @@ def result_document(record: JobRecord) -> Result:
         "steps": [_step(step) for step in record.steps],
         "warnings": list(record.warnings),
         "overall_status": record.status.value,
-        "summary": record.summary or summarize(record),
+        "summary": summarize(record),
         "reason": record.reason,
         "error": failure_document(record.error),
         "attempt": record.attempt,
         "started_at": record.started_at,
         "finished_at": record.finished_at,
     }
-    secret = record.credentials_secret
-    if secret:
+    if secret := record.credentials_secret:
         document["credentials_secret"] = {
             "namespace": secret.namespace,
             "name": secret.name,
@@ -325,13 +319,25 @@ def result_document(record: JobRecord) -> Result:
         document["usable"] = proof.usable
     if is_query(record.kind):
         document["data"] = record.data
+    return {**document, **_shared(record)}
+
+
+class _Shared(TypedDict, total=False):
+    correlation: str
+    history: list[PastRun]
+    simulated: Literal[True]
+
+
+def _shared(record: JobRecord) -> _Shared:
+    """What job and result hold alike, where there is any of it."""
+    shared: _Shared = {}
     if mark := _correlation(record):
-        document["correlation"] = mark
+        shared["correlation"] = mark
     if record.history:
-        document["history"] = [_past_run(run) for run in record.history]
+        shared["history"] = [_past_run(run) for run in record.history]
     if record.simulated:
-        document["simulated"] = True
-    return document
+        shared["simulated"] = True
+    return shared
 
 
 def _step(step: StepRecord) -> Step:
@@ -345,7 +351,7 @@ def _step(step: StepRecord) -> Step:
         "outcome": step.outcome,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
-        "commands": [{"command": ran.command, "exit_code": ran.exit_code} for ran in step.commands],
+        "commands": command_documents(step.commands),
     }
     if (applied := _is_applied(step)) is not None:
         document["rbac_applied"] = applied
@@ -358,6 +364,10 @@ def _step(step: StepRecord) -> Step:
     if error := failure_document(step.error):
         document["error"] = error
     return document
+
+
+def command_documents(commands: Iterable[CommandRecord]) -> list[Command]:
+    return [{"command": ran.command, "exit_code": ran.exit_code} for ran in commands]
 
 
 def _is_applied(step: StepRecord) -> bool | None:
@@ -380,7 +390,7 @@ def event_document(record: JobRecord, revision: int) -> Event:
         "outcome": step.outcome if step else None,
         "reason": record.reason,
         "retry_at": record.retry_at,
-        "summary": record.summary or summarize(record),
+        "summary": summarize(record),
         "changed_at": record.changed_at,
     }
     if mark := _correlation(record):
@@ -410,7 +420,9 @@ def failure_document(failure: codes.Failure | None) -> Failure | None:
 
 
 def summarize(record: JobRecord) -> str:
-    """One line for a person, where the record holds none."""
+    """One line for a person: the record's own, where it holds one."""
+    if record.summary:
+        return record.summary
     if record.status is Status.QUEUED:
         waits = CODES[record.reason].title if record.reason in CODES else "waits for a handler"
         return f"Queued: {waits[0].lower()}{waits[1:]}."

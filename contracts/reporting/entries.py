@@ -10,7 +10,17 @@ import orjson
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from contracts.documents import Changed, Command, ErrorCode, JobId, Kind, Moment, StepOutcome, resolved_request
+from contracts.documents import (
+    Changed,
+    Command,
+    ErrorCode,
+    JobId,
+    Kind,
+    Moment,
+    StepOutcome,
+    command_documents,
+    resolved_request,
+)
 from contracts.records import JobRecord, PastRun, StepRecord
 
 # Actions. The first three are a job's; the others are published by whoever does them.
@@ -165,7 +175,7 @@ def _current(record: JobRecord) -> Entry:
 
 def _past(record: JobRecord, past: PastRun, run: int) -> Entry:
     entry: Entry = {**_current(record), "outcome": "failed", "finished_at": past.finished_at, "run": run}
-    commands: list[Command] = [{"command": ran.command, "exit_code": ran.exit_code} for ran in past.commands]
+    commands = command_documents(past.commands)
     entry["steps"] = [{"name": name, "outcome": outcome, "commands": []} for name, outcome in past.steps]
     if commands and entry["steps"]:
         entry["steps"][-1]["commands"] = commands  # of the step that failed, and of those that were done again
@@ -183,7 +193,7 @@ def _step(step: StepRecord) -> EntryStep:
     shown: EntryStep = {
         "name": step.name,
         "outcome": step.outcome,
-        "commands": [{"command": ran.command, "exit_code": ran.exit_code} for ran in step.commands],
+        "commands": command_documents(step.commands),
     }
     if step.policy_diff:
         shown["policy_diff"] = step.policy_diff

@@ -51,12 +51,10 @@ def job_view(job: Document) -> RenderableType:
         parts.append(Text(f"next try at {job['retry_at']}, because of {job.get('reason')}"))
     if job.get("steps"):
         parts.append(_step_table(job["steps"]))
-    parts += [Text(f"warning: {warning}", style="yellow") for warning in job.get("warnings", [])]
+    parts += _warnings(job)
     if job.get("error"):
         parts.append(problem_view(job["error"]))
-    if job.get("simulated"):
-        parts.append(Text("Everest is simulated here.", style="magenta"))
-    return Group(*parts)
+    return Group(*parts, *_simulated(job))
 
 
 def result_view(result: Document) -> RenderableType:
@@ -100,10 +98,7 @@ def plan_view(plan: Document) -> RenderableType:
             parts.append(Text("".join(f"  {line}\n" for line in step["diff"].splitlines()).rstrip("\n")))
         if step["error"]:
             parts.append(problem_view(step["error"]))
-    parts += [Text(f"warning: {warning}", style="yellow") for warning in plan["warnings"]]
-    if plan.get("simulated"):
-        parts.append(Text("Everest is simulated here.", style="magenta"))
-    return Group(*parts)
+    return Group(*parts, *_warnings(plan), *_simulated(plan))
 
 
 def tenant_view(tenant: Document) -> RenderableType:
@@ -130,6 +125,14 @@ def show(view: RenderableType, *, stderr: bool = False) -> None:
     if not console.is_terminal:
         console.width = _UNBOUNDED_WIDTH
     console.print(view, highlight=False)
+
+
+def _warnings(document: Document) -> list[Text]:
+    return [Text(f"warning: {warning}", style="yellow") for warning in document.get("warnings", [])]
+
+
+def _simulated(document: Document) -> list[Text]:
+    return [Text("Everest is simulated here.", style="magenta")] if document.get("simulated") else []
 
 
 def _progress(progress: Document) -> str:

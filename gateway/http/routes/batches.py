@@ -118,6 +118,6 @@ def _describe(job: JobRecord, prefix: str) -> Any:
         "username": asked.get("username"),
         "namespace": asked.get("namespace"),
         "reason": job.reason,
-        "summary": job.summary or summarize(job),
+        "summary": summarize(job),
         "status_url": f"{prefix}/jobs/{job.job_id}",
     }
