@@ -1,8 +1,10 @@
 """The cancel mark: what a person leaves for the owner of a running job, beside the record and never in it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
 from contracts.records import JobRecord
 
@@ -27,9 +29,12 @@ def encode_cancel(mark: CancelMark) -> bytes:
 def decode_cancel(body: bytes) -> CancelMark | None:
     """None for bytes that are no mark: a cancel must be meant."""
     try:
-        value = orjson.loads(body)
-        mark = CancelMark(str(value["caller"]), str(value["requested_at"]), int(value["run"]))
-        request_id = value.get("request_id")
-        return replace(mark, request_id=str(request_id)) if request_id else mark
-    except (orjson.JSONDecodeError, AttributeError, TypeError, ValueError, KeyError):
+        return _adapter().validate_json(body)
+    except ValidationError:
         return None
+
+
+@cache
+def _adapter() -> TypeAdapter[CancelMark]:
+    """Made with the first mark that is read: most handlers read none."""
+    return TypeAdapter(CancelMark)

@@ -1,7 +1,6 @@
 """NATS as the gateway uses it: publishing jobs, reading streams and buckets, following changes."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from contracts import names
 from contracts.link import connection as link
@@ -73,10 +72,10 @@ class JetStream:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._api = Api(connection.client)
+        self.api = Api(connection.client)
         self.history = connection.history
-        self.line = Line(self._api)
-        self.events = Events(connection.client, self._api)
+        self.line = Line(self.api)
+        self.events = Events(connection.client, self.api)
 
     @property
     def is_connected(self) -> bool:
@@ -84,7 +83,7 @@ class JetStream:
 
     def server_now(self) -> float | None:
         """Seconds since 1970 by the server's clock; None before its first answer."""
-        return self._api.server_now()
+        return self.api.server_now()
 
     def age_of(self, message: Message) -> float:
         """Seconds since it was stored, by the server's clock alone; 0 before that is known."""
@@ -101,26 +100,26 @@ class JetStream:
         Raises Refused, TooLarge, Conflict, NotProvisioned, NotSent, Unanswered.
         """
         try:
-            return await self._api.publish(subject, body, headers, timeout)
+            return await self.api.publish(subject, body, headers, timeout)
         except NotSent:
             await self._name_what_is_missing(subject)
             raise
 
     async def read_last(self, stream: str, subject: str) -> Message | None:
         """The subject's last message. Raises NotProvisioned, Unanswered."""
-        return await read_last(self._api, stream, subject)
+        return await read_last(self.api, stream, subject)
 
     async def read_next(self, stream: str, sequence: int, subjects: str) -> Message | None:
         """The first message on the subjects at or after the sequence. Raises NotProvisioned, Unanswered."""
-        return await read_next(self._api, stream, sequence, subjects)
+        return await read_next(self.api, stream, sequence, subjects)
 
     async def read_batch(self, stream: str, sequence: int, count: int) -> list[Message]:
         """Messages at or after the sequence, at once, by a copy that may be behind. Raises NotSent, Unanswered."""
-        return await read_batch(self._api, stream, sequence, count)
+        return await read_batch(self.api, stream, sequence, count)
 
     async def read_key(self, bucket: str, key: str) -> Message | None:
         """What the bucket holds under the key. Raises NotProvisioned, Unanswered."""
-        message = await Bucket(self._api, bucket).read_message(key)
+        message = await Bucket(self.api, bucket).read_message(key)
         return None if message is None or message.is_deletion else message
 
     async def write_key(
@@ -138,9 +137,7 @@ class JetStream:
         Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
         """
         try:
-            return await Bucket(self._api, bucket).write(
-                key, value, last=last, ttl_seconds=ttl_seconds, headers=headers
-            )
+            return await Bucket(self.api, bucket).write(key, value, last=last, ttl_seconds=ttl_seconds, headers=headers)
         except NotSent:
             await self._name_what_is_missing(names.bucket_subject(bucket, key))
             raise
@@ -151,13 +148,13 @@ class JetStream:
         Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
         """
         try:
-            await Bucket(self._api, bucket).create_together(values, timeout)
+            await Bucket(self.api, bucket).create_together(values, timeout)
         except NotSent:
             await self._name_what_is_missing(names.bucket_subject(bucket, next(iter(values))))
             raise
 
     def source(self, stream: str, consumer: str) -> Source:
-        return Source(self._connection.client, self._api, stream, consumer)
+        return Source(self._connection.client, self.api, stream, consumer)
 
     async def make_webhook_consumer(self, name: str, ack_wait_seconds: float) -> None:
         """Where a webhook's events are taken from, by all gateways; it begins with what happens from now on.
@@ -176,15 +173,15 @@ class JetStream:
         }
         stream = names.EVENTS_STREAM
         request = {"stream_name": stream, "config": config}
-        await self._api.manage(f"CONSUMER.DURABLE.CREATE.{stream}.{name}", request)
+        await self.api.manage(f"CONSUMER.DURABLE.CREATE.{stream}.{name}", request)
 
     async def read_stream_state(self, stream: str) -> StreamState:
         """Raises NotProvisioned, Unanswered."""
-        return await read_stream_state(self._api, stream)
+        return await read_stream_state(self.api, stream)
 
     async def read_consumer_state(self, stream: str, consumer: str) -> ConsumerState:
         """Raises NotProvisioned, Unanswered."""
-        return await read_consumer_state(self._api, stream, consumer)
+        return await read_consumer_state(self.api, stream, consumer)
 
     async def take_questions(self, subject: str, take: Callable[[Question], Awaitable[None]]) -> None:
         """Hands over every request on the subject, shared with the other gateways. Kept over reconnections.
@@ -204,7 +201,7 @@ class JetStream:
     async def follow_records(self, deliver: Callable[[Message], None]) -> Feed:
         """What the bucket of jobs stores from now on. Raises NotProvisioned, NotSent, Unanswered."""
         stream = names.bucket_stream(names.JOBS_BUCKET)
-        feed = Changes(self._connection.client, self._api, stream, names.RECORD_SUBJECTS, deliver)
+        feed = Changes(self._connection.client, self.api, stream, names.RECORD_SUBJECTS, deliver)
         try:
             await feed.open()
             if self.history.take_denial(names.RECORD_SUBJECTS):
@@ -216,17 +213,9 @@ class JetStream:
 
     async def replay(self, stream: str, subjects: str, deliver: Callable[[Message], None], start: int) -> Feed:
         """What the stream holds from a sequence on, at an easy pace, and then what comes."""
-        feed = Replay(self._api, stream, subjects, deliver, start)
+        feed = Replay(self.api, stream, subjects, deliver, start)
         await feed.open()
         return feed
-
-    async def manage(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
-        """Makes or changes a stream or consumer by the server's own API. Raises ManagementRefused, Unanswered."""
-        return await self._api.manage(operation, request)
-
-    async def read_management(self, operation: str) -> dict[str, Any] | None:
-        """The answer of an INFO operation; None where there is no such thing. Raises ManagementRefused, Unanswered."""
-        return await self._api.find(operation)
 
     async def close(self) -> None:
         """Sends what is still to be sent, then closes."""

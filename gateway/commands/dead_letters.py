@@ -44,7 +44,7 @@ def put_back(nats: NatsSettings, sequence: int) -> int:
 
 def _run(nats: NatsSettings, work: Callable[[JetStream], Awaitable[int]]) -> int:
     async def run() -> int:
-        jetstream = await connect(nats, "dead-letters", role="provisioner")
+        jetstream = await connect(nats, "dead-letters", role=PROVISIONER)
         try:
             return await work(jetstream)
         finally:
@@ -102,7 +102,7 @@ async def _put_back(jetstream: JetStream, sequence: int) -> int:
     except TooLarge:
         print("the message is larger than the queue takes: it was not put back, and is kept", file=sys.stderr)
         return 1
-    await jetstream.manage(f"STREAM.MSG.DELETE.{names.DEAD_STREAM}", {"seq": sequence})
+    await jetstream.api.manage(f"STREAM.MSG.DELETE.{names.DEAD_STREAM}", {"seq": sequence})
     await _tell(jetstream, message, subject, "done", token)
     print(f"put back: {subject}")
     return 0

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -60,11 +59,9 @@ class Drift:
     refused: tuple[str, ...]
 
 
-def read_declarations(
-    *, replicas: int, ack_wait_seconds: float, audit_retention_seconds: float = 0, file: Path = DECLARATIONS
-) -> Declarations:
+def read_declarations(*, replicas: int, ack_wait_seconds: float, audit_retention_seconds: float = 0) -> Declarations:
     """The declarations, with what a deployment decides filled in. 0 seconds: for ever."""
-    declared = orjson.loads(file.read_bytes())
+    declared = orjson.loads(DECLARATIONS.read_bytes())
     # 0 replicas: as many as the stream.
     decided = {"ack_wait": int(ack_wait_seconds * 1e9), "num_replicas": 0}
     kept = {AUDIT_STREAM: {"max_age": int(audit_retention_seconds) * 10**9}}

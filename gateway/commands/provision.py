@@ -114,7 +114,7 @@ async def _carry_out(jetstream: JetStream, change: Change) -> None:
     patience = time.monotonic() + NODES_START_WITHIN
     while True:
         try:
-            await jetstream.manage(change.operation, dict(change.request))
+            await jetstream.api.manage(change.operation, dict(change.request))
             return
         except NodesAway:
             if time.monotonic() > patience:
@@ -128,9 +128,9 @@ async def _forget_deliveries(jetstream: JetStream, declarations: Declarations) -
     A consumer that is made anew gives all of it out at once; messages are the stream's and stay.
     """
     for consumer in declarations.consumers:
-        present = await jetstream.read_management(f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
+        present = await jetstream.api.find(f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
         if present and present["num_ack_pending"] and not present["num_waiting"]:
-            await jetstream.manage(f"CONSUMER.DELETE.{consumer.stream}.{consumer.name}", {})
+            await jetstream.api.manage(f"CONSUMER.DELETE.{consumer.stream}.{consumer.name}", {})
 
 
 async def plan(jetstream: JetStream, declarations: Declarations) -> list[Change]:
@@ -145,11 +145,11 @@ async def plan(jetstream: JetStream, declarations: Declarations) -> list[Change]
     refused: list[str] = []
     taken: dict[str, set[str]] = {}
     for stream in declarations.streams:
-        present = await jetstream.read_management(f"STREAM.INFO.{stream['name']}")
+        present = await jetstream.api.find(f"STREAM.INFO.{stream['name']}")
         taken[stream["name"]] = set(present["config"].get("subjects", ())) if present else set()
         streams += _plan_stream(stream, present, refused)
     for consumer in declarations.consumers:
-        present = await jetstream.read_management(f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
+        present = await jetstream.api.find(f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
         is_narrowed = present is not None and taken[consumer.stream].issuperset(consumer.config["filter_subjects"])
         (narrowed if is_narrowed else consumers).extend(_plan_consumer(consumer, present, refused))
     if refused:

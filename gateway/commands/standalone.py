@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from gateway.commands.embedded_server import LOCAL_PUBLISHER, EmbeddedServer
@@ -76,13 +76,13 @@ class _Standalone:
         return self._exit_code
 
     async def _run_beside(self, nats: Child) -> None:
-        async with _watching(self._end_with, nats):
+        async with self._watching(nats):
             await _wait_for_port(self._settings.nats_port, self._stopping)
             if self._stopping.is_set() or not await self._provision():
                 return
             gateway = await self._start_as("gateway", "gateway", "gateway")
             try:
-                async with _watching(self._end_with, gateway), asyncio.TaskGroup() as group:
+                async with self._watching(gateway), asyncio.TaskGroup() as group:
                     for _ in range(self._handlers):
                         group.create_task(self._keep_handler())
                     await self._stopping.wait()
@@ -122,6 +122,14 @@ class _Standalone:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
+    @contextlib.asynccontextmanager
+    async def _watching(self, child: Child) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._end_with(child))
+        try:
+            yield
+        finally:
+            task.cancel()
+
     async def _end_with(self, child: Child) -> None:
         code = await child.wait()
         if not self._stopping.is_set():
@@ -129,15 +137,6 @@ class _Standalone:
             print(f"{self._cause}; everything else is stopped now", file=sys.stderr)
             self._exit_code = 1
             self._stopping.set()
-
-
-@contextlib.asynccontextmanager
-async def _watching(watch: Callable[[Child], Coroutine[None, None, None]], child: Child) -> AsyncIterator[None]:
-    task = asyncio.create_task(watch(child))
-    try:
-        yield
-    finally:
-        task.cancel()
 
 
 def _prepare(server: EmbeddedServer) -> None:

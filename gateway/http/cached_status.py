@@ -6,7 +6,7 @@ It sends the very answer that the route would send; everything else goes on to t
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.http.answers import status_response
-from gateway.http.headers import find_header
+from gateway.http.headers import find_header, find_text
 from gateway.http.prefix import prefix_of
 from gateway.jobs.job_cache import JobCache
 
@@ -37,6 +37,5 @@ class CachedStatus:
             return
         scope["route"] = _StatusRoute
         scope["state"]["job_id"] = snapshot.record.job_id
-        given = find_header(scope, b"if-none-match")
-        answer = status_response(snapshot, prefix_of(scope), None if given is None else given.decode("latin-1"))
+        answer = status_response(snapshot, prefix_of(scope), find_text(scope, b"if-none-match"))
         await answer(scope, receive, send)

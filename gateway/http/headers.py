@@ -9,3 +9,9 @@ def find_header(scope: Scope, name: bytes) -> bytes | None:
         if key == name:
             return bytes(value)
     return None
+
+
+def find_text(scope: Scope, name: bytes) -> str | None:
+    """The same as text."""
+    value = find_header(scope, name)
+    return None if value is None else value.decode("latin-1")

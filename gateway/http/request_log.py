@@ -12,7 +12,7 @@ from contracts.logs import bind
 from contracts.reporting import spans
 from contracts.traces import read_request_id, read_traceparent
 from gateway.http.authentication import HEALTH_PATHS
-from gateway.http.headers import find_header
+from gateway.http.headers import find_text
 from gateway.http.prefix import prefix_of
 from gateway.http.problems import Problem, problem_response
 
@@ -85,7 +85,7 @@ def _describe(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
 
 
 def _read_request_id(scope: Scope) -> str:
-    given = read_request_id(_read_text(scope, b"x-request-id"))
+    given = read_request_id(find_text(scope, b"x-request-id"))
     return given or f"{random.getrandbits(128):032x}"  # tells requests apart, and is no secret
 
 
@@ -93,12 +93,7 @@ def find_traceparent(scope: Scope) -> str | None:
     """The request's W3C trace context: that of its span where there is one, else the caller's, when it is legal."""
     if own := scope["state"].get("traceparent"):
         return str(own)
-    return read_traceparent(_read_text(scope, b"traceparent"))
-
-
-def _read_text(scope: Scope, name: bytes) -> str | None:
-    value = find_header(scope, name)
-    return None if value is None else value.decode("latin-1")
+    return read_traceparent(find_text(scope, b"traceparent"))
 
 
 class Tracing:

@@ -15,6 +15,7 @@ import contracts
 from gateway.webhooks.declared import Webhook
 
 ATTEMPT_SECONDS = 15.0
+AT_ONCE = 8  # attempts of a webhook
 _SECONDS = re.compile(r"[0-9]{1,6}", re.ASCII)
 _GONE = 410  # "do not send again", as Standard Webhooks has it
 
@@ -35,10 +36,9 @@ class Attempt:
 class WebhookClient:
     """The way to one webhook; `limit_seconds` for an attempt as a whole."""
 
-    def __init__(self, webhook: Webhook, side_by_side: int, limit_seconds: float = ATTEMPT_SECONDS) -> None:
+    def __init__(self, webhook: Webhook, limit_seconds: float = ATTEMPT_SECONDS) -> None:
         self._webhook = webhook
         self._limit_seconds = limit_seconds
-        self._side_by_side = side_by_side
         self._client: httpx.AsyncClient | None = None
 
     async def attempt(self, message_id: str, body: bytes) -> Attempt:
@@ -64,7 +64,7 @@ class WebhookClient:
             verify=load_trust(),
             follow_redirects=False,
             timeout=self._limit_seconds,
-            limits=httpx.Limits(max_connections=self._side_by_side),
+            limits=httpx.Limits(max_connections=AT_ONCE),
             headers={"User-Agent": f"everest-bootstrap/{contracts.__version__}"},
         )
 

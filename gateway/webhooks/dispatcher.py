@@ -10,7 +10,7 @@ from gateway.jetstream import JetStream
 from gateway.operator_files import Breakage, sign_file
 from gateway.webhooks.attempts import WebhookClient
 from gateway.webhooks.declared import Webhook, find_files, read_webhooks
-from gateway.webhooks.sender import AT_ONCE, Pace, Sender
+from gateway.webhooks.sender import Pace, Sender
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,5 @@ class Dispatcher:
                 del self._under_way[name]
         for name, webhook in wanted.items():
             if name not in self._under_way:
-                sender = Sender(
-                    self._jetstream, webhook, WebhookClient(webhook, AT_ONCE), self._pace, self._count, self._now
-                )
+                sender = Sender(self._jetstream, webhook, WebhookClient(webhook), self._pace, self._count, self._now)
                 self._under_way[name] = _Running(webhook, sender, tasks.create_task(sender.run()))

@@ -23,12 +23,11 @@ from contracts.reporting.webhooks import webhook_document, webhook_id
 from gateway.audit.acts import write_act
 from gateway.jetstream import Delivery, JetStream, ManagementRefused, Refused, Source, Unanswered
 from gateway.metrics import WEBHOOK_OUTCOMES
-from gateway.webhooks.attempts import Attempt, WebhookClient
+from gateway.webhooks.attempts import AT_ONCE, Attempt, WebhookClient
 from gateway.webhooks.declared import Webhook
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 8
 # Seconds before the next try, by how many there were; the last one goes on to the end.
 DELAYS = (5.0, 15.0, 60.0, 300.0, 900.0, 1800.0)
 _PAUSE_SECONDS = 2.0

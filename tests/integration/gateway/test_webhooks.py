@@ -27,9 +27,9 @@ from contracts.records import JobRecord
 from contracts.settings import NatsSettings
 from gateway.commands.webhooks import make_secret
 from gateway.jetstream import JetStream, connect
-from gateway.webhooks.attempts import Attempt, WebhookClient, load_trust
+from gateway.webhooks.attempts import AT_ONCE, Attempt, WebhookClient, load_trust
 from gateway.webhooks.declared import Webhook
-from gateway.webhooks.sender import AT_ONCE, Pace, Sender
+from gateway.webhooks.sender import Pace, Sender
 from tests.support.eventually import eventually
 from tests.support.forks import run_fork
 from tests.support.gateways import LATER, Gateway, Hand, new_record, running_gateway, succeeded_record
@@ -65,8 +65,7 @@ async def working(
         counted[name, outcome] += 1
 
     senders = [
-        Sender(jetstream, one, WebhookClient(one, AT_ONCE, limit_seconds), pace, count, lambda: moment(0))
-        for one in webhooks
+        Sender(jetstream, one, WebhookClient(one, limit_seconds), pace, count, lambda: moment(0)) for one in webhooks
     ]
     tasks = [asyncio.create_task(sender.run()) for sender in senders]
     try:
@@ -82,7 +81,7 @@ async def working(
 
 async def wait_for_consumer(jetstream: JetStream, one: Webhook) -> None:
     operation = f"CONSUMER.INFO.{names.EVENTS_STREAM}.{one.consumer}"
-    await eventually(lambda: jetstream.read_management(operation), f"{one.consumer} is there")
+    await eventually(lambda: jetstream.api.find(operation), f"{one.consumer} is there")
 
 
 async def end(hand: Hand, jetstream: JetStream, record: JobRecord) -> int:
@@ -204,7 +203,7 @@ async def test_a_receiver_that_stays_dead_is_given_up(
 
 
 async def attempt(url: str, limit_seconds: float = 15) -> Attempt:
-    client = WebhookClient(Webhook("tried", url, (SECRET,)), AT_ONCE, limit_seconds)
+    client = WebhookClient(Webhook("tried", url, (SECRET,)), limit_seconds)
     try:
         return await client.attempt("id", b"{}")
     finally:

@@ -70,7 +70,7 @@ async def test_a_full_bucket_takes_nothing_of_what_belongs_together(tmp_path: Pa
         with pytest.raises(Conflict):
             await gateway.create_keys(names.JOBS_BUCKET, {"job": b"", "job-7": b""}, timeout=LIMIT_SECONDS)
         change = {**await read_config(gateway), "max_bytes": 2 * await count_bytes(gateway)}
-        await gateway.manage(f"STREAM.UPDATE.{BUCKET_STREAM}", change)
+        await gateway.api.manage(f"STREAM.UPDATE.{BUCKET_STREAM}", change)
         more = {f"more-{number}": b"x" * 100 for number in range(30)}
         with pytest.raises(BucketFull):
             await gateway.create_keys(names.JOBS_BUCKET, more, timeout=LIMIT_SECONDS)
@@ -78,7 +78,7 @@ async def test_a_full_bucket_takes_nothing_of_what_belongs_together(tmp_path: Pa
 
 
 async def read_config(gateway: JetStream) -> dict[str, Any]:
-    answer = await gateway.read_management(f"STREAM.INFO.{BUCKET_STREAM}")
+    answer = await gateway.api.find(f"STREAM.INFO.{BUCKET_STREAM}")
     assert answer is not None
     return dict(answer["config"])
 
