@@ -134,7 +134,12 @@ class Step(TypedDict):
     rbac_enforced: NotRequired[bool]
     policy_diff: NotRequired[str]
     usable: NotRequired[bool]
-    found: NotRequired[Annotated[dict[str, Any], Field(description="What the step saw, for those after it.")]]
+    found: NotRequired[
+        Annotated[
+            dict[str, Any],
+            Field(description="What the step saw, for those after it, or is about to leave, for its next attempt."),
+        ]
+    ]
     changed: NotRequired[Changed]
     error: NotRequired[Failure]
 

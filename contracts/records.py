@@ -113,7 +113,8 @@ class StepRecord:
     rbac_enforced: bool | None = None
     policy_diff: str | None = None  # what the step changes in the RBAC policy, at most 4 KB
     usable: bool | None = None  # of verify_tenant; None where nothing was to prove, or nothing could be seen
-    found: dict[str, Any] | None = None  # what later steps must know when it is not there any more
+    # What later steps, or later attempts of the step, must know when it is not there any more.
+    found: dict[str, Any] | None = None
     changed: tuple[str, ...] = ()  # of what is wanted of the tenant, by the names of the members
     error: Failure | None = None
     progress: Progress | None = None  # while it runs, as of the last renewal
@@ -241,6 +242,11 @@ class JobRecord:
         runs = reversed(self.history)
         return next((past.found[name] for past in runs if past.found and name in past.found), None)
 
+    def remembered_by(self, name: str) -> dict[str, Any] | None:
+        """What an earlier attempt of the step has written down, in an earlier run too where it failed."""
+        begun = self.step(name)
+        return begun.found if begun else self.found_before(name)
+
     def has_finished(self, name: str) -> bool:
         step = self.step(name)
         return step is not None and step.is_finished
@@ -268,11 +274,14 @@ class JobRecord:
         return replace(self, inputs=inputs, simulated=simulated)
 
     def started(self, name: str, now: str) -> "JobRecord":
-        """A step begins, or begins again."""
+        """A step begins, or begins again: then with what an earlier attempt has it remember."""
         self._expect(Status.RUNNING)
-        return self._changed(
-            now, steps=self._steps_with(StepRecord(name, now)), retry_at=None, retry_delay_seconds=None
-        )
+        begun = StepRecord(name, now, found=self.remembered_by(name))
+        return self._changed(now, steps=self._steps_with(begun), retry_at=None, retry_delay_seconds=None)
+
+    def remembering(self, found: dict[str, Any]) -> "JobRecord":
+        """The step that runs is about to change something; no transition."""
+        return replace(self, steps=(*self.steps[:-1], replace(self.steps[-1], found=found)))
 
     def finished(self, step: StepRecord, now: str, warnings: tuple[str, ...] = ()) -> "JobRecord":
         self._expect(Status.RUNNING)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any, Self
 
 from contracts.records import Outcome
 from handlers.commands.running import Command
@@ -43,13 +44,39 @@ class Overtaken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """What a step leaves when it has done what it decided.
+
+    It is in the record before the step acts: who is killed between its act and its record is followed by an attempt
+    that finds nothing left to do, and would tell that nothing was done.
+    """
+
+    outcome: Outcome
+    policy_diff: str | None = None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As the record keeps it."""
+        return {"outcome": self.outcome.value, **({"policy_diff": self.policy_diff} if self.policy_diff else {})}
+
+    @classmethod
+    def read(cls, document: dict[str, Any] | None) -> Self | None:
+        """None where there is none, or one of a later version."""
+        found = document or {}
+        outcome = next((one for one in Outcome if one == found.get("outcome")), None)
+        return cls(outcome, found.get("policy_diff")) if outcome else None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What a step would do, given what it saw. Nothing is done before `act`, which looks again at the end.
 
     `commands` are those that change the cluster, in order; a step may need fewer, where what it saw has settled
     meanwhile. `rights` are those that they need. `diff` is what they change, for a person; `changed` names the members
-    of what is wanted of the tenant that are another then. `try_out` asks the cluster what it would say, by dry runs,
-    and gives the decision as it is known then. Both raise StepFailed; `act` raises Overtaken too.
+    of what is wanted of the tenant that are another then. `leaves` is for a step whose look cannot tell what an earlier
+    attempt has done: None where there is nothing to do, UNCHANGED where nobody has done it. `try_out` asks the cluster
+    what it would say, by dry runs, and gives the decision as it is known then. Both raise StepFailed; `act` raises
+    Overtaken too.
     """
 
     would: Would
@@ -60,6 +87,7 @@ class Decision:
     warnings: tuple[str, ...] = ()
     rights: tuple[Right, ...] = ()
     changed: tuple[str, ...] = ()
+    leaves: Left | None = None
     try_out: "Callable[[Decision], Awaitable[Decision]] | None" = None
 
     async def tried(self) -> "Decision":

@@ -27,7 +27,7 @@ from handlers.bootstrap.steps import STEPS
 from handlers.decisions import Decision
 from handlers.jobs.plan import NoPlan, Plan, PlannedStep
 from handlers.queries.shared_looks import SharedLooks
-from handlers.results import RunCommand, StepFailed, StepResult
+from handlers.results import Remember, RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
 from handlers.tenants.access import FIRST_ROLE
 from handlers.tenants.managers import FindCaller
@@ -73,16 +73,16 @@ def _resolve(settings: HandlerSettings, record: JobRecord, request: BootstrapReq
 
 
 def _plan_step(around: Surroundings, step: Step[AnyRequest], request: AnyRequest) -> PlannedStep:
-    def give(record: JobRecord, run: RunCommand, *, foresees: bool) -> Context[AnyRequest]:
+    def give(record: JobRecord, run: RunCommand, remember: Remember | None) -> Context[AnyRequest]:
         if failure := check_kubeconfig(around.settings.kubeconfig):
             raise StepFailed(failure)
-        return Context(record, request, run, around.settings, around.facts, around.find_caller, foresees)
+        return Context(record, request, run, around.settings, around.facts, around.find_caller, remember)
 
-    async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
-        return await step.ensure(give(record, run, foresees=False))
+    async def ensure(record: JobRecord, run: RunCommand, remember: Remember) -> StepResult:
+        return await step.ensure(give(record, run, remember))
 
     async def decide(record: JobRecord, run: RunCommand) -> Decision:
-        return await step.decide(give(record, run, foresees=True))
+        return await step.decide(give(record, run, None))
 
     return PlannedStep(step.name, ensure, decide)
 
@@ -92,7 +92,7 @@ def _plan_query(around: Surroundings, record: JobRecord, request: Request) -> Pl
 
     kind = record.kind
 
-    async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+    async def ensure(record: JobRecord, run: RunCommand, _: Remember) -> StepResult:
         if failure := check_kubeconfig(around.settings.kubeconfig):
             raise StepFailed(failure)
         answer = await QUERIES[kind](QueryContext(request, run, around.settings))
@@ -105,7 +105,7 @@ def _plan_foresight(around: Surroundings, record: JobRecord, request: Request) -
     """The query that asks for the plan of a job: its steps decide, and none of them acts."""
     assert isinstance(request, PlanQuery), "the kind's row has no other"
 
-    async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+    async def ensure(record: JobRecord, run: RunCommand, _: Remember) -> StepResult:
         from handlers.queries.planning import describe_plan
 
         imagined = replace(record, kind=request.kind, inputs=None, steps=())

@@ -1,5 +1,6 @@
 """What comes of a step: a result or a failure; and how a step runs its commands."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,10 @@ from contracts.codes import Failure
 from contracts.records import CredentialsSecret, Outcome
 from handlers.commands.running import Completed, RunCommand
 
-__all__ = ["RunCommand", "StepFailed", "StepResult"]
+__all__ = ["Remember", "RunCommand", "StepFailed", "StepResult"]
+
+# Puts into the record what a later attempt of the step must know, before anything is changed.
+Remember = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)

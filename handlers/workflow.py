@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Generic
 
 from contracts.codes import Failure
-from contracts.records import JobRecord
+from contracts.records import JobRecord, Outcome
 from contracts.requests import AnyRequest, BootstrapRequest
-from handlers.decisions import Decision, Overtaken
-from handlers.results import RunCommand, StepFailed, StepResult
+from handlers.decisions import Decision, Left, Overtaken
+from handlers.results import Remember, RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
 from handlers.tenants.credentials import Credentials
 from handlers.tenants.managers import FindCaller
@@ -26,7 +26,7 @@ _MOST_LOOKS = 5
 class Context(Generic[AnyRequest]):
     """What a step is given. `run` starts a command under the job's lease and notes it in the step's record.
 
-    `foresees`: for a plan. The steps before it, in `job`, are foreseen: what they would make is not there.
+    `remember`: into the record, before anything is changed. None for a plan.
     """
 
     job: JobRecord
@@ -35,7 +35,12 @@ class Context(Generic[AnyRequest]):
     settings: HandlerSettings
     facts: ClusterFacts
     find_caller: FindCaller
-    foresees: bool = False
+    remember: Remember | None = None
+
+    @property
+    def foresees(self) -> bool:
+        """For a plan: the steps before it, in `job`, are foreseen, and what they would make is not there."""
+        return self.remember is None
 
     @property
     def kubectl(self) -> Kubectl:
@@ -67,11 +72,12 @@ class Step(Generic[AnyRequest]):
 
     async def ensure(self, context: Context[AnyRequest]) -> StepResult:
         """Decides and acts, and begins again where somebody was faster. Raises StepFailed."""
-        what = ""
+        what, left = "", Left.read(context.job.remembered_by(self.name))
         for _ in range(_MOST_LOOKS):
             decision = await self._decide(context)
+            earlier, left = left, left or await self._announce(context, decision)
             try:
-                return replace(await decision.act(), changed=decision.changed)
+                return _tell(decision, await decision.act(), earlier)
             except Overtaken as error:
                 what = error.what
             except StepFailed as error:
@@ -79,8 +85,29 @@ class Step(Generic[AnyRequest]):
                 raise
         raise StepFailed(Failure("conflict", f"{what} changed each time that it was looked at."))
 
+    async def _announce(self, context: Context[AnyRequest], decision: Decision) -> Left | None:
+        """Has the record remember what the step is about to leave."""
+        left = decision.leaves
+        if left is None or left.outcome is Outcome.UNCHANGED or context.remember is None:
+            return None
+        await context.remember(left.document)
+        return left
+
     async def _decide(self, context: Context[AnyRequest]) -> Decision:
         try:
             return await self.decide(context)
         except StepFailed as refusal:
             raise (await self.retract(context, refusal) if self.retract else refusal) from None
+
+
+def _tell(decision: Decision, result: StepResult, earlier: Left | None) -> StepResult:
+    """With what an earlier look was about to leave: the job has done that, and this one finds the rest or nothing."""
+    result = replace(result, changed=decision.changed)
+    if earlier is None:
+        return result
+    did_nothing = decision.leaves is not None and result.outcome is Outcome.UNCHANGED
+    return replace(
+        result,
+        outcome=result.outcome if did_nothing else earlier.outcome,
+        policy_diff=result.policy_diff or earlier.policy_diff,
+    )

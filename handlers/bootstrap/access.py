@@ -14,7 +14,7 @@ from contracts.records import Outcome
 from handlers.bootstrap.declaration import draft_spec, read_wanted_access
 from handlers.bootstrap.refusals import read_permissions
 from handlers.commands.running import Command
-from handlers.decisions import Decision, Would, settle
+from handlers.decisions import Decision, Left, Would, settle
 from handlers.preflight.rights import policy_rights
 from handlers.rbac.apply_command import ApplyCommand, Change
 from handlers.rbac.differences import diff, shorten
@@ -93,6 +93,7 @@ async def decide_policy(context: StepContext) -> Decision:
         diff=look.policy_diff,
         warnings=tuple(_warn(look, importing.why_left)),
         rights=policy_rights() if command.is_import else (),
+        leaves=Left(Outcome.APPLIED, look.policy_diff) if look.policy_diff else None,
         try_out=partial(_try_out, context, importing) if command.is_import else None,
     )
 

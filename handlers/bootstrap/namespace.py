@@ -11,7 +11,7 @@ from contracts.requests import BootstrapRequest
 from handlers.bootstrap.declaration import draft_spec
 from handlers.bootstrap.installation import PACKAGES, SUBSCRIPTIONS, see_installation
 from handlers.commands.running import Command, Completed
-from handlers.decisions import Decision, Would
+from handlers.decisions import Decision, Left, Would
 from handlers.preflight.rights import Right, claim_rights, tenant_rights
 from handlers.rbac.enforcer import Enforcer
 from handlers.rbac.look import read_policy
@@ -58,10 +58,11 @@ async def decide_namespace(context: StepContext) -> Decision:
     )
     state = await _look_ahead(context, claim)
     warnings = await _warn_of_takeover(context) if claim.may_have_been_taken else ()
+    installing = await _decide_installation(context, state or Installation())
     commands = (
         *((claim.command,) if claim.command else ()),
         *((await _to_bind(context),) if claim.is_first and context.settings.everest_tenant_role else ()),
-        *await _decide_installation(context, state or Installation()),
+        *installing,
     )
     would = Would.NOTHING if not commands else Would.CREATE if claim.is_new else Would.UPDATE
     return Decision(
@@ -72,6 +73,7 @@ async def decide_namespace(context: StepContext) -> Decision:
         warnings=(*warnings, *_warn_of_operators(state, find_wanted(request))),
         rights=_find_rights(context, claim, commands),
         changed=claim.spec.changed_by(context.job.job_id),
+        leaves=Left(Outcome.UPDATED) if installing and claim.outcome is Outcome.UNCHANGED else None,
         try_out=partial(_try_out, kubectl, claim),
     )
 

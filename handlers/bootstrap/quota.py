@@ -7,7 +7,7 @@ from functools import partial
 
 from contracts.records import Outcome
 from contracts.requests import Resources
-from handlers.decisions import Decision, Would
+from handlers.decisions import Decision, Left, Would
 from handlers.preflight.rights import tenant_rights
 from handlers.rbac.differences import diff
 from handlers.results import StepFailed, StepResult
@@ -61,7 +61,7 @@ async def _try_out(context: StepContext, decision: Decision) -> Decision:
     would = Would.UPDATE if before else Would.CREATE
     if list(map(_kept, before)) == list(map(_kept, after)):
         would = Would.NOTHING
-    return replace(decision, would=would, diff=diff(_show(before), _show(after)))
+    return replace(decision, would=would, diff=diff(_show(before), _show(after)), leaves=Left(Outcome.APPLIED))
 
 
 async def _read(kubectl: Kubectl, name: str) -> Sequence[Object]:

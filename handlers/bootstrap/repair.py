@@ -6,7 +6,7 @@ from functools import partial
 from contracts.codes import Failure
 from contracts.records import JobRecord, Outcome
 from contracts.requests import BootstrapRequest, RepairRequest
-from handlers.decisions import Decision, Would
+from handlers.decisions import Decision, Left, Would
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.claims import Claims, Namespace, find_claims
 from handlers.workflow import Context, Step, StepContext
@@ -33,10 +33,13 @@ def summarize(record: JobRecord, request: RepairRequest) -> str:
 
 
 async def _decide(step: Step[BootstrapRequest], context: RepairContext) -> Decision:
-    """Without the act where nothing differs. What only an act could tell is tried out before."""
+    """Without the act where nothing differs. What only an act could tell is tried out before.
+
+    That of an account tells of the Secret which an earlier attempt has made for it.
+    """
     requests = await _read_requests(context)
     if step.name in _OF_THE_TENANT:
-        requests = [next((one for one in requests if one.account), requests[0])]
+        return await step.decide(_narrow(context, next((one for one in requests if one.account), requests[0])))
     decisions = [await step.decide(_narrow(context, request)) for request in requests]
     return _join([await one.tried() if one.would is Would.APPLY else one for one in decisions])
 
@@ -69,7 +72,7 @@ def _read_request(claim: Namespace) -> BootstrapRequest:
 
 def _narrow(context: RepairContext, request: BootstrapRequest) -> StepContext:
     return Context(
-        context.job, request, context.run, context.settings, context.facts, context.find_caller, context.foresees
+        context.job, request, context.run, context.settings, context.facts, context.find_caller, context.remember
     )
 
 
@@ -86,8 +89,17 @@ def _join(decisions: Sequence[Decision]) -> Decision:
         _merge(one.warnings for one in decisions),
         tuple(dict.fromkeys(right for one in changing for right in one.rights)),
         tuple(dict.fromkeys(name for one in decisions for name in one.changed)),
+        _join_left([one.leaves or Left(one.would.foreseen) for one in changing]),
         partial(_try_out, decisions),
     )
+
+
+def _join_left(parts: Sequence[Left]) -> Left | None:
+    outcomes = {part.outcome for part in parts}
+    if not outcomes:
+        return None
+    outcome = outcomes.pop() if len(outcomes) == 1 else Outcome.UPDATED
+    return Left(outcome, "".join(part.policy_diff for part in parts if part.policy_diff))
 
 
 async def _try_out(decisions: Sequence[Decision], _: Decision) -> Decision:

@@ -5,7 +5,7 @@ from functools import partial
 from contracts.records import JobRecord, Outcome
 from contracts.requests import HandoverRequest
 from handlers.commands.running import Command
-from handlers.decisions import Decision, Would
+from handlers.decisions import Decision, Left, Would
 from handlers.preflight.rights import claim_rights
 from handlers.results import StepResult
 from handlers.tenants.claims import to_write_specs, write_specs
@@ -30,6 +30,7 @@ async def decide_handover(context: Context[HandoverRequest]) -> Decision:
         marks,
         rights=claim_rights("patch") if marks else (),
         changed=list_changed(changed.values(), job_id),
+        leaves=Left(Outcome.UPDATED) if marks else None,
     )
 
 

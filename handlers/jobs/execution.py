@@ -94,7 +94,7 @@ class Execution:
                 with span(f"step {step.name}", attributes={"everest.attempt": record.attempt}) as current:
                     result = await self._note_end(current, self._ensure(step, record, commands))
             except StepFailed as error:
-                record = self._judge(step, record, error, commands, monotonic() - begun)
+                record = self._judge(step, self.lease.record.without_progress(), error, commands, monotonic() - begun)
                 if record.is_finished:
                     return record
                 record = await self._pause(await self.save(record))
@@ -114,7 +114,7 @@ class Execution:
     async def _ensure(self, step: PlannedStep, record: JobRecord, commands: list[CommandRecord]) -> StepResult:
         """Raises StepFailed, Stopped, LeaseLost. Whatever ends it early has ended its command too."""
         self._is_changing, self._progress = False, None
-        work = asyncio.create_task(step.ensure(record, self._runner(commands)))
+        work = asyncio.create_task(step.ensure(record, self._runner(commands), self._remember))
         reporter = asyncio.create_task(self._report(step.name))
         try:
             await self._first_of(work, self.runtime.stopping, self.lease.lost)
@@ -129,7 +129,12 @@ class Execution:
         if not work.cancelled():
             return work.result()
         self.lease.check()
-        raise Stopped(record)
+        raise Stopped(self.lease.record.without_progress())
+
+    async def _remember(self, found: dict[str, Any]) -> None:
+        """What a later attempt of the step must know. Raises LeaseLost."""
+        self._is_changing = True  # a stop does not cut the write: the lease must know its revision
+        await self.lease.save(self.lease.record.remembering(found))
 
     async def _report(self, step: str) -> None:
         """Tells what the step is at, until cancelled; the next renewal tells it too."""
@@ -204,6 +209,7 @@ class Execution:
             self._step_record(step.name, record, error.deciding, commands, seconds),
             outcome=Outcome.FAILED,
             error=failure,
+            found=record.remembered_by(step.name),
             changed=error.changed,
         )
         delay_seconds = self._delay(record, failure, seconds)

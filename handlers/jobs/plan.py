@@ -7,7 +7,7 @@ from typing import Any
 from contracts.records import JobRecord
 from contracts.requests import Request
 from handlers.decisions import Decision
-from handlers.results import RunCommand, StepResult
+from handlers.results import Remember, RunCommand, StepResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class PlannedStep:
     """A step bound to its request. `decide` gives what it would do, and does nothing; None where it only answers."""
 
     name: str
-    ensure: Callable[[JobRecord, RunCommand], Coroutine[Any, Any, StepResult]]
+    ensure: Callable[[JobRecord, RunCommand, Remember], Coroutine[Any, Any, StepResult]]
     decide: Callable[[JobRecord, RunCommand], Coroutine[Any, Any, Decision]] | None = None
 
 

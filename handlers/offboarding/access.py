@@ -5,7 +5,7 @@ from functools import partial
 from contracts.codes import Failure
 from contracts.records import Outcome
 from handlers.commands.running import Command
-from handlers.decisions import Decision, Would
+from handlers.decisions import Decision, Left, Would
 from handlers.offboarding.tenancy import OffboardContext, find_tenancy
 from handlers.offboarding.withdrawal import Withdrawal, find_withdrawal
 from handlers.rbac.differences import diff, shorten
@@ -36,6 +36,7 @@ async def decide_revocation(context: OffboardContext) -> Decision:
         (*marks, *((command.show(limit_seconds, withdrawal.change),) if command else ())),
         diff=_diff(withdrawal),
         warnings=_warn(withdrawal),
+        leaves=Left(Outcome.REMOVED, _diff(withdrawal)) if command else None,
         try_out=partial(_try_out, context, withdrawal),
     )
 

@@ -1,15 +1,17 @@
 """The last steps: with the tenant's last namespace goes its account, where this service made it, and its password."""
 
+from dataclasses import replace
 from functools import partial
 
 from contracts.records import Outcome
-from handlers.decisions import Decision, Would, settle
+from handlers.decisions import Decision, Left, Would, settle
 from handlers.offboarding.tenancy import OffboardContext, Tenancy, find_tenancy
 from handlers.results import StepResult
 from handlers.tenants.accounts import is_enabled, remove_account, to_remove_account
 from handlers.tenants.existing import is_bound
 from handlers.tools.kubectl import Kubectl
 
+_GONE = Left(Outcome.REMOVED)
 _NOT_OURS = "Account {username} was not made by this service and stays"
 _CHANGED = "Account {username} was made anew or given another password since this service made it, so it stays"
 _DISABLED = (
@@ -28,9 +30,10 @@ async def decide_account(context: OffboardContext) -> Decision:
     proof = None if takes_any else tenancy.found.account_proof
     command = await to_remove_account(kubectl, request.username, proof)
     if command is not None and (tenancy.found.is_account_ours or takes_any):
-        return Decision(Would.REMOVE, partial(_remove, context, proof), (command,))
+        return Decision(Would.REMOVE, partial(_remove, context, proof), (command,), leaves=_GONE)
     stays = await _tell_of_account(kubectl, tenancy)
-    return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, stays))
+    decision = settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, stays))
+    return replace(decision, leaves=Left(Outcome.UNCHANGED)) if stays else decision
 
 
 async def _tell_of_account(kubectl: Kubectl, tenancy: Tenancy) -> tuple[str, ...]:
@@ -70,4 +73,4 @@ async def decide_credentials(context: OffboardContext) -> Decision:
         *_, last = [await context.kubectl.carry_out(command) for command in commands]
         return StepResult(Outcome.REMOVED, last)
 
-    return Decision(Would.REMOVE, act, commands)
+    return Decision(Would.REMOVE, act, commands, leaves=_GONE)

@@ -11,7 +11,7 @@ from handlers.bootstrap.installation import SUBSCRIPTIONS
 from handlers.bootstrap.quota import LIMITS_NAME, QUOTA_NAME
 from handlers.clock import monotonic
 from handlers.commands.running import Command, Completed
-from handlers.decisions import Decision, Overtaken, Would
+from handlers.decisions import Decision, Left, Overtaken, Would
 from handlers.offboarding.check import check_namespace, refuse_kept
 from handlers.offboarding.contents import Contents, find_leaving, look_into
 from handlers.offboarding.tenancy import OffboardContext, Target, find_tenancy
@@ -48,6 +48,7 @@ async def decide_removal(context: OffboardContext) -> Decision:
         partial(_act, context, parts, tenancy.found.targets),
         tuple(command for part in parts for command in part.commands),
         warnings=tuple(_warn(tenancy.found.targets)),
+        leaves=Left(would.foreseen) if parts else None,
     )
 
 

@@ -8,7 +8,7 @@ from contracts.codes import Failure
 from contracts.records import Outcome
 from contracts.requests import ResumeRequest, SuspendRequest
 from handlers.commands.running import Command
-from handlers.decisions import Decision, Overtaken, Would, settle
+from handlers.decisions import Decision, Left, Overtaken, Would, settle
 from handlers.offboarding.contents import DATABASES
 from handlers.preflight.reviews import find_missing
 from handlers.preflight.rights import database_rights
@@ -77,6 +77,7 @@ async def decide_pause(context: Context[SuspendRequest]) -> Decision:
         Would.UPDATE if marks or patches else Would.NOTHING,
         partial(_pause, context, marks, patches),
         (*marks, *patches),
+        leaves=Left(Outcome.UPDATED) if marks or patches else None,
     )
 
 
@@ -104,8 +105,13 @@ async def decide_start(context: Context[ResumeRequest]) -> Decision:
     forgotten = {name: _forget(spec) for name, spec in specs.items()}
     marks = to_write_specs(kubectl, claims, forgotten)
     warnings = tuple(_warn(look))
-    act = partial(_start, context, patches, marks, warnings)
-    return Decision(Would.UPDATE if patches or marks else Would.NOTHING, act, (*patches, *marks), warnings=warnings)
+    return Decision(
+        Would.UPDATE if patches or marks else Would.NOTHING,
+        partial(_start, context, patches, marks, warnings),
+        (*patches, *marks),
+        warnings=warnings,
+        leaves=Left(Outcome.UPDATED) if patches else None,
+    )
 
 
 async def _start(

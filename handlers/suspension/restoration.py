@@ -8,7 +8,7 @@ from contracts.codes import Failure
 from contracts.records import Outcome
 from contracts.requests import ResumeRequest
 from handlers.commands.running import Command
-from handlers.decisions import Decision, Would
+from handlers.decisions import Decision, Left, Would
 from handlers.rbac.apply_command import Change
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.policy import resume
@@ -76,6 +76,7 @@ async def decide_restoration(context: ResumeContext) -> Decision:
         warnings=tuple(_warn(found)),
         rights=found.turning.rights,
         changed=list_changed(specs.values(), context.job.job_id),
+        leaves=Left(Outcome.UPDATED, found.policy_diff) if commands else None,
         try_out=partial(found.turning.try_out, context),
     )
 

@@ -10,7 +10,7 @@ from contracts.records import Outcome
 from contracts.requests import SuspendRequest
 from handlers.bootstrap.access import UNENFORCED
 from handlers.commands.running import Command
-from handlers.decisions import Decision, Overtaken, Would
+from handlers.decisions import Decision, Left, Overtaken, Would
 from handlers.rbac.apply_command import Change
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.policy import suspend
@@ -68,6 +68,7 @@ async def decide_revocation(context: SuspendContext) -> Decision:
         warnings=tuple(_warn(tenant)),
         rights=found.turning.rights,
         changed=list_changed(specs.values(), context.job.job_id),
+        leaves=Left(Outcome.UPDATED, found.policy_diff) if commands else None,
         try_out=partial(found.turning.try_out, context),
     )
 

@@ -40,6 +40,7 @@ class Attempt:
     results: dict[str, StepResult] = field(default_factory=dict)
     failure: StepFailed | None = None
     failed_step: str | None = None
+    remembered: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the record, of the steps
     commands: list[Command] = field(default_factory=list)
     completed: list[Completed] = field(default_factory=list)
 
@@ -116,15 +117,16 @@ class Bench:
         if retried:
             ended = replace(record, steps=_to_records(retried)).failed(Failure("cancelled", "It was."), moment)
             record = ended.reopened(moment, from_start=True).claimed("tests", moment)
-        made = Attempt(dict(done.results) if done else {})
+        made = Attempt(dict(done.results), remembered=dict(done.remembered)) if done else Attempt()
         run = intercept(self._note(made))
         self.callers[job_id] = self.caller
         for step in make_plan(Surroundings(settings, self.facts, self._find_caller), record, wanted).steps:
             if step.name in made.results or only not in ("", step.name):
                 continue
-            record = replace(record, steps=_to_records(made))
+            begun = StepRecord(step.name, _MOMENT, found=made.remembered.get(step.name))
+            record = replace(record, steps=(*_to_records(made), begun))
             try:
-                made.results[step.name] = await step.ensure(record, run)
+                made.results[step.name] = await step.ensure(record, run, partial(_remember, made, step.name))
             except StepFailed as error:
                 made.failure, made.failed_step = error, error.step or step.name
                 break
@@ -140,7 +142,7 @@ class Bench:
         record = JobRecord("a-plan", "plan", self.caller, "", moment, moment, Status.RUNNING, bound=self.is_bound)
         query = PlanQuery(kind=kind, request=request)
         (step,) = make_plan(Surroundings(settings, self.facts, self._find_caller), record, query).steps
-        return dict((await step.ensure(record, make_runner(self.commands))).data)
+        return dict((await step.ensure(record, make_runner(self.commands), _remember_nothing)).data)
 
     async def onboard(self, job_id: str, **request: Any) -> Attempt:
         """Attempts until it succeeds or fails for good, as a handler does, but without its pauses."""
@@ -183,6 +185,14 @@ def _to_records(made: Attempt) -> tuple[StepRecord, ...]:
         StepRecord(name, _MOMENT, _MOMENT, outcome=done.outcome, found=done.found)
         for name, done in made.results.items()
     )
+
+
+async def _remember(made: Attempt, step: str, found: dict[str, Any]) -> None:
+    made.remembered[step] = found
+
+
+async def _remember_nothing(found: dict[str, Any]) -> None:
+    raise AssertionError(f"a plan wanted to write {found}")
 
 
 @asynccontextmanager

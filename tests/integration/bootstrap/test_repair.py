@@ -10,7 +10,7 @@ from handlers.tenants.claims import JOB, OWNER, SPEC
 from tests.laboratory.plans import compare, read_versions
 from tests.simulator import SimulatedEverest
 from tests.support.arrangement import have_tenant
-from tests.support.workflows import Bench
+from tests.support.workflows import Bench, die
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -72,8 +72,11 @@ async def test_one_namespace_alone_is_mended(everest: SimulatedEverest, bench: B
     await have_tenant(everest, bench, "alone-2", username="alone", namespace="alone-2")
     for name in ("alone", "alone-2"):
         await everest.delete("limitrange", "user-limits", "-n", name)
-    made = await bench.attempt("alone-3", kind="repair", username="alone", namespace="alone-2")
-    assert made.outcomes[2] is Outcome.APPLIED
+    request: dict[str, Any] = {"kind": "repair", "username": "alone", "namespace": "alone-2"}
+    cut = await bench.attempt("alone-3", intercept=die("kubectl apply", after=True), **request)
+    assert cut.failed_step == "apply_resource_quota"
+    made = await bench.finish("alone-3", cut, **request)
+    assert made.outcomes[2] is Outcome.APPLIED, "it says what was done before the kill"
     assert await everest.get("limitrange", "user-limits", "-n", "alone-2")
     assert await everest.get("limitrange", "user-limits", "-n", "alone") is None
 
@@ -84,8 +87,11 @@ async def test_an_account_that_any_namespace_wants_is_made_again(everest: Simula
     await have_tenant(everest, bench, "any-2", username="any", namespace="any-b")
     await do(everest, "everestctl", "accounts", "delete", "-u", "any")
     assert (await bench.plan(kind="repair", username="any"))["steps"][0]["outcome"] == "would create"
-    made = await bench.attempt("any-3", kind="repair", username="any")
+    cut = await bench.attempt("any-3", kind="repair", intercept=die("accounts create", after=True), username="any")
+    assert cut.failed_step == "create_account"
+    made = await bench.finish("any-3", cut, kind="repair", username="any")
     assert made.outcomes[0] is Outcome.CREATED
+    assert made.result("create_account").credentials_secret is not None
     assert (await bench.attempt("any-4", kind="repair", username="any")).outcomes == NOTHING
 
 

@@ -186,7 +186,10 @@ async def test_a_repeat_changes_nothing(everest: SimulatedEverest, bench: Bench)
 
 async def test_operators_come_later_and_those_that_are_there_stay(everest: SimulatedEverest, bench: Bench) -> None:
     await have_tenant(everest, bench, "later-1", username="later")
-    more = await bench.onboard("later-2", username="later", operators=POSTGRESQL)
+    request: dict[str, Any] = {"username": "later", "operators": POSTGRESQL}
+    cut = await bench.attempt("later-2", intercept=die("namespaces add", after=True), **request)
+    assert cut.failed_step == "add_namespace"
+    more = await bench.finish("later-2", cut, **request)
     assert more.outcomes[:2] == [Outcome.UNCHANGED, Outcome.UPDATED]
     await assert_onboarded(everest, "later", "later", PACKAGE)
     other = await bench.onboard("later-3", username="later", operators={"mongodb": True})

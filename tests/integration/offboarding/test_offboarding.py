@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from contracts.records import Outcome
 from handlers.rbac.policy import SUSPENSION
 from tests.simulator import SimulatedEverest
 from tests.support.arrangement import have_tenant
+from tests.support.eventually import eventually
 from tests.support.tenants import read_accounts
-from tests.support.workflows import Attempt, Bench, cut_at_change, die, open_bench
+from tests.support.workflows import Attempt, Bench, cut_at_change, die, die_at, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -57,6 +59,10 @@ async def write_policy(everest: SimulatedEverest, policy: str) -> None:
     found = await everest.get("configmap", "everest-rbac", "-n", SYSTEM)
     found["data"]["policy.csv"] = policy
     await everest.replace(found)
+
+
+async def is_gone(everest: SimulatedEverest, namespace: str) -> bool:
+    return await everest.get("ns", namespace) is None
 
 
 async def users(everest: SimulatedEverest) -> list[str]:
@@ -476,12 +482,45 @@ async def test_killed_at_any_change_it_ends_all_the_same(
         was_cut = made.failed_step is not None
         made = await bench.finish(f"kill-{number}-2", made, kind="offboard", username="sven")
         assert made.failure is None, (number, made.failure)
-        assert list(made.results) == STEPS
+        assert (list(made.results), made.outcomes) == (STEPS, GONE), number
+        assert "-g, sven, role:sven" in (made.result("revoke_access").policy_diff or "")
         await assert_gone(everest, "sven", "sven", job=f"kill-{number}-1")
         assert FOREIGN in await read_policy(everest)
         if not was_cut:
             return
     raise AssertionError(f"it makes more than {MOST_CHANGES} changes")
+
+
+@pytest.mark.parametrize("keeps", [False, True], ids=["removed", "kept"])
+async def test_what_was_taken_before_a_kill_is_told(everest: SimulatedEverest, bench: Bench, keeps: bool) -> None:
+    """Killed in each step behind its last change: who goes on finds nothing to do, and tells what the job did."""
+    name = "kept" if keeps else "lost"
+    await have_tenant(everest, bench, f"{name}-1", username=name)
+    request: dict[str, Any] = {"kind": "offboard", "username": name, "keep_namespace": keeps}
+    made = Attempt()
+    for step, last in zip(STEPS[1:], (1, 2 if keeps else 0, 0, 0), strict=True):
+        made = await bench.attempt(f"{name}-2", done=made, intercept=die_at(last, after=True), **request)
+        assert made.failed_step == step
+        if step == "remove_namespace" and not keeps:
+            await eventually(partial(is_gone, everest, name), "the namespace to be gone")
+    made = await bench.attempt(f"{name}-2", done=made, **request)
+    assert ended(made) == [*GONE[:2], Outcome.UPDATED if keeps else Outcome.REMOVED, *GONE[3:]]
+    assert f"-g, {name}, role:{name}" in (made.result("revoke_access").policy_diff or "")
+
+
+async def test_an_account_that_another_took_over_amid_a_kill_is_not_said_to_be_gone(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    await have_tenant(everest, bench, "udo-1", username="udo")
+    request: dict[str, Any] = {"kind": "offboard", "username": "udo"}
+    made = await bench.attempt("udo-2", intercept=die("replace -f -", after=False), **request)
+    assert made.failed_step == "delete_account"
+    for words in (("delete", "-u", "udo"), ("create", "-u", "udo", "-p", "Somebody-else_1")):
+        code, _, stderr = await everest.run("everestctl", "accounts", *words)
+        assert code == 0, stderr
+    made = await bench.attempt("udo-2", done=made, **request)
+    assert ended(made)[3] is Outcome.UNCHANGED
+    assert "udo" in await users(everest)
 
 
 async def test_a_database_that_is_made_meanwhile_is_not_lost(everest: SimulatedEverest, bench: Bench) -> None:

@@ -148,12 +148,13 @@ async def test_a_suspended_tenant_gets_a_password_and_stays_disabled(everest: Si
 
 
 async def test_another_caller_manages_the_tenant_from_its_handover_on(everest: SimulatedEverest, bench: Bench) -> None:
-    """Each of its claims says so, also after a kill between two of them, and who managed it before is refused."""
+    """Each of its claims says so, also after a kill behind each of them, and who managed it before is refused."""
     await make_tenant(everest, "fritz", "fritz", "fritz-two")
     request: dict[str, Any] = {"username": "fritz", "caller": "billing"}
     plan = await bench.plan(kind="handover", **request)
     assert (plan["would"], plan["steps"][0]["outcome"]) == ("change", "would update")
     cut = await bench.attempt("h", kind="handover", **request, intercept=die_at(0, after=True))
+    cut = await bench.attempt("h", kind="handover", **request, done=cut, intercept=die_at(0, after=True))
     made = await bench.finish("h", cut, kind="handover", **request)
     assert made.outcomes == [Outcome.UPDATED]
     specs = (await look_at(everest, "fritz", "fritz", "fritz-two")).specs.values()

@@ -174,7 +174,7 @@ async def test_another_command_suspends_nobody(everest: SimulatedEverest, bench:
 @pytest.mark.parametrize(
     ("after", "points"),
     [
-        (True, (1,)),
+        (True, (2, 4)),
         pytest.param(False, range(5), marks=pytest.mark.slow),
         pytest.param(True, range(5), marks=pytest.mark.slow),
     ],
@@ -194,7 +194,8 @@ async def test_killed_anywhere_it_ends_as_if_it_was_not(
         made = await bench.attempt("s", kind="suspend", username=name, pause_databases=True, intercept=cut)
         assert made.failed_step is not None, "there is a change of that number"
         ended = await bench.finish("s", made, kind="suspend", username=name, pause_databases=True)
-        assert ended.failure is None
+        assert (ended.failure, ended.outcomes) == (None, [DONE, DONE]), "it says what was done before the kill"
+        assert "+#everest-bootstrap" in (ended.result("revoke_access").policy_diff or "")
         away = await look_at(everest, name, namespace)
         suspended = suspended or away
         assert (away.policy, away.is_enabled, away.paused) == (suspended.policy, False, {"db": True})
@@ -202,6 +203,8 @@ async def test_killed_anywhere_it_ends_as_if_it_was_not(
         made = await bench.attempt("r", kind="resume", username=name, intercept=die_at(number, after=after))
         assert made.failed_step is not None
         ended = await bench.finish("r", made, kind="resume", username=name)
+        assert ended.outcomes == [DONE, DONE]
+        assert "-#everest-bootstrap" in (ended.result("restore_access").policy_diff or "")
         back = await look_at(everest, name, namespace)
         assert (ended.failure, back.policy, back.is_enabled, back.paused) == (None, before.policy, True, before.paused)
         assert "suspension" not in back.specs[namespace]

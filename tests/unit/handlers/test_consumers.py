@@ -17,7 +17,7 @@ from handlers.jobs.plan import MakePlan, NoPlan, Plan, PlannedStep
 from handlers.jobs.runtime import Runtime
 from handlers.jobs.slots import Slots
 from handlers.metrics import NoMetrics
-from handlers.results import RunCommand, StepResult
+from handlers.results import Remember, RunCommand, StepResult
 from handlers.settings import HandlerSettings
 from tests.support.memory import Process, Server
 from tests.support.virtual_time import run_virtually
@@ -27,7 +27,7 @@ LIMIT_SECONDS = 3600.0
 
 
 def plan_one_step(record: JobRecord, request: Request) -> Plan:
-    async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+    async def ensure(record: JobRecord, run: RunCommand, _: Remember) -> StepResult:
         return StepResult(Outcome.CREATED, await run(Command((record.job_id,), time_limit_seconds=STEP_SECONDS)))
 
     return Plan(request.model_dump(), (PlannedStep("only", ensure),), lambda _: "done")

@@ -28,7 +28,7 @@ from handlers.jobs.plan import Plan, PlannedStep
 from handlers.jobs.runtime import Runtime
 from handlers.jobs.slots import Slots
 from handlers.metrics import NoMetrics
-from handlers.results import RunCommand, StepFailed, StepResult
+from handlers.results import Remember, RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
 from tests.laboratory.states import README, redraw
 from tests.support.memory import Dead, Fault, Process, Server
@@ -51,6 +51,7 @@ class Stage:
     woken: list[str] = field(default_factory=list)  # by the reconciler
     gateways_to_tell: set[str] = field(default_factory=set)  # of jobs that a person ended: if need be by the reconciler
     job_ids: list[str] = field(default_factory=list)
+    remembered: set[tuple[str, str]] = field(default_factory=set)  # job and step: by its record, whatever dies
 
     def submit(self, job_id: str, username: str = "alice", **request: object) -> None:
         self.job_ids.append(job_id)
@@ -189,8 +190,11 @@ class Post:
         steps = tuple(PlannedStep(name, self._ensure(name)) for name in STEPS)
         return Plan(request.model_dump(), steps, lambda _: "done")
 
-    def _ensure(self, name: str) -> Callable[[JobRecord, RunCommand], Coroutine[Any, Any, StepResult]]:
-        async def ensure(record: JobRecord, run: RunCommand) -> StepResult:
+    def _ensure(self, name: str) -> Callable[[JobRecord, RunCommand, Remember], Coroutine[Any, Any, StepResult]]:
+        async def ensure(record: JobRecord, run: RunCommand, remember: Remember) -> StepResult:
+            assert record.remembered_by(name) or (record.job_id, name) not in self._stage.remembered
+            await remember({"outcome": Outcome.CREATED.value})
+            self._stage.remembered.add((record.job_id, name))
             completed = await run(Command((name, record.job_id), time_limit_seconds=STEPS[name]))
             if self._stage.failures:
                 raise StepFailed(Failure(self._stage.failures.pop(), "as the play says"), completed)
