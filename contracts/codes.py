@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Nature(StrEnum):
@@ -14,8 +15,7 @@ class Nature(StrEnum):
     JOB = "job"  # how a job ended, or why it waits
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """`status` is the HTTP status of a problem document, where the gateway answers with the code."""
 
     name: str

@@ -3,8 +3,7 @@
 What a handler does for a kind is bound in `handlers.kinds`.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.requests import (
     AccountsListQuery,
@@ -28,8 +27,7 @@ from contracts.requests import (
 QUERY_RETENTION_SECONDS = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """`subject` is what jobs are published to, before their id.
 
     `steps` are the names of what a job does, in order; a query shows none. `tenant_key` names the member of the request

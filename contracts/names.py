@@ -3,8 +3,8 @@
 import hashlib
 import re
 import uuid
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from contracts.kinds import KINDS
 
@@ -166,8 +166,7 @@ def dead_subject(kind: str, token: str) -> str:
     return f"{PREFIX}.dead.{kind}.{token}"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """What a job's subject says: its kind and, when it is a legal one, its id."""
 
     kind: str

@@ -5,8 +5,8 @@ reconciler write; a test drives the real handler through crashes, silences and r
 each row and no other. A pair that is not in the table cannot happen, or is a fault of ours.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from contracts.records import JobRecord, Status
 
@@ -102,8 +102,7 @@ class Answer(StrEnum):
     REFUSED = "409"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     write: Write
     answer: Answer
     why: str

@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -76,8 +75,7 @@ def _read_amount(part: str) -> tuple[str, str]:
     return name.strip(), amount.strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """All that a handler takes from outside."""
 
     settings: HandlerSettings

@@ -4,8 +4,8 @@ What it decides is a value. A plan is the same code without the act, so that the
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Generic
+from dataclasses import replace
+from typing import Generic, NamedTuple
 
 from contracts.codes import Failure
 from contracts.records import JobRecord, Outcome
@@ -22,8 +22,7 @@ from handlers.tools.versions import ClusterFacts
 _MOST_LOOKS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Context(Generic[AnyRequest]):
+class Context(NamedTuple, Generic[AnyRequest]):
     """What a step is given. `run` starts a command under the job's lease and notes it in the step's record.
 
     `remember`: into the record, before anything is changed. None for a plan.
@@ -59,8 +58,7 @@ StepContext = Context[BootstrapRequest]
 Decide = Callable[[StepContext], Awaitable[Decision]]
 
 
-@dataclass(frozen=True, slots=True)
-class Step(Generic[AnyRequest]):
+class Step(NamedTuple, Generic[AnyRequest]):
     """One part of a workflow. A stopping handler cuts it while it looks, and gives it its grace once it changes.
 
     `retract` undoes what earlier steps of the job made, where this one is refused, and gives what is to be said.

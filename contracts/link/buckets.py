@@ -1,7 +1,7 @@
 """KV buckets: read by the leader, written by compare-and-set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from contracts import names
 from contracts.link.api import Api
@@ -15,8 +15,7 @@ _REVISION_DIGITS = 20
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What a bucket holds under a key. `value` is None where there is none; `revision` is then 0, or a tombstone's."""
 
     value: bytes | None

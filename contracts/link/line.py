@@ -4,7 +4,7 @@ A place is a message in a stream of its own, whose subject says all. The server 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from contracts import names
 from contracts.link.api import Api, NoMessage
@@ -12,8 +12,7 @@ from contracts.link.errors import BucketFull, NotProvisioned, Refused
 from contracts.link.streams import read_next
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A job's place in the line of its tenant."""
 
     tenant: str

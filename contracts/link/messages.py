@@ -2,13 +2,11 @@
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A stored message. `published_at` is RFC 3339 in UTC, by the server's clock."""
 
     subject: str

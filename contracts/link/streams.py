@@ -1,7 +1,6 @@
 """Reading streams. Every read but a batch is answered by the stream's leader; only a write decides."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts import names
 from contracts.link.api import Api, NoMessage
@@ -10,8 +9,7 @@ from contracts.link.messages import Message, read_headers, read_message, read_re
 _BATCH_BYTES = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class StreamState:
+class StreamState(NamedTuple):
     """`max_bytes` is -1 where there is no limit. `republishes` tells whether what is stored is told to who listens.
 
     `lag`: messages of other streams that it is to copy and has not yet.
@@ -26,8 +24,7 @@ class StreamState:
     lag: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerState:
+class ConsumerState(NamedTuple):
     """`pending` wait for a first delivery, `unacknowledged` are being worked on or were handed back."""
 
     pending: int

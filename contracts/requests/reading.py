@@ -4,8 +4,7 @@ import json
 import re
 import typing
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import ValidationError
@@ -21,8 +20,7 @@ _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 _MOST_UNKNOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One field that breaks a rule. The message never repeats the value."""
 
     field: str

@@ -4,10 +4,10 @@ The claim holds the lines before they are written and until they are gone, so th
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
-from typing import Self
+from typing import NamedTuple, Self
 
 from contracts.codes import Failure
 from contracts.records import Outcome
@@ -34,8 +34,7 @@ UNSET = "EVEREST_RBAC_APPLY_CMD is not set: no role was bound. everest-rbac-impo
 UNENFORCED = 'Everest enforces no RBAC (`enabled` of everest-rbac is not "true"): everybody may do everything.'
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(NamedTuple):
     """What the policy holds and what is to become of it. `unseen`: why the policy could not be looked at."""
 
     claims: Claims
@@ -54,8 +53,7 @@ class _Look:
         return shorten(diff(self.stored.text, merged.text))
 
 
-@dataclass(frozen=True, slots=True)
-class _Import:
+class _Import(NamedTuple):
     """The command with what it is given, and what the claim is to say before and after it."""
 
     command: ApplyCommand

@@ -1,8 +1,9 @@
 """The step add_namespace: the namespace is the tenant's, and managed by Everest with the wanted operators."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from contracts.answers import TenantOperator
 from contracts.codes import Failure
@@ -36,8 +37,7 @@ _WHERE = "See the installer's Job, its pods and OLM: kubectl get jobs,pods,subsc
 _MOST_ACTS = 2  # the label can appear between a look and an act; more is for the next attempt, after a pause
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
+class Installation(NamedTuple):
     """What Everest has put into the namespace. `release` is the newest Helm release's status, `stuck` its Secret."""
 
     is_managed: bool = False

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from contracts.codes import Failure
 from contracts.records import Outcome
@@ -37,8 +37,7 @@ _NO_RIGHT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(NamedTuple):
     """Something that was not proved, and why. `usable` is what it says of the tenant; None: it does not tell."""
 
     usable: bool | None

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from errno import EACCES, ENOENT, ENOEXEC, ENOTDIR, EPERM, ETOOMANYREFS
+from typing import NamedTuple
 
 from handlers.clock import monotonic
 from handlers.commands.guard import Leases, kill_session
@@ -34,8 +35,7 @@ class LeaseEnded(Interrupted):
     """The lease ended: the command was killed or never started. Another handler may own the job by now."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """How a command's leader ended, after all of it was dead."""
 
     status: int  # as subprocess gives it: negative for a signal

@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -50,8 +49,7 @@ class Delivery(Protocol):
     async def terminate(self, reason: str) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A readable message: the record it would start as, and its request."""
 
     delivery: Delivery

@@ -1,8 +1,7 @@
 """What a job will do: the steps of its kind, bound to its request."""
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.records import JobRecord
 from contracts.requests import Request
@@ -10,8 +9,7 @@ from handlers.decisions import Decision
 from handlers.results import Remember, RunCommand, StepResult
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
+class PlannedStep(NamedTuple):
     """A step bound to its request. `decide` gives what it would do, and does nothing; None where it only answers."""
 
     name: str
@@ -19,8 +17,7 @@ class PlannedStep:
     decide: Callable[[JobRecord, RunCommand], Coroutine[Any, Any, Decision]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """Resolved inputs, steps, and how to say in one line what came of them."""
 
     inputs: dict[str, Any]

@@ -1,14 +1,13 @@
 """The rights that the workflow needs in the cluster: each was found by taking it away. The chart grants them."""
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 _SYSTEM = "everest-system"
 _INSTALLER = "The Role of Everest's installer grants it, so whoever makes that Role must hold it."
 
 
-@dataclass(frozen=True, slots=True)
-class Right:
+class Right(NamedTuple):
     """One verb on one resource; in every namespace, unless one is named. Without an optional one jobs succeed too."""
 
     verb: str
@@ -53,13 +52,13 @@ def policy_rights() -> tuple[Right, ...]:
 
 def database_rights(namespace: str) -> tuple[Right, ...]:
     """To pause and to start the databases of a namespace."""
-    return tuple(replace(right, namespace=namespace) for right in _PAUSING)
+    return tuple(right._replace(namespace=namespace) for right in _PAUSING)
 
 
 def tenant_rights(namespace: str, resources: Container[str] | None = None) -> tuple[Right, ...]:
     """Those in a tenant's namespace without which nothing is installed there: all, or those on some resources."""
     return tuple(
-        replace(right, namespace=namespace)
+        right._replace(namespace=namespace)
         for right in _OF_TENANTS
         if not right.is_optional and (resources is None or right.resource in resources)
     )
@@ -69,7 +68,7 @@ def removal_rights(namespace: str, *, keeps: bool, forces: bool) -> tuple[Right,
     """What taking this namespace away needs, besides what its making needed."""
     needed = (*_LOOKS, *_REMOVAL, *(() if keeps else _DELETION), *(_FORCED if forces else ()))
     return tuple(
-        replace(right, namespace=namespace, name=namespace if right.resource == "namespaces" else "")
+        right._replace(namespace=namespace, name=namespace if right.resource == "namespaces" else "")
         for right in needed
     )
 
@@ -144,8 +143,8 @@ _OF_TENANTS = (
     *_rights("get list patch update watch", "installplans", _OPERATORS, why=_INSTALLER),
     *_rights("get list watch", "clusterserviceversions", _OPERATORS, why=_INSTALLER),
     *_rights("get list", "databaseengines", _EVEREST, why=_PROOF, is_optional=True),
-    *(replace(right, why=_OFFBOARD, is_optional=True) for right in (*_LOOKS, *_REMOVAL, *_DELETION)),
-    *(replace(right, why=_FORCE, is_optional=True) for right in _FORCED),
+    *(right._replace(why=_OFFBOARD, is_optional=True) for right in (*_LOOKS, *_REMOVAL, *_DELETION)),
+    *(right._replace(why=_FORCE, is_optional=True) for right in _FORCED),
     *(right for right in _PAUSING if right.verb != "list"),  # which is among the looks
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 from contracts.codes import CODES, Failure, Nature
 from handlers.commands.outputs import clean
@@ -24,8 +24,7 @@ _OF_FILES = ("--file", "--withdraw", "{file}", "{withdraw}")
 _MOST_WAITS = 100  # for the imports of other handlers on this machine
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What is to become of the policy, in one write: `lines` put in, made comments, or made lines again; others go.
 
     `withdrawn`: what goes. With `--resume` that is what kept the tenant's role valid meanwhile.

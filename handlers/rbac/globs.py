@@ -5,8 +5,8 @@ braces are left out: no valid policy holds a brace.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 # What the rest of a pattern may be where the name is at its end: `a/**` is `a` too.
 _IN_NAMES = "abcdefghijklmnopqrstuvwxyz0123456789-."
@@ -17,8 +17,7 @@ class MalformedGlob(ValueError):
     """A pattern that Everest takes for valid, and on which each question of its members fails."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """`text` is how it is written; a literal or a class takes one of `ranges`, or none of them."""
 
     text: str

@@ -7,7 +7,7 @@ An invalid policy ends the Everest server for everybody (its informer panics), s
 import re
 from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ACTIONS = ("create", "read", "update", "delete", "*")
 SUSPENSION = "#everest-bootstrap "  # in front of the lines of a suspended tenant: a comment for Everest
@@ -38,8 +38,7 @@ class InvalidPolicy(ValueError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One line of the policy that is no comment. `text[start:end]` of the policy is the line with its ending."""
 
     kind: str  # "p": a subject's right; "g": a user's role
@@ -68,8 +67,7 @@ class Rule:
         return render_rule(self.kind, *self.fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """A stored policy with rules put into it and others taken out. `added` and `removed`: lines without endings."""
 
     text: str
@@ -90,8 +88,7 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
     return tuple(_parse_line(line, number, start, end) for number, line, start, end in _split(text))
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """The rules that could be read, and the first line that could not."""
 
     rules: tuple[Rule, ...]

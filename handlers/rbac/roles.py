@@ -6,8 +6,8 @@ has the role is the request's to say.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from contracts.requests import ROLE_PATTERN
 from handlers.rbac.policy import InvalidPolicy, Rule, parse_rules, read_wanted, render_rule
@@ -26,8 +26,7 @@ class InvalidRole(ValueError):
     """A file that cannot be used: it is not readable, or not a policy of rights to one role in one namespace."""
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
+class Role(NamedTuple):
     """`rights`: resource, action, object each; the object with its placeholder."""
 
     name: str
@@ -41,8 +40,7 @@ class Role:
         return RenderedRole(tuple(rule for rule in rules if rule not in unknown), unknown)
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedRole:
+class RenderedRole(NamedTuple):
     rules: tuple[Rule, ...]
     left_out: tuple[Rule, ...]
 

@@ -1,8 +1,7 @@
 """The policy that a cluster holds: the ConfigMap everest-rbac, read in one way by everything that looks at it."""
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from handlers.rbac.policy import InvalidPolicy, Rule, check_rules, read_rules
 
@@ -13,8 +12,7 @@ class NoPolicy(ValueError):
     """There is no policy in it. That is never the same as an empty one."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPolicy:
+class StoredPolicy(NamedTuple):
     """`fault` is the first line that cannot be read, or that Everest would refuse as far as we can tell.
 
     Whether a policy is valid is the found everestctl's to say: the fault only explains.

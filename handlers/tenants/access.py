@@ -4,7 +4,7 @@ What this service wrote is known from the claims, never guessed from names: a li
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from contracts.codes import Failure
 from handlers.rbac.policy import Rule, parse_rules, render_rule
@@ -22,8 +22,7 @@ _NOT_YOURS = "Choose another username; an administrator may have this one, with 
 Lines = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WantedAccess:
+class WantedAccess(NamedTuple):
     """The rights of a tenant in one namespace, and who is to have them. `left_out`: what this Everest does not know."""
 
     username: str
@@ -46,8 +45,7 @@ class WantedAccess:
         return tuple(rule.shown for rule in self.rules)
 
 
-@dataclass(frozen=True, slots=True)
-class AccessDecision:
+class AccessDecision(NamedTuple):
     """What is to become of the policy.
 
     `recorded`: what the claim must hold before anything is written, so that a kill anywhere forgets no line.

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.codes import Failure
 from contracts.records import Outcome
@@ -34,8 +33,7 @@ _BROKEN_SPEC = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(NamedTuple):
     """A namespace as the cluster shows it."""
 
     name: str
@@ -80,8 +78,7 @@ class Namespace:
             raise StepFailed(Failure("unsupported_version", reason, hint)) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """One tenant's namespaces, and the one that is asked for, whoever has it."""
 
     username: str
@@ -98,8 +95,7 @@ class Claims:
         return (*((self.own,) if self.own else ()), *self.others)
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimDecision:
+class ClaimDecision(NamedTuple):
     """What is to become of a claim, given what was seen. `command` writes it; None where it says all of it already.
 
     An earlier attempt of the same job counts as this one, and cannot tell a namespace that it made from one that it

@@ -6,7 +6,7 @@ index ends at 1.13.0. A chart has the server's version.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from contracts.codes import Failure
 
@@ -17,8 +17,7 @@ OLD_REPOSITORY = "https://percona.github.io/percona-helm-charts/"
 NEW_REPOSITORY = "https://openeverest.github.io/helm-charts/"
 
 
-@dataclass(frozen=True, slots=True)
-class Versions:
+class Versions(NamedTuple):
     """As `everestctl version` prints them; `server` is None where Everest is not installed."""
 
     client: str

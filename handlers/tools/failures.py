@@ -6,7 +6,7 @@ those of everestctl 1.5 to 1.16 (pkg/cli, pkg/accounts, the errors of Helm and c
 
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from contracts.codes import CODES, Failure, Nature
 from handlers.commands.outputs import clean, shorten
@@ -22,8 +22,7 @@ _USAGE = r"\n(?:Usage:|Did you mean this\?|Run '[^']+' for usage).*"
 _LOGGED_ERROR = '{"level":"error"'
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """The first row whose pattern is found decides. `hint` may name groups of the pattern; by default it is the code's.
 
     The pattern is a text: compiled only when something failed, because a handler should start fast.

@@ -4,9 +4,8 @@ As kubectl reads it (client-go, tools/clientcmd); each fault comes with the one 
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Mapping = dict[str, Any]
 
@@ -29,8 +28,7 @@ class InvalidKubeconfig(ValueError):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """The current context, with its cluster and its user as the file has them."""
 
     name: str

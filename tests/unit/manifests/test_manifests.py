@@ -7,7 +7,6 @@ import re
 import subprocess
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import jsonschema
@@ -328,7 +327,7 @@ def test_the_roles_grant_what_the_workflow_needs(rights: str) -> None:
         for limited in names_of.split(",")
     }
     needed = {
-        replace(right, why="", is_optional=False)
+        right._replace(why="", is_optional=False)
         for right in needed_rights(CREDENTIALS, handler.variables.get("EVEREST_TENANT_ROLE"))
     }
     lists = {
@@ -336,7 +335,7 @@ def test_the_roles_grant_what_the_workflow_needs(rights: str) -> None:
         for verb in ("get", "list")
         for resource in ("subscriptions", "clusterserviceversions")
     }
-    missing = {right for right in needed - granted if replace(right, namespace="", name="") not in granted}
+    missing = {right for right in needed - granted if right._replace(namespace="", name="") not in granted}
     assert not missing
     assert granted - needed <= lists | {Right("get", "deployments", "apps", "everest-system", "percona-everest")}
 
