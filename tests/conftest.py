@@ -41,9 +41,13 @@ BEGIN_FIRST = (
 )
 
 
+# What is collected stays to the end, thousands of tests and all that they import: nobody is to walk through them.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    gc.collect()
-    gc.freeze()  # thousands of tests stay to the end: each collection from now on would walk through them
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
