@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ class Point:
     fits: Callable[[Publish], bool]
     sent: bool
     losses: int
+    is_core: bool = True  # the others, whose record is as one of these leaves it, are slow
 
 
 def _writes(fits: Callable[[JobRecord], bool]) -> Callable[[Publish], bool]:
@@ -46,16 +47,23 @@ def _tells_end(publish: Publish) -> bool:
 
 
 POINTS = (
-    Point("before the claim", _writes(lambda record: True), sent=False, losses=0),
+    Point("before the claim", _writes(lambda record: True), sent=False, losses=0, is_core=False),
     Point("after the claim", _writes(lambda record: True), sent=True, losses=1),
     Point("before a step is saved", _writes(_is_step_saved), sent=False, losses=1),
-    Point("after a step is saved", _writes(_is_step_saved), sent=True, losses=1),
+    Point("after a step is saved", _writes(_is_step_saved), sent=True, losses=1, is_core=False),
     Point("before the end is written", _writes(lambda record: record.is_finished), sent=False, losses=1),
     Point("after the end is written", _writes(lambda record: record.is_finished), sent=True, losses=0),
-    Point("before the end is told", _tells_end, sent=False, losses=0),
+    Point("before the end is told", _tells_end, sent=False, losses=0, is_core=False),
     Point("after the end is told", _tells_end, sent=True, losses=0),
-    Point("before the ack", lambda p: p.subject.startswith("$JS.ACK.") and p.payload == b"+ACK", sent=False, losses=0),
+    Point(
+        "before the ack",
+        lambda p: p.subject.startswith("$JS.ACK.") and p.payload == b"+ACK",
+        sent=False,
+        losses=0,
+        is_core=False,
+    ),
 )
+CORE = tuple(point for point in POINTS if point.is_core)
 
 
 @pytest_asyncio.fixture
@@ -69,7 +77,12 @@ async def count_jobs_queued(house: House) -> int:
         return int((await hand.jetstream.stream_info(names.JOBS_STREAM)).state.messages)
 
 
-async def test_a_kill_at_any_point_of_the_protocol_loses_and_doubles_nothing(house: House) -> None:
+@pytest.mark.parametrize(
+    "points", [pytest.param(CORE, id="core"), pytest.param(POINTS, marks=pytest.mark.slow, id="all")]
+)
+async def test_a_kill_at_any_point_of_the_protocol_loses_and_doubles_nothing(
+    house: House, points: Sequence[Point]
+) -> None:
     """One handler and one job for each point; then two more handlers, which find what is left.
 
     Each end is kept as an event, brought to a webhook with one content for its id, and an entry of the audit, once.
@@ -93,16 +106,16 @@ async def test_a_kill_at_any_point_of_the_protocol_loses_and_doubles_nothing(hou
         receiver = await stack.enter_async_context(receiving())
         webhooks = str(declare_webhook(house.folder, "ends", receiver))
         await stack.enter_async_context(running_gateway(house.server.url, house.folder, WEBHOOKS_FILE=webhooks))
-        proxies: list[Proxy] = [await stack.enter_async_context(running_proxy(house.server)) for _ in POINTS]
+        proxies: list[Proxy] = [await stack.enter_async_context(running_proxy(house.server)) for _ in points]
         handlers = await asyncio.gather(
             *(start_handler(proxy.url, house.everest, house.folder, HANDLER_CONCURRENCY="1") for proxy in proxies)
         )
         for handler in handlers:
             stack.push_async_callback(handler.stop, signal.SIGKILL)
         await asyncio.gather(*(handler.wait_for_event("handler.started") for handler in handlers))
-        for point, proxy in zip(POINTS, proxies, strict=True):
+        for point, proxy in zip(points, proxies, strict=True):
             proxy.stop_at(watch_for(point), sent=point.sent)
-        job_ids = [await house.gateway.submit(username=f"user{number}") for number in range(len(POINTS))]
+        job_ids = [await house.gateway.submit(username=f"user{number}") for number in range(len(points))]
         await asyncio.wait_for(asyncio.gather(*(proxy.wait_until_stopped() for proxy in proxies)), 120)
         await asyncio.gather(*(handler.stop(signal.SIGKILL) for handler in handlers))
         assert set(killed_at) == set(job_ids)
@@ -125,7 +138,7 @@ async def test_a_kill_at_any_point_of_the_protocol_loses_and_doubles_nothing(hou
             assert await find_entries(house.gateway, f"user{number}") == [("submit", "succeeded")], why
     writes = (await house.everest.effects())["writes"]
     made = [write for write in writes if write["path"].endswith("/secrets/everest-accounts") and write["code"] == 200]
-    assert len(made) == len(POINTS)  # a create that lost a race for the one object of all accounts is run again
+    assert len(made) == len(points)  # a create that lost a race for the one object of all accounts is run again
     assert not overlaps((await house.everest.effects())["runs"])
 
 
