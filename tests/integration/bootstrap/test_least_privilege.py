@@ -16,6 +16,7 @@ from handlers.preflight.findings import Verdict
 from handlers.preflight.rights import Right, needed_rights
 from handlers.tools.versions import ClusterFacts
 from tests.simulator import SimulatedEverest
+from tests.support.arrangement import have_tenant
 from tests.support.clusters import IS_REAL, open_cluster
 from tests.support.environments import handler_settings
 from tests.support.roles import FLAT, NARROW, USER, VARIANTS, Rights
@@ -241,7 +242,7 @@ async def test_an_offboarding_that_lacks_a_right_says_which_and_touches_nothing(
 async def test_a_suspension_that_lacks_a_right_says_which_and_touches_nothing(tmp_path: Path) -> None:
     """Without its databases it needs none of them."""
     async with as_handler(tmp_path, FLAT) as (everest, bench):
-        assert (await bench.onboard("alice-1", username="alice")).failure is None
+        await have_tenant(everest, bench, "alice-1", username="alice")
         before = await look_at(everest, "alice")
         role = json.loads(await do(everest, "kubectl", "get", "clusterrole", "everest-bootstrap-handler", "-o", "json"))
         del role["metadata"]["resourceVersion"]

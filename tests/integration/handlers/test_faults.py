@@ -17,7 +17,7 @@ from tests.simulator.effects import overlaps
 from tests.support.ends import declare_webhook, expect_taken, find_end, find_entries
 from tests.support.eventually import eventually
 from tests.support.gateways import helping_hand, running_gateway
-from tests.support.handlers import LEASE_SECONDS, House, open_house, start_handler
+from tests.support.handlers import LEASE_SECONDS, House, open_house
 from tests.support.peers.proxy import Proxy, Publish, running_proxy
 from tests.support.peers.receivers import receiving
 from tests.support.records import read_published
@@ -68,7 +68,7 @@ CORE = tuple(point for point in POINTS if point.is_core)
 
 @pytest_asyncio.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as opened:
+    async with open_house(tmp_path, binds_roles=False) as opened:
         yield opened
 
 
@@ -108,7 +108,7 @@ async def test_a_kill_at_any_point_of_the_protocol_loses_and_doubles_nothing(
         await stack.enter_async_context(running_gateway(house.server.url, house.folder, WEBHOOKS_FILE=webhooks))
         proxies: list[Proxy] = [await stack.enter_async_context(running_proxy(house.server)) for _ in points]
         handlers = await asyncio.gather(
-            *(start_handler(proxy.url, house.everest, house.folder, HANDLER_CONCURRENCY="1") for proxy in proxies)
+            *(house.start(nats_url=proxy.url, HANDLER_CONCURRENCY="1") for proxy in proxies)
         )
         for handler in handlers:
             stack.push_async_callback(handler.stop, signal.SIGKILL)
@@ -145,7 +145,7 @@ async def test_a_kill_at_any_point_of_the_protocol_loses_and_doubles_nothing(
 async def test_a_command_longer_than_the_take_over_dies_with_its_handler(house: House) -> None:
     """kill -9 reaches the handler alone: the guard ends what it had started, before anybody goes on with the job."""
     await house.everest.set_faults(job_seconds=5 * LEASE_SECONDS)
-    first = await start_handler(house.server.url, house.everest, house.folder)
+    first = await house.start()
     job_id = await house.gateway.submit(username="alice", operators={"postgresql": True})
     await house.wait_for_run("namespaces", "add")
     async with house.handler():
@@ -188,7 +188,7 @@ async def test_a_handler_that_is_cut_off_stops_before_another_takes_over(house: 
     """It lives, and knows that it may be taken for dead."""
     await house.everest.set_faults(job_seconds=10 * LEASE_SECONDS)
     async with running_proxy(house.server) as proxy:
-        first = await start_handler(proxy.url, house.everest, house.folder)
+        first = await house.start(nats_url=proxy.url)
         job_id = await house.gateway.submit(username="alice", operators={"postgresql": True})
         await house.wait_for_run("namespaces", "add")
         async with house.handler():
@@ -220,9 +220,9 @@ async def test_a_nats_that_is_frozen_for_longer_than_ack_wait_starts_nothing_twi
 @pytest.mark.slow
 async def test_a_job_that_kills_its_handlers_ends(tmp_path: Path) -> None:
     """After so many losses it is failed, and nobody is blocked by it."""
-    async with open_house(tmp_path, lease_seconds=2) as house, helping_hand(house.server) as hand:
+    async with open_house(tmp_path, lease_seconds=2, binds_roles=False) as house, helping_hand(house.server) as hand:
         await house.everest.set_faults(only="accounts create", hang=True)
-        handler = await start_handler(house.server.url, house.everest, house.folder)
+        handler = await house.start()
         job_id = await house.gateway.submit(username="alice")
         await house.wait_for_run("accounts", "create")
         await handler.stop(signal.SIGKILL)

@@ -16,13 +16,13 @@ from contracts import names
 from tests.simulator.effects import overlaps
 from tests.support.eventually import eventually
 from tests.support.gateways import helping_hand
-from tests.support.handlers import FINISHED, LEASE_SECONDS, House, open_house, start_handler
+from tests.support.handlers import FINISHED, LEASE_SECONDS, House, open_house
 from tests.support.servers import LIMIT_SECONDS
 
 
 @pytest_asyncio.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as opened:
+    async with open_house(tmp_path, binds_roles=False) as opened:
         yield opened
 
 
@@ -35,7 +35,7 @@ async def count_messages(house: House) -> int:
 async def test_the_job_that_waits_for_its_tenant_runs_when_the_holder_has_crashed(house: House) -> None:
     """With a single slot: the waiting job gives it up, or the holder could never end."""
     await house.everest.set_faults(only="accounts create", slow_seconds=60, times=1)
-    handler = await start_handler(house.server.url, house.everest, house.folder, HANDLER_CONCURRENCY="1")
+    handler = await house.start(HANDLER_CONCURRENCY="1")
     holder = await house.gateway.submit(username="alice")
     await house.wait_for_run("accounts", "create")
     waiting = await house.gateway.submit(username="alice", resources={"cpu_cores": 4})
@@ -137,7 +137,7 @@ async def test_until_idle_ends_when_nothing_is_left(house: House) -> None:
         await hand.jetstream.publish(names.job_subject("suspend", "a-verb"), b'{"username":"nobody_here"}')
     await house.everest.set_faults(only="accounts create", slow_seconds=2, times=1)
     job_ids = [await house.gateway.submit(username="alice", resources={"disk_gb": 10 + n}) for n in range(2)]
-    handler = await start_handler(house.server.url, house.everest, house.folder, "--until-idle", "1")
+    handler = await house.start("--until-idle", "1")
     assert await handler.wait() == 0
     for job_id in job_ids:
         assert (await house.job(job_id))["status"] == "succeeded"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.handlers import Handler, House, open_house, start_handler
+from tests.support.handlers import Handler, House, open_house
 from tests.support.servers import LIMIT_SECONDS, NatsServer, free_port
 
 GRACE_SECONDS = 6
@@ -17,13 +17,13 @@ GRACE_SECONDS = 6
 
 @pytest_asyncio.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as opened:
+    async with open_house(tmp_path, binds_roles=False) as opened:
         yield opened
 
 
 async def stop_in(house: House, step: tuple[str, str], grace: float = GRACE_SECONDS) -> tuple[str, Handler]:
     """A job whose handler gets SIGTERM while a command of the step runs."""
-    handler = await start_handler(house.server.url, house.everest, house.folder, SHUTDOWN_GRACE=str(grace))
+    handler = await house.start(SHUTDOWN_GRACE=str(grace))
     job_id = await house.gateway.submit(username="alice", operators={"postgresql": True})
     await house.wait_for_run(*step)
     handler.send_signal(signal.SIGTERM)
@@ -66,9 +66,7 @@ async def test_an_rbac_command_that_ends_within_the_grace_is_not_cut(house: Hous
     script = house.folder / "apply"
     script.write_text(f"#!/bin/sh\ntouch {begun}; sleep 2; touch {ended}\n")
     script.chmod(0o755)
-    handler = await start_handler(
-        house.server.url, house.everest, house.folder, EVEREST_RBAC_APPLY_CMD=str(script), SHUTDOWN_GRACE="60"
-    )
+    handler = await house.start(EVEREST_RBAC_APPLY_CMD=str(script), SHUTDOWN_GRACE="60")
     await house.gateway.submit(username="alice")
     async with asyncio.timeout(LIMIT_SECONDS):
         while not begun.exists():
@@ -135,7 +133,7 @@ async def test_it_ends_within_its_grace_while_nats_is_away(tmp_path: Path, step:
     """What cannot be handed back is found by the next handler, when its lease has passed."""
     async with open_house(tmp_path, lease_seconds=60) as house:
         await house.everest.set_faults(only=" ".join(step), slow_seconds=120)
-        handler = await start_handler(house.server.url, house.everest, tmp_path, SHUTDOWN_GRACE="2")
+        handler = await house.start(SHUTDOWN_GRACE="2")
         await house.gateway.submit(username="alice", operators={"postgresql": True})
         await house.wait_for_run(*step)
         await house.server.kill()
@@ -149,7 +147,7 @@ async def test_it_ends_within_its_grace_while_nats_is_away(tmp_path: Path, step:
 
 async def test_it_ends_at_once_while_nats_has_never_been_there(house: House) -> None:
     nowhere = NatsServer(house.folder / "nowhere", free_port())
-    handler = await start_handler(nowhere.url, house.everest, house.folder)
+    handler = await house.start(nats_url=nowhere.url)
     await handler.wait_for_event("nats.error")
     handler.send_signal(signal.SIGTERM)
     assert await handler.wait() == 0
@@ -157,7 +155,7 @@ async def test_it_ends_at_once_while_nats_has_never_been_there(house: House) -> 
 
 async def test_a_stop_that_is_asked_for_again_and_again_is_a_stop(house: House) -> None:
     """Also while the process ends, when nothing is left that could be stopped: of both, the exit code is 0."""
-    handler = await start_handler(house.server.url, house.everest, house.folder)
+    handler = await house.start()
     await handler.wait_for_event("handler.started")
     for process in (handler.process, house.gateway.process):
         while process.returncode is None:

@@ -15,7 +15,7 @@ from tests.support.servers import LIMIT_SECONDS
 
 @pytest_asyncio.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as opened:
+    async with open_house(tmp_path, binds_roles=False) as opened:
         yield opened
 
 

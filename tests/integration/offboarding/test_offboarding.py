@@ -89,24 +89,32 @@ def ended(made: Attempt) -> list[Outcome]:
 # The whole of it.
 
 
-@pytest.mark.parametrize("operators", [{}, POSTGRESQL], ids=["plain", "managed"])
-async def test_a_tenant_is_taken_away_and_the_name_is_free(
-    everest: SimulatedEverest, bench: Bench, operators: dict[str, Any]
-) -> None:
-    """Its own lines go, byte for byte nothing else does; a second offboarding finds nobody; a bootstrap starts anew."""
+async def take_away(everest: SimulatedEverest, bench: Bench, name: str, **operators: Any) -> Attempt:
+    """Its own lines go, byte for byte nothing else does; a second offboarding finds nobody."""
     await write_policy(everest, FOREIGN)
     before = await read_policy(everest)
-    await have_tenant(everest, bench, "end-1", username="alice", **operators)
-    made = await bench.offboard("end-2", username="alice", namespace="alice")
+    await have_tenant(everest, bench, f"{name}-1", username=name, **operators)
+    made = await bench.offboard(f"{name}-2", username=name, namespace=name)
     assert ended(made) == GONE
     assert not made.warnings
-    await assert_gone(everest, "alice", "alice", job="end-1")
+    await assert_gone(everest, name, name, job=f"{name}-1")
     assert await read_policy(everest) == f"{before}g, admin, role:admin\n"
-    assert ("namespaces remove alice" in " ".join(made.ran)) is bool(operators)
-    assert (await bench.offboard("end-3", username="alice", namespace="alice")).code == "tenant_not_found"
-    again = await bench.onboard("end-4", username="alice", **operators)
+    assert (await bench.offboard(f"{name}-3", username=name, namespace=name)).code == "tenant_not_found"
+    return made
+
+
+async def test_a_tenant_with_a_plain_namespace_is_taken_away(everest: SimulatedEverest, bench: Bench) -> None:
+    made = await take_away(everest, bench, "anna")
+    assert "namespaces remove" not in " ".join(made.ran)
+
+
+async def test_a_tenant_is_taken_away_and_the_name_is_free(everest: SimulatedEverest, bench: Bench) -> None:
+    """A bootstrap starts anew."""
+    made = await take_away(everest, bench, "alice", **POSTGRESQL)
+    assert "namespaces remove alice" in " ".join(made.ran)
+    again = await bench.onboard("alice-4", username="alice", **POSTGRESQL)
     assert again.outcomes[:2] == [Outcome.CREATED, Outcome.CREATED]
-    assert ended(await bench.offboard("end-5", username="alice")) == GONE
+    assert ended(await bench.offboard("alice-5", username="alice")) == GONE
 
 
 async def test_the_account_goes_with_the_last_namespace(everest: SimulatedEverest, bench: Bench) -> None:

@@ -36,6 +36,53 @@ async def read(house: House, path: str, schema: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
+async def observe(house: House) -> tuple[dict[str, str], list[str]]:
+    """Every object of the cluster that a repair may write, by uid with its version; and the ids of all jobs."""
+    kinds = "namespaces,resourcequotas,limitranges,configmaps,secrets"
+    found = [one["metadata"] for one in (await house.everest.get(kinds, "-A"))["items"]]
+    jobs = (await house.gateway.api.get("/jobs", params={"limit": "200"})).json()["jobs"]
+    return {one["uid"]: one["resourceVersion"] for one in found}, sorted(job["job_id"] for job in jobs)
+
+
+async def plan_repairs(house: House) -> dict[str, str]:
+    """What a repair of all would do, by tenant. Nothing is queued for it, and nothing changed."""
+    before = await observe(house)
+    answer = await house.gateway.api.post("/tenants/repair", params={"dry_run": "true"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson"), answer.text
+    assert await observe(house) == before
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    for line in lines:
+        jsonschema.validate(line, make_schema("tenant-plan"))
+    return {line["username"]: line["plan"]["would"] for line in lines}
+
+
+async def test_tenants_are_repaired_one_and_all(house: House) -> None:
+    """The plans are those of exactly the tenants that get a job, in the same order. First: each other costs plans."""
+    api = house.gateway.api
+    for name in ("mend_a", "mend_b", "sound"):
+        await house.have_tenant(username=name, namespace=name.replace("_", "-"))
+    others = await plan_repairs(house)
+    assert "sound" not in others
+    for name in ("mend-a", "mend-b"):
+        await house.everest.delete("limitrange", "user-limits", "-n", name)
+    planned = await plan_repairs(house)
+    assert planned == others | {"mend_a": "change", "mend_b": "change"}
+    path = "/tenants/mend_a/namespaces/mend-a/repair"
+    plan = (await api.post(path, params={"dry_run": "true"})).json()
+    assert (plan["would"], plan["steps"][2]["outcome"]) == ("change", "would update")
+    answer = await api.post(path)
+    assert answer.status_code == 202, answer.text
+    result = await house.wait_until_finished(answer.json()["job_id"])
+    assert result["summary"] == "Tenant mend_a: apply_resource_quota applied."
+    everyone = await api.post("/tenants/repair")
+    assert everyone.status_code == 202, everyone.text
+    jsonschema.validate(everyone.json(), make_schema("tenant-repairs"))
+    jobs = {job["username"]: job["job_id"] for job in everyone.json()["jobs"]}
+    assert list(jobs) == [name for name in planned if name != "mend_a"], "it does not differ any more"
+    assert (await house.wait_until_finished(jobs["mend_b"]))["overall_status"] == "succeeded"
+    assert (await read(house, "/tenants?differs=true&username=mend_b", "tenant-list"))["tenants"] == []
+
+
 async def test_a_tenant_is_declared_and_changed(house: House) -> None:
     """The generation grows with what is wanted, and a stale one is refused: at once, or by the job."""
     api, path = house.gateway.api, "/tenants/delia/namespaces/delia"
@@ -147,50 +194,3 @@ async def test_tenants_are_listed_page_by_page_those_that_differ_too(house: Hous
     for parameters in ({"cursor": "a/b"}, {"limit": "0"}, {"differs": "1"}):
         answer = await house.gateway.api.get("/tenants", params=parameters)
         assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter")
-
-
-async def observe(house: House) -> tuple[dict[str, str], list[str]]:
-    """Every object of the cluster that a repair may write, by uid with its version; and the ids of all jobs."""
-    kinds = "namespaces,resourcequotas,limitranges,configmaps,secrets"
-    found = [one["metadata"] for one in (await house.everest.get(kinds, "-A"))["items"]]
-    jobs = (await house.gateway.api.get("/jobs", params={"limit": "200"})).json()["jobs"]
-    return {one["uid"]: one["resourceVersion"] for one in found}, sorted(job["job_id"] for job in jobs)
-
-
-async def plan_repairs(house: House) -> dict[str, str]:
-    """What a repair of all would do, by tenant. Nothing is queued for it, and nothing changed."""
-    before = await observe(house)
-    answer = await house.gateway.api.post("/tenants/repair", params={"dry_run": "true"})
-    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson"), answer.text
-    assert await observe(house) == before
-    lines = [json.loads(line) for line in answer.text.splitlines()]
-    for line in lines:
-        jsonschema.validate(line, make_schema("tenant-plan"))
-    return {line["username"]: line["plan"]["would"] for line in lines}
-
-
-async def test_tenants_are_repaired_one_and_all(house: House) -> None:
-    """The plans are those of exactly the tenants that get a job, in the same order."""
-    api = house.gateway.api
-    for name in ("mend_a", "mend_b", "sound"):
-        await house.have_tenant(username=name, namespace=name.replace("_", "-"))
-    others = await plan_repairs(house)
-    assert "sound" not in others
-    for name in ("mend-a", "mend-b"):
-        await house.everest.delete("limitrange", "user-limits", "-n", name)
-    planned = await plan_repairs(house)
-    assert planned == others | {"mend_a": "change", "mend_b": "change"}
-    path = "/tenants/mend_a/namespaces/mend-a/repair"
-    plan = (await api.post(path, params={"dry_run": "true"})).json()
-    assert (plan["would"], plan["steps"][2]["outcome"]) == ("change", "would update")
-    answer = await api.post(path)
-    assert answer.status_code == 202, answer.text
-    result = await house.wait_until_finished(answer.json()["job_id"])
-    assert result["summary"] == "Tenant mend_a: apply_resource_quota applied."
-    everyone = await api.post("/tenants/repair")
-    assert everyone.status_code == 202, everyone.text
-    jsonschema.validate(everyone.json(), make_schema("tenant-repairs"))
-    jobs = {job["username"]: job["job_id"] for job in everyone.json()["jobs"]}
-    assert list(jobs) == [name for name in planned if name != "mend_a"], "it does not differ any more"
-    assert (await house.wait_until_finished(jobs["mend_b"]))["overall_status"] == "succeeded"
-    assert (await read(house, "/tenants?differs=true&username=mend_b", "tenant-list"))["tenants"] == []

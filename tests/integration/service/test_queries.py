@@ -49,7 +49,7 @@ def new_username() -> str:
 async def test_accounts_are_listed(house: House) -> None:
     name = new_username()
     async with house.handler():
-        await house.run_job(username=name)
+        await house.have_tenant(username=name)
         status, answer = await ask(house, "/accounts/list")
     assert (status, answer["simulated"]) == (200, True)
     users = [account["user"] for account in answer["data"]]

@@ -101,7 +101,7 @@ async def test_a_password_that_makes_an_account_the_tenants_again_says_so(
 ) -> None:
     """It was made anew by hand, so an offboarding would leave it; from now on it goes with the tenant."""
     admin = portal.called_by("admin")
-    await portal.onboard("lena-1", username="lena")
+    await have_tenant(everest, portal, "lena-1", username="lena")
     await make_anew(everest, "lena")
     said = "Account lena was made anew or given another password by somebody else"
     assert (await admin.plan(kind="password", username="lena"))["warnings"][0].startswith(said)
@@ -117,7 +117,7 @@ async def test_a_resume_enables_the_account_that_its_suspension_disabled(
     """Also with a password that this service gave it meanwhile; another of that name stays as its maker left it."""
     admin = portal.called_by("admin")
     for name in ("mara", "nora", "olga"):
-        await portal.onboard(f"{name}-1", username=name)
+        await have_tenant(everest, portal, f"{name}-1", username=name)
     await make_anew(everest, "olga")  # disabled by the suspension all the same, so given back by the resume
     for name in ("mara", "nora", "olga"):
         assert (await admin.attempt(f"{name}-2", kind="suspend", username=name)).failure is None
