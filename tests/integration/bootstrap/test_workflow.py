@@ -453,7 +453,7 @@ async def test_an_installation_that_hangs_is_ended_and_taken_up_again(everest: S
     assert first.end.deciding is not None
     assert first.end.deciding.exit_code is None
     await everest.set_faults()
-    await bench.onboard("jobhangs-1", **request)
+    assert (await bench.attempt("jobhangs-1", done=first, **request)).failure is None
     await assert_onboarded(everest, "jobhangs", "jobhangs", PACKAGE)
 
 
@@ -471,7 +471,7 @@ async def test_an_exit_code_of_0_is_no_success(everest: SimulatedEverest, bench:
     assert first.end.deciding.exit_code == 0
     assert "the release is pending-install, operators not installed: postgresql" in first.end.failure.message
     await everest.set_faults()
-    await bench.onboard("termed-1", **request)
+    assert (await bench.attempt("termed-1", done=first, **request)).failure is None
     await assert_onboarded(everest, "termed", "termed", PACKAGE)
 
 

@@ -30,7 +30,7 @@ async def test_a_tenants_end_over_rest(house: House) -> None:
     """Refused at once where a handler can tell; accepted once for a key; the next tenant of the name starts anew."""
     api = house.gateway.api
     async with house.handler():
-        assert (await house.run_job(username="alice"))["overall_status"] == "succeeded"
+        await house.have_tenant(username="alice")
         first = (await house.everest.get("ns", "alice"))["metadata"]["uid"]
         for path, status, code in (
             ("/tenants/nobody_here", 404, "tenant_not_found"),

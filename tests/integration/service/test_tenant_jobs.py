@@ -39,7 +39,7 @@ async def test_a_tenants_verbs_over_rest_and_nats(house: House) -> None:
     """Refused at once where a handler can tell; two at once one after the other; what waits meets what they leave."""
     api = house.gateway.api
     async with house.handler(), helping_hand(house.server) as hand:
-        assert (await house.run_job(username="alice"))["overall_status"] == "succeeded"
+        await house.have_tenant(username="alice")
         before = await look_at(house.everest, "alice")
         for path, body, status, code in (
             ("/tenants/nobody_here/suspend", None, 404, "tenant_not_found"),
