@@ -1,6 +1,6 @@
 """NATS as the gateway uses it: publishing jobs, reading streams and buckets, following changes."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from contracts import names
 from contracts.link import connection as link
@@ -142,7 +142,7 @@ class JetStream:
             await self._name_what_is_missing(names.bucket_subject(bucket, key))
             raise
 
-    async def create_keys(self, bucket: str, values: Mapping[str, bytes], *, timeout: float) -> None:
+    async def create_keys(self, bucket: str, values: Iterable[tuple[str, bytes]], *, timeout: float) -> None:
         """Writes values of keys that have none yet, all of them or, where one has, none.
 
         Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
@@ -150,7 +150,7 @@ class JetStream:
         try:
             await Bucket(self.api, bucket).create_together(values, timeout)
         except NotSent:
-            await self._name_what_is_missing(names.bucket_subject(bucket, next(iter(values))))
+            await self._name_what_is_missing(names.bucket_subject(bucket, ">"))
             raise
 
     def source(self, stream: str, consumer: str) -> Source:

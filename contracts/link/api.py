@@ -1,8 +1,10 @@
 """Requests to JetStream: publishing, and the server's own API, with every answer turned into its meaning."""
 
+import asyncio
+import itertools
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import nats.errors
@@ -23,6 +25,7 @@ from contracts.link.messages import read_moment, shorten_moment
 
 REQUEST_SECONDS = 2.0
 MANAGE_SECONDS = 10.0  # a replicated stream first elects its leader
+_PIECE = 100  # messages of a batch that are sent at once
 _SILENCES = (nats.errors.Error, TimeoutError, OSError, orjson.JSONDecodeError)
 _WHOLE = (b"204", b"404")  # the end of several answers, and that there are none
 _NO_MESSAGE = (10037, 10057)  # to read, to delete
@@ -66,29 +69,33 @@ class Api:
         raise _meaning(subject, error)
 
     async def publish_together(
-        self, messages: Sequence[tuple[str, bytes]], headers: dict[str, str], seconds: float
+        self, messages: Iterable[tuple[str, bytes]], headers: dict[str, str], seconds: float
     ) -> None:
         """Stores subjects and bodies, with headers that all have, in order, all or none: an atomic batch (ADR-50).
 
-        The server keeps what is staged apart, and forgets it where the last one does not come.
+        At least one. They are taken and sent by and by: the server stages while the next are made. It keeps what is
+        staged apart, and forgets it where the last one does not come.
 
         Raises Conflict, Refused, TooLarge, NotSent, Unanswered.
         """
         headers = headers | {"Nats-Batch-Id": uuid.uuid4().hex}
-        *staged, (subject, body) = messages
-        if staged:
-            await self._stage(staged, headers)
-        last = {"Nats-Batch-Sequence": str(len(messages)), "Nats-Batch-Commit": "1"}
-        await self.publish(subject, body, headers | last, seconds)
+        rest = iter(messages)
+        number, last = 1, next(rest)
+        while piece := list(itertools.islice(rest, _PIECE)):
+            await self._stage([last, *piece[:-1]], headers, number)
+            number, last = number + len(piece), piece[-1]
+        ending = {"Nats-Batch-Sequence": str(number), "Nats-Batch-Commit": "1"}
+        await self.publish(*last, headers | ending, seconds)
 
-    async def _stage(self, messages: Sequence[tuple[str, bytes]], headers: dict[str, str]) -> None:
+    async def _stage(self, messages: Sequence[tuple[str, bytes]], headers: dict[str, str], first: int) -> None:
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         start = f"NATS/1.0\r\n{lines}Nats-Batch-Sequence: "
-        numbered = enumerate(messages, start=1)
+        numbered = enumerate(messages, start=first)
         try:
             await self._client.publish_many(
                 (subject, f"{start}{number}\r\n\r\n", body) for number, (subject, body) in numbered
             )
+            await asyncio.sleep(0)  # the library sends at the loop's next turn
         except nats.errors.MaxPayloadError:
             raise TooLarge(f"{messages[0][0]} or another of its batch") from None
         except (nats.errors.Error, OSError) as error:

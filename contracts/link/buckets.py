@@ -1,6 +1,6 @@
 """KV buckets: read by the leader, written by compare-and-set."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from contracts import names
@@ -40,16 +40,16 @@ class Bucket:
         """The key's last message, also one that marks its end. Raises NotProvisioned, Unanswered."""
         return await read_last(self._api, names.bucket_stream(self._name), names.bucket_subject(self._name, key))
 
-    async def create_together(self, values: Mapping[str, bytes], seconds: float) -> None:
+    async def create_together(self, values: Iterable[tuple[str, bytes]], seconds: float) -> None:
         """Writes values of keys that have none yet, all of them or, where one has, none.
 
         Raises Conflict, BucketFull, TooLarge, NotProvisioned, NotSent, Unanswered.
         """
-        messages = [(names.bucket_subject(self._name, key), value) for key, value in values.items()]
+        messages = ((names.bucket_subject(self._name, key), value) for key, value in values)
         try:
             await self._api.publish_together(messages, {_EXPECTED: "0"}, seconds)
         except Refused as error:
-            raise BucketFull(f"{len(values)} keys: {error}") from error
+            raise BucketFull(f"several keys: {error}") from error
 
     async def write(
         self,

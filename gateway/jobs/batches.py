@@ -9,7 +9,7 @@ import asyncio
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -83,18 +83,18 @@ class Bulk:
     parts: Sequence[Part]
     record: JobRecord
 
-    def encode_records(self) -> dict[str, bytes]:
-        """By job id."""
-        own = {
-            part.job_id: {
+    def encode_records(self) -> Iterator[tuple[str, bytes]]:
+        """Job ids and records, each made when it is asked for."""
+        own = (
+            {
                 "job_id": part.job_id,
                 "request_hash": request_hash(self.record.kind, part.request),
                 "request": part.request.given,
                 "batch": part.place,
             }
             for part in self.parts
-        }
-        return dict(zip(own, encode_alike(self.record, own.values()), strict=True))
+        )
+        return zip((part.job_id for part in self.parts), encode_alike(self.record, own), strict=True)
 
 
 class Batches:
@@ -228,12 +228,13 @@ class Batches:
 
         Raises as `submit` does.
         """
-        bodies = bulk.encode_records()
         deadline = self._clock() + SUBMIT_SECONDS
         may_be_stored = False
         while (left := deadline - self._clock()) > PAUSE_SECONDS:
             try:
-                await self._jetstream.create_keys(names.JOBS_BUCKET, bodies, timeout=min(left, _ATTEMPT_SECONDS))
+                await self._jetstream.create_keys(
+                    names.JOBS_BUCKET, bulk.encode_records(), timeout=min(left, _ATTEMPT_SECONDS)
+                )
                 self._storage.note_stored(_STREAM)
                 return True
             except Conflict:

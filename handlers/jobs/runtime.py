@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,7 +37,7 @@ class Bucket(Protocol):
 class BatchBucket(Bucket, Protocol):
     """One that takes many new keys at once."""
 
-    async def create_together(self, values: Mapping[str, bytes], seconds: float) -> None:
+    async def create_together(self, values: Iterable[tuple[str, bytes]], seconds: float) -> None:
         """Writes keys that have no value yet, all or none. Raises Conflict, BucketFull, TooLarge, Unanswered."""
         ...
 

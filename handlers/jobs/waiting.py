@@ -77,7 +77,7 @@ class Waiting:
         }
         places = [(tenant, record.job_id) for tenant, new in records.items() for record in new]
         try:
-            await self._runtime.jetstream.jobs.create_together(bodies, _TOGETHER_SECONDS)
+            await self._runtime.jetstream.jobs.create_together(bodies.items(), _TOGETHER_SECONDS)
             await self._runtime.jetstream.line.join_together(places, _TOGETHER_SECONDS)
         except (Conflict, BucketFull, TooLarge, Unanswered):
             return False

@@ -5,7 +5,7 @@ A conformance test holds it and the adapter before a real server to the same beh
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -337,8 +337,8 @@ class _Bucket:
     async def write(self, key: str, value: bytes, *, last: int, ttl_seconds: float | None = None) -> int:
         return await self._process.do(lambda: self._process.server.write(self._name, key, value, last))
 
-    async def create_together(self, values: Mapping[str, bytes], seconds: float) -> None:
-        await self._process.do(lambda: self._process.server.create_together(self._name, values))
+    async def create_together(self, values: Iterable[tuple[str, bytes]], seconds: float) -> None:
+        await self._process.do(lambda: self._process.server.create_together(self._name, dict(values)))
 
 
 class _Events:

@@ -88,9 +88,9 @@ async def test_a_bucket_is_written_by_compare_and_set(side: Side) -> None:
 
 async def test_values_are_made_together_or_none_is(side: Side) -> None:
     jobs = side.store.jobs
-    await jobs.create_together({"a": b"1", "b": b"2"}, 10)
+    await jobs.create_together([("a", b"1"), ("b", b"2")], 10)
     with pytest.raises(Conflict):
-        await jobs.create_together({"c": b"3", "b": b"4"}, 10)
+        await jobs.create_together([("c", b"3"), ("b", b"4")], 10)
     assert [(await jobs.read(key)).value for key in "abc"] == [b"1", b"2", None]
 
 

@@ -64,14 +64,14 @@ async def test_a_full_bucket_takes_a_value_again_at_every_revision(tmp_path: Pat
 
 async def test_a_full_bucket_takes_nothing_of_what_belongs_together(tmp_path: Path) -> None:
     """Room for some of the values is room for none; nor is one stored where another key has a value already."""
-    values = {f"job-{number}": b"x" * 100 for number in range(20)}
+    values = [(f"job-{number}", b"x" * 100) for number in range(120)]
     async with nats_server(tmp_path, lease_seconds=60) as server, connected(server) as gateway:
         await gateway.create_keys(names.JOBS_BUCKET, values, timeout=LIMIT_SECONDS)
         with pytest.raises(Conflict):
-            await gateway.create_keys(names.JOBS_BUCKET, {"job": b"", "job-7": b""}, timeout=LIMIT_SECONDS)
+            await gateway.create_keys(names.JOBS_BUCKET, [("job", b""), ("job-7", b"")], timeout=LIMIT_SECONDS)
         change = {**await read_config(gateway), "max_bytes": 2 * await count_bytes(gateway)}
         await gateway.api.manage(f"STREAM.UPDATE.{BUCKET_STREAM}", change)
-        more = {f"more-{number}": b"x" * 100 for number in range(30)}
+        more = [(f"more-{number}", b"x" * 100) for number in range(150)]
         with pytest.raises(BucketFull):
             await gateway.create_keys(names.JOBS_BUCKET, more, timeout=LIMIT_SECONDS)
         assert (await gateway.read_stream_state(BUCKET_STREAM)).messages == len(values)
@@ -177,7 +177,7 @@ async def test_a_closed_feed_hears_nothing_more(tmp_path: Path) -> None:
         closed = await jetstream.follow_records(lambda message: heard.append(b"closed: " + message.body))
         await closed.close()
         feed = await jetstream.follow_records(lambda message: heard.append(message.body))
-        await jetstream.create_keys(names.JOBS_BUCKET, {"one": b"1", "two": b"2"}, timeout=LIMIT_SECONDS)
+        await jetstream.create_keys(names.JOBS_BUCKET, [("one", b"1"), ("two", b"2")], timeout=LIMIT_SECONDS)
         await eventually(lambda: len(heard) >= 2, "both are heard of")
         assert heard == [b"1", b"2"]
         await feed.close()

@@ -171,7 +171,7 @@ async def test_a_crowd_is_parked_together_between_accounts(server: NatsServer) -
     """Atomic batches, whose staged messages have no answer that an import could bring back."""
     ids = [str(uuid.uuid4()) for _ in range(20)]
     async with as_handler(server) as handler:
-        await handler.jobs.create_together(dict.fromkeys(ids, b"a record"), LIMIT_SECONDS)
+        await handler.jobs.create_together([(job_id, b"a record") for job_id in ids], LIMIT_SECONDS)
         await handler.line.join_together([("frank", job_id) for job_id in ids], LIMIT_SECONDS)
         for job_id in ids:
             place = await handler.line.first("frank")
