@@ -95,10 +95,16 @@ class Decision:
         return self if self.try_out is None else replace(await self.try_out(self), try_out=None)
 
 
-def settle(would: Would, result: StepResult) -> Decision:
+def to_change(would: Would, act: Callable[[], Awaitable[StepResult]], commands: tuple[Command, ...]) -> Decision:
+    """The decision of a step that acts where it has commands, and leaves what it would then."""
+    return Decision(would, act, commands, leaves=Left(would.foreseen)) if commands else Decision(Would.NOTHING, act)
+
+
+def settle(result: StepResult) -> Decision:
     """The decision of a step that is over by what it saw."""
 
     async def act() -> StepResult:
         return result
 
-    return Decision(would, act, manifest=result.manifest_preview, diff=result.policy_diff, warnings=result.warnings)
+    would = Would.NOTHING if result.outcome is Outcome.UNCHANGED else Would.SKIP
+    return Decision(would, act, warnings=result.warnings)

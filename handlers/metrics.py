@@ -1,26 +1,12 @@
 """What a handler counts. prometheus_client is imported only where a port is asked for: it doubles the start."""
 
-from typing import Any, Protocol
+from typing import Any
 
 from contracts.settings import InvalidSettings
 
 
-class Metrics(Protocol):
-    def count_job(self, kind: str, status: str, code: str) -> None: ...
-
-    def observe_step(self, step: str, outcome: str, seconds: float) -> None: ...
-
-    def count_retry(self, code: str) -> None: ...
-
-    def count_loss(self, cause: str) -> None: ...
-
-    def count_dead_letter(self, reason: str) -> None: ...
-
-    def observe_start(self, seconds: float) -> None: ...
-
-
-class NoMetrics:
-    """Counts nothing; what a handler did stays in its logs and in the records."""
+class Metrics:
+    """Counts nothing where no port is asked for: what a handler did stays in its logs and in the records."""
 
     def count_job(self, kind: str, status: str, code: str) -> None: ...
 
@@ -35,7 +21,7 @@ class NoMetrics:
     def observe_start(self, seconds: float) -> None: ...
 
 
-class PrometheusMetrics:
+class PrometheusMetrics(Metrics):
     """Served on METRICS_PORT."""
 
     def __init__(self, client: Any) -> None:
@@ -74,7 +60,7 @@ class PrometheusMetrics:
 def open_metrics(port: int | None) -> Metrics:
     """Serves /metrics on the port, or counts nothing where there is none. Raises InvalidSettings."""
     if port is None:
-        return NoMetrics()
+        return Metrics()
     import prometheus_client
 
     metrics = PrometheusMetrics(prometheus_client)

@@ -11,6 +11,7 @@ from contracts.codes import Failure
 from contracts.records import JobRecord, Outcome
 from contracts.requests import AnyRequest, BootstrapRequest
 from handlers.decisions import Decision, Left, Overtaken
+from handlers.rbac.apply_command import ApplyCommand
 from handlers.results import Remember, RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
 from handlers.tenants.credentials import Credentials
@@ -48,6 +49,10 @@ class Context(NamedTuple, Generic[AnyRequest]):
     @property
     def everestctl(self) -> Everestctl:
         return Everestctl(self.run, self.settings.subprocess_timeout)
+
+    def read_apply_command(self) -> ApplyCommand | None:
+        """None where none is set. Raises StepFailed."""
+        return ApplyCommand.read(self.settings.everest_rbac_apply_cmd, self.run, self.settings.subprocess_timeout)
 
     def credentials_of(self, job_id: str) -> Credentials:
         """The Secret in which a job keeps the password that it makes."""

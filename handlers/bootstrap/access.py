@@ -20,7 +20,7 @@ from handlers.rbac.apply_command import ApplyCommand, Change
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.enforcer import find_malformed
 from handlers.rbac.look import read_policy
-from handlers.rbac.policy import InvalidPolicy, Rule, edit
+from handlers.rbac.policy import InvalidPolicy, Rule, edit, join_lines
 from handlers.rbac.stored_policy import StoredPolicy
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.access import AccessDecision, Lines, decide_access, find_reaching, name_lines
@@ -47,7 +47,7 @@ class _Look(NamedTuple):
     @property
     def policy_diff(self) -> str:
         try:
-            merged = edit(self.stored.text, _text(self.decision.wanted.lines), _text(self.decision.withdrawn))
+            merged = edit(self.stored.text, join_lines(self.decision.wanted.lines), join_lines(self.decision.withdrawn))
         except InvalidPolicy:
             return ""  # the command says what is wrong with it
         return shorten(diff(self.stored.text, merged.text))
@@ -67,7 +67,7 @@ class _Import(NamedTuple):
         left = () if command.can_withdraw else decision.withdrawn
         return cls(
             command,
-            Change(_text(decision.wanted.lines), "" if left else _text(decision.withdrawn)),
+            Change(join_lines(decision.wanted.lines), "" if left else join_lines(decision.withdrawn)),
             decision.recorded,
             (*decision.kept, *left),
             "the command of EVEREST_RBAC_APPLY_CMD has no {withdraw}" if left else "",
@@ -76,10 +76,10 @@ class _Import(NamedTuple):
 
 async def decide_policy(context: StepContext) -> Decision:
     look = await _look(context)
-    command = ApplyCommand.read(context.settings.everest_rbac_apply_cmd)
+    command = context.read_apply_command()
     if command is None:
         warnings = (UNSET, *_warn(look, "EVEREST_RBAC_APPLY_CMD is not set"))
-        return settle(Would.SKIP, StepResult(Outcome.SKIPPED, None, warnings, rbac_applied=False))
+        return settle(StepResult(Outcome.SKIPPED, None, warnings, rbac_applied=False))
     importing = _Import.of(command, look.decision)
     before, after = await _foresee_records(context, look.claims, importing)
     is_known = command.is_import and not look.unseen
@@ -87,17 +87,17 @@ async def decide_policy(context: StepContext) -> Decision:
     return Decision(
         Would.UPDATE if changes else Would.NOTHING if is_known else Would.APPLY,
         partial(_act, context, look, importing),
-        (*before, command.show(context.settings.subprocess_timeout, importing.change), *after),
+        (*before, command.show(importing.change), *after),
         diff=look.policy_diff,
         warnings=tuple(_warn(look, importing.why_left)),
         rights=policy_rights() if command.is_import else (),
         leaves=Left(Outcome.APPLIED, look.policy_diff) if look.policy_diff else None,
-        try_out=partial(_try_out, context, importing) if command.is_import else None,
+        try_out=partial(_try_out, importing) if command.is_import else None,
     )
 
 
-async def _try_out(context: StepContext, importing: _Import, decision: Decision) -> Decision:
-    completed = await importing.command.try_out(context.run, context.settings.subprocess_timeout, importing.change)
+async def _try_out(importing: _Import, decision: Decision) -> Decision:
+    completed = await importing.command.try_out(importing.change)
     if importing.command.read_enforced(completed) is False:
         return replace(decision, warnings=(UNENFORCED, *decision.warnings))
     return decision
@@ -105,7 +105,7 @@ async def _try_out(context: StepContext, importing: _Import, decision: Decision)
 
 async def _act(context: StepContext, look: _Look, importing: _Import) -> StepResult:
     await _record(context, importing.recorded, look.claims)
-    completed = await importing.command.run(context.run, context.settings.subprocess_timeout, importing.change)
+    completed = await importing.command.run(importing.change)
     if importing.kept != importing.recorded:
         await _record(context, importing.kept)
     enforced = importing.command.read_enforced(completed)
@@ -188,7 +188,3 @@ def _warn(look: _Look, why_left: str) -> Iterator[str]:
             f"Line {rule.line} of the policy has a pattern that Everest cannot match: it answers the questions of its "
             f"members with errors: `{rule.shown}`."
         )
-
-
-def _text(lines: Lines) -> str:
-    return "".join(f"{line}\n" for line in lines)

@@ -30,7 +30,7 @@ async def decide_account(context: StepContext) -> Decision:
     await context.facts.read_versions(context.everestctl)
     await refuse_early(context)
     if not context.request.account:
-        return settle(Would.SKIP, StepResult(Outcome.SKIPPED, None, await _warn_of_account(context)))
+        return settle(StepResult(Outcome.SKIPPED, None, await _warn_of_account(context)))
     credentials = context.credentials_of(context.job.job_id)
     account = _Account(context.kubectl, context.everestctl, context.request.username, credentials)
     if await account.exists():

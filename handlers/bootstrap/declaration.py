@@ -2,7 +2,7 @@
 
 from contracts.codes import Failure
 from contracts.records import Outcome
-from handlers.rbac.policy import parse_rules, render_rule
+from handlers.rbac.policy import parse_lines, render_rule
 from handlers.rbac.resources import resources_of
 from handlers.rbac.roles import InvalidRole, UnknownRole, load_role
 from handlers.results import StepFailed
@@ -10,7 +10,7 @@ from handlers.tenants.access import FIRST_ROLE, WantedAccess, lines_of, role_of
 from handlers.tenants.accounts import find_proof
 from handlers.tenants.claims import Claims
 from handlers.tenants.credentials import find_keepers
-from handlers.tenants.existing import refuse_suspended
+from handlers.tenants.existing import refuse_suspended, was_account_made
 from handlers.tenants.managers import find_manager
 from handlers.tenants.spec import Spec, make_wanted
 from handlers.workflow import StepContext
@@ -27,7 +27,7 @@ async def read_wanted_access(context: StepContext) -> WantedAccess:
     except (UnknownRole, InvalidRole) as error:
         raise StepFailed(Failure("invalid_request", f"role: {error}."), step="apply_rbac_policy") from None
     rendered = role.render(holder, request.namespace, resources)
-    members = parse_rules("\n".join(render_rule("g", subject, holder) for subject in request.subjects))
+    members = parse_lines(render_rule("g", subject, holder) for subject in request.subjects)
     return WantedAccess(request.username, (*rendered.rules, *members), rendered.left_out)
 
 
@@ -42,7 +42,7 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
     wanted = make_wanted(
         request.lasting,
         managed_by=await find_manager(claims, context.find_caller) or context.job.caller,
-        account_created=is_new or _agree(specs, len(claims.all)),
+        account_created=is_new or was_account_made(claims),
         adopted=before.wanted.adopted if before else claims.namespace is not None,
         suspended=before.wanted.suspended if before else False,
     )
@@ -57,9 +57,3 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
         return spec.with_credentials((context.job.job_id,)).with_account(proof)
     proof = next((other.account_proof for other in specs if other.account_proof), None)
     return spec.with_credentials(tuple(find_keepers(claims))).with_account(proof)
-
-
-def _agree(specs: list[Spec], claims: int) -> bool | None:
-    """Whether a job of ours made the tenant's account, as its claims have it; None where one of them cannot say."""
-    created = [spec.wanted.account_created for spec in specs]
-    return True if True in created else None if None in created or len(created) < claims else False

@@ -9,6 +9,7 @@ from contracts.requests import BootstrapRequest, RepairRequest
 from handlers.decisions import Decision, Left, Would
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.claims import Claims, Namespace, find_claims
+from handlers.tenants.existing import explain_absence
 from handlers.workflow import Context, Step, StepContext
 
 RepairContext = Context[RepairRequest]
@@ -55,8 +56,7 @@ def _choose(claims: Claims, name: str | None) -> Sequence[Namespace]:
     """Raises StepFailed."""
     chosen = claims.all if name is None else (claims.own,) if claims.own else ()
     if not chosen:
-        what = f"namespace {name}" if name else "namespace"
-        raise StepFailed(Failure("tenant_not_found", f"Tenant {claims.username} has no {what} here."))
+        raise StepFailed(explain_absence(claims.username, name))
     return chosen
 
 

@@ -1,11 +1,12 @@
 """The step hand_over: every claim of the tenant names the caller who manages it."""
 
+from dataclasses import replace
 from functools import partial
 
 from contracts.records import JobRecord, Outcome
 from contracts.requests import HandoverRequest
 from handlers.commands.running import Command
-from handlers.decisions import Decision, Left, Would
+from handlers.decisions import Decision, Would, to_change
 from handlers.preflight.rights import claim_rights
 from handlers.results import StepResult
 from handlers.tenants.claims import to_write_specs, write_specs
@@ -23,14 +24,10 @@ async def decide_handover(context: Context[HandoverRequest]) -> Decision:
         for name, spec in specs.items()
     }
     marks = to_write_specs(kubectl, claims, changed)
-    act = partial(_act, context, marks)
-    return Decision(
-        Would.UPDATE if marks else Would.NOTHING,
-        act,
-        marks,
+    return replace(
+        to_change(Would.UPDATE, partial(_act, context, marks), marks),
         rights=claim_rights("patch") if marks else (),
         changed=list_changed(changed.values(), job_id),
-        leaves=Left(Outcome.UPDATED) if marks else None,
     )
 
 

@@ -10,7 +10,7 @@ from handlers.offboarding.tenancy import OffboardContext, find_tenancy
 from handlers.offboarding.withdrawal import Withdrawal, find_withdrawal
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.look import read_policy
-from handlers.rbac.policy import InvalidPolicy, edit, parse_rules, read_suspended
+from handlers.rbac.policy import InvalidPolicy, edit, join_lines, parse_lines, read_suspended
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.access import name_lines
 from handlers.tenants.claims import OFFBOARDING, to_mark, write_all
@@ -19,40 +19,32 @@ from handlers.tools.kubectl import Kubectl
 
 async def decide_revocation(context: OffboardContext) -> Decision:
     """The claims are marked first, by compare-and-set: whoever has changed one since it was looked at is seen."""
-    kubectl, limit_seconds = context.kubectl, context.settings.subprocess_timeout
     tenancy = await find_tenancy(context)
     withdrawal = await find_withdrawal(context, tenancy)
     withdrawal.refuse_unsupported()
     mark = {OFFBOARDING: context.job.job_id}
     marks = tuple(
-        to_mark(kubectl, claim.name, mark, claim.version)
+        to_mark(context.kubectl, claim.name, mark, claim.version)
         for claim in tenancy.leaving
         if not claim.is_terminating and claim.offboarded_by != context.job.job_id
     )
-    command = withdrawal.command if withdrawal.lines else None
+    write = withdrawal.write
     return Decision(
-        Would.REMOVE if command else Would.UPDATE if marks else Would.NOTHING,
+        Would.REMOVE if write.command else Would.UPDATE if marks else Would.NOTHING,
         partial(_act, context, withdrawal, marks),
-        (*marks, *((command.show(limit_seconds, withdrawal.change),) if command else ())),
+        (*marks, *write.shown),
         diff=_diff(withdrawal),
         warnings=_warn(withdrawal),
-        leaves=Left(Outcome.REMOVED, _diff(withdrawal)) if command else None,
-        try_out=partial(_try_out, context, withdrawal),
+        leaves=Left(Outcome.REMOVED, _diff(withdrawal)) if write.command else None,
+        try_out=write.try_out,
     )
-
-
-async def _try_out(context: OffboardContext, withdrawal: Withdrawal, decision: Decision) -> Decision:
-    """The dry run of everest-rbac-import; the decision stays as it is. Raises StepFailed."""
-    if withdrawal.command and withdrawal.command.is_import and withdrawal.lines:
-        await withdrawal.command.try_out(context.run, context.settings.subprocess_timeout, withdrawal.change)
-    return decision
 
 
 async def _act(context: OffboardContext, withdrawal: Withdrawal, marks: tuple[Command, ...]) -> StepResult:
     await write_all(context.kubectl, f"A namespace of {withdrawal.username}", marks)
-    if withdrawal.command is None or not withdrawal.lines:
+    completed = await withdrawal.write.carry_out()
+    if completed is None:
         return StepResult(Outcome.UNCHANGED, None, _warn(withdrawal))
-    completed = await withdrawal.command.run(context.run, context.settings.subprocess_timeout, withdrawal.change)
     left = await _find_left(context.kubectl, withdrawal)
     if left:
         reason = f"The command succeeded, and the policy still holds {name_lines(left)}."
@@ -64,12 +56,12 @@ async def _find_left(kubectl: Kubectl, withdrawal: Withdrawal) -> list[str]:
     """What was to go and stands there still, as far as it can be seen."""
     stored, _ = await read_policy(kubectl)
     standing = {rule.key for rule in (*stored.rules, *read_suspended(stored.text))}
-    return [rule.shown for rule in parse_rules(withdrawal.change.withdrawn) if rule.key in standing]
+    return [rule.shown for rule in parse_lines(withdrawal.lines) if rule.key in standing]
 
 
 def _diff(withdrawal: Withdrawal) -> str:
     try:
-        edited = edit(withdrawal.stored.text, "", withdrawal.change.withdrawn)
+        edited = edit(withdrawal.stored.text, "", join_lines(withdrawal.lines))
     except InvalidPolicy:
         return ""  # the command says what is wrong with it
     return shorten(diff(withdrawal.stored.text, edited.text)) if withdrawal.lines else ""

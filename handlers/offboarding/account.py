@@ -4,14 +4,13 @@ from dataclasses import replace
 from functools import partial
 
 from contracts.records import Outcome
-from handlers.decisions import Decision, Left, Would, settle
+from handlers.decisions import Decision, Left, Would, settle, to_change
 from handlers.offboarding.tenancy import OffboardContext, Tenancy, find_tenancy
 from handlers.results import StepResult
 from handlers.tenants.accounts import is_enabled, remove_account, to_remove_account
 from handlers.tenants.existing import is_bound
 from handlers.tools.kubectl import Kubectl
 
-_GONE = Left(Outcome.REMOVED)
 _NOT_OURS = "Account {username} was not made by this service and stays"
 _CHANGED = "Account {username} was made anew or given another password since this service made it, so it stays"
 _DISABLED = (
@@ -25,14 +24,14 @@ async def decide_account(context: OffboardContext) -> Decision:
     kubectl = context.kubectl
     tenancy = await find_tenancy(context)
     if tenancy.staying:
-        return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, _warn_of_others(context, tenancy)))
+        return settle(StepResult(Outcome.UNCHANGED, None, _warn_of_others(context, tenancy)))
     takes_any = request.delete_account and request.is_confirmed and not is_bound(context)
     proof = None if takes_any else tenancy.found.account_proof
     command = await to_remove_account(kubectl, request.username, proof)
     if command is not None and (tenancy.found.is_account_ours or takes_any):
-        return Decision(Would.REMOVE, partial(_remove, context, proof), (command,), leaves=_GONE)
+        return to_change(Would.REMOVE, partial(_remove, context, proof), (command,))
     stays = await _tell_of_account(kubectl, tenancy)
-    decision = settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None, stays))
+    decision = settle(StepResult(Outcome.UNCHANGED, None, stays))
     return replace(decision, leaves=Left(Outcome.UNCHANGED)) if stays else decision
 
 
@@ -66,11 +65,9 @@ async def decide_credentials(context: OffboardContext) -> Decision:
         if await (credentials := context.credentials_of(keeper)).is_there()
     ]
     commands = tuple(credentials.to_drop() for credentials in held)
-    if not commands:
-        return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED, None))
 
     async def act() -> StepResult:
-        *_, last = [await context.kubectl.carry_out(command) for command in commands]
-        return StepResult(Outcome.REMOVED, last)
+        done = [await context.kubectl.carry_out(command) for command in commands]
+        return StepResult(Outcome.REMOVED, done[-1]) if done else StepResult(Outcome.UNCHANGED)
 
-    return Decision(Would.REMOVE, act, commands, leaves=_GONE)
+    return to_change(Would.REMOVE, act, commands)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from contracts.codes import Failure
 from contracts.records import Outcome
-from handlers.decisions import Decision, Would, settle
+from handlers.decisions import Decision, settle
 from handlers.offboarding.contents import Contents, look_into, refuse_contents
 from handlers.offboarding.tenancy import (
     CHECK,
@@ -42,7 +42,7 @@ async def decide_check(context: OffboardContext) -> Decision:
             await check_namespace(context, target)
     (await find_withdrawal(context, tenancy)).refuse_unsupported()
     result = StepResult(Outcome.UNCHANGED, None, tuple(_warn(context, found)), found=found.document)
-    return settle(Would.NOTHING, result)
+    return settle(result)
 
 
 def _recall(context: OffboardContext, refusal: StepFailed) -> Found:

@@ -105,8 +105,8 @@ async def _remove(context: OffboardContext, part: _Part) -> Completed | None:
     completed: Completed | None = None
     for command in part.commands:
         completed = await _carry_out(context, part, command)
-    found = await context.kubectl.get("ns", part.target.name)
-    if _is_there(found, part.target) and not Namespace.of(found or {}).is_terminating:
+    found = await _find(context, part.target)
+    if found is not None and "deletionTimestamp" not in found["metadata"]:
         raise await _explain(context, part, completed)
     await _wait_until_gone(context, part.target, found)
     return completed
@@ -158,19 +158,21 @@ async def _explain(context: OffboardContext, part: _Part, completed: Completed |
 
 
 async def _wait_until_gone(context: OffboardContext, target: Target, found: Object | None) -> None:
-    """Gone is absent, or another one of that name. A terminating namespace can only be waited for."""
+    """A terminating namespace can only be waited for."""
     limit_seconds = min(context.settings.everest_namespace_timeout, _TERMINATION_SECONDS)
     ends_at, pause_seconds = monotonic() + limit_seconds, _FIRST_PAUSE_SECONDS
-    while _is_there(found, target):
+    while found is not None:
         if monotonic() >= ends_at:
-            raise StepFailed(_explain_stuck(target.name, found or {}))
+            raise StepFailed(_explain_stuck(target.name, found))
         await asyncio.sleep(pause_seconds)
         pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
-        found = await context.kubectl.get("ns", target.name)
+        found = await _find(context, target)
 
 
-def _is_there(found: Object | None, target: Target) -> bool:
-    return found is not None and found["metadata"].get("uid", "") == target.uid
+async def _find(context: OffboardContext, target: Target) -> Object | None:
+    """None where it is gone, or another one is there under its name."""
+    found = await context.kubectl.get("ns", target.name)
+    return found if found is not None and found["metadata"].get("uid", "") == target.uid else None
 
 
 def _explain_stuck(name: str, found: Object) -> Failure:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from contracts.codes import Failure
 from handlers.offboarding.tenancy import OffboardContext, Tenancy
-from handlers.rbac.apply_command import ApplyCommand, Change
+from handlers.rbac.apply_command import ApplyCommand, Change, PolicyWrite
 from handlers.rbac.look import read_policy
-from handlers.rbac.policy import Rule, parse_rules, read_suspended
+from handlers.rbac.policy import Rule, join_lines, parse_lines, read_suspended
 from handlers.rbac.stored_policy import StoredPolicy
 from handlers.results import StepFailed
 from handlers.tenants.access import Lines, lines_of, name_lines, role_of
@@ -24,8 +24,8 @@ class Withdrawal:
     foreign: Lines
 
     @property
-    def change(self) -> Change:
-        return Change(withdrawn="".join(f"{line}\n" for line in self.lines))
+    def write(self) -> PolicyWrite:
+        return PolicyWrite(self.command if self.lines else None, Change(withdrawn=join_lines(self.lines)))
 
     def refuse_unsupported(self) -> None:
         """Raises StepFailed where lines would be left behind: they would be the next tenant's of that name."""
@@ -39,10 +39,10 @@ class Withdrawal:
 async def find_withdrawal(context: OffboardContext, tenancy: Tenancy) -> Withdrawal:
     """Raises StepFailed."""
     username, leaving, found = tenancy.claims.username, tenancy.leaving, tenancy.found
-    needed = {rule.key for claim in tenancy.staying for rule in _read(lines_of(claim, username))}
+    needed = {rule.key for claim in tenancy.staying for rule in parse_lines(lines_of(claim, username))}
     # Of a namespace that somebody has deleted meanwhile only what was seen before tells.
-    ours = {rule.key: rule for rule in _read(found.lines)} if len(leaving) < len(found.targets) else {}
-    ours |= {rule.key: rule for claim in leaving for rule in _read(lines_of(claim, username))}
+    ours = {rule.key: rule for rule in parse_lines(found.lines)} if len(leaving) < len(found.targets) else {}
+    ours |= {rule.key: rule for claim in leaving for rule in parse_lines(lines_of(claim, username))}
     stored, unseen = await read_policy(context.kubectl)
     standing = {rule.key for rule in (*stored.rules, *read_suspended(stored.text))}
     going = [rule for key, rule in ours.items() if key not in needed and (unseen or key in standing)]
@@ -51,7 +51,7 @@ async def find_withdrawal(context: OffboardContext, tenancy: Tenancy) -> Withdra
     foreign = [rule for rule in stored.rules if rule.key not in kept and _names_tenant(rule, username, names)]
     return Withdrawal(
         username,
-        ApplyCommand.read(context.settings.everest_rbac_apply_cmd),
+        context.read_apply_command(),
         stored,
         unseen,
         tuple(rule.shown for rule in going),
@@ -64,7 +64,3 @@ def _names_tenant(rule: Rule, username: str, namespaces: set[str]) -> bool:
     if {username, role_of(username)} & {rule.subject, rule.role}:
         return True
     return rule.kind == "p" and rule.fields[3].partition("/")[0] in namespaces
-
-
-def _read(lines: Lines) -> tuple[Rule, ...]:
-    return parse_rules("\n".join(lines))

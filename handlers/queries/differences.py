@@ -7,7 +7,7 @@ from contracts.answers import Account, TenantOperator
 from contracts.requests import BootstrapRequest
 from handlers.bootstrap.quota import LIMITS_NAME, QUOTA_NAME, limit_shares, quota_hard
 from handlers.queries.expectations import Expected
-from handlers.rbac.policy import parse_rules
+from handlers.rbac.policy import parse_lines
 from handlers.rbac.stored_policy import StoredPolicy
 from handlers.settings import HandlerSettings
 from handlers.tenants.accounts import DISABLED, ENABLE
@@ -43,20 +43,16 @@ class Difference:
     mend: str = _REPAIR
 
 
-def compare_account(
-    account: Account | None, username: str, expected: Sequence[Expected | None]
-) -> Iterator[Difference]:
-    wants_account = any(wanted.request.account for wanted in expected if wanted)
-    if account is None and wants_account:
-        yield Difference("account", f"There is no account {username}.")
-    if account is not None and not account.get("enabled") and wants_account and not _is_suspended(expected):
-        yield Difference("account", DISABLED.format(username=username), ENABLE)
-    if account is not None and account.get("enabled") and any(wanted.account_disabled for wanted in expected if wanted):
+def compare_account(account: Account | None, username: str, expected: Sequence[Expected]) -> Iterator[Difference]:
+    wants_account = any(wanted.request.account for wanted in expected)
+    if account is None:
+        if wants_account:
+            yield Difference("account", f"There is no account {username}.")
+    elif not account.get("enabled"):
+        if wants_account and not any(wanted.is_suspended for wanted in expected):
+            yield Difference("account", DISABLED.format(username=username), ENABLE)
+    elif any(wanted.account_disabled for wanted in expected):
         yield Difference("suspension", f"Account {username} is enabled, and its tenant is suspended.", _SUSPEND_AGAIN)
-
-
-def _is_suspended(expected: Sequence[Expected | None]) -> bool:
-    return any(wanted.is_suspended for wanted in expected if wanted)
 
 
 def compare(
@@ -124,7 +120,7 @@ def _compare_access(policy: StoredPolicy | None, expected: Expected) -> Iterator
         yield Difference("rbac", f"The stored policy is invalid: {policy.fault}.", _MEND_POLICY)
         return
     stored = {rule.key for rule in policy.rules} if policy else set()
-    for rule in parse_rules("\n".join(expected.lines)):
+    for rule in parse_lines(expected.lines):
         if expected.is_suspended:
             if rule.key in stored:
                 message = f"`{rule.shown}` is in force, and the tenant is suspended."

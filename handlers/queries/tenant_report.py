@@ -34,18 +34,19 @@ def report(query: TenantQuery, shared: Shared, seen: Sequence[Seen], settings: H
         _describe_namespace(one, wanted, compare(one, wanted, shared.policy, settings) if wanted else ())
         for one, wanted in zip(seen, expected, strict=True)
     ]
-    of_account = compare_account(account, query.username, expected)
+    known = [wanted for wanted in expected if wanted]
+    of_account = compare_account(account, query.username, known)
     first = namespaces[0] if namespaces and namespaces[0]["exists"] else None
     return {
         "username": query.username,
-        "suspended": any(wanted.is_suspended for wanted in expected if wanted),
+        "suspended": any(wanted.is_suspended for wanted in known),
         "account": account,
         "namespaces": namespaces,
         "namespace": _describe_plain(seen[0]) if first else None,
         "other_namespaces": [one["name"] for one in namespaces[1:]],
         "quota": first and first["quota"],
         "limit_range": first and first["limit_range"],
-        "rbac": _describe_access(shared.policy, query.username, expected),
+        "rbac": _describe_access(shared.policy, query.username, known),
         "last_job": _describe_last(query),
         "differences": [
             *(_render(one, None) for one in of_account),
@@ -95,13 +96,11 @@ def _describe_last(query: TenantQuery) -> answers.LastJob | None:
     return {"job_id": last["job_id"], "status": last["status"], "finished_at": last["finished_at"]}
 
 
-def _describe_access(
-    policy: StoredPolicy | None, username: str, expected: Sequence[Expected | None]
-) -> answers.Access | None:
+def _describe_access(policy: StoredPolicy | None, username: str, expected: Sequence[Expected]) -> answers.Access | None:
     """The lines of the policy that are about the tenant, its role or its subjects. None where there is no policy."""
     if policy is None:
         return None
-    subjects = {subject for wanted in expected if wanted for subject in wanted.subjects}
+    subjects = {subject for wanted in expected for subject in wanted.subjects}
     lines = [rule.shown for rule in policy.find_rules({username, role_of(username)} | subjects)]
     answer: answers.Access = {"enforced": policy.is_enforced, "lines": lines}
     if policy.fault:

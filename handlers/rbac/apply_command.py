@@ -6,13 +6,15 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 from contracts.codes import CODES, Failure, Nature
 from handlers.commands.outputs import clean
 from handlers.commands.running import Command, Completed
+from handlers.decisions import Decision
+from handlers.preflight.rights import Right, policy_rights
 from handlers.rbac.import_lock import WAITED
 from handlers.results import RunCommand, StepFailed
 from handlers.tools.failures import explain, find_reason
@@ -38,14 +40,16 @@ class Change(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class ApplyCommand:
     words: tuple[str, ...]
+    runner: RunCommand
+    time_limit_seconds: float
 
     @classmethod
-    def read(cls, template: str | None) -> Self | None:
+    def read(cls, template: str | None, runner: RunCommand, time_limit_seconds: float) -> Self | None:
         """Split as a shell would, and run without one. None where none is set. Raises StepFailed."""
         if not (template or "").strip():
             return None
         try:
-            return cls(tuple(shlex.split(template or "")))
+            return cls(tuple(shlex.split(template or "")), runner, time_limit_seconds)
         except ValueError as error:
             reason = f"EVEREST_RBAC_APPLY_CMD cannot be split: {error}"
             raise StepFailed(Failure("rbac_command_failed", reason)) from None
@@ -58,27 +62,28 @@ class ApplyCommand:
     def can_withdraw(self) -> bool:
         return self.is_import or any("{withdraw}" in word for word in self.words)
 
-    async def run(self, run: RunCommand, time_limit_seconds: float, change: Change) -> Completed:
+    async def run(self, change: Change) -> Completed:
         """Raises StepFailed. Waiting for other imports is no failure: the command is run again."""
-        return await self._run(run, time_limit_seconds, change)
+        with _private_files(change.lines, change.withdrawn) as paths:
+            return await self._repeat(self._to_run(change, *paths))
 
-    async def try_out(self, run: RunCommand, time_limit_seconds: float, change: Change) -> Completed:
+    async def try_out(self, change: Change) -> Completed:
         """The dry run of everest-rbac-import: the policy changed and judged, and nothing written. Raises StepFailed."""
-        return await self._run(run, time_limit_seconds, change, "--dry-run")
+        with _private_files(change.lines, change.withdrawn) as paths:
+            command = self._to_run(change, *paths)
+            return await self._repeat(replace(command, argv=(*command.argv, "--dry-run"), changes=False))
 
-    def show(self, time_limit_seconds: float, change: Change) -> Command:
+    def show(self, change: Change) -> Command:
         """As it would be run, the files without their folder."""
-        argv = self._resolve(change, *map(Path, _FILES))
-        return Command(argv, time_limit_seconds=time_limit_seconds, changes=True)
+        return self._to_run(change, *map(Path, _FILES))
 
-    async def _run(self, run: RunCommand, time_limit_seconds: float, change: Change, *more: str) -> Completed:
-        with _private_files(change.lines, change.withdrawn) as (lines, withdrawn):
-            argv = (*self._resolve(change, lines, withdrawn), *more)
-            return await self._repeat(run, Command(argv, time_limit_seconds=time_limit_seconds, changes=not more))
+    def _to_run(self, change: Change, lines: Path, withdrawn: Path) -> Command:
+        argv = self._resolve(change, lines, withdrawn)
+        return Command(argv, time_limit_seconds=self.time_limit_seconds, changes=True)
 
-    async def _repeat(self, run: RunCommand, command: Command) -> Completed:
+    async def _repeat(self, command: Command) -> Completed:
         for _ in range(_MOST_WAITS):
-            completed = await run(command)
+            completed = await self.runner(command)
             if not (self.is_import and completed.exit_code == WAITED):
                 break
         if completed.exit_code != 0:
@@ -102,6 +107,36 @@ class ApplyCommand:
         """What everest-rbac-import says; None from a command that does not tell."""
         said = completed.stdout.decode(errors="replace").splitlines()
         return True if "rbac_enforced=true" in said else False if "rbac_enforced=false" in said else None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyWrite:
+    """What a step would have done to the policy; no `command` where nothing is to be done to it."""
+
+    command: ApplyCommand | None
+    change: Change
+
+    @property
+    def shown(self) -> tuple[Command, ...]:
+        return (self.command.show(self.change),) if self.command else ()
+
+    @property
+    def rights(self) -> tuple[Right, ...]:
+        return policy_rights() if self.command and self.command.is_import else ()
+
+    async def carry_out(self) -> Completed | None:
+        """Raises StepFailed."""
+        return await self.command.run(self.change) if self.command else None
+
+    async def try_out(self, decision: Decision) -> Decision:
+        """By everest-rbac-import alone, others have no dry run; the decision stays as it is. Raises StepFailed."""
+        if self.command and self.command.is_import:
+            await self.command.try_out(self.change)
+        return decision
+
+    def read_enforced(self, completed: Completed | None) -> bool | None:
+        """Whether Everest obeys the policy, as the command says."""
+        return self.command.read_enforced(completed) if self.command and completed else None
 
 
 @contextmanager

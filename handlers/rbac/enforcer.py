@@ -8,10 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from handlers.rbac.globs import MalformedGlob, check_glob, matches, spell_ends
-from handlers.rbac.policy import ACTIONS, Rule
+from handlers.rbac.policy import ACTIONS, ADMIN_ROLE, Rule
 from handlers.rbac.resources import GLOBAL_RESOURCES, KNOWN_RESOURCES
 
-ADMIN_ROLE = "role:admin"
 _MOST_LINKS = 10  # casbin's default
 
 

@@ -267,7 +267,3 @@ def _say_refused(failure: Failure) -> int:
     print(f"error: {failure.code}: {' '.join(failure.message.split())}", file=sys.stderr)
     print(f"hint: {' '.join((failure.hint or CODES[failure.code].hint).split())}", file=sys.stderr)
     return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -22,11 +22,13 @@ _SUBJECT = re.compile(r"[A-Za-z0-9/:.@+_-]+")
 _OTHER_TERM = re.compile(r"[a-z0-9/:*-]+")
 _MEMBER = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _QUOTED = re.compile(r'^[\s#]|[",]')  # a field that can be read again only between quotes
-_ADMIN_ROLE = "role:admin"  # built in: it needs no member
+ADMIN_ROLE = "role:admin"  # built in: it needs no member
 _BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))  # Go's
 _MOST_SHOWN = 60  # characters of a line in a message
 
 Key = tuple[str, tuple[str, ...]]
+# Without its line feed; its number; where it starts, and where the next one does.
+_Line = tuple[str, int, int, int]
 
 
 class InvalidPolicy(ValueError):
@@ -85,7 +87,17 @@ def parse_rules(text: str) -> tuple[Rule, ...]:
     Everest splits at line feeds and gives each line to Go's csv reader (pkg/rbac/utils): a comment has `#` in the first
     column, blanks before a field are dropped and behind it kept, an empty line is skipped, one of blanks is an error.
     """
-    return tuple(_parse_line(line, number, start, end) for number, line, start, end in _split(text))
+    return tuple(_parse_line(*line) for line in _split_rules(text))
+
+
+def parse_lines(lines: Iterable[str]) -> tuple[Rule, ...]:
+    """The same of lines without endings. Raises InvalidPolicy."""
+    return parse_rules("\n".join(lines))
+
+
+def join_lines(lines: Iterable[str]) -> str:
+    """The policy of these lines, which have no endings."""
+    return "".join(f"{line}\n" for line in lines)
 
 
 class Reading(NamedTuple):
@@ -100,28 +112,23 @@ def read_rules(text: str) -> Reading:
     try:
         return Reading(parse_rules(text), None)
     except InvalidPolicy as first:
-        return Reading(tuple(_read_what_can_be_read(text)), first)
-
-
-def _read_what_can_be_read(text: str) -> Iterator[Rule]:
-    for number, line, start, end in _split(text):
-        with suppress(InvalidPolicy):
-            yield _parse_line(line, number, start, end)
+        return Reading(tuple(_read_what_can_be_read(_split_rules(text))), first)
 
 
 def read_suspended(text: str) -> tuple[Rule, ...]:
     """The rules that this service has made comments of."""
-    return tuple(_read_suspended(text))
+    comments = (
+        (line.removeprefix(SUSPENSION), number, start, end)
+        for line, number, start, end in _split(text)
+        if line.startswith(SUSPENSION)
+    )
+    return tuple(_read_what_can_be_read(comments))
 
 
-def _read_suspended(text: str) -> Iterator[Rule]:
-    start = 0
-    for number, line in enumerate(text.split("\n"), 1):
-        end = start + len(line) + 1
-        if line.startswith(SUSPENSION):
-            with suppress(InvalidPolicy):
-                yield _parse_line(line.removeprefix(SUSPENSION), number, start, min(end, len(text)))
-        start = end
+def _read_what_can_be_read(lines: Iterable[_Line]) -> Iterator[Rule]:
+    for line in lines:
+        with suppress(InvalidPolicy):
+            yield _parse_line(*line)
 
 
 def render_rule(kind: str, *fields: str) -> str:
@@ -195,7 +202,7 @@ def edit(stored: str, wanted: str, withdrawn: str = "") -> Edit:
     added = [*new.values(), *_fill_roles(going, (*kept, *wanted_rules))]
     cut = sorted([*going, *suspended], key=lambda rule: rule.start)
     return Edit(
-        _append(_cut(stored, cut), added, _newline_of(stored)),
+        _append(_cut(stored, _lines(cut)), added, _newline_of(stored)),
         tuple(added),
         tuple(_line(stored, rule) for rule in cut),
     )
@@ -230,11 +237,7 @@ def resume(stored: str, lines: str, filler: str = "") -> Edit:
     """
     keys = {rule.key for rule in parse_rules(lines)}
     coming = [rule for rule in read_suspended(stored) if rule.key in keys]
-    parts, at = [], 0
-    for rule in coming:
-        parts.append(stored[at : rule.start])
-        at = rule.start + len(SUSPENSION)
-    text = "".join([*parts, stored[at:]])
+    text = _cut(stored, ((rule.start, rule.start + len(SUSPENSION)) for rule in coming))
     rules, filling = read_rules(text).rules, {rule.key for rule in parse_rules(filler)}
     others = [rule for rule in rules if rule.key not in filling]
     held = _fill_roles((), others, {rule.subject for rule in (*coming, *parse_rules(filler))})
@@ -242,7 +245,7 @@ def resume(stored: str, lines: str, filler: str = "") -> Edit:
     missing = [line for line in held if line not in {rule.shown for rule in rules}]
     added = tuple(_line(stored, rule).removeprefix(SUSPENSION) for rule in coming)
     return Edit(
-        _append(_cut(text, going), missing, _newline_of(stored)),
+        _append(_cut(text, _lines(going)), missing, _newline_of(stored)),
         (*added, *missing),
         tuple(_line(text, rule) for rule in going),
     )
@@ -261,20 +264,23 @@ def _fill_roles(going: Iterable[Rule], kept: Iterable[Rule], roles: Container[st
 def _check_roles(rules: Iterable[Rule], others: Iterable[Rule] = ()) -> None:
     """A role of the rules must be somebody's, by a g line of theirs or of the others."""
     rules = tuple(rules)
-    roles = {rule.fields[1] for rule in (*rules, *others) if rule.kind == "g"} | {_ADMIN_ROLE}
+    roles = {rule.fields[1] for rule in (*rules, *others) if rule.kind == "g"} | {ADMIN_ROLE}
     for rule in rules:
         if rule.kind == "p" and rule.subject.startswith("role:") and rule.subject not in roles:
             raise InvalidPolicy(rule.line, f"role '{_show(rule.subject)}' does not exist: no g line gives it")
 
 
-def _split(text: str) -> Iterator[tuple[int, str, int, int]]:
-    """The lines that are no comment: number, line without its line feed, where it starts, where the next one does."""
+def _split(text: str) -> Iterator[_Line]:
     start = 0
     for number, line in enumerate(text.split("\n"), 1):
         end = start + len(line) + 1
-        if line and line[0] != "#":
-            yield number, line, start, min(end, len(text))
+        yield line, number, start, min(end, len(text))
         start = end
+
+
+def _split_rules(text: str) -> Iterator[_Line]:
+    """The lines that are no comment."""
+    return (line for line in _split(text) if line[0] and line[0][0] != "#")
 
 
 def _render_field(field: str) -> str:
@@ -292,13 +298,17 @@ def _line(text: str, rule: Rule) -> str:
     return text[rule.start : rule.end].removesuffix("\n").removesuffix("\r")
 
 
-def _cut(text: str, rules: Iterable[Rule]) -> str:
-    parts = []
-    at = 0
-    for rule in rules:
-        parts.append(text[at : rule.start])
-        at = rule.end
+def _cut(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """Without what stands between these places, which are in order."""
+    parts, at = [], 0
+    for start, end in spans:
+        parts.append(text[at:start])
+        at = end
     return "".join([*parts, text[at:]])
+
+
+def _lines(rules: Iterable[Rule]) -> Iterator[tuple[int, int]]:
+    return ((rule.start, rule.end) for rule in rules)
 
 
 def _append(text: str, lines: list[str], newline: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contracts.requests import ROLE_PATTERN
-from handlers.rbac.policy import InvalidPolicy, Rule, parse_rules, read_wanted, render_rule
+from handlers.rbac.policy import InvalidPolicy, Rule, parse_lines, parse_rules, read_wanted, render_rule
 from handlers.rbac.resources import find_unknown
 
 _OURS = Path(__file__).with_name("roles")
@@ -35,7 +35,7 @@ class Role(NamedTuple):
     def render(self, holder: str, namespace: str, resources: frozenset[str]) -> "RenderedRole":
         """The rights of `holder`, as far as the resources are known: an unknown one would end Everest's server."""
         lines = (render_rule("p", holder, *right).replace("{namespace}", namespace) for right in self.rights)
-        rules = parse_rules("\n".join(lines))
+        rules = parse_lines(lines)
         unknown = find_unknown(rules, resources)
         return RenderedRole(tuple(rule for rule in rules if rule not in unknown), unknown)
 

@@ -8,7 +8,7 @@ from contracts.codes import Failure
 from contracts.records import Outcome
 from contracts.requests import ResumeRequest, SuspendRequest
 from handlers.commands.running import Command
-from handlers.decisions import Decision, Left, Overtaken, Would, settle
+from handlers.decisions import Decision, Left, Overtaken, Would, settle, to_change
 from handlers.offboarding.contents import DATABASES
 from handlers.preflight.reviews import find_missing
 from handlers.preflight.rights import database_rights
@@ -66,19 +66,14 @@ async def check_rights(kubectl: Kubectl, claims: Claims) -> None:
 async def decide_pause(context: Context[SuspendRequest]) -> Decision:
     """A database that is paused already is not ours to start again."""
     if not context.request.pause_databases:
-        return settle(Would.SKIP, StepResult(Outcome.SKIPPED))
+        return settle(StepResult(Outcome.SKIPPED))
     kubectl = context.kubectl
     look = await _look(context)
     running = [database for database in look.databases if not database.is_paused]
     specs = {name: _note(spec, name, running) for name, spec in look.specs.items()}
     marks = to_write_specs(kubectl, look.claims, specs)
     patches = tuple(_to_pause(kubectl, database, paused=True) for database in running)
-    return Decision(
-        Would.UPDATE if marks or patches else Would.NOTHING,
-        partial(_pause, context, marks, patches),
-        (*marks, *patches),
-        leaves=Left(Outcome.UPDATED) if marks or patches else None,
-    )
+    return to_change(Would.UPDATE, partial(_pause, context, marks, patches), (*marks, *patches))
 
 
 async def _pause(
@@ -99,7 +94,7 @@ async def decide_start(context: Context[ResumeRequest]) -> Decision:
     claims = await find_tenant(context)
     specs = await find_specs(context, claims)
     if not any(spec.suspension for spec in specs.values()):
-        return settle(Would.NOTHING, StepResult(Outcome.UNCHANGED))
+        return settle(StepResult(Outcome.UNCHANGED))
     look = _Look(claims, specs, await _list(kubectl, claims.all))
     patches = tuple(_to_pause(kubectl, database, paused=False) for database in look.recorded if database.is_paused)
     forgotten = {name: _forget(spec) for name, spec in specs.items()}

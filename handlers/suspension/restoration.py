@@ -9,13 +9,13 @@ from contracts.records import Outcome
 from contracts.requests import ResumeRequest
 from handlers.commands.running import Command
 from handlers.decisions import Decision, Left, Would
-from handlers.rbac.apply_command import Change
+from handlers.rbac.apply_command import Change, PolicyWrite
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.policy import resume
 from handlers.results import StepFailed, StepResult
 from handlers.suspension.databases import check_rights
 from handlers.suspension.tenant import Tenant, look_at_tenant
-from handlers.suspension.turning import Turning, choose_command
+from handlers.suspension.turning import to_turn
 from handlers.tenants.access import name_lines
 from handlers.tenants.accounts import ENABLE, to_set_enabled, write_enabled
 from handlers.tenants.claims import to_write_specs, write_specs
@@ -36,7 +36,7 @@ class _Restoration:
     """`enables`: the account was disabled by the suspension. `proof`: of it; None where it is there no more."""
 
     tenant: Tenant
-    turning: Turning
+    turning: PolicyWrite
     policy_diff: str
     enables: bool
     proof: str | None
@@ -45,7 +45,6 @@ class _Restoration:
 
 async def decide_restoration(context: ResumeContext) -> Decision:
     """A tenant that is not suspended keeps what it has."""
-    limit_seconds = context.settings.subprocess_timeout
     kubectl = context.kubectl
     tenant = await look_at_tenant(context)
     taken = [spec.suspension for spec in tenant.specs.values() if spec.suspension]
@@ -56,18 +55,14 @@ async def decide_restoration(context: ResumeContext) -> Decision:
     specs = {name: _resume(spec, context.job.job_id) for name, spec in tenant.specs.items()}
     found = _Restoration(
         tenant,
-        Turning(choose_command(context, tenant, (*edited.added, *edited.removed)), change),
+        to_turn(context, tenant, (*edited.added, *edited.removed), change),
         shorten(diff(tenant.stored.text, edited.text)),
         any(one.account_disabled for one in taken),
         await _prove_disabled(context, tenant, taken),
         to_write_specs(kubectl, tenant.claims, specs),
     )
     enable = await to_set_enabled(kubectl, tenant.username, enabled=True, proof=found.proof) if found.proof else None
-    commands = (
-        *found.turning.show(limit_seconds),
-        *((enable,) if enable else ()),
-        *found.marks,
-    )
+    commands = (*found.turning.shown, *((enable,) if enable else ()), *found.marks)
     return Decision(
         Would.UPDATE if commands else Would.NOTHING,
         partial(_act, context, found),
@@ -77,7 +72,7 @@ async def decide_restoration(context: ResumeContext) -> Decision:
         rights=found.turning.rights,
         changed=list_changed(specs.values(), context.job.job_id),
         leaves=Left(Outcome.UPDATED, found.policy_diff) if commands else None,
-        try_out=partial(found.turning.try_out, context),
+        try_out=found.turning.try_out,
     )
 
 
@@ -103,7 +98,7 @@ def _resume(spec: Spec, job_id: str) -> Spec:
 
 async def _act(context: ResumeContext, found: _Restoration) -> StepResult:
     username = found.tenant.username
-    turned = await found.turning.carry_out(context)
+    turned = await found.turning.carry_out()
     kubectl, proof = context.kubectl, found.proof
     enabled = await write_enabled(kubectl, username, enabled=True, proof=proof) if proof else None
     after = await look_at_tenant(context)

@@ -11,13 +11,13 @@ from contracts.requests import SuspendRequest
 from handlers.bootstrap.access import UNENFORCED
 from handlers.commands.running import Command
 from handlers.decisions import Decision, Left, Overtaken, Would
-from handlers.rbac.apply_command import Change
+from handlers.rbac.apply_command import Change, PolicyWrite
 from handlers.rbac.differences import diff, shorten
 from handlers.rbac.policy import suspend
 from handlers.results import StepFailed, StepResult
 from handlers.suspension.databases import check_rights
 from handlers.suspension.tenant import Tenant, look_at_tenant
-from handlers.suspension.turning import Turning, choose_command
+from handlers.suspension.turning import to_turn
 from handlers.tenants.access import name_lines
 from handlers.tenants.accounts import to_set_enabled, write_enabled
 from handlers.tenants.claims import to_write_specs, write_specs
@@ -31,13 +31,12 @@ SuspendContext = Context[SuspendRequest]
 class _Revocation:
     tenant: Tenant
     marks: tuple[Command, ...]
-    turning: Turning
+    turning: PolicyWrite
     policy_diff: str
 
 
 async def decide_revocation(context: SuspendContext) -> Decision:
     """What cannot be done whole is refused before anything is touched: databases that cannot be paused, too."""
-    limit_seconds = context.settings.subprocess_timeout
     kubectl = context.kubectl
     tenant = await look_at_tenant(context)
     if context.request.pause_databases:
@@ -50,16 +49,12 @@ async def decide_revocation(context: SuspendContext) -> Decision:
     found = _Revocation(
         tenant,
         to_write_specs(kubectl, tenant.claims, specs),
-        Turning(choose_command(context, tenant, tenant.active), Change(tenant.text, flag="--suspend")),
+        to_turn(context, tenant, tenant.active, Change(tenant.text, flag="--suspend")),
         shorten(diff(tenant.stored.text, edited.text)),
     )
     spares = tenant.spares_account
     disable = None if spares else await to_set_enabled(kubectl, tenant.username, enabled=False)
-    commands = (
-        *found.marks,
-        *found.turning.show(limit_seconds),
-        *((disable,) if disable else ()),
-    )
+    commands = (*found.marks, *found.turning.shown, *((disable,) if disable else ()))
     return Decision(
         Would.UPDATE if commands else Would.NOTHING,
         partial(_act, context, found),
@@ -69,7 +64,7 @@ async def decide_revocation(context: SuspendContext) -> Decision:
         rights=found.turning.rights,
         changed=list_changed(specs.values(), context.job.job_id),
         leaves=Left(Outcome.UPDATED, found.policy_diff) if commands else None,
-        try_out=partial(found.turning.try_out, context),
+        try_out=found.turning.try_out,
     )
 
 
@@ -85,7 +80,7 @@ def _suspend(spec: Spec, tenant: Tenant, job_id: str, *, fills: bool) -> Spec:
 async def _act(context: SuspendContext, found: _Revocation) -> StepResult:
     username = found.tenant.username
     marked = await write_specs(context.kubectl, username, found.marks)
-    turned = await found.turning.carry_out(context)
+    turned = await found.turning.carry_out()
     spares = found.tenant.spares_account
     disabled = None if spares else await write_enabled(context.kubectl, username, enabled=False)
     after = await look_at_tenant(context)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from handlers.rbac.look import read_policy
-from handlers.rbac.policy import Rule, parse_rules, read_suspended, render_rule
+from handlers.rbac.policy import Rule, join_lines, parse_lines, parse_rules, read_suspended, render_rule
 from handlers.rbac.stored_policy import StoredPolicy
 from handlers.tenants.access import Lines, role_of
 from handlers.tenants.accounts import Account, find_account
@@ -43,11 +43,11 @@ class Tenant:
     def rules(self) -> tuple[Rule, ...]:
         """What this service wrote for it, each rule once."""
         lines = (line for spec in self.specs.values() for line in spec.applied)
-        return tuple({rule.key: rule for rule in parse_rules("\n".join(lines))}.values())
+        return tuple({rule.key: rule for rule in parse_lines(lines)}.values())
 
     @property
     def text(self) -> str:
-        return "".join(f"{rule.shown}\n" for rule in self.rules)
+        return join_lines(rule.shown for rule in self.rules)
 
     @property
     def filler(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from contracts.codes import Failure
-from handlers.rbac.policy import Rule, parse_rules, render_rule
+from handlers.rbac.policy import Rule, parse_lines, render_rule
 from handlers.rbac.resources import KNOWN_RESOURCES
 from handlers.rbac.roles import load_role
 from handlers.rbac.stored_policy import StoredPolicy
@@ -90,8 +90,8 @@ def decide_access(
     Who may not adopt is given no new tenant either whose name alone has rights: its account would hold them, were it
     an administrators' group's.
     """
-    own = _read(lines_of(claims.own, claims.username)) if claims.own else ()
-    elsewhere = _read(line for other in claims.others for line in lines_of(other, claims.username))
+    own = parse_lines(lines_of(claims.own, claims.username)) if claims.own else ()
+    elsewhere = parse_lines(line for other in claims.others for line in lines_of(other, claims.username))
     written = {rule.key for rule in (*own, *elsewhere)}
     about_role = [rule for rule in stored.rules if wanted.role in (rule.subject, rule.fields[1])]
     explained = written | {rule.key for rule in wanted.rules}
@@ -152,10 +152,6 @@ def name_lines(lines: Iterable[str]) -> str:
     shown = [f"`{line}`" for line in lines]
     more = f" and {len(shown) - _MOST_NAMED} more" if len(shown) > _MOST_NAMED else ""
     return ", ".join(shown[:_MOST_NAMED]) + more
-
-
-def _read(lines: Iterable[str]) -> tuple[Rule, ...]:
-    return parse_rules("\n".join(lines))
 
 
 def _lines(rules: Iterable[Rule]) -> Lines:

@@ -67,13 +67,11 @@ class Everestctl:
 
     def to_create_account(self, username: str, password: Secret) -> Command:
         """The password can be given in no other way than as an argument."""
-        argv = ("everestctl", "accounts", "create", "-u", username, "-p", password)
-        return Command(argv, time_limit_seconds=self._time_limit_seconds, changes=True)
+        return self._change("accounts", "create", "-u", username, "-p", password)
 
     def to_set_password(self, username: str, password: Secret) -> Command:
         """Beside other writers of accounts it exits 0 with the old password back, too."""
-        argv = ("everestctl", "accounts", "set-password", "-u", username, "--new-password", password)
-        return Command(argv, time_limit_seconds=self._time_limit_seconds, changes=True)
+        return self._change("accounts", "set-password", "-u", username, "--new-password", password)
 
     async def can(self, subject: str, action: str, resource: str, name: str) -> bool:
         """What the stored policy allows; always true while Everest enforces none. Raises StepFailed."""
@@ -105,8 +103,7 @@ class Everestctl:
     def to_remove_namespace(self, name: str, time_limit_seconds: float, *, keeps: bool, forces: bool) -> Command:
         """Its databases are in the way, but for `forces`; all else goes without a question, but for `keeps`."""
         flags = [*(["--keep-namespace"] if keeps else []), *(["--force"] if forces else [])]
-        argv = ("everestctl", "namespaces", "remove", name, *flags)
-        return Command(argv, time_limit_seconds=time_limit_seconds, changes=True)
+        return self._change("namespaces", "remove", name, *flags, limit_seconds=time_limit_seconds)
 
     async def carry_out(self, command: Command) -> Completed:
         """Runs one of these commands. The caller judges what came of it."""
@@ -117,8 +114,12 @@ class Everestctl:
     ) -> Command:
         # All three, always: one that is not named would be installed.
         flags = [f"--operator.{key.replace('_', '-')}={str(key in operators).lower()}" for key in OPERATOR_NAMES]
-        argv = ("everestctl", "namespaces", verb, name, *flags, *more)
-        return Command(argv, time_limit_seconds=time_limit_seconds, changes=True)
+        return self._change("namespaces", verb, name, *flags, *more, limit_seconds=time_limit_seconds)
+
+    def _change(self, *arguments: str | Secret, limit_seconds: float | None = None) -> Command:
+        return Command(
+            ("everestctl", *arguments), time_limit_seconds=limit_seconds or self._time_limit_seconds, changes=True
+        )
 
     async def _try(self, *arguments: str | Secret) -> Completed:
         return await self._run(Command(("everestctl", *arguments), time_limit_seconds=self._time_limit_seconds))

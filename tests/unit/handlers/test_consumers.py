@@ -16,7 +16,7 @@ from handlers.jobs.consumer import open_consumers
 from handlers.jobs.plan import MakePlan, NoPlan, Plan, PlannedStep
 from handlers.jobs.runtime import Runtime
 from handlers.jobs.slots import Slots
-from handlers.metrics import NoMetrics
+from handlers.metrics import Metrics
 from handlers.results import Remember, RunCommand, StepResult
 from handlers.settings import HandlerSettings
 from tests.support.memory import Process, Server
@@ -46,7 +46,7 @@ async def handler(server: Server, slots: int, plan: MakePlan = plan_one_step) ->
     """Works for both consumers of jobs until it is left."""
     stopping = asyncio.Event()
     sources = [Process(server, consumer) for consumer in (names.BOOTSTRAP_CONSUMER, names.LIFECYCLE_CONSUMER)]
-    runtime = Runtime(sources[0], sources[0], HandlerSettings(), NoMetrics(), stopping, 60.0, simulated=True)
+    runtime = Runtime(sources[0], sources[0], HandlerSettings(), Metrics(), stopping, 60.0, simulated=True)
     async with asyncio.TaskGroup() as tasks:
         for consumer in open_consumers(runtime, sources, sources[0].jobs, plan, Slots(slots)):
             tasks.create_task(consumer.run())

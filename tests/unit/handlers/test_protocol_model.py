@@ -27,7 +27,7 @@ from handlers.jobs.consumer import open_consumers
 from handlers.jobs.plan import Plan, PlannedStep
 from handlers.jobs.runtime import Runtime
 from handlers.jobs.slots import Slots
-from handlers.metrics import NoMetrics
+from handlers.metrics import Metrics
 from handlers.results import Remember, RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
 from tests.laboratory.states import README, redraw
@@ -181,7 +181,7 @@ class Post:
 
     async def _work(self) -> None:
         process, settings = self.process, HandlerSettings()
-        runtime = Runtime(process, process, settings, NoMetrics(), self.stopping, self._lease_seconds, simulated=True)
+        runtime = Runtime(process, process, settings, Metrics(), self.stopping, self._lease_seconds, simulated=True)
         self.runtime = runtime
         (consumer,) = open_consumers(runtime, [process], process.jobs, self._plan, Slots(2))
         await consumer.run()

@@ -30,10 +30,10 @@ async def never(_: Command) -> Completed:
 
 
 async def test_the_step_waits_for_space() -> None:
-    command = ApplyCommand.read("apply {file}")
+    command = ApplyCommand.read("apply {file}", never, 1)
     assert command is not None
     with full_disk(), pytest.raises(StepFailed) as failed:
-        await command.run(never, 1, Change("p, a, b, c, d\n"))
+        await command.run(Change("p, a, b, c, d\n"))
     assert failed.value.failure.code == "no_scratch_space"
     assert failed.value.failure.nature is Nature.INFRASTRUCTURE
 
@@ -46,10 +46,10 @@ def test_the_import_waits_for_space() -> None:
 
 async def test_without_a_folder_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/proc/none")
-    command = ApplyCommand.read("apply {file}")
+    command = ApplyCommand.read("apply {file}", never, 1)
     assert command is not None
     with pytest.raises(StepFailed) as failed:
-        await command.run(never, 1, Change("p, a, b, c, d\n"))
+        await command.run(Change("p, a, b, c, d\n"))
     with pytest.raises(Refused) as refused:
         ImportCommands({}, 1e12).validate("p, a, b, c, d\n")
     assert failed.value.failure.code == refused.value.failure.code == "no_scratch_space"
