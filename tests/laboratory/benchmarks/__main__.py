@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.laboratory.benchmarks.bench import Bench
 from tests.laboratory.benchmarks.figures import Figure, Skipped
+from tests.laboratory.benchmarks.rows.commit import measure_commit
 from tests.laboratory.benchmarks.rows.crowd import measure_burst, measure_tenant_crowd, measure_waiters
 from tests.laboratory.benchmarks.rows.gateway import measure_bulk, measure_list, measure_polls
 from tests.laboratory.benchmarks.rows.handler import (
@@ -35,6 +36,7 @@ Row = Callable[[Bench], AsyncGenerator[Line]] | Callable[[Bench], AsyncGenerator
 ROWS: dict[str, Row] = {
     "submit": measure_submit,
     "bulk": measure_bulk,
+    "commit": measure_commit,
     "list": measure_list,
     "poll": measure_polls,
     "job": measure_job_time,
