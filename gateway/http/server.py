@@ -61,6 +61,9 @@ logger = logging.getLogger(__name__)
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 STOP_SECONDS = 10  # for the requests in flight
+# Longer than a proxy keeps a connection that it does not use (nginx and the load balancers of clouds: 60 s): where the
+# gateway closed it first, a POST could meet its end, and no proxy sends one twice.
+IDLE_SECONDS = 75
 _KEYS_LOOK_SECONDS = 1.0
 
 
@@ -261,6 +264,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # nothing here depends on the caller's address
+                timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
         )

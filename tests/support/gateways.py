@@ -94,8 +94,7 @@ async def running_gateway(
     """A gateway that answers, and is ready and watches unless said otherwise. `most_files` it may have open."""
     port = port or free_port()
     log = folder / f"gateway-{port}.log"
-    settings = {"NATS_URL": nats_url, "PORT": str(port), "HOST": LOOPBACK, "ADMIN_API_KEY": KEY, "QUERY_TIMEOUT": "20"}
-
+    settings = {"NATS_URL": nats_url, "PORT": str(port), "HOST": LOOPBACK, "ADMIN_API_KEY": KEY}
     environment = {**os.environ, **settings, **variables}
 
     async def launch() -> Process | Fork:

@@ -38,10 +38,10 @@ WAITERS = 300
 
 
 @asynccontextmanager
-async def everything_apart(folder: Path) -> AsyncIterator[tuple[NatsServer, Gateway, Hand]]:
+async def everything_apart(folder: Path, query_timeout: int = 60) -> AsyncIterator[tuple[NatsServer, Gateway, Hand]]:
     async with (
         nats_server(folder, lease_seconds=60) as server,
-        running_gateway(server.url, folder) as gateway,
+        running_gateway(server.url, folder, QUERY_TIMEOUT=str(query_timeout)) as gateway,
         helping_hand(server) as hand,
     ):
         yield server, gateway, hand
@@ -252,7 +252,7 @@ async def test_an_expired_record_is_not_served(gateway: Gateway, hand: Hand) -> 
 
 async def test_a_wait_ends_with_its_connection(tmp_path: Path) -> None:
     """Of a job, of a submit and of a query: nobody is waited for who has left."""
-    async with everything_apart(tmp_path) as (_, gateway, hand):
+    async with everything_apart(tmp_path, query_timeout=5) as (_, gateway, hand):
         record = new_record()
         await hand.write(record)
         waits = [

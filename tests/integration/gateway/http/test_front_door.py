@@ -207,6 +207,18 @@ async def test_requests_that_come_together_are_answered_in_order(gateway: Gatewa
     await leave([stream])
 
 
+async def test_an_idle_connection_is_kept_for_a_proxy(gateway: Gateway) -> None:
+    """uvicorn would close it after five seconds, maybe as the next request comes."""
+    last = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n"
+    reader, writer = await knock(gateway, last.replace(b"close", b"keep-alive"))
+    await reader.readuntil(b"}")
+    answer = asyncio.create_task(read_until_closed((reader, writer)))
+    await asyncio.wait({answer}, timeout=6)
+    writer.write(last)
+    assert b"HTTP/1.1 200 OK" in await answer
+    await leave([(reader, writer)])
+
+
 async def test_who_does_not_take_the_answer_is_left(gateway: Gateway) -> None:
     """A large file, of which nothing is read; its connection is among the first to make room."""
     asset = b"GET /openapi.json HTTP/1.1\r\nHost: gateway\r\n\r\n"
