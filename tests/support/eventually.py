@@ -9,7 +9,7 @@ import httpx
 
 Seen = TypeVar("Seen")
 
-LIMIT_SECONDS = 120  # generous: a machine may be busy with much else
+LIMIT_SECONDS = 300  # generous: a machine may be busy with much else
 _PAUSE_SECONDS = 0.05
 _NOT_YET = (OSError, httpx.TransportError)
 
