@@ -21,7 +21,14 @@ _PANIC = "panic: runtime error: invalid memory address or nil pointer dereferenc
 
 
 def run() -> NoReturn:
-    sys.exit(main(sys.argv[1:]))
+    """Without the interpreter's own end, which tidies up what is gone with the process."""
+    try:
+        code = main(sys.argv[1:])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def main(arguments: list[str]) -> int:

@@ -4,6 +4,7 @@ A request is one message with a JSON document (`module`, `arguments`, `environme
 stdout, stderr, and the socket on which the fork's pid is told, and its exit status when it has ended.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -14,7 +15,8 @@ import select
 import signal
 import socket
 import sys
-from typing import Any
+import threading
+from typing import Any, NoReturn
 
 from tests.support.forks.starts import MOST_BYTES
 
@@ -42,7 +44,23 @@ def main() -> None:
     gc.freeze()  # what is never looked at by a collection is not copied by a fork
     request = _serve(socket.socket(fileno=0))
     if request is not None:
-        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        _run(request["module"])
+
+
+def _run(module: str) -> NoReturn:
+    """Ends as Python does, but without tidying up: that would first copy all the memory that the forks share."""
+    status = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        status = end.code or 0
+    threading._shutdown()  # type: ignore[attr-defined]  # joins threads, as multiprocessing does with its forks
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
 
 
 def _serve(requests: socket.socket) -> dict[str, Any] | None:
