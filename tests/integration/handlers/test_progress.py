@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from contracts import names
+from tests.support.eventually import eventually
 from tests.support.gateways import KEY, helping_hand
 from tests.support.handlers import House, open_house
 from tests.support.servers import LIMIT_SECONDS, ROOT
@@ -16,20 +18,37 @@ from tests.support.servers import LIMIT_SECONDS, ROOT
 INSTALLER = "everest-operators-installer"
 
 
-async def start_watch(house: House, job_id: str) -> asyncio.subprocess.Process:
-    """What a person sees who follows the job."""
+@asynccontextmanager
+async def watching(house: House, job_id: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """What a person sees who follows the job, from when the gateway knows of him."""
     environment = {**os.environ, "BASE_URL": str(house.gateway.api.base_url), "ADMIN_API_KEY": KEY}
-    return await asyncio.create_subprocess_exec(
+    process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway.client", "watch", job_id),
         cwd=ROOT,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
     )
 
+    async def is_followed() -> bool:
+        return "everest_bootstrap_waiters 1.0" in (await house.gateway.nobody.get("/metrics")).text
+
+    try:
+        await eventually(is_followed, "the client follows")
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
 
 async def test_a_long_installation_shows_its_last_lines_and_what_it_waits_for(tmp_path: Path) -> None:
     """Without a write of its own: renewals carry it. Looks show no output, and what has ended shows none of it."""
-    async with open_house(tmp_path) as house, helping_hand(house.server) as hand, house.handler():
+    async with (
+        open_house(tmp_path) as house,
+        helping_hand(house.server) as hand,
+        house.handler(),
+        AsyncExitStack() as stack,
+    ):
         heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
         async def hear(message: Any) -> None:
@@ -44,7 +63,9 @@ async def test_a_long_installation_shows_its_last_lines_and_what_it_waits_for(tm
         await hand.client.subscribe(names.progress_subject("*"), cb=hear)
         await house.everest.set_faults(job_hangs=True)
         job_id = await house.gateway.submit(username="alice", operators={"postgresql": True})
-        watching = await start_watch(house, job_id)
+        watched = await stack.enter_async_context(watching(house, job_id))
+        while not heard.empty():
+            heard.get_nowait()  # nobody watched then
         waits = {"what": "operator", "name": "postgresql", "state": "subscribed"}
         told = await hear_until(lambda told: bool(told["lines"]) and waits in told["waiting_for"])
         assert told["command"].split()[:3] == ["everestctl", "namespaces", "add"]
@@ -64,7 +85,7 @@ async def test_a_long_installation_shows_its_last_lines_and_what_it_waits_for(tm
         commands = [command["command"] for command in result["steps"][1]["commands"]]
         assert not [command for command in commands if "jobs" in command], "who watches is no part of the step"
         assert not [step for step in (await house.job(job_id))["steps"] if "progress" in step]
-        shown, _ = await asyncio.wait_for(watching.communicate(), LIMIT_SECONDS)
+        shown, _ = await asyncio.wait_for(watched.communicate(), LIMIT_SECONDS)
         for state in ("subscribed", "Installing"):
             awaited = f"add_namespace  installer {INSTALLER}: running, operator postgresql: {state}"
             assert awaited in shown.decode(), shown.decode()
