@@ -1,7 +1,7 @@
 /** A form in a dialog. What it asks for is shown as a plan before it is submitted; what is wrong with it is told beside its fields. */
 
 import { find } from "./elements.js";
-import { problemNote } from "./jobs/plan.js";
+import { problemNote } from "./notes.js";
 import { ServiceError } from "./service.js";
 
 /** A form of its own says what is `wanted()`: null where it has told what is wrong itself. */

@@ -3,6 +3,7 @@
 import { batchAddress } from "../addresses.js";
 import { find, make, show } from "../elements.js";
 import { local, sinceTime, takenTime } from "../moments.js";
+import { differenceNote, factList, failureNote, listNote } from "../notes.js";
 import { isFinished, nameOf, stateOf, stateTag } from "./list.js";
 
 const STEP_NAMES = {
@@ -102,17 +103,9 @@ function facts(job) {
     ["Next try", job.retry_at && local(job.retry_at)],
     ["Batch", job.batch_id && make("a", { href: batchAddress(job.batch_id) }, make("code", {}, job.batch_id))],
     ["Request id", job.request_id && make("code", {}, job.request_id)],
-  ].filter(([, value]) => value);
-  const build = () => make("dl", { class: "facts" }, entries.map(([name, value]) => make("div", { class: WIDE.includes(name) && "wide" }, make("dt", {}, name), make("dd", {}, value))));
+  ];
   const of = [job.job_id, job.started_at, job.finished_at, job.attempt, job.losses, job.retry_at];
-  return { key: "facts", of, make: build };
-}
-
-export function failureNote(error, title) {
-  return make("div", { class: "note failure" },
-    make("b", {}, title, make("a", { href: `docs/errors#${encodeURIComponent(error.code)}` }, make("code", {}, error.code))),
-    make("p", {}, error.message),
-    error.hint && make("p", { class: "hint" }, make("b", {}, "What to do: "), error.hint));
+  return { key: "facts", of, make: () => factList(entries, WIDE) };
 }
 
 function failure(job) {
@@ -121,10 +114,8 @@ function failure(job) {
 }
 
 function warnings(job) {
-  const build = () => make("div", { class: "note" },
-    make("b", {}, job.warnings.length === 1 ? "Warning" : "Warnings"),
-    make("ul", {}, job.warnings.map((text) => make("li", {}, text))));
-  return { key: "warnings", of: [job.job_id, job.warnings], make: build };
+  const title = job.warnings.length === 1 ? "Warning" : "Warnings";
+  return { key: "warnings", of: [job.job_id, job.warnings], make: () => listNote(job.warnings, title) };
 }
 
 function steps(job, result) {
@@ -192,16 +183,9 @@ function found(tenant) {
   const build = () => make("section", {},
     make("h3", { tabindex: "-1", "data-name": "found" }, "In the cluster"),
     differences && differenceNote(differences, "It is as the tenant's last finished job left it.", "Not as the last finished job left it"),
-    tenant.warnings?.length > 0 && make("div", { class: "note" }, make("ul", {}, tenant.warnings.map((text) => make("li", {}, text)))),
+    tenant.warnings?.length > 0 && listNote(tenant.warnings),
     make("details", { "data-name": "found all" }, make("summary", {}, "All that was found"), make("pre", {}, JSON.stringify(rest, null, 2))));
   return { key: "found", of: tenant, make: build };
-}
-
-export function differenceNote(differences, none, some) {
-  if (!differences.length) return make("p", { class: "note fine" }, none);
-  return make("div", { class: "note" },
-    make("b", {}, some),
-    make("ul", {}, differences.map((difference) => make("li", {}, make("code", {}, difference.what), difference.namespace && ` in ${difference.namespace}:`, ` ${difference.message}`, difference.mend && make("p", { class: "hint" }, make("b", {}, "What to do: "), difference.mend)))));
 }
 
 function asked(inputs) {

@@ -1,8 +1,9 @@
 /** What a job would do, shown before it is submitted. */
 
 import { find, make } from "../elements.js";
+import { failureNote, listNote, problemNote } from "../notes.js";
 import { Refused, ServiceError, Unanswered } from "../service.js";
-import { failureNote, stepName } from "./job.js";
+import { stepName } from "./job.js";
 import { stateTag } from "./list.js";
 
 const CONCLUSIONS = {
@@ -114,14 +115,6 @@ export class PlanDialog {
   }
 }
 
-/** What the gateway said, or each field that is wrong, and what to do. */
-export function problemNote(error, title) {
-  const { code, hint, fields = [] } = error.problem ?? {};
-  const message = fields.map((one) => `${one.field} ${one.message}.`).join(" ") || error.message;
-  if (code) return failureNote({ code, message, hint }, title);
-  return make("div", { class: "note failure" }, make("b", {}, title), error.message);
-}
-
 function addressOf(path, query) {
   const text = new URLSearchParams(query).toString();
   return text ? `${path}?${text}` : path;
@@ -135,7 +128,7 @@ function told(plan) {
   const [look, text] = CONCLUSIONS[plan.would] ?? ["note", plan.would];
   return [
     make("p", { class: look }, text),
-    plan.warnings.length > 0 && make("div", { class: "note" }, make("b", {}, "To be known"), make("ul", {}, plan.warnings.map((warning) => make("li", {}, warning)))),
+    plan.warnings.length > 0 && listNote(plan.warnings, "To be known"),
     make("h3", { id: "plan-steps-title" }, "Steps"),
     make("ol", { class: "steps", "aria-labelledby": "plan-steps-title" }, plan.steps.map(stepEntry)),
     make("details", {}, make("summary", {}, "Request with its defaults"), make("pre", { tabindex: "0" }, JSON.stringify(plan.inputs, null, 2))),

@@ -2,7 +2,7 @@
 
 import { find, make, show } from "../elements.js";
 import { stateTag } from "../jobs/list.js";
-import { problemNote } from "../jobs/plan.js";
+import { problemNote } from "../notes.js";
 import { Refused } from "../service.js";
 import { TenantView } from "./tenant.js";
 

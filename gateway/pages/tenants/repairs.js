@@ -3,7 +3,7 @@
 import { jobAddress } from "../addresses.js";
 import { find, make } from "../elements.js";
 import { stateTag } from "../jobs/list.js";
-import { problemNote } from "../jobs/plan.js";
+import { problemNote } from "../notes.js";
 
 const after = (cursor) => new URLSearchParams(cursor ? { cursor } : {});
 const LOOKING = "Looking at each tenant in the cluster…";

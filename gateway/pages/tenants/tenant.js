@@ -2,8 +2,8 @@
 
 import { jobAddress } from "../addresses.js";
 import { find, make, show } from "../elements.js";
-import { differenceNote } from "../jobs/job.js";
 import { stateTag } from "../jobs/list.js";
+import { differenceNote, factList, listNote } from "../notes.js";
 
 const pathOf = (username, namespace) => {
   const tenant = `/tenants/${encodeURIComponent(username)}`;
@@ -23,7 +23,7 @@ export class TenantView {
     const parts = [
       this.#head(tenant),
       facts(tenant),
-      warnings?.length > 0 && noted(warnings),
+      warnings?.length > 0 && { key: "warnings", of: warnings, make: () => listNote(warnings) },
       this.#actions(tenant),
       differing(tenant),
       ...tenant.namespaces.map((namespace) => this.#namespace(tenant, namespace)),
@@ -71,7 +71,7 @@ export class TenantView {
     const title = `namespace-${name}`;
     const build = () => make("section", { class: "namespace", "aria-labelledby": title },
       make("div", { class: "row" }, make("h3", { id: title }, `Namespace ${name}`), stateTag(namespaceState(tenant, namespace))),
-      make("dl", { class: "facts" }, factsOf(wantedFacts(namespace))),
+      factList(wantedFacts(namespace)),
       !tenant.suspended && differenceNote(differences, "It is as it is wanted.", "Not as it is wanted"),
       tenant.suspended && differences.length > 0 && differenceNote(differences, "", "Not as a suspended one is wanted"),
       this.#namespaceActions(tenant, namespace));
@@ -113,7 +113,7 @@ function facts(tenant) {
     ["Managed by", managerOf(tenant)],
     ["Last job", last && make("a", { href: jobAddress(last.job_id) }, last.status)],
   ];
-  return { key: "facts", of: [username, account, last, tenant.namespaces], make: () => make("dl", { class: "facts" }, factsOf(entries)) };
+  return { key: "facts", of: [username, account, last, tenant.namespaces], make: () => factList(entries) };
 }
 
 function wantedFacts({ wanted, generation, operators, quota }) {
@@ -127,14 +127,6 @@ function wantedFacts({ wanted, generation, operators, quota }) {
     ["Was there before", wanted?.adopted && "yes, it was adopted"],
     ["Used", used.length > 0 && make("ul", { class: "bare" }, used.map((text) => make("li", {}, text)))],
   ];
-}
-
-function factsOf(entries) {
-  return entries.filter(([, value]) => value).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
-}
-
-function noted(warnings) {
-  return { key: "warnings", of: warnings, make: () => make("div", { class: "note" }, make("ul", {}, warnings.map((text) => make("li", {}, text)))) };
 }
 
 /** Of the tenant as a whole; a namespace tells its own. */
