@@ -44,6 +44,8 @@ def _spell_out_member(name: str, value: Any) -> Any:
     match name, value:
         case "schema", _:
             return _refer("schemas", value)
+        case "content", str():
+            return {"application/json": {"schema": _refer("schemas", value)}}
         case "parameters", list():
             return [_refer("parameters", parameter) for parameter in value]
         case "headers", list():
