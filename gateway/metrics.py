@@ -71,15 +71,6 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 60),
             registry=registry,
         )
-        self._wrong_keys = Counter(f"{_PREFIX}_wrong_keys", "Requests with a key that is not valid", registry=registry)
-        self._ended = Counter(
-            f"{_PREFIX}_jobs_ended", "Jobs seen to end", ["kind", "status", "code"], registry=registry
-        )
-        for kind in names.JOB_KINDS:  # from 0 on: of a series that begins at 1 Prometheus sees no increase
-            self._ended.labels(kind, Status.SUCCEEDED.value, "")
-            for code in CODES.values():
-                if code.nature is not Nature.HTTP:
-                    self._ended.labels(kind, Status.FAILED.value, code.name)
         self._step_seconds = Histogram(
             f"{_PREFIX}_step_duration_seconds",
             "Duration of the steps of ended jobs, by outcome or failure code",
@@ -87,42 +78,49 @@ class Metrics:
             buckets=(0.1, 0.5, 1, 5, 15, 60, 300, 900, 1800),
             registry=registry,
         )
-        self._retries = Counter(f"{_PREFIX}_retries", "Repeated attempts of ended jobs", registry=registry)
-        self._losses = Counter(f"{_PREFIX}_losses", "Handlers lost by ended jobs", registry=registry)
-        self._findings = Counter(
-            f"{_PREFIX}_reconciler_findings", "What the reconciler found", ["finding"], registry=registry
-        )
-        for finding in FINDINGS:
-            self._findings.labels(finding)
-        self._unstored = Counter(
-            f"{_PREFIX}_unstored", "What streams did not say that they hold", ["stream"], registry=registry
-        )
-        for stream in _STREAMS:
-            self._unstored.labels(stream)
-        self._closed = Counter(
-            f"{_PREFIX}_http_connections_closed", "Connections that the gateway closed", ["reason"], registry=registry
-        )
-        self._webhook_tries = Counter(
-            f"{_PREFIX}_webhook_tries", "Attempts to bring an event", ["webhook", "outcome"], registry=registry
-        )
+        self._make_counters()
         self._list_webhooks: Callable[[], list[Consumed]] = list
         self._make_gauges(listeners)
 
+    def _make_counters(self) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+        self._wrong_keys = counter("wrong_keys", "Requests with a key that is not valid")
+        self._ended = counter("jobs_ended", "Jobs seen to end", "kind", "status", "code")
+        self._retries = counter("retries", "Repeated attempts of ended jobs")
+        self._losses = counter("losses", "Handlers lost by ended jobs")
+        self._findings = counter("reconciler_findings", "What the reconciler found", "finding")
+        self._unstored = counter("unstored", "What streams did not say that they hold", "stream")
+        self._closed = counter("http_connections_closed", "Connections that the gateway closed", "reason")
+        self._webhook_tries = counter("webhook_tries", "Attempts to bring an event", "webhook", "outcome")
+        # From 0 on: of a series that begins at 1 Prometheus sees no increase.
+        for kind in names.JOB_KINDS:
+            self._ended.labels(kind, Status.SUCCEEDED.value, "")
+            for code in CODES.values():
+                if code.nature is not Nature.HTTP:
+                    self._ended.labels(kind, Status.FAILED.value, code.name)
+        for finding in FINDINGS:
+            self._findings.labels(finding)
+        for stream in _STREAMS:
+            self._unstored.labels(stream)
+
     def _make_gauges(self, listeners: Listeners) -> None:
-        def gauge(name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
 
         self._jobs = gauge(
             "jobs",
             "Unfinished jobs by their consumer: queued for a handler, given to one; and all that wait for their tenant",
-            ("kind", "status"),
+            "kind",
+            "status",
         )
         self._oldest = gauge("oldest_queued_seconds", "Age of the oldest job that no handler was given")
-        self._messages = gauge("stream_messages", "Messages held; for the bucket, records", ("stream",))
-        self._bytes = gauge("stream_bytes", "Bytes held", ("stream",))
-        self._max_bytes = gauge("stream_max_bytes", "Bytes that may be held, -1 without a limit", ("stream",))
+        self._messages = gauge("stream_messages", "Messages held; for the bucket, records", "stream")
+        self._bytes = gauge("stream_bytes", "Bytes held", "stream")
+        self._max_bytes = gauge("stream_max_bytes", "Bytes that may be held, -1 without a limit", "stream")
         self._dead = gauge("dead_letters", "Dead letters held")
-        self._webhook_pending = gauge("webhook_pending", "Events that a webhook has not been brought", ("webhook",))
+        self._webhook_pending = gauge("webhook_pending", "Events that a webhook has not been brought", "webhook")
         self._audit_lag = gauge("audit_lag", "Changes of records that the audit does not hold yet")
         gauge("nats_connected", "Whether NATS is connected").set_function(lambda: self._jetstream.is_connected)
         gauge("nats_reconnections", "Reconnections since the start").set_function(
