@@ -6,7 +6,6 @@ whoever may stage one may hold others'.
 """
 
 import asyncio
-import logging
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -22,7 +21,6 @@ from contracts.requests import Request, request_hash
 from gateway.jetstream import BucketFull, Conflict, JetStream, NotProvisioned, NotSent, TooLarge, Unanswered
 from gateway.jobs.errors import (
     BatchNotFound,
-    JobError,
     JobFinished,
     JobIdTaken,
     JobNotFinished,
@@ -37,8 +35,6 @@ from gateway.jobs.reading import Reader
 from gateway.jobs.storage import Storage
 from gateway.jobs.submission import PAUSE_SECONDS, Origin, Submission, refuse_other_request
 from gateway.jobs.waiting import Left, Waiting
-
-logger = logging.getLogger(__name__)
 
 SUBMIT_SECONDS = 15.0  # in all
 _ATTEMPT_SECONDS = 6.0
@@ -278,11 +274,7 @@ class Batches:
 
     async def _publish(self, record: JobRecord, part: Part) -> None:
         headers = headers_of(record) | {names.HEADER_BATCH: part.place}
-        try:
-            await self._submission.publish(record.kind, part.job_id, part.request, headers)
-        except (JobError, Unanswered) as error:
-            extra = {"job_id": part.job_id, "error": repr(error), "next": "the reconciler publishes it"}
-            logger.warning("job.unpublished", extra=extra)
+        await self._submission.publish_recorded(record.kind, part.job_id, part.request, headers)
 
 
 async def _each(do: Callable[[_Item], Awaitable[_Made]], items: Sequence[_Item]) -> list[_Made]:

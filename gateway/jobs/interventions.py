@@ -9,8 +9,8 @@ from contracts.kinds import repeat_request
 from contracts.protocol import Answer, Event, Write, look_up
 from contracts.records import JobRecord, Status
 from contracts.requests import InvalidRequest, Request
-from gateway.jetstream import Conflict, JetStream, Refused, Unanswered
-from gateway.jobs.errors import JobBusy, JobError, JobFinished, JobNotFinished, JobNotFound, QueueFull
+from gateway.jetstream import Conflict, JetStream, Refused
+from gateway.jobs.errors import JobBusy, JobFinished, JobNotFinished, JobNotFound, QueueFull
 from gateway.jobs.job_cache import Snapshot
 from gateway.jobs.reading import Reader
 from gateway.jobs.submission import Origin, Submission
@@ -86,19 +86,10 @@ class Interventions:
             except Refused:
                 raise QueueFull("The bucket is full.") from None
             logger.info("job.reopened", extra={"job_id": job_id, "from_start": from_start})
-            await self._publish(reopened, request, origin)
+            headers = origin.headers | {names.HEADER_CALLER: record.caller}
+            await self._submission.publish_recorded(record.kind, job_id, request, headers)
             return
         raise JobBusy("The job changed each time it was looked at; try again.", job_id=job_id)
-
-    async def _publish(self, record: JobRecord, request: Request, origin: Origin) -> None:
-        headers = origin.headers | {names.HEADER_CALLER: record.caller}
-        try:
-            await self._submission.publish(record.kind, record.job_id, request, headers)
-        except (JobError, Unanswered) as error:
-            logger.warning(
-                "job.unpublished",
-                extra={"job_id": record.job_id, "error": repr(error), "next": "the reconciler publishes it"},
-            )
 
     async def _read(self, job_id: str) -> Snapshot:
         snapshot = await self._reader.read_through(job_id)

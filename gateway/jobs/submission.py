@@ -1,6 +1,7 @@
 """Submitting a job: one publish, whose acknowledgement by the stream is the commit."""
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from contracts.records import JobRecord
 from contracts.reporting.spans import messaging_attributes, span
 from contracts.requests import Request, encode_request, raw_hash, request_hash
 from gateway.jetstream import JetStream, NotProvisioned, NotSent, Refused, TooLarge, Unanswered
-from gateway.jobs.errors import JobIdTaken, NotAccepted, OutcomeUnknown, QueueFull, RequestTooLarge
+from gateway.jobs.errors import JobError, JobIdTaken, NotAccepted, OutcomeUnknown, QueueFull, RequestTooLarge
 from gateway.jobs.reading import Reader
 from gateway.jobs.storage import Storage
+
+logger = logging.getLogger(__name__)
 
 SUBMIT_SECONDS = 4.0  # in all, so that a caller always hears something within five
 ATTEMPT_SECONDS = 1.8
@@ -72,6 +75,14 @@ class Submission:
         """Whether a job works for the tenant: what it leaves is not there yet. Raises Unanswered."""
         last = await self._reader.find_last_job(tenant) if tenant else None
         return last is not None and not last.is_finished
+
+    async def publish_recorded(self, kind: str, job_id: str, request: Request, headers: dict[str, str]) -> None:
+        """A job whose record says that it is queued: where it cannot be published now the reconciler does it later."""
+        try:
+            await self.publish(kind, job_id, request, headers)
+        except (JobError, Unanswered) as error:
+            extra = {"job_id": job_id, "error": repr(error), "next": "the reconciler publishes it"}
+            logger.warning("job.unpublished", extra=extra)
 
     async def publish(self, kind: str, job_id: str, request: Request, headers: dict[str, str]) -> None:
         """Returns once the stream holds the job. A silence is never taken for a refusal: the same id is sent again.
