@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -213,13 +213,12 @@ def _read_list(parameters: dict[str, str]) -> TenantsQuery:
     """Raises Problem."""
     if not _CURSOR.fullmatch(parameters.get("cursor", "x")):
         raise refuse_parameter("cursor", "must be the next_cursor of a page")
-    members: dict[str, Any] = {"limit": read_limit(parameters)}
-    if "username" in parameters:
-        members["username"] = parameters["username"]
-    if "differs" in parameters:
-        members["differs"] = read_boolean("differs", parameters["differs"])
-    if "cursor" in parameters:
-        members["after"] = parameters["cursor"]
+    members = {
+        "username": parameters.get("username"),
+        "differs": read_boolean("differs", parameters.get("differs", "false")) or None,
+        "after": parameters.get("cursor"),
+        "limit": read_limit(parameters),
+    }
     try:
         return validate_request(TenantsQuery, members)
     except InvalidRequest as error:
