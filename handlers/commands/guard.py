@@ -45,9 +45,8 @@ class Leases:
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
-        self._over: dict[
-            str, None
-        ] = {}  # in order of their end; the oldest are forgotten: an unknown one is refused too
+        # In order of their end; the oldest are forgotten: an unknown one is refused too.
+        self._over: dict[str, None] = {}
 
     def renew(self, lease: str, until: float, now: float) -> None:
         if self._until.get(lease, now + 1) <= now:

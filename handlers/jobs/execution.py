@@ -254,16 +254,16 @@ class Execution:
         """It took what the monotonic clock says, wherever the wall clock has gone meanwhile."""
         started = record.step(name)
         started_at = started.started_at if started else utc_now()
+        ended = StepRecord(name, started_at, utc_after(started_at, seconds), commands=tuple(commands))
+        if deciding is None:
+            return ended
         limit = self.runtime.settings.max_output_chars
-        return StepRecord(
-            name,
-            started_at,
-            finished_at=utc_after(started_at, seconds),
-            command=deciding.command if deciding else None,
-            exit_code=deciding.exit_code if deciding else None,
-            stdout=show(deciding.stdout, limit, deciding.secrets) if deciding else "",
-            stderr=show(deciding.stderr, limit, deciding.secrets) if deciding else "",
-            commands=tuple(commands),
+        return replace(
+            ended,
+            command=deciding.command,
+            exit_code=deciding.exit_code,
+            stdout=show(deciding.stdout, limit, deciding.secrets),
+            stderr=show(deciding.stderr, limit, deciding.secrets),
         )
 
     async def _pause(self, record: JobRecord) -> JobRecord:

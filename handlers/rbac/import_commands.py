@@ -114,10 +114,8 @@ def _no_space(error: OSError) -> Refused:
 
 
 def _explain(command: str, code: int, stderr: str) -> Failure:
-    from handlers.tools.failures import (  # only now: it takes longer to import than all of this module
-        classify,
-        find_reason,
-    )
+    # Only now: it takes longer to import than all of this module.
+    from handlers.tools.failures import classify, find_reason
 
     known = classify(stderr)
     if known is not None and known.code != "quota_rejected":  # whose words are of any invalid object

@@ -20,9 +20,7 @@ class InvalidSetting(ValueError):
 class ImportSettings:
     """Seconds where not said otherwise; both are settings of the handler, too, who hands them on."""
 
-    subprocess_timeout: float = (
-        DEFAULT_LIMIT_SECONDS  # the handler ends it then, so it must have ended by itself before
-    )
+    subprocess_timeout: float = DEFAULT_LIMIT_SECONDS  # the handler ends it then: it must have ended before
     kubeconfig: str | None = None
 
 

@@ -97,7 +97,7 @@ async def decide_start(context: Context[ResumeRequest]) -> Decision:
         return settle(StepResult(Outcome.UNCHANGED))
     look = _Look(claims, specs, await _list(kubectl, claims.all))
     patches = tuple(_to_pause(kubectl, database, paused=False) for database in look.recorded if database.is_paused)
-    forgotten = {name: _forget(spec) for name, spec in specs.items()}
+    forgotten = {name: _with_paused(spec, {}) for name, spec in specs.items()}
     marks = to_write_specs(kubectl, claims, forgotten)
     warnings = tuple(_warn(look))
     return Decision(
@@ -136,14 +136,13 @@ async def _list(kubectl: Kubectl, namespaces: tuple[Namespace, ...]) -> tuple[_D
 
 
 def _note(spec: Spec, namespace: str, running: list[_Database]) -> Spec:
+    before = spec.suspension.paused if spec.suspension else {}
+    return _with_paused(spec, before | {one.name: one.uid for one in running if one.namespace == namespace})
+
+
+def _with_paused(spec: Spec, paused: Mapping[str, str]) -> Spec:
     before = spec.suspension or Suspension()
-    paused = before.paused | {one.name: one.uid for one in running if one.namespace == namespace}
     return spec.with_suspension(before.model_copy(update={"paused": paused}))
-
-
-def _forget(spec: Spec) -> Spec:
-    before = spec.suspension or Suspension()
-    return spec.with_suspension(before.model_copy(update={"paused": {}}))
 
 
 def _to_pause(kubectl: Kubectl, database: _Database, *, paused: bool) -> Command:
