@@ -4,11 +4,11 @@ Each member is the environment variable of its name in capitals; an empty one co
 called by the modules of that name in gateway and handlers alone, from their `__main__`.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -31,23 +31,12 @@ class InvalidSettings(ValueError):
         super().__init__("; ".join(problems))
 
 
-class Settings(BaseSettings):
-    """Frozen; values are finite; texts are stripped. Read from the environment and from no file beside it."""
+class Settings(BaseModel):
+    """Frozen; values are finite; texts are stripped."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", env_ignore_empty=True, str_strip_whitespace=True, allow_inf_nan=False
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", validate_default=True, str_strip_whitespace=True, allow_inf_nan=False
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings
 
 
 class NatsSettings(Settings):
@@ -71,10 +60,10 @@ class NatsSettings(Settings):
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-def read_settings(model: type[AnySettings]) -> AnySettings:
-    """The settings in the environment. Raises InvalidSettings with a line for each that cannot be used."""
+def read_settings(model: type[AnySettings], variables: Mapping[str, str]) -> AnySettings:
+    """The settings among an environment's variables. Raises InvalidSettings with a line for each that is wrong."""
     try:
-        return model()
+        return model.model_validate({name.lower(): text for name, text in variables.items() if text})
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
     raise InvalidSettings([_explain(problem) for problem in problems])

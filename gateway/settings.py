@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import NoDecode
 
 from contracts.settings import (
     InvalidSettings,
@@ -41,7 +40,7 @@ def _read_proxies(text: object) -> object:
 
 
 RootPath = Annotated[str, AfterValidator(_read_root_path)]
-Proxies = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_read_proxies)]
+Proxies = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_read_proxies)]
 
 
 class GatewaySettings(Settings):
@@ -79,7 +78,7 @@ class Environment:
 
 def read_environment() -> Environment:
     """Raises InvalidSettings."""
-    settings = read_settings(GatewaySettings)
+    settings = read_settings(GatewaySettings, os.environ)
     return Environment(settings, read_nats_environment(), _read_admin_key(settings))
 
 
@@ -126,16 +125,16 @@ class StandaloneEnvironment:
 
 def read_nats_environment() -> NatsSettings:
     """Raises InvalidSettings."""
-    return read_settings(NatsSettings)
+    return read_settings(NatsSettings, os.environ)
 
 
 def read_provision_environment(replicas: int | None) -> tuple[NatsSettings, ProvisionSettings]:
     """`replicas` overrules NATS_REPLICAS. Raises InvalidSettings."""
-    settings = read_settings(ProvisionSettings)
+    settings = read_settings(ProvisionSettings, os.environ)
     return read_nats_environment(), settings.model_copy(update={"nats_replicas": replicas or settings.nats_replicas})
 
 
 def read_standalone_environment() -> StandaloneEnvironment:
     """Raises InvalidSettings: what its children would refuse is refused before anything starts."""
     read_environment()
-    return StandaloneEnvironment(read_settings(StandaloneSettings), dict(os.environ))
+    return StandaloneEnvironment(read_settings(StandaloneSettings, os.environ), dict(os.environ))

@@ -85,4 +85,5 @@ class Environment(NamedTuple):
 
 def read_environment() -> Environment:
     """Raises InvalidSettings."""
-    return Environment(read_settings(HandlerSettings), read_settings(NatsSettings), dict(os.environ))
+    variables = dict(os.environ)
+    return Environment(read_settings(HandlerSettings, variables), read_settings(NatsSettings, variables), variables)

@@ -25,7 +25,7 @@ from handlers.settings import HandlerSettings
 from handlers.tenants.claims import OWNER, Namespace, check_owner
 from handlers.tools.kubeconfig import check_kubeconfig
 from tests.laboratory.chart import DIGEST, make_digest
-from tests.support.environments import environment, handler_settings
+from tests.support.environments import handler_settings
 from tests.support.manifests import CHART, VARIANTS, Object, Workload, find, find_workload, mebibytes, render, workloads
 from tests.support.servers import ROOT
 
@@ -95,9 +95,8 @@ def test_settings_are_known_and_legal(variant: str, workload: Workload) -> None:
     known = {name.upper() for model in models for name in model.model_fields}
     variables = {name: value for name, value in workload.variables.items() if value is not None}
     assert set(variables) - known <= (OF_TOOLS if workload.name == "handler" else set())
-    with environment(variables):
-        for model in models:
-            read_settings(model)
+    for model in models:
+        read_settings(model, variables)
 
 
 def test_every_secret_is_handed_to_who_needs_it() -> None:
@@ -156,8 +155,7 @@ def test_another_nats_is_reached_and_none_installed() -> None:
     assert "external" not in OWN_NATS
     assert not any(part["metadata"]["name"].startswith("nats") for part in render("external"))
     for part in workloads("external"):
-        with environment({name: value for name, value in part.variables.items() if value}):
-            settings = read_settings(NatsSettings)
+        settings = read_settings(NatsSettings, {name: value or "" for name, value in part.variables.items()})
         assert settings.nats_url == "tls://nats.example.com:4222"
         assert (settings.nats_user, settings.nats_nkey_file) == (None, "/run/secrets/nats/password")
 
