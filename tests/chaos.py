@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.handlers import House, open_house, start_handler
+from tests.support.handlers import Service, open_service, start_handler
 from tests.support.storm import lives
 from tests.support.storm.fleet import KINDS, Faults, running_fleet
 from tests.support.storm.oracle import Verdict, Witness, judge
@@ -39,7 +39,7 @@ _GOAL_LEASES = 1.6  # half a lease until the message comes again, one of watchin
 class Run:
     """One chaos run: what was submitted, what was done to it, and what came of it."""
 
-    house: House
+    service: Service
     seed: int
     lease_seconds: float
     accepted: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -81,12 +81,12 @@ class Run:
     async def _live_one(self, number: int, length: int, pace_seconds: float) -> None:
         chance = random.Random(f"{self.seed}-{number}")
         for place, ask in enumerate(lives.draw_life(chance, f"life{number}x", length)):
-            job_id = await lives.submit(self.house.gateway, ask, f"{self.seed}-{number}-{place}")
+            job_id = await lives.submit(self.service.gateway, ask, f"{self.seed}-{number}-{place}")
             if job_id is None:
                 self.refused += 1
             else:
                 self.lived[job_id] = ask
-            await lives.ask_something(self.house.gateway, chance, ask.username)
+            await lives.ask_something(self.service.gateway, chance, ask.username)
             await asyncio.sleep(pace_seconds * chance.uniform(0.1, 2))
 
     async def submit_batch(self, count: int) -> None:
@@ -97,7 +97,7 @@ class Run:
         headers = {"Idempotency-Key": f"{self.seed}-batch"}
         while not self.accepted:
             try:
-                answer = await self.house.gateway.api.post(
+                answer = await self.service.gateway.api.post(
                     "/bootstrap/users/bulk", json={"requests": requests}, headers=headers
                 )
             except httpx.TransportError:
@@ -123,7 +123,7 @@ class Run:
         """Until it is answered."""
         while True:
             try:
-                answer = await self.house.gateway.api.post(path, **request)
+                answer = await self.service.gateway.api.post(path, **request)
             except httpx.TransportError:
                 answer = None  # the gateway was killed
             if answer is not None and answer.status_code != 503:
@@ -135,12 +135,12 @@ class Run:
 
         async def do_some() -> None:
             while not submits.done() or set(faults.done) != set(faults.kinds):
-                await self.house.everest.set_faults(job_seconds=faults.pick_seconds())
+                await self.service.everest.set_faults(job_seconds=faults.pick_seconds())
                 await faults.do_one()
                 await faults.pause()
 
         await asyncio.gather(do_some(), do_some())
-        await self.house.everest.set_faults(job_seconds=0.2)
+        await self.service.everest.set_faults(job_seconds=0.2)
         self.faults = faults.done
 
     async def settle(self) -> None:
@@ -148,7 +148,7 @@ class Run:
         ends_at = time.monotonic() + _SETTLE_SECONDS + _SETTLE_SECONDS_EACH * len(self.accepted)
         await self._wait_for_ends(ends_at)
         for job_id in self.cancelled:
-            job = await self.house.job(job_id)
+            job = await self.service.job(job_id)
             if job["status"] == "failed":
                 assert job["reason"] == "cancelled", job
                 answer = await self._post(f"/jobs/{job_id}/retry")
@@ -160,7 +160,7 @@ class Run:
         for job_id in (*self.accepted, *self.lived):
             while time.monotonic() < ends_at:
                 try:
-                    answer = await self.house.gateway.api.get(f"/jobs/{job_id}", params={"wait": "5"})
+                    answer = await self.service.gateway.api.get(f"/jobs/{job_id}", params={"wait": "5"})
                 except httpx.TransportError:
                     await asyncio.sleep(0.2)  # the gateway was killed
                     continue
@@ -216,19 +216,19 @@ async def run_chaos(
 ) -> Run:
     """One run from an empty cluster to the verdict."""
     started_at = time.monotonic()
-    async with open_house(folder, lease_seconds=lease_seconds) as house:
-        run = Run(house, seed, lease_seconds)
+    async with open_service(folder, lease_seconds=lease_seconds) as service:
+        run = Run(service, seed, lease_seconds)
         witness = Witness()
-        watching = asyncio.create_task(witness.watch(house.server.url))
-        async with running_fleet(house, handlers, SHUTDOWN_GRACE="2", HANDLER_CONCURRENCY="3") as posts:
+        watching = asyncio.create_task(witness.watch(service.server.url))
+        async with running_fleet(service, handlers, SHUTDOWN_GRACE="2", HANDLER_CONCURRENCY="3") as supervisors:
             submits = asyncio.create_task(run.submit_all(jobs, pace_seconds))
-            await run.do_faults(Faults(house, posts, lease_seconds, seed, kinds), submits)
+            await run.do_faults(Faults(service, supervisors, lease_seconds, seed, kinds), submits)
             await submits
             await run.settle()
-            run.verdict = await judge(house, run.accepted, witness, run.lived)
-            run.untold = await find_untold(house.gateway, run.verdict.jobs, run.retried_by_person)
-            run.wrong_ends = [end for post in posts for end in post.wrong_ends]
-            logs = [handler.read_log() for post in posts for handler in post.handlers]
+            run.verdict = await judge(service, run.accepted, witness, run.lived)
+            run.untold = await find_untold(service.gateway, run.verdict.jobs, run.retried_by_person)
+            run.wrong_ends = [end for supervisor in supervisors for end in supervisor.wrong_ends]
+            logs = [handler.read_log() for supervisor in supervisors for handler in supervisor.handlers]
             run.claims = sum(log.count('"event":"job.claimed"') for log in logs)
         watching.cancel()
         await asyncio.wait({watching})
@@ -238,11 +238,11 @@ async def run_chaos(
 
 async def measure_recovery(folder: Path, lease_seconds: float) -> float:
     """Leases from the kill -9 of a handler whose command runs until another handler has claimed the job."""
-    async with open_house(folder, lease_seconds=lease_seconds, job_seconds=lease_seconds * 20) as house:
-        first = await start_handler(house.server.url, house.everest, folder)
-        job_id = await house.gateway.submit(username="carol", operators={"postgresql": True})
-        await house.wait_for_run("namespaces", "add")
-        async with house.handler() as second:
+    async with open_service(folder, lease_seconds=lease_seconds, job_seconds=lease_seconds * 20) as service:
+        first = await start_handler(service.server.url, service.everest, folder)
+        job_id = await service.gateway.submit(username="carol", operators={"postgresql": True})
+        await service.wait_for_run("namespaces", "add")
+        async with service.handler() as second:
             await asyncio.sleep(lease_seconds * random.random())  # renewals come each quarter of a lease
             killed_at = time.time()
             await first.stop(signal.SIGKILL)

@@ -14,8 +14,8 @@ from hypothesis import settings
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-settings.register_profile("house", deadline=None)
-settings.load_profile("house")
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 # The longest, so that none of them is what all others wait for in the end; the short ones fill the gaps.
 BEGIN_FIRST = (

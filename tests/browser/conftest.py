@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.support.handlers import House, open_house
+from tests.support.handlers import Service, open_service
 
 if TYPE_CHECKING:  # Playwright is there for `make test-browser` alone
     from playwright.async_api import Browser
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with open_house(tmp_path_factory.mktemp("house"), lease_seconds=30) as opened, opened.handler():
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    async with open_service(tmp_path_factory.mktemp("service"), lease_seconds=30) as opened, opened.handler():
         yield opened
 
 
@@ -27,5 +27,5 @@ async def browser() -> "AsyncIterator[Browser]":
 
 
 @pytest.fixture
-def url(house: House) -> str:
-    return f"http://127.0.0.1:{house.gateway.port}"
+def url(service: Service) -> str:
+    return f"http://127.0.0.1:{service.gateway.port}"

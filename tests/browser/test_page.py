@@ -12,8 +12,8 @@ pytest.importorskip("playwright", reason="make test-browser installs it")
 from playwright.async_api import Browser, expect
 
 from tests.browser.browsers import LIMIT_MILLISECONDS, expect_no_barrier, press_until, visit
-from tests.support.gateways import KEY, helping_hand, running_gateway
-from tests.support.handlers import House, open_house
+from tests.support.gateways import KEY, manual_handler, running_gateway
+from tests.support.handlers import Service, open_service
 from tests.support.peers.nginx import reverse_proxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -89,7 +89,7 @@ async def test_a_tenant_by_keyboard_alone(browser: Browser, url: str) -> None:
         assert (await visiting.said()).startswith(f"{username}: succeeded")
 
 
-async def test_a_team_on_single_sign_on(browser: Browser, house: House, url: str) -> None:
+async def test_a_team_on_single_sign_on(browser: Browser, service: Service, url: str) -> None:
     """Role and members from the form; the same form again holds what was asked for."""
     username = new_name()
     async with visit(browser, url) as visiting:
@@ -110,19 +110,19 @@ async def test_a_team_on_single_sign_on(browser: Browser, house: House, url: str
         await expect(form).to_be_hidden()
         states = page.get_by_role("list", name="Steps").locator(".state")
         await expect(states).to_have_text(["skipped", "created", "applied", "applied", "unverified"])
-        job = (await house.gateway.api.get("/jobs", params={"username": username})).json()["jobs"][0]
-        asked = (await house.gateway.api.get(f"/jobs/{job['job_id']}/result")).json()["inputs"]
+        job = (await service.gateway.api.get("/jobs", params={"username": username})).json()["jobs"][0]
+        asked = (await service.gateway.api.get(f"/jobs/{job['job_id']}/result")).json()["inputs"]
         assert (asked["account"], asked["role"], asked["subjects"]) == (False, "owner", ["DB Admins", "/Keycloak/dba"])
 
 
-async def test_steps_are_shown_as_they_happen(browser: Browser, house: House, url: str) -> None:
+async def test_steps_are_shown_as_they_happen(browser: Browser, service: Service, url: str) -> None:
     """A running step, its neighbour that ended, and the list beside it; nobody presses anything."""
     username = new_name()
-    await house.everest.set_faults(job_hangs=True)
+    await service.everest.set_faults(job_hangs=True)
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
-        await house.gateway.submit(username=username, operators={"mongodb": True})
+        await service.gateway.submit(username=username, operators={"mongodb": True})
         entry = page.get_by_role("list", name="Jobs").get_by_role("button", name=username)
         await entry.click()
         states = page.get_by_role("list", name="Steps").locator(".state")
@@ -134,18 +134,18 @@ async def test_steps_are_shown_as_they_happen(browser: Browser, house: House, ur
             ["installer everest-operators-installer: running", "operator mongodb: subscribed"]
         )
         await expect_no_barrier(page)
-        await house.everest.set_faults()
+        await service.everest.set_faults()
         await expect(entry).to_contain_text("succeeded")
         await expect(awaited).to_have_count(0)
 
 
-async def test_a_failure_says_what_to_do(browser: Browser, house: House, url: str) -> None:
+async def test_a_failure_says_what_to_do(browser: Browser, service: Service, url: str) -> None:
     """Its code leads to the documentation; what succeeded is skipped by the retry, and the run before stays told."""
     username = new_name()
-    await house.everest.set_faults(**FORBIDDEN)
-    job_id = await house.gateway.submit(username=username, operators={"mongodb": True})
-    await house.wait_until_finished(job_id)
-    await house.everest.set_faults()
+    await service.everest.set_faults(**FORBIDDEN)
+    job_id = await service.gateway.submit(username=username, operators={"mongodb": True})
+    await service.wait_until_finished(job_id)
+    await service.everest.set_faults()
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
@@ -160,14 +160,14 @@ async def test_a_failure_says_what_to_do(browser: Browser, house: House, url: st
         await expect(page.get_by_role("heading", name="Runs before")).to_be_visible()
 
 
-async def test_a_cancel_asks_first(browser: Browser, house: House, url: str) -> None:
+async def test_a_cancel_asks_first(browser: Browser, service: Service, url: str) -> None:
     username = new_name()
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
         await expect(page.get_by_role("button", name="New tenant")).to_be_visible()
-        await house.everest.set_faults(only="accounts create", slow_seconds=15)
-        job_id = await house.gateway.submit(username=username)
+        await service.everest.set_faults(only="accounts create", slow_seconds=15)
+        job_id = await service.gateway.submit(username=username)
         await page.goto(f"{url}/#/jobs/{job_id}")
         await expect(page.get_by_role("list", name="Steps").locator(".state")).to_have_text(
             ["running", *["to come"] * 4]
@@ -180,14 +180,14 @@ async def test_a_cancel_asks_first(browser: Browser, house: House, url: str) -> 
         await page.get_by_role("button", name="Cancel").click()
         await sure.get_by_role("button", name="Cancel the job").click()
         await expect(page.locator("#job .state").first).to_have_text("cancelled")
-    await house.everest.set_faults()
+    await service.everest.set_faults()
 
 
-async def test_the_cluster_is_compared(browser: Browser, house: House, url: str) -> None:
+async def test_the_cluster_is_compared(browser: Browser, service: Service, url: str) -> None:
     """What was changed by hand is named, with what mends it."""
     username = new_name()
-    result = await house.run_job(username=username)
-    await house.everest.run("kubectl", "delete", "resourcequota", "user-quota", "-n", username)
+    result = await service.run_job(username=username)
+    await service.everest.run("kubectl", "delete", "resourcequota", "user-quota", "-n", username)
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
@@ -198,15 +198,15 @@ async def test_the_cluster_is_compared(browser: Browser, house: House, url: str)
         await expect(difference).to_contain_text("Repair the tenant, or submit the same request again.")
 
 
-async def test_a_batch_and_what_failed_of_it(browser: Browser, house: House, url: str) -> None:
+async def test_a_batch_and_what_failed_of_it(browser: Browser, service: Service, url: str) -> None:
     """A job leads to its batch, which leads to what failed; a retry of all that asks first."""
     one, other = new_name(), new_name()
     requests = [{"username": one}, {"username": other, "namespace": one}]
-    await house.run_job(username=one)
-    accepted = await house.gateway.api.post("/bootstrap/users/bulk", json={"requests": requests})
+    await service.run_job(username=one)
+    accepted = await service.gateway.api.post("/bootstrap/users/bulk", json={"requests": requests})
     job_ids = [job["job_id"] for job in accepted.json()["jobs"]]
     for job_id in job_ids:
-        await house.wait_until_finished(job_id)
+        await service.wait_until_finished(job_id)
     async with visit(browser, url, viewport={"width": 375, "height": 740}, bypass_csp=True) as visiting:
         page = visiting.page
         await visiting.enter()
@@ -224,11 +224,11 @@ async def test_a_batch_and_what_failed_of_it(browser: Browser, house: House, url
         await expect(page.get_by_role("heading", name="Runs before")).to_be_visible()
 
 
-async def test_filters_and_addresses(browser: Browser, house: House, url: str) -> None:
+async def test_filters_and_addresses(browser: Browser, service: Service, url: str) -> None:
     """Jobs are found by what they are about; a job's address can be sent to somebody, and gone back from."""
     one, other = new_name(), new_name()
     for username in (one, other):
-        await house.run_job(username=username)
+        await service.run_job(username=username)
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
@@ -247,23 +247,23 @@ async def test_filters_and_addresses(browser: Browser, house: House, url: str) -
         await expect(page.get_by_role("dialog").get_by_label("Username")).to_have_value(one)
 
 
-async def test_an_outage_is_told_and_outlived(browser: Browser, house: House, url: str) -> None:
+async def test_an_outage_is_told_and_outlived(browser: Browser, service: Service, url: str) -> None:
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
         await expect(page.get_by_role("button", name="New tenant")).to_be_visible()
-        house.server.send_signal(signal.SIGSTOP)
+        service.server.send_signal(signal.SIGSTOP)
         try:
             await expect(page.get_by_role("alert").get_by_text("NATS does not answer").first).to_be_visible()
         finally:
-            house.server.send_signal(signal.SIGCONT)
+            service.server.send_signal(signal.SIGCONT)
         await expect(page.locator("#trouble")).to_be_hidden()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_it_can_be_read_by_all(browser: Browser, house: House, url: str, theme: str) -> None:
+async def test_it_can_be_read_by_all(browser: Browser, service: Service, url: str, theme: str) -> None:
     """axe-core finds nothing: contrast, labels, landmarks, roles; before the key, with jobs, with the form."""
-    await house.run_job(username=new_name())
+    await service.run_job(username=new_name())
     # The policy would keep axe-core out, as it does everybody else's script.
     async with visit(browser, url, color_scheme=theme, bypass_csp=True) as visiting:
         page = visiting.page
@@ -279,10 +279,10 @@ async def test_it_can_be_read_by_all(browser: Browser, house: House, url: str, t
 
 
 @pytest.mark.parametrize("width", [375, 768, 1440])
-async def test_the_longest_name_fits(browser: Browser, house: House, url: str, width: int) -> None:
+async def test_the_longest_name_fits(browser: Browser, service: Service, url: str, width: int) -> None:
     """An address leads to its job, which is in view; nothing is cut off at the side, and a state stays a word."""
     name = f"{new_name():a<63}"
-    job = await house.run_job(username=name, namespace=new_name())
+    job = await service.run_job(username=name, namespace=new_name())
     async with visit(browser, url, viewport={"width": width, "height": 740}) as visiting:
         page = visiting.page
         await page.goto(f"{url}/#/jobs/{job['job_id']}")
@@ -296,20 +296,20 @@ async def test_the_longest_name_fits(browser: Browser, house: House, url: str, w
         assert state["width"] > 2 * state["height"]
 
 
-async def test_the_list_alone_says_that_everest_is_simulated(browser: Browser, house: House, url: str) -> None:
-    await house.run_job(username=new_name())
+async def test_the_list_alone_says_that_everest_is_simulated(browser: Browser, service: Service, url: str) -> None:
+    await service.run_job(username=new_name())
     async with visit(browser, url) as visiting:
         await visiting.enter()
         await expect(visiting.page.get_by_text("Everest is simulated", exact=True)).to_be_visible()
 
 
 async def test_a_job_without_a_readable_request_has_its_id_in_the_list(
-    browser: Browser, house: House, url: str
+    browser: Browser, service: Service, url: str
 ) -> None:
     job_id = f"unreadable-{new_name()}"
-    async with helping_hand(house.server) as hand:
-        await hand.jetstream.publish(f"everest.v1.jobs.bootstrap.{job_id}", b"no JSON")
-    await house.wait_until_finished(job_id)
+    async with manual_handler(service.server) as manual:
+        await manual.jetstream.publish(f"everest.v1.jobs.bootstrap.{job_id}", b"no JSON")
+    await service.wait_until_finished(job_id)
     async with visit(browser, url) as visiting:
         await visiting.enter()
         await expect(visiting.page.get_by_role("list", name="Jobs")).to_contain_text(job_id)
@@ -321,15 +321,15 @@ async def test_a_screenshot(browser: Browser, tmp_path: Path) -> None:
         'secrets is forbidden: User "system:serviceaccount:everest-bootstrap:handler" cannot create resource "secrets" '
         'in API group "" in the namespace "erin"'
     )
-    async with open_house(tmp_path, lease_seconds=30) as house, house.handler():
-        await house.run_job(username="alice", operators={"postgresql": True})
-        await house.run_job(username="bob", namespace="bob-databases", resources={"cpu_cores": 8, "ram_mb": 16384})
-        await house.run_job(username="carol")
-        await house.everest.set_faults(only="namespaces add", fail={"stderr": f"{refused}\n", "exit_code": 1})
-        failed = await house.run_job(username="erin", operators={"mongodb": True})
-        await house.everest.set_faults(only="namespaces add", slow_seconds=30)
-        await house.gateway.submit(username="dave", operators={"xtradb_cluster": True})
-        url = f"http://127.0.0.1:{house.gateway.port}"
+    async with open_service(tmp_path, lease_seconds=30) as service, service.handler():
+        await service.run_job(username="alice", operators={"postgresql": True})
+        await service.run_job(username="bob", namespace="bob-databases", resources={"cpu_cores": 8, "ram_mb": 16384})
+        await service.run_job(username="carol")
+        await service.everest.set_faults(only="namespaces add", fail={"stderr": f"{refused}\n", "exit_code": 1})
+        failed = await service.run_job(username="erin", operators={"mongodb": True})
+        await service.everest.set_faults(only="namespaces add", slow_seconds=30)
+        await service.gateway.submit(username="dave", operators={"xtradb_cluster": True})
+        url = f"http://127.0.0.1:{service.gateway.port}"
         async with visit(browser, url, viewport={"width": 1280, "height": 800}) as visiting:
             page = visiting.page
             await visiting.enter()
@@ -341,11 +341,11 @@ async def test_a_screenshot(browser: Browser, tmp_path: Path) -> None:
     assert len(picture) < 200_000
 
 
-async def test_the_page_behind_a_proxy(browser: Browser, house: House, tmp_path: Path) -> None:
+async def test_the_page_behind_a_proxy(browser: Browser, service: Service, tmp_path: Path) -> None:
     """Below a path that it strips: a job from the form to its end, and the documentation. No request leaves it."""
     username = new_name()
     async with (
-        running_gateway(house.server.url, tmp_path, ROOT_PATH="/everest") as gateway,
+        running_gateway(service.server.url, tmp_path, ROOT_PATH="/everest") as gateway,
         reverse_proxy(tmp_path / "nginx", gateway.port) as address,
         visit(browser, address.rstrip("/")) as visiting,
     ):

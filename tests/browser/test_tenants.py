@@ -12,23 +12,23 @@ pytest.importorskip("playwright", reason="make test-browser installs it")
 from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.browser.browsers import LIMIT_MILLISECONDS, expect_no_barrier, press_until, visit
-from tests.support.handlers import House
+from tests.support.handlers import Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 expect.set_options(timeout=LIMIT_MILLISECONDS)
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def tenant(house: House) -> str:
+async def tenant(service: Service) -> str:
     username = f"t{uuid.uuid4().hex[:8]}"
-    await house.run_job(username=username)
+    await service.run_job(username=username)
     return username
 
 
-async def put_claim(house: House, namespace: str) -> None:
+async def put_claim(service: Service, namespace: str) -> None:
     metadata = {"name": "files", "namespace": namespace}
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata}
-    code, _, stderr = await house.everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(claim))
+    code, _, stderr = await service.everest.run("kubectl", "create", "-f", "-", stdin=json.dumps(claim))
     assert code == 0, stderr
 
 
@@ -36,9 +36,11 @@ def planned(page: Page) -> Locator:
     return page.locator("#plan").get_by_role("list", name="Steps").locator(".state")
 
 
-async def test_a_tenant_is_taken_away_by_keyboard_alone(browser: Browser, house: House, url: str, tenant: str) -> None:
+async def test_a_tenant_is_taken_away_by_keyboard_alone(
+    browser: Browser, service: Service, url: str, tenant: str
+) -> None:
     """A wrong name is not enough; what would be lost is listed; with it confirmed, the plan is what then happens."""
-    await put_claim(house, tenant)
+    await put_claim(service, tenant)
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
@@ -88,18 +90,18 @@ async def test_a_tenant_is_taken_away_by_keyboard_alone(browser: Browser, house:
 
 
 async def test_a_whole_tenant_is_handed_over_and_taken_away_by_keyboard_alone(
-    browser: Browser, house: House, url: str, tenant: str
+    browser: Browser, service: Service, url: str, tenant: str
 ) -> None:
     """A name that no key can have is refused at its field; who manages it is seen. All namespaces go in one job."""
     second = f"t{uuid.uuid4().hex[:8]}"
-    await house.everest.run("kubectl", "create", "namespace", second)
-    await house.run_job(username=tenant, namespace=second, take_ownership=True)
+    await service.everest.run("kubectl", "create", "namespace", second)
+    await service.run_job(username=tenant, namespace=second, take_ownership=True)
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
         await page.goto(f"{url}/#/tenants/{tenant}")
         await expect(page.get_by_role("heading", name=tenant, exact=True)).to_be_focused()
-        await press_until(page, "Tab", "Hand over…")
+        await press_until(page, "Tab", "ManualHandler over…")
         await page.keyboard.press("Enter")
         field = page.get_by_label("New manager")
         await page.keyboard.type("the portal")
@@ -112,7 +114,7 @@ async def test_a_whole_tenant_is_handed_over_and_taken_away_by_keyboard_alone(
         await page.keyboard.type("portal")
         await page.keyboard.press("Enter")
         await expect(planned(page)).to_have_text(["would update"])
-        await press_until(page, "Tab", "Hand over")
+        await press_until(page, "Tab", "ManualHandler over")
         await page.keyboard.press("Enter")
         await expect(page.locator(".summary")).to_have_text(f"Tenant {tenant} is managed by portal.")
         await page.goto(f"{url}/#/tenants/{tenant}")
@@ -133,11 +135,11 @@ async def test_a_whole_tenant_is_handed_over_and_taken_away_by_keyboard_alone(
         await expect(page.locator(".summary")).to_have_text(summary)
 
 
-async def test_all_that_differ_are_shown_and_repaired(browser: Browser, house: House, url: str) -> None:
+async def test_all_that_differ_are_shown_and_repaired(browser: Browser, service: Service, url: str) -> None:
     """On a phone, with names of the longest kind; each job is one link away."""
     username, namespace = f"{uuid.uuid4().hex:a<63}", f"n{uuid.uuid4().hex:a<52}"
-    await house.run_job(username=username, namespace=namespace)
-    await house.everest.run("kubectl", "delete", "resourcequota", "user-quota", "-n", namespace)
+    await service.run_job(username=username, namespace=namespace)
+    await service.everest.run("kubectl", "delete", "resourcequota", "user-quota", "-n", namespace)
     async with visit(browser, url, viewport={"width": 375, "height": 740}, bypass_csp=True) as visiting:
         page = visiting.page
         await visiting.enter()
@@ -158,7 +160,7 @@ async def test_all_that_differ_are_shown_and_repaired(browser: Browser, house: H
         await expect_fit(page, 375)
 
 
-async def test_a_plan_is_seen_before_a_submit(browser: Browser, house: House, url: str) -> None:
+async def test_a_plan_is_seen_before_a_submit(browser: Browser, service: Service, url: str) -> None:
     """Each step with what it would do, its commands and its changes; to go back submits nothing."""
     username = f"t{uuid.uuid4().hex[:8]}"
     async with visit(browser, url) as visiting:
@@ -174,12 +176,12 @@ async def test_a_plan_is_seen_before_a_submit(browser: Browser, house: House, ur
         await expect(namespace.get_by_text("kubectl create -f -")).to_be_visible()
         await page.get_by_role("button", name="Back").click()
         await expect(form).to_be_visible()
-        listed = await house.gateway.api.get("/jobs", params={"username": username})
+        listed = await service.gateway.api.get("/jobs", params={"username": username})
         assert listed.json()["jobs"] == []
 
 
-async def test_differences_in_words_and_their_repair(browser: Browser, house: House, url: str, tenant: str) -> None:
-    await house.everest.run("kubectl", "delete", "resourcequota", "user-quota", "-n", tenant)
+async def test_differences_in_words_and_their_repair(browser: Browser, service: Service, url: str, tenant: str) -> None:
+    await service.everest.run("kubectl", "delete", "resourcequota", "user-quota", "-n", tenant)
     async with visit(browser, url) as visiting:
         page = visiting.page
         await visiting.enter()
@@ -198,7 +200,7 @@ async def test_differences_in_words_and_their_repair(browser: Browser, house: Ho
         await expect(page.get_by_text("It is as it is wanted.")).to_be_visible()
 
 
-async def test_a_change_of_what_is_wanted(browser: Browser, house: House, url: str, tenant: str) -> None:
+async def test_a_change_of_what_is_wanted(browser: Browser, service: Service, url: str, tenant: str) -> None:
     """The form holds what is wanted now; its names stay, and the generation that was seen is the condition."""
     async with visit(browser, url) as visiting:
         page = visiting.page
@@ -212,13 +214,13 @@ async def test_a_change_of_what_is_wanted(browser: Browser, house: House, url: s
         await expect(planned(page).get_by_text("would update").first).to_be_visible()
         await page.get_by_role("button", name="Submit", exact=True).click()
         await expect(page.locator("#job .state").first).to_have_text("succeeded")
-    found = (await house.gateway.api.get(f"/tenants/{tenant}/namespaces/{tenant}")).json()["data"]
+    found = (await service.gateway.api.get(f"/tenants/{tenant}/namespaces/{tenant}")).json()["data"]
     assert (found["generation"], found["desired"]["resources"]["cpu_cores"]) == (2, 6)
 
 
 @pytest.mark.parametrize("width", [375, 768, 1440])
 async def test_suspended_tenants_are_seen_at_every_width(
-    browser: Browser, house: House, url: str, tenant: str, width: int
+    browser: Browser, service: Service, url: str, tenant: str, width: int
 ) -> None:
     """In the list and by themselves; axe-core finds nothing in either, in the plan, or in the form that takes away."""
     async with visit(browser, url, viewport={"width": width, "height": 740}, bypass_csp=True) as visiting:

@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from tests.simulator import SimulatedEverest
 from tests.support.clusters import open_cluster
-from tests.support.gateways import Gateway, Hand, helping_hand, running_gateway
+from tests.support.gateways import Gateway, ManualHandler, manual_handler, running_gateway
 from tests.support.servers import NatsServer, nats_server
 from tests.support.workflows import Bench, open_bench
 
@@ -25,9 +25,9 @@ async def gateway(server: NatsServer, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def hand(server: NatsServer) -> AsyncIterator[Hand]:
-    async with helping_hand(server) as helping:
-        yield helping
+async def manual(server: NatsServer) -> AsyncIterator[ManualHandler]:
+    async with manual_handler(server) as opened:
+        yield opened
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -9,7 +9,7 @@ from contracts.records import Status
 from contracts.reporting.events import HEADER_ID
 from contracts.reporting.webhooks import webhook_id
 from tests.support.eventually import eventually
-from tests.support.gateways import Gateway, helping_hand
+from tests.support.gateways import Gateway, manual_handler
 from tests.support.peers.receivers import Receiver
 from tests.support.servers import NatsServer
 
@@ -26,11 +26,11 @@ def declare_webhook(folder: Path, name: str, receiver: Receiver) -> Path:
 
 async def find_end(server: NatsServer, job_id: str, status: Status = Status.SUCCEEDED) -> str:
     """The id of the event of the job's end, once it is kept; it tells of the record as that is."""
-    async with helping_hand(server) as hand:
+    async with manual_handler(server) as manual:
         found: list[str] = []
 
         async def look() -> bool:
-            message = await hand.find_event(job_id)
+            message = await manual.find_event(job_id)
             if message is None:
                 return False
             event = orjson.loads(message.data)
@@ -39,7 +39,7 @@ async def find_end(server: NatsServer, job_id: str, status: Status = Status.SUCC
             return bool(event["status"] == status)
 
         await eventually(look, lambda: f"the end of {job_id} is told: {found}")
-        assert (await hand.read(job_id)).status is status
+        assert (await manual.read(job_id)).status is status
         return found[0]
 
 

@@ -1,4 +1,4 @@
-"""A real gateway process for tests, and a hand that writes records as a handler would."""
+"""A real gateway process for tests, and a handler by hand that writes records as a handler would."""
 
 import asyncio
 import json
@@ -134,7 +134,7 @@ async def _wait_until_watching(gateway: Gateway) -> None:
     await eventually(lambda: '"watch.opened"' in gateway.read_log(), "the gateway opens its watch")
 
 
-class Hand:
+class ManualHandler:
     """Writes records and takes messages as a handler would, without running anything."""
 
     def __init__(self, client: Client) -> None:
@@ -185,10 +185,10 @@ class Hand:
 
 
 @asynccontextmanager
-async def helping_hand(server: NatsServer) -> AsyncIterator[Hand]:
+async def manual_handler(server: NatsServer) -> AsyncIterator[ManualHandler]:
     client = await nats.connect(server.url)
     try:
-        yield Hand(client)
+        yield ManualHandler(client)
     finally:
         await client.close()
 

@@ -120,7 +120,7 @@ async def running_handler(
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Service:
     """All of it but the handlers, which tests start as they need them."""
 
     server: NatsServer
@@ -130,7 +130,7 @@ class House:
     binds_roles: bool = True
 
     def handler(self, *arguments: str, **variables: str) -> Any:
-        """To be used as `async with house.handler() as handler`."""
+        """To be used as `async with service.handler() as handler`."""
         variables = {**self._settings, **variables}
         return running_handler(self.server.url, self.everest, self.folder, *arguments, **variables)
 
@@ -189,9 +189,9 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(
+async def open_service(
     folder: Path, *, lease_seconds: float = LEASE_SECONDS, binds_roles: bool = True, **everest: Any
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Service]:
     """`everest` is handed to the simulated cluster.
 
     Where its handlers bind no roles, a job costs a quarter less: for what is about the protocol alone.
@@ -201,4 +201,4 @@ async def open_house(
         simulated_everest(folder / "everest", **everest) as cluster,
         running_gateway(server.url, folder) as gateway,
     ):
-        yield House(server, cluster, gateway, folder, binds_roles)
+        yield Service(server, cluster, gateway, folder, binds_roles)

@@ -21,8 +21,8 @@ from tests.support.gateways import (
     LATER,
     NOW,
     Gateway,
-    Hand,
-    helping_hand,
+    ManualHandler,
+    manual_handler,
     new_record,
     running_gateway,
     succeeded_record,
@@ -57,19 +57,19 @@ async def entries(gateway: Gateway, count: int, **filters: str) -> list[dict[str
     return found
 
 
-async def test_a_job_is_told_with_all_that_was_asked_for(gateway: Gateway, hand: Hand) -> None:
+async def test_a_job_is_told_with_all_that_was_asked_for(gateway: Gateway, manual: ManualHandler) -> None:
     """Who submitted, cancelled and retried, when, what each run did with which commands, and how it ended."""
     job_id = await gateway.submit({"X-Request-Id": "ticket-7"}, username="tess", correlation="order 7")
     for act, ticket in (("cancel", "ticket-8"), ("retry", "ticket-9")):
         answer = await gateway.api.post(f"/jobs/{job_id}/{act}", headers={"X-Request-Id": ticket})
         assert answer.status_code == 202
-    record = (await hand.read(job_id)).claimed("me", NOW)
+    record = (await manual.read(job_id)).claimed("me", NOW)
     commands = (
         CommandRecord("everestctl accounts list", 0),
         CommandRecord("everestctl accounts create -p ********", 0),
     )
     step = StepRecord("create_account", NOW, LATER, Outcome.CREATED, commands[1].command, 0, commands=commands)
-    await hand.write(record.started("create_account", NOW).finished(step, LATER).succeeded("All is well.", LATER))
+    await manual.write(record.started("create_account", NOW).finished(step, LATER).succeeded("All is well.", LATER))
     retry, cancel, submit = await entries(gateway, 3, username="tess")
     assert [(entry["action"], entry["outcome"], entry["caller"]) for entry in (retry, cancel, submit)] == [
         ("retry", "succeeded", "admin"),
@@ -85,32 +85,34 @@ async def test_a_job_is_told_with_all_that_was_asked_for(gateway: Gateway, hand:
     assert retry["steps"][0]["commands"] == [{"command": ran.command, "exit_code": 0} for ran in commands]
 
 
-async def test_a_renewal_is_no_entry_and_a_forgotten_record_keeps_its_own(gateway: Gateway, hand: Hand) -> None:
+async def test_a_renewal_is_no_entry_and_a_forgotten_record_keeps_its_own(
+    gateway: Gateway, manual: ManualHandler
+) -> None:
     """However often a record is written, it leaves one message; the record's time to live is not the entry's."""
     record = replace(new_record("renewed"), job_id="renewed").claimed("me", NOW)
     for _ in range(50):
-        await hand.write(record)
+        await manual.write(record)
     subject = f"$KV.{names.JOBS_BUCKET}.renewed"
-    await hand.jetstream.publish(subject, encode_record(succeeded_record(record)), headers={"Nats-TTL": "1s"})
+    await manual.jetstream.publish(subject, encode_record(succeeded_record(record)), headers={"Nats-TTL": "1s"})
     (entry,) = await entries(gateway, 1, username="renewed")
-    held = await hand.jetstream.stream_info(names.AUDIT_STREAM, subjects_filter=names.audited_subject("renewed"))
+    held = await manual.jetstream.stream_info(names.AUDIT_STREAM, subjects_filter=names.audited_subject("renewed"))
     assert held.state.subjects == {names.audited_subject("renewed"): 1}
     await gateway.wait_until("/jobs/renewed", 404)
     assert await entries(gateway, 1, username="renewed") == [{**entry, "outcome": "succeeded"}]
 
 
-async def test_nobody_publishes_over_an_entry(hand: Hand) -> None:
+async def test_nobody_publishes_over_an_entry(manual: ManualHandler) -> None:
     """Not even who may do everything: no stream takes what bears an entry's subject."""
     with pytest.raises(NoStreamResponseError):
-        await hand.jetstream.publish(names.audited_subject("renewed"), b"{}")
+        await manual.jetstream.publish(names.audited_subject("renewed"), b"{}")
 
 
-async def test_filters_and_pages(gateway: Gateway, hand: Hand) -> None:
+async def test_filters_and_pages(gateway: Gateway, manual: ManualHandler) -> None:
     """Newest first, each entry once; lines of JSON hold the same, all at once."""
     for number in range(5):
         caller = f"portal-{number % 2}"
         record = replace(new_record("paged"), job_id=f"paged-{number}", caller=caller)
-        await hand.write(record.failed(Failure("forbidden", "no"), LATER))
+        await manual.write(record.failed(Failure("forbidden", "no"), LATER))
     every = await entries(gateway, 5, username="paged")
     assert [entry["job_id"] for entry in every] == [f"paged-{number}" for number in reversed(range(5))]
     seen: list[dict[str, Any]] = []
@@ -134,11 +136,11 @@ async def test_filters_and_pages(gateway: Gateway, hand: Hand) -> None:
         assert len(answer.json()["entries"]) == count, moment
 
 
-async def test_what_comes_while_a_page_is_read_is_newest_first_too(gateway: Gateway, hand: Hand) -> None:
+async def test_what_comes_while_a_page_is_read_is_newest_first_too(gateway: Gateway, manual: ManualHandler) -> None:
     async def write() -> None:
         for number in range(200):
             record = replace(new_record("growing"), job_id=f"growing-{number:03}")
-            await hand.write(record.failed(Failure("forbidden", "no"), LATER))
+            await manual.write(record.failed(Failure("forbidden", "no"), LATER))
 
     writing = asyncio.create_task(write())
     ids: list[str] = []
@@ -179,13 +181,13 @@ async def test_reading_needs_a_key_that_reads(gateway: Gateway) -> None:
 
 async def test_a_killed_server_goes_on_copying(tmp_path: Path) -> None:
     """What was written while nobody copied is copied after the restart: nothing is skipped, nothing is twice."""
-    async with nats_server(tmp_path, lease_seconds=60) as server, helping_hand(server) as own:
+    async with nats_server(tmp_path, lease_seconds=60) as server, manual_handler(server) as own:
         for number in range(40):
             record = replace(new_record("kept"), job_id=f"kept-{number}")
             await own.write(record.failed(Failure("forbidden", "no"), LATER))
             if number == 20:
                 await server.restart()
-                await eventually(lambda: own.client.is_connected, "the hand is connected again")
+                await eventually(lambda: own.client.is_connected, "it is connected again")
 
         async def look() -> bool:
             state = (await own.jetstream.stream_info(names.AUDIT_STREAM)).state

@@ -11,7 +11,7 @@ import pytest
 
 from contracts import names
 from tests.support.eventually import eventually
-from tests.support.gateways import Gateway, Hand, helping_hand, running_gateway
+from tests.support.gateways import Gateway, ManualHandler, manual_handler, running_gateway
 from tests.support.servers import NatsServer, nats_server
 
 pytestmark = pytest.mark.asyncio
@@ -48,8 +48,8 @@ async def interrupt(submit: "asyncio.Task[None]", gateway: Gateway, server: Nats
     await submit
 
 
-async def list_ids(hand: Hand, stream: str, prefix: str) -> set[str]:
-    state = (await hand.jetstream.stream_info(stream, subjects_filter=f"{prefix}>")).state
+async def list_ids(manual: ManualHandler, stream: str, prefix: str) -> set[str]:
+    state = (await manual.jetstream.stream_info(stream, subjects_filter=f"{prefix}>")).state
     assert all(count == 1 for count in (state.subjects or {}).values())
     return {subject.removeprefix(prefix) for subject in state.subjects or {}}
 
@@ -70,8 +70,8 @@ async def test_a_batch_is_accepted_whole_or_not_at_all(tmp_path: Path) -> None:
             submit = asyncio.create_task(callers.submit(key))
             await asyncio.sleep(moments.uniform(0.02, 0.2))  # at any moment
             await interrupt(submit, gateway, server, kind)
-            async with helping_hand(server) as hand:
-                stored = wanted[key] & await list_ids(hand, f"KV_{names.JOBS_BUCKET}", f"$KV.{names.JOBS_BUCKET}.")
+            async with manual_handler(server) as manual:
+                stored = wanted[key] & await list_ids(manual, f"KV_{names.JOBS_BUCKET}", f"$KV.{names.JOBS_BUCKET}.")
             assert len(stored) in ((SIZE,) if key in callers.accepted else (0, SIZE)), kind
 
         async def accept_all() -> bool:
@@ -81,9 +81,9 @@ async def test_a_batch_is_accepted_whole_or_not_at_all(tmp_path: Path) -> None:
 
         await eventually(accept_all, "every batch is accepted")
         everything = set().union(*wanted.values())
-        async with helping_hand(server) as hand:
+        async with manual_handler(server) as manual:
 
             async def are_queued() -> bool:
-                return everything == await list_ids(hand, names.JOBS_STREAM, names.job_subject("bootstrap", ""))
+                return everything == await list_ids(manual, names.JOBS_STREAM, names.job_subject("bootstrap", ""))
 
             await eventually(are_queued, "each job has its message, and there is no other")

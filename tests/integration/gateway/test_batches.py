@@ -12,7 +12,7 @@ import pytest
 from contracts import names
 from contracts.batches import MOST_REQUESTS
 from tests.support.eventually import eventually
-from tests.support.gateways import LATER, Gateway, Hand, succeeded_record
+from tests.support.gateways import LATER, Gateway, ManualHandler, succeeded_record
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -29,12 +29,12 @@ async def submit(gateway: Gateway, count: int, key: str | None = None, **query: 
     return await gateway.api.post(BULK, json={"requests": requests(count)}, headers=headers, params=query)
 
 
-async def has_messages(hand: Hand, job_ids: list[str]) -> bool:
-    counts = [await hand.count_messages(names.job_subject("bootstrap", job_id)) for job_id in job_ids]
+async def has_messages(manual: ManualHandler, job_ids: list[str]) -> bool:
+    counts = [await manual.count_messages(names.job_subject("bootstrap", job_id)) for job_id in job_ids]
     return counts == [1] * len(job_ids)
 
 
-async def test_each_is_a_job_of_its_own(gateway: Gateway, hand: Hand) -> None:
+async def test_each_is_a_job_of_its_own(gateway: Gateway, manual: ManualHandler) -> None:
     """Known at once, in the order of the requests, and queued; its message names its place."""
     answer = await submit(gateway, 3)
     assert answer.status_code == 202, answer.text
@@ -45,8 +45,8 @@ async def test_each_is_a_job_of_its_own(gateway: Gateway, hand: Hand) -> None:
     jobs = [(await gateway.api.get(job["status_url"])).json() for job in batch["jobs"]]
     assert [(job["status"], job["username"]) for job in jobs] == [("queued", f"bulk_{n}") for n in range(3)]
     assert {job["batch_id"] for job in jobs} == {batch["batch_id"]}
-    await eventually(partial(has_messages, hand, job_ids), "each is published")
-    message = await hand.jetstream.get_last_msg(names.JOBS_STREAM, names.job_subject("bootstrap", job_ids[1]))
+    await eventually(partial(has_messages, manual, job_ids), "each is published")
+    message = await manual.jetstream.get_last_msg(names.JOBS_STREAM, names.job_subject("bootstrap", job_ids[1]))
     assert (message.headers or {})[names.HEADER_BATCH] == f"{batch['batch_id']}/1/3"
     state = (await gateway.api.get(f"/batches/{batch['batch_id']}")).json()
     assert state["counts"] == {"queued": 3, "running": 0, "succeeded": 0, "failed": 0}
@@ -109,13 +109,13 @@ async def count_jobs(gateway: Gateway) -> int:
     return len(page["jobs"])
 
 
-async def test_a_job_id_that_is_taken_takes_none(gateway: Gateway, hand: Hand) -> None:
+async def test_a_job_id_that_is_taken_takes_none(gateway: Gateway, manual: ManualHandler) -> None:
     """Somebody's job stands where the last of the batch would: nothing of it is accepted."""
     key = uuid.uuid4().hex
     batch_id = names.idempotent_batch_id("admin", key)
     await gateway.submit(headers={}, username="bystander")
     taken = names.batch_job_id(batch_id, 2)
-    await hand.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.{taken}", json.dumps(foreign(taken)).encode())
+    await manual.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.{taken}", json.dumps(foreign(taken)).encode())
     answer = await submit(gateway, 3, key)
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_conflict")
     for index in (0, 1):
@@ -134,13 +134,13 @@ def foreign(job_id: str) -> dict[str, Any]:
     }
 
 
-async def test_a_batch_is_followed_cancelled_and_retried(gateway: Gateway, hand: Hand) -> None:
+async def test_a_batch_is_followed_cancelled_and_retried(gateway: Gateway, manual: ManualHandler) -> None:
     """Whoever waits hears of the last end; failures are named; a retry takes the failed ones alone."""
     batch = (await submit(gateway, 3)).json()
     url, job_ids = f"/batches/{batch['batch_id']}", [job["job_id"] for job in batch["jobs"]]
-    await eventually(partial(has_messages, hand, job_ids), "each is published")
+    await eventually(partial(has_messages, manual, job_ids), "each is published")
     waiter = asyncio.create_task(gateway.api.get(url, params={"wait": 60}))
-    await hand.write(succeeded_record(await hand.read(job_ids[0])))
+    await manual.write(succeeded_record(await manual.read(job_ids[0])))
     cancelled = await gateway.api.post(f"{url}/cancel")
     assert (cancelled.status_code, cancelled.json()["jobs"]) == (202, 2)
     state = (await waiter).json()

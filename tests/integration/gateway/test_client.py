@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.support.eventually import eventually
 from tests.support.forks import Ended, run_fork
 from tests.support.gateways import KEY, running_gateway
-from tests.support.handlers import House, open_house, running_handler
+from tests.support.handlers import Service, open_service, running_handler
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    house: House
+    service: Service
 
     async def run(self, *arguments: str, **variables: str) -> Ended:
         """An empty variable is left out."""
@@ -36,21 +36,21 @@ class Client:
         )  # fmt: skip
 
     def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
-        settings = {"BASE_URL": str(self.house.gateway.api.base_url), "ADMIN_API_KEY": KEY, **variables}
-        environment = {**os.environ, **settings, "HOME": str(self.house.folder)}
+        settings = {"BASE_URL": str(self.service.gateway.api.base_url), "ADMIN_API_KEY": KEY, **variables}
+        environment = {**os.environ, **settings, "HOME": str(self.service.folder)}
         return {name: value for name, value in environment.items() if value}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
     """One service for all, each with tenants of its own; who needs a handler starts one."""
-    async with open_house(tmp_path_factory.mktemp("house")) as house:
-        yield Client(house)
+    async with open_service(tmp_path_factory.mktemp("service")) as service:
+        yield Client(service)
 
 
 async def test_a_tenant_is_onboarded_and_looked_at(client: Client) -> None:
     """Submit and wait, then everything that shows a job, for people and for scripts."""
-    async with running_handler(client.house.server.url, client.house.everest, client.house.folder):
+    async with running_handler(client.service.server.url, client.service.everest, client.service.folder):
         submitted = await client.run("submit", "alice", "--operator", "postgresql", "--cpu-cores", "0.5", "--wait")
         assert submitted.code == 0, submitted
         assert "succeeded" in submitted.stdout
@@ -98,8 +98,8 @@ async def test_exit_codes_tell_scripts_what_became_of_it(client: Client) -> None
 @pytest.mark.parametrize("command", ["watch", "wait"])
 async def test_a_gateway_that_dies_is_waited_for(client: Client, command: str) -> None:
     """Whoever follows a job goes on with the next gateway at the address."""
-    job_id = await client.house.gateway.submit(username=f"left{command}")
-    url, folder = client.house.server.url, client.house.folder
+    job_id = await client.service.gateway.submit(username=f"left{command}")
+    url, folder = client.service.server.url, client.service.folder
     async with running_gateway(url, folder) as first:
         address = str(first.api.base_url)
         following = await client.start(command, job_id, "-o", "json", BASE_URL=address)
@@ -110,7 +110,7 @@ async def test_a_gateway_that_dies_is_waited_for(client: Client, command: str) -
         await eventually(is_followed, "the client follows")
         await first.stop(signal.SIGKILL)
         async with running_gateway(url, folder, port=first.port):
-            assert (await client.house.gateway.api.post(f"/jobs/{job_id}/cancel")).status_code == 202
+            assert (await client.service.gateway.api.post(f"/jobs/{job_id}/cancel")).status_code == 202
             stdout, stderr = await asyncio.wait_for(following.communicate(), 2 * LIMIT_SECONDS)
     assert (following.returncode, stderr) == (1, b"")
     assert json.loads(stdout.splitlines()[-1])["reason"] == "cancelled"
@@ -143,7 +143,7 @@ async def test_a_tenant_of_an_identity_provider_is_submitted(client: Client) -> 
     groups = ("CN=Ops, OU=A", "data people")
     named = [word for group in groups for word in ("--subject", group)]
     request = ("submit", "team-x", "--no-account", "--role", "viewer", *named)
-    async with running_handler(client.house.server.url, client.house.everest, client.house.folder):
+    async with running_handler(client.service.server.url, client.service.everest, client.service.folder):
         job_id = json.loads((await client.run(*request, "-o", "json")).stdout)["job_id"]
         assert (await client.run("wait", job_id, "--timeout", "inf")).code == 0
     inputs = json.loads((await client.run("result", job_id, "-o", "json")).stdout)["inputs"]
@@ -178,8 +178,8 @@ async def test_what_is_wrong_is_said_on_stderr(client: Client) -> None:
 
 
 async def test_a_config_file_is_read_when_it_is_its_owners_alone(client: Client) -> None:
-    config = client.house.folder / "config.toml"
-    config.write_text(f'base_url = "{client.house.gateway.api.base_url}"\nadmin_api_key = "{KEY}"\n')
+    config = client.service.folder / "config.toml"
+    config.write_text(f'base_url = "{client.service.gateway.api.base_url}"\nadmin_api_key = "{KEY}"\n')
     unset = {"BASE_URL": "", "ADMIN_API_KEY": ""}
     config.chmod(0o644)
     refused = await client.run("check", "--config", str(config), **unset)
@@ -192,9 +192,9 @@ async def test_a_config_file_is_read_when_it_is_its_owners_alone(client: Client)
 
 async def test_a_file_of_requests_applied_twice_is_the_same_jobs(client: Client) -> None:
     """Exit code 1 when one of them failed, with all of them shown."""
-    file = client.house.folder / "tenants.yaml"
+    file = client.service.folder / "tenants.yaml"
     file.write_text("requests:\n- username: carol\n- username: bob\n  namespace: carol\n")
-    async with running_handler(client.house.server.url, client.house.everest, client.house.folder):
+    async with running_handler(client.service.server.url, client.service.everest, client.service.folder):
         planned = await client.run("apply", "-f", str(file), "--plan", "-o", "json")
         first = await client.run("apply", "-f", str(file))
         again = await client.run("apply", "-f", str(file), "-o", "json")

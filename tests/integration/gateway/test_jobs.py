@@ -14,7 +14,7 @@ from contracts.codes import Failure
 from contracts.records import encode_record
 from contracts.requests import raw_hash
 from tests.support.eventually import eventually
-from tests.support.gateways import KEY, NOW, Gateway, Hand, new_record, succeeded_record
+from tests.support.gateways import KEY, NOW, Gateway, ManualHandler, new_record, succeeded_record
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,13 +32,13 @@ async def test_a_submit_is_answered_at_once_with_where_to_look(gateway: Gateway)
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_the_message_is_the_request_with_its_origin(gateway: Gateway, hand: Hand) -> None:
+async def test_the_message_is_the_request_with_its_origin(gateway: Gateway, manual: ManualHandler) -> None:
     """Coercion is done; what the caller left out stays absent; the origin is in the headers."""
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     job_id = await gateway.submit(
         {"X-Request-Id": "req-7", "traceparent": traceparent}, resources={"cpu_cores": "1.5", "ram_mb": "4096"}
     )
-    message = await hand.jetstream.get_last_msg(names.JOBS_STREAM, names.job_subject("bootstrap", job_id))
+    message = await manual.jetstream.get_last_msg(names.JOBS_STREAM, names.job_subject("bootstrap", job_id))
     assert json.loads(message.data or b"") == {
         "username": "alice",
         "resources": {"cpu_cores": 1.5, "ram_mb": 4096},
@@ -62,10 +62,10 @@ async def test_a_queued_job_is_never_unknown(gateway: Gateway) -> None:
     assert job["created_at"].endswith("Z")
 
 
-async def test_progress_and_result(gateway: Gateway, hand: Hand) -> None:
+async def test_progress_and_result(gateway: Gateway, manual: ManualHandler) -> None:
     """Polling shows each saved step; the result is 409 before the end and complete after it."""
     record = new_record()
-    await hand.write(record.claimed("me", NOW).started("create_account", NOW))
+    await manual.write(record.claimed("me", NOW).started("create_account", NOW))
     answer = await gateway.wait_until(f"/jobs/{record.job_id}", 200)
     assert (answer.json()["status"], answer.json()["steps"][0]["name"]) == ("running", "create_account")
     assert "retry-after" in answer.headers
@@ -73,7 +73,7 @@ async def test_progress_and_result(gateway: Gateway, hand: Hand) -> None:
     assert (early.status_code, early.json()["code"]) == (409, "job_not_finished")
     assert "retry-after" in early.headers
 
-    await hand.write(succeeded_record(record))
+    await manual.write(succeeded_record(record))
     answer = await gateway.api.get(f"/jobs/{record.job_id}?wait=30")
     assert answer.json()["status"] == "succeeded"
     assert "retry-after" not in answer.headers
@@ -83,18 +83,18 @@ async def test_progress_and_result(gateway: Gateway, hand: Hand) -> None:
     assert result["steps"][0]["outcome"] == "created"
 
 
-async def test_a_failed_job_has_a_result_too(gateway: Gateway, hand: Hand) -> None:
+async def test_a_failed_job_has_a_result_too(gateway: Gateway, manual: ManualHandler) -> None:
     record = new_record().failed(Failure("forbidden", "may not"), NOW)
-    await hand.write(record)
+    await manual.write(record)
     result = await gateway.api.get(f"/jobs/{record.job_id}/result")
     assert (result.status_code, result.json()["overall_status"]) == (200, "failed")
     assert result.json()["error"]["code"] == "forbidden"
 
 
-async def test_unchanged_documents_are_not_sent_again(gateway: Gateway, hand: Hand) -> None:
+async def test_unchanged_documents_are_not_sent_again(gateway: Gateway, manual: ManualHandler) -> None:
     """ETag and If-None-Match on status and result."""
     record = succeeded_record(new_record())
-    await hand.write(record)
+    await manual.write(record)
     for path in (f"/jobs/{record.job_id}", f"/jobs/{record.job_id}/result"):
         answer = await gateway.api.get(path)
         tag = answer.headers["etag"]
@@ -104,16 +104,16 @@ async def test_unchanged_documents_are_not_sent_again(gateway: Gateway, hand: Ha
         assert (await gateway.api.get(path, headers={"If-None-Match": '"other"'})).status_code == 200
 
 
-async def test_waiting_ends_with_the_job(gateway: Gateway, hand: Hand) -> None:
+async def test_waiting_ends_with_the_job(gateway: Gateway, manual: ManualHandler) -> None:
     """Prefer: wait on the submit gives 200 with the final status when it ends in time."""
     submitted = asyncio.create_task(
         gateway.api.post(USERS, json={"username": "waiting"}, headers={"Prefer": "respond-async, wait=90"})
     )
-    message, record = await hand.take()
+    message, record = await manual.take()
     while record.request != {} and (record.request or {}).get("username") != "waiting":
         await message.ack()
-        message, record = await hand.take()
-    await hand.finish(message, succeeded_record(record))
+        message, record = await manual.take()
+    await manual.finish(message, succeeded_record(record))
     answer = await submitted
     assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
     assert answer.headers["preference-applied"] == "wait=60"
@@ -127,9 +127,9 @@ async def test_a_wait_that_is_too_short_gives_what_is_known(gateway: Gateway) ->
     assert (status.status_code, status.json()["status"]) == (200, "queued")
 
 
-async def test_a_wait_of_any_size_is_cut_to_a_minute(gateway: Gateway, hand: Hand) -> None:
+async def test_a_wait_of_any_size_is_cut_to_a_minute(gateway: Gateway, manual: ManualHandler) -> None:
     record = succeeded_record(new_record())
-    await hand.write(record)
+    await manual.write(record)
     answer = await gateway.api.get(f"/jobs/{record.job_id}", headers={"Prefer": f"wait={'9' * 40}"})
     assert (answer.status_code, answer.headers["preference-applied"]) == (200, "wait=60")
 
@@ -154,31 +154,31 @@ async def test_an_idempotency_key_names_one_job(gateway: Gateway) -> None:
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
 
 
-async def test_an_idempotency_key_is_remembered_after_the_end(gateway: Gateway, hand: Hand) -> None:
+async def test_an_idempotency_key_is_remembered_after_the_end(gateway: Gateway, manual: ManualHandler) -> None:
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     job_id = await gateway.submit(headers, username="remembered")
-    await hand.write(succeeded_record(new_record("remembered", job_id)))
+    await manual.write(succeeded_record(new_record("remembered", job_id)))
     answer = await gateway.api.post(USERS, json={"username": "remembered"}, headers=headers)
     assert (answer.status_code, answer.json()["job_id"]) == (202, job_id)
 
 
-async def test_what_an_older_handler_refused_is_known_under_its_key(gateway: Gateway, hand: Hand) -> None:
+async def test_what_an_older_handler_refused_is_known_under_its_key(gateway: Gateway, manual: ManualHandler) -> None:
     """It could not read the request and left the hash of its bytes: a repeat is no other request."""
     headers, request = {"Idempotency-Key": str(uuid.uuid4())}, {"username": "newer", "role": "viewer"}
     job_id = await gateway.submit(headers, **request)
-    stored = await hand.jetstream.get_last_msg(names.JOBS_STREAM, names.job_subject("bootstrap", job_id))
+    stored = await manual.jetstream.get_last_msg(names.JOBS_STREAM, names.job_subject("bootstrap", job_id))
     refused = new_record("newer", job_id, request=None, request_hash=raw_hash(stored.data or b""))
-    await hand.write(refused.failed(Failure("invalid_request", "role: is no field of the request"), NOW))
+    await manual.write(refused.failed(Failure("invalid_request", "role: is no field of the request"), NOW))
     assert await gateway.submit(headers, **dict(reversed(request.items()))) == job_id
     other = await gateway.api.post(USERS, json=request | {"role": "owner"}, headers=headers)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_conflict")
 
 
-async def test_many_submits_with_one_key_are_one_job(gateway: Gateway, hand: Hand) -> None:
+async def test_many_submits_with_one_key_are_one_job(gateway: Gateway, manual: ManualHandler) -> None:
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     ids = await asyncio.gather(*(gateway.submit(headers) for _ in range(20)))
     assert len(set(ids)) == 1
-    assert await hand.count_messages(names.job_subject("bootstrap", ids[0])) == 1
+    assert await manual.count_messages(names.job_subject("bootstrap", ids[0])) == 1
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "n\u00e9"])
@@ -291,19 +291,19 @@ async def test_unknown_things(gateway: Gateway, method: str, path: str, status: 
         assert answer.headers["allow"]
 
 
-async def test_status_requests_of_one_account_do_not_delay_anothers(gateway: Gateway, hand: Hand) -> None:
+async def test_status_requests_of_one_account_do_not_delay_anothers(gateway: Gateway, manual: ManualHandler) -> None:
     """While thousands of one account wait, or are told that they are too many, another one is answered."""
     codes: list[str] = []
 
     async def count(message: Msg) -> None:
         codes.append(orjson.loads(message.data)["code"])
 
-    inbox = hand.client.new_inbox()
-    subscription = await hand.client.subscribe(inbox, cb=count)
+    inbox = manual.client.new_inbox()
+    subscription = await manual.client.subscribe(inbox, cb=count)
     crowd = 5_000
     for number in range(crowd):
-        await hand.client.publish(names.status_subject(f"crowd.{number}"), b"", reply=inbox)
-    answer = await hand.client.request(names.status_subject("one.1"), b"", timeout=30)
+        await manual.client.publish(names.status_subject(f"crowd.{number}"), b"", reply=inbox)
+    answer = await manual.client.request(names.status_subject("one.1"), b"", timeout=30)
     assert orjson.loads(answer.data)["code"] == "job_not_found"
     looked_up = codes.count("job_not_found")
     await eventually(lambda: len(codes) == crowd, lambda: f"all are answered, not {len(codes)}")
@@ -324,31 +324,31 @@ async def test_the_request_id(gateway: Gateway, given: str, kept: bool) -> None:
         assert echoed
 
 
-async def test_a_job_of_another_service(gateway: Gateway, hand: Hand) -> None:
+async def test_a_job_of_another_service(gateway: Gateway, manual: ManualHandler) -> None:
     """A two-token id is read as it stands; its caller is the first token, whatever a header claims."""
     job_id = f"svc-a.order-{uuid.uuid4().hex[:8]}"
     subject = names.job_subject("bootstrap", job_id)
-    await hand.jetstream.publish(subject, b'{"username":"bob"}', headers={"Everest-Caller": "admin"})
+    await manual.jetstream.publish(subject, b'{"username":"bob"}', headers={"Everest-Caller": "admin"})
     job = (await gateway.api.get(f"/jobs/{job_id}")).json()
     assert (job["status"], job["caller"], job["username"]) == ("queued", "svc-a", "bob")
 
 
-async def test_a_record_that_cannot_be_read(gateway: Gateway, hand: Hand) -> None:
+async def test_a_record_that_cannot_be_read(gateway: Gateway, manual: ManualHandler) -> None:
     """Clearly our side's fault, and the gateway goes on."""
     for body in (b"garbage", b"{}", b"[]", b'{"stream":"EVEREST_JOBS","seq":2}'):
         job_id = str(uuid.uuid4())
-        await hand.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.{job_id}", body)
+        await manual.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.{job_id}", body)
         answer = await gateway.api.get(f"/jobs/{job_id}")
         assert (answer.status_code, answer.json()["code"]) == (500, "record_unreadable"), body
 
 
-async def test_the_status_request_over_nats(gateway: Gateway, hand: Hand) -> None:
+async def test_the_status_request_over_nats(gateway: Gateway, manual: ManualHandler) -> None:
     """The same document as over HTTP, for one-token and two-token ids; a problem for an unknown job."""
     job_id = await gateway.submit()
-    answer = await hand.client.request(names.status_subject(job_id), b"", timeout=30)
+    answer = await manual.client.request(names.status_subject(job_id), b"", timeout=30)
     assert orjson.loads(answer.data) == (await gateway.api.get(f"/jobs/{job_id}")).json()
     for unknown in ("nobody", "svc.nobody"):
-        answer = await hand.client.request(names.status_subject(unknown), b"", timeout=30)
+        answer = await manual.client.request(names.status_subject(unknown), b"", timeout=30)
         assert orjson.loads(answer.data)["code"] == "job_not_found"
 
 
@@ -364,14 +364,14 @@ async def test_the_log_names_no_secret(gateway: Gateway) -> None:
         assert secret not in gateway.read_log()
 
 
-async def test_a_record_of_a_later_version_is_shown_as_it_is(gateway: Gateway, hand: Hand) -> None:
+async def test_a_record_of_a_later_version_is_shown_as_it_is(gateway: Gateway, manual: ManualHandler) -> None:
     """Codes, outcomes and members that this version does not know; the list is there for everybody."""
     failed = new_record("tomorrow").claimed("somebody", NOW).failed(Failure("forbidden", "may not"), NOW)
     record = orjson.loads(encode_record(failed))
     tomorrow = {"code": "of_tomorrow", "message": "It was too early.", "hint": "Wait a day.", "retryable": True}
     step = {"name": "teleport", "started_at": NOW, "finished_at": NOW, "outcome": "teleported", "error": tomorrow}
     record |= {"version": 99, "reason": "of_tomorrow", "error": tomorrow, "steps": [step], "of_tomorrow": {"a": 1}}
-    await hand.jetstream.publish(
+    await manual.jetstream.publish(
         f"$KV.{names.JOBS_BUCKET}.{failed.job_id}", orjson.dumps(record), headers={"Nats-TTL": "600s"}
     )
     job = await gateway.api.get(f"/jobs/{failed.job_id}")

@@ -15,7 +15,15 @@ from contracts import names
 from contracts.codes import Failure
 from contracts.records import encode_record
 from tests.support.eventually import eventually
-from tests.support.gateways import NOW, Gateway, Hand, helping_hand, new_record, running_gateway, succeeded_record
+from tests.support.gateways import (
+    NOW,
+    Gateway,
+    ManualHandler,
+    manual_handler,
+    new_record,
+    running_gateway,
+    succeeded_record,
+)
 from tests.support.servers import LIMIT_SECONDS, nats_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,18 +49,18 @@ async def collect(gateway: Gateway, **parameters: Any) -> list[str]:
     return [job["job_id"] async for page in walk(gateway, **parameters) for job in page]
 
 
-async def test_the_last_changed_comes_first(gateway: Gateway, hand: Hand) -> None:
+async def test_the_last_changed_comes_first(gateway: Gateway, manual: ManualHandler) -> None:
     """Pages cover every job exactly once while nothing changes; gaps in the bucket do not matter."""
     caller = f"c-{uuid.uuid4().hex[:8]}"
     records = [new_record(caller=caller) for _ in range(60)]
     for record in records:
-        await hand.write(record)
+        await manual.write(record)
         for _ in range(5):  # each write leaves a gap
-            await hand.write(record.claimed("me", NOW))
+            await manual.write(record.claimed("me", NOW))
     expected = [record.job_id for record in reversed(records)]
     assert await collect(gateway, caller=caller, limit=200) == expected
     assert await collect(gateway, caller=caller, limit=7) == expected
-    await hand.write(succeeded_record(records[0]))
+    await manual.write(succeeded_record(records[0]))
     assert (await collect(gateway, caller=caller))[0] == records[0].job_id
 
 
@@ -60,14 +68,14 @@ async def test_the_newest_cost_three_questions(tmp_path: Path) -> None:
     """How far bucket and queue reach, and the records: however often each was written."""
     async with (
         nats_server(tmp_path, lease_seconds=60) as server,
-        helping_hand(server) as hand,
+        manual_handler(server) as manual,
         running_gateway(server.url, tmp_path) as gateway,
     ):
         for _ in range(60):
             record = new_record()
             for _ in range(6):  # each write leaves a gap
-                await hand.write(record)
-            await hand.write(succeeded_record(record))
+                await manual.write(record)
+            await manual.write(succeeded_record(record))
         counts = []
         for _ in range(5):  # the watch asks now and then, too
             before = await asyncio.to_thread(server.count_received, "gateway")
@@ -76,13 +84,13 @@ async def test_the_newest_cost_three_questions(tmp_path: Path) -> None:
         assert min(counts) <= 3, counts
 
 
-async def test_filters(gateway: Gateway, hand: Hand) -> None:
+async def test_filters(gateway: Gateway, manual: ManualHandler) -> None:
     caller = f"c-{uuid.uuid4().hex[:8]}"
     waits = new_record("filtera", caller=caller)
     done = succeeded_record(new_record("filterb", caller=caller))
     failed = new_record("filterb", caller=caller).failed(Failure("forbidden", "no"), NOW)
     for record in (waits, done, failed):
-        await hand.write(record)
+        await manual.write(record)
     for parameters, expected in (
         ({"status": "queued"}, [waits]),
         ({"status": "succeeded"}, [done]),
@@ -96,37 +104,37 @@ async def test_filters(gateway: Gateway, hand: Hand) -> None:
         assert found == [record.job_id for record in expected], parameters
 
 
-async def test_queued_jobs_without_a_record_are_merged_in(gateway: Gateway, hand: Hand) -> None:
+async def test_queued_jobs_without_a_record_are_merged_in(gateway: Gateway, manual: ManualHandler) -> None:
     """In their place by time, and once, also when their record appears."""
     username = f"q{uuid.uuid4().hex[:8]}"
     old = new_record(username)
-    await hand.write(old)
+    await manual.write(old)
     await asyncio.sleep(0.01)
     queued = [await gateway.submit(username=username) for _ in range(3)]
     await asyncio.sleep(0.01)
     new = new_record(username)
-    await hand.write(new)
+    await manual.write(new)
     expected = [new.job_id, *reversed(queued), old.job_id]
     assert await collect(gateway, username=username) == expected
     assert await collect(gateway, username=username, limit=1) == expected
     assert await collect(gateway, username=username, status="queued", limit=2) == expected
-    await hand.write(new_record(username, queued[0]).claimed("me", NOW))
+    await manual.write(new_record(username, queued[0]).claimed("me", NOW))
     assert await collect(gateway, username=username) == [queued[0], new.job_id, queued[2], queued[1], old.job_id]
 
 
-async def test_a_job_that_moves_is_never_missed(gateway: Gateway, hand: Hand) -> None:
+async def test_a_job_that_moves_is_never_missed(gateway: Gateway, manual: ManualHandler) -> None:
     """While jobs change a page may repeat one, but never misses one."""
     username = f"m{uuid.uuid4().hex[:8]}"
     records = [new_record(username) for _ in range(30)]
     for record in records:
-        await hand.write(record)
+        await manual.write(record)
     seen: list[str] = []
     turn = 0
     async for page in walk(gateway, username=username, limit=5):
         seen += [job["job_id"] for job in page]
         # The two oldest that are not shown yet move to the front, where the reader has been already.
         for record in [record for record in records if record.job_id not in seen][:2]:
-            await hand.write(replace(record, summary=f"moved {turn}"))
+            await manual.write(replace(record, summary=f"moved {turn}"))
         turn += 1
         assert turn < 60
     assert set(seen) == {record.job_id for record in records}
@@ -149,12 +157,12 @@ async def test_a_bad_parameter_is_refused(gateway: Gateway, parameters: dict[str
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_parameter")
 
 
-async def test_bytes_that_are_no_record_do_not_hide_the_others(gateway: Gateway, hand: Hand) -> None:
+async def test_bytes_that_are_no_record_do_not_hide_the_others(gateway: Gateway, manual: ManualHandler) -> None:
     username = f"g{uuid.uuid4().hex[:8]}"
     first, second = new_record(username), new_record(username)
-    await hand.write(first)
-    await hand.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.{uuid.uuid4()}", b"garbage")
-    await hand.write(second)
+    await manual.write(first)
+    await manual.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.{uuid.uuid4()}", b"garbage")
+    await manual.write(second)
     assert await collect(gateway, username=username) == [second.job_id, first.job_id]
 
 
@@ -164,28 +172,28 @@ async def test_pages_of_many_records_are_as_fast(tmp_path: Path) -> None:
     async with (
         nats_server(tmp_path, lease_seconds=60) as server,
         running_gateway(server.url, tmp_path) as gateway,
-        helping_hand(server) as hand,
+        manual_handler(server) as manual,
     ):
-        await fill(hand, 1_000)
+        await fill(manual, 1_000)
         few = await time_pages(gateway)
-        await fill(hand, 100_000)
+        await fill(manual, 100_000)
         many = await time_pages(gateway)
         print(f"seconds for 20 pages of 50: {few:.3f} of 1,000 records, {many:.3f} of 100,000")
         assert many < few * 5 + 0.5
 
 
-async def fill(hand: Hand, count: int) -> None:
+async def fill(manual: ManualHandler, count: int) -> None:
     """Writes finished records until the bucket holds so many."""
     stream = f"KV_{names.JOBS_BUCKET}"
-    held = (await hand.jetstream.stream_info(stream)).state.messages
+    held = (await manual.jetstream.stream_info(stream)).state.messages
     for number in range(held, count):
         record = succeeded_record(new_record(job_id=f"many-{number}"))
-        await hand.client.publish(f"$KV.{names.JOBS_BUCKET}.{record.job_id}", encode_record(record))
+        await manual.client.publish(f"$KV.{names.JOBS_BUCKET}.{record.job_id}", encode_record(record))
         if number % 500 == 0:
-            await hand.client.flush(timeout=LIMIT_SECONDS)
+            await manual.client.flush(timeout=LIMIT_SECONDS)
 
     async def are_stored() -> bool:
-        return bool((await hand.jetstream.stream_info(stream)).state.messages >= count)
+        return bool((await manual.jetstream.stream_info(stream)).state.messages >= count)
 
     await eventually(are_stored, "the records are stored")
 

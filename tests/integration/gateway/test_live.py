@@ -24,8 +24,8 @@ from tests.support.gateways import (
     LATER,
     NOW,
     Gateway,
-    Hand,
-    helping_hand,
+    ManualHandler,
+    manual_handler,
     new_record,
     running_gateway,
     succeeded_record,
@@ -38,13 +38,15 @@ WAITERS = 300
 
 
 @asynccontextmanager
-async def everything_apart(folder: Path, query_timeout: int = 60) -> AsyncIterator[tuple[NatsServer, Gateway, Hand]]:
+async def everything_apart(
+    folder: Path, query_timeout: int = 60
+) -> AsyncIterator[tuple[NatsServer, Gateway, ManualHandler]]:
     async with (
         nats_server(folder, lease_seconds=60) as server,
         running_gateway(server.url, folder, QUERY_TIMEOUT=str(query_timeout)) as gateway,
-        helping_hand(server) as hand,
+        manual_handler(server) as manual,
     ):
-        yield server, gateway, hand
+        yield server, gateway, manual
 
 
 async def read_events(answer: httpx.Response) -> AsyncIterator[tuple[str, dict[str, Any]]]:
@@ -58,7 +60,7 @@ async def read_events(answer: httpx.Response) -> AsyncIterator[tuple[str, dict[s
             yield event_id, orjson.loads(value)
 
 
-async def test_one_event_per_transition(gateway: Gateway, hand: Hand) -> None:
+async def test_one_event_per_transition(gateway: Gateway, manual: ManualHandler) -> None:
     """Ids are revisions; a renewed lease is no transition; the stream ends after the last event."""
     job_id = await gateway.submit()
     record = new_record(job_id=job_id)
@@ -68,20 +70,20 @@ async def test_one_event_per_transition(gateway: Gateway, hand: Hand) -> None:
         event_id, event = await anext(events)
         assert (event_id, event["status"]) == ("0", "queued")
         running = record.claimed("me", NOW)
-        revisions = [await hand.write(running)]
-        await hand.write(replace(running, write="a renewed lease", changed_at=LATER))
-        revisions.append(await hand.write(running.started("create_account", NOW)))
-        revisions.append(await hand.write(succeeded_record(record)))
+        revisions = [await manual.write(running)]
+        await manual.write(replace(running, write="a renewed lease", changed_at=LATER))
+        revisions.append(await manual.write(running.started("create_account", NOW)))
+        revisions.append(await manual.write(succeeded_record(record)))
         told = [(int(event_id), event) async for event_id, event in events]
     assert [revision for revision, _ in told] == revisions
     assert [event["status"] for _, event in told] == ["running", "running", "succeeded"]
     assert told[1][1]["step"] == "create_account"
 
 
-async def test_what_a_step_is_at_comes_between_the_transitions(gateway: Gateway, hand: Hand) -> None:
+async def test_what_a_step_is_at_comes_between_the_transitions(gateway: Gateway, manual: ManualHandler) -> None:
     """As an event of its own name and without an id, so that a follower who comes back resumes as before."""
     record = new_record().claimed("me", NOW).started("add_namespace", NOW)
-    seen = await hand.write(record)
+    seen = await manual.write(record)
     awaited = Awaited("operator", "postgresql", "Installing")
     document = progress_document(
         record.job_id, "add_namespace", Progress("everestctl namespaces add", NOW, "", (awaited,))
@@ -90,19 +92,19 @@ async def test_what_a_step_is_at_comes_between_the_transitions(gateway: Gateway,
         events = read_events(answer)
         assert (await anext(events))[0] == str(seen)
         for job_id in ("another", record.job_id):
-            await hand.client.publish(names.progress_subject(job_id), orjson.dumps(document | {"job_id": job_id}))
+            await manual.client.publish(names.progress_subject(job_id), orjson.dumps(document | {"job_id": job_id}))
         assert await anext(events) == ("progress", document)
-        last = await hand.write(succeeded_record(record))
+        last = await manual.write(succeeded_record(record))
         assert [event_id async for event_id, _ in events] == [str(last)]
 
 
-async def test_a_follower_resumes(gateway: Gateway, hand: Hand) -> None:
+async def test_a_follower_resumes(gateway: Gateway, manual: ManualHandler) -> None:
     """Last-Event-ID: nothing that was seen is told again, what was missed is; 204 when there is no more."""
     record = new_record().claimed("me", NOW)
-    seen = await hand.write(record)
+    seen = await manual.write(record)
     path = f"/jobs/{record.job_id}/events"
     async with gateway.api.stream("GET", path, headers={"Last-Event-ID": str(seen)}) as answer:
-        last = await hand.write(succeeded_record(record))
+        last = await manual.write(succeeded_record(record))
         told = [event_id async for event_id, _ in read_events(answer)]
     assert told == [str(last)]
     async with gateway.api.stream("GET", path, headers={"Last-Event-ID": str(seen)}) as answer:
@@ -121,16 +123,16 @@ async def wait_for_waiters(gateway: Gateway, count: int) -> None:
 
 async def test_no_waiter_misses_the_end_when_nats_restarts(tmp_path: Path) -> None:
     """Those who poll with a wait and those who follow, though the end is written while the watch is away."""
-    async with everything_apart(tmp_path) as (server, gateway, hand):
+    async with everything_apart(tmp_path) as (server, gateway, manual):
         record = new_record().claimed("me", NOW)
-        await hand.write(record)
+        await manual.write(record)
         waiting = [asyncio.create_task(gateway.api.get(f"/jobs/{record.job_id}?wait=55")) for _ in range(20)]
         async with gateway.api.stream("GET", f"/jobs/{record.job_id}/events") as answer:
             events = read_events(answer)
             await anext(events)
             await wait_for_waiters(gateway, 21)
             await server.restart()
-            async with helping_hand(server) as other:
+            async with manual_handler(server) as other:
                 await other.write(succeeded_record(record))
             assert (await anext(events))[1]["status"] == "succeeded"
         for answer_later in waiting:
@@ -142,10 +144,10 @@ async def poll(gateway: Gateway, record: JobRecord) -> str:
     return str(answer.json().get("summary", answer.status_code))
 
 
-async def test_waiters_share_one_watch(server: NatsServer, gateway: Gateway, hand: Hand) -> None:
+async def test_waiters_share_one_watch(server: NatsServer, gateway: Gateway, manual: ManualHandler) -> None:
     """Hundreds of them add no subscription, and while nothing changes they ask NATS for nothing."""
     record = new_record()
-    await hand.write(record)
+    await manual.write(record)
     before = await asyncio.to_thread(server.read_monitor, "varz")
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=gateway.api.base_url, headers=gateway.api.headers, limits=limits) as client:
@@ -155,7 +157,7 @@ async def test_waiters_share_one_watch(server: NatsServer, gateway: Gateway, han
         await wait_for_waiters(gateway, WAITERS)
         await asyncio.sleep(REREAD_SECONDS * 1.1)  # each of them has looked again
         during = await asyncio.to_thread(server.read_monitor, "varz")
-        await hand.write(succeeded_record(record))
+        await manual.write(succeeded_record(record))
         answers = await asyncio.gather(*waiting)
     assert {answer.json()["status"] for answer in answers} == {"succeeded"}
     assert during["subscriptions"] == before["subscriptions"]
@@ -163,12 +165,12 @@ async def test_waiters_share_one_watch(server: NatsServer, gateway: Gateway, han
     assert during["in_msgs"] - before["in_msgs"] < WAITERS
 
 
-async def test_memory_is_true(gateway: Gateway, hand: Hand) -> None:
+async def test_memory_is_true(gateway: Gateway, manual: ManualHandler) -> None:
     """Polls after a write never show what was before it by more than the way of the event."""
     record = new_record().claimed("me", NOW)
     for turn in range(50):
         changed = replace(record, summary=f"turn {turn}")
-        await hand.write(changed)
+        await manual.write(changed)
         for _ in range(100):
             if await poll(gateway, record) == changed.summary:
                 break
@@ -179,9 +181,9 @@ async def test_memory_is_true(gateway: Gateway, hand: Hand) -> None:
 
 async def test_no_answer_is_old_when_the_connection_is_cut(tmp_path: Path) -> None:
     """With NATS frozen, nothing older than 5 seconds is served: the gateway says that it does not know."""
-    async with everything_apart(tmp_path) as (server, gateway, hand):
+    async with everything_apart(tmp_path) as (server, gateway, manual):
         record = succeeded_record(new_record())
-        await hand.write(record)
+        await manual.write(record)
         assert await poll(gateway, record) == record.summary
         server.send_signal(signal.SIGSTOP)
         stopped_at = time.monotonic()
@@ -194,55 +196,55 @@ async def test_no_answer_is_old_when_the_connection_is_cut(tmp_path: Path) -> No
         await gateway.wait_until(f"/jobs/{record.job_id}", 200)
 
 
-async def test_a_deleted_record_is_gone(gateway: Gateway, hand: Hand) -> None:
+async def test_a_deleted_record_is_gone(gateway: Gateway, manual: ManualHandler) -> None:
     """Absence is told by the watch too."""
     record = succeeded_record(new_record())
-    await hand.write(record)
+    await manual.write(record)
     assert await poll(gateway, record) == record.summary
     subject = f"$KV.{names.JOBS_BUCKET}.{record.job_id}"
-    await hand.jetstream.publish(subject, b"", headers={"KV-Operation": "DEL"})
+    await manual.jetstream.publish(subject, b"", headers={"KV-Operation": "DEL"})
     await gateway.wait_until(f"/jobs/{record.job_id}", 404)
 
 
-async def test_who_waits_hears_of_a_record_that_nobody_can_count(gateway: Gateway, hand: Hand) -> None:
+async def test_who_waits_hears_of_a_record_that_nobody_can_count(gateway: Gateway, manual: ManualHandler) -> None:
     """What the metrics make of a record is told after those who wait for it."""
     record = new_record()
-    await hand.write(record)
+    await manual.write(record)
     waiting = asyncio.create_task(gateway.api.get(f"/jobs/{record.job_id}?wait=60"))
     await wait_for_waiters(gateway, 1)
     began_at = time.monotonic()
     ended = orjson.loads(encode_record(succeeded_record(record))) | {"attempt": "three", "losses": {}}
-    await hand.jetstream.publish(
+    await manual.jetstream.publish(
         f"$KV.{names.JOBS_BUCKET}.{record.job_id}", orjson.dumps(ended), headers={"Nats-TTL": "600s"}
     )
     await waiting
     assert time.monotonic() - began_at < REREAD_SECONDS
 
 
-async def test_what_a_publisher_sends_is_no_request_id_and_no_trace(gateway: Gateway, hand: Hand) -> None:
+async def test_what_a_publisher_sends_is_no_request_id_and_no_trace(gateway: Gateway, manual: ManualHandler) -> None:
     """A queued job shows what its record will hold: legal ids, or none."""
     legal = {"X-Request-Id": "find-me", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
     strange = {"X-Request-Id": "<script>", "traceparent": "00-anything"}
     for job_id, headers in (("svc.legal", legal), ("svc.strange", strange)):
         subject = names.job_subject("bootstrap", job_id)
-        await hand.jetstream.publish(subject, b'{"username":"alice"}', headers=headers)
+        await manual.jetstream.publish(subject, b'{"username":"alice"}', headers=headers)
     known, unknown = [(await gateway.api.get(f"/jobs/svc.{name}")).json() for name in ("legal", "strange")]
     assert (known["request_id"], known["traceparent"]) == (legal["X-Request-Id"], legal["traceparent"])
     assert unknown["request_id"] is None
     assert "traceparent" not in unknown
 
 
-async def test_an_expired_record_is_not_served(gateway: Gateway, hand: Hand) -> None:
+async def test_an_expired_record_is_not_served(gateway: Gateway, manual: ManualHandler) -> None:
     """Also by who has it in memory, whether it was read or seen: never longer than its retention."""
     read, seen = succeeded_record(new_record()), succeeded_record(new_record())
     began_at = time.monotonic()
-    await hand.jetstream.publish(
+    await manual.jetstream.publish(
         f"$KV.{names.JOBS_BUCKET}.{read.job_id}", encode_record(read), headers={"Nats-TTL": "3s"}
     )
     assert (await gateway.api.get(f"/jobs/{read.job_id}")).status_code == 200
-    await hand.write(new_record(job_id=seen.job_id))
+    await manual.write(new_record(job_id=seen.job_id))
     assert (await gateway.api.get(f"/jobs/{seen.job_id}")).status_code == 200
-    await hand.jetstream.publish(
+    await manual.jetstream.publish(
         f"$KV.{names.JOBS_BUCKET}.{seen.job_id}", encode_record(seen), headers={"Nats-TTL": "3s"}
     )
     for record in (read, seen):
@@ -252,9 +254,9 @@ async def test_an_expired_record_is_not_served(gateway: Gateway, hand: Hand) -> 
 
 async def test_a_wait_ends_with_its_connection(tmp_path: Path) -> None:
     """Of a job, of a submit and of a query: nobody is waited for who has left."""
-    async with everything_apart(tmp_path, query_timeout=5) as (_, gateway, hand):
+    async with everything_apart(tmp_path, query_timeout=5) as (_, gateway, manual):
         record = new_record()
-        await hand.write(record)
+        await manual.write(record)
         waits = [
             f"GET /jobs/{record.job_id}?wait=60 HTTP/1.1\r\n",
             "POST /bootstrap/users?wait=60 HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 20\r\n",

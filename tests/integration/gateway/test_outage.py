@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from contracts import names
 from tests.support.eventually import eventually
-from tests.support.gateways import NOW, Gateway, helping_hand, new_record, running_gateway
+from tests.support.gateways import NOW, Gateway, manual_handler, new_record, running_gateway
 from tests.support.servers import NatsServer, nats_server
 
 USERS = "/bootstrap/users"
@@ -106,7 +106,7 @@ async def test_a_silent_nats_is_unknown_never_failed(tmp_path: Path) -> None:
     async with (
         nats_server(tmp_path, lease_seconds=60) as server,
         running_gateway(server.url, tmp_path) as gateway,
-        helping_hand(server) as hand,
+        manual_handler(server) as manual,
     ):
         server.send_signal(signal.SIGSTOP)
         try:
@@ -121,7 +121,7 @@ async def test_a_silent_nats_is_unknown_never_failed(tmp_path: Path) -> None:
             server.send_signal(signal.SIGCONT)
         await gateway.wait_until("/readyz", 200)
         assert (await gateway.api.get(f"/jobs/{job_id}")).status_code in (200, 404)
-        assert await hand.count_messages(names.job_subject("bootstrap", job_id)) <= 1
+        assert await manual.count_messages(names.job_subject("bootstrap", job_id)) <= 1
         assert len({await gateway.submit({"Idempotency-Key": "k"}) for _ in range(3)}) == 1
 
 
@@ -156,14 +156,14 @@ async def test_a_full_queue(tmp_path: Path) -> None:
     """503 queue_full and not ready; a job that is queued is still known under its key."""
     async with (
         nats_server(tmp_path, lease_seconds=60) as server,
-        helping_hand(server) as hand,
+        manual_handler(server) as manual,
         running_gateway(server.url, tmp_path) as gateway,
     ):
         known = await gateway.submit({"Idempotency-Key": "known"})
-        info = await hand.jetstream.stream_info(names.JOBS_STREAM)
+        info = await manual.jetstream.stream_info(names.JOBS_STREAM)
         config = info.config
         config.max_bytes = info.state.bytes + 10
-        await hand.jetstream.update_stream(config)
+        await manual.jetstream.update_stream(config)
         answer, _ = await submit(gateway)
         assert (answer.status_code, answer.json()["code"]) == (503, "queue_full")
         assert answer.headers["retry-after"]
@@ -177,10 +177,10 @@ async def test_it_stops_in_order(tmp_path: Path, number: signal.Signals) -> None
     async with (
         nats_server(tmp_path, lease_seconds=60) as server,
         running_gateway(server.url, tmp_path) as gateway,
-        helping_hand(server) as hand,
+        manual_handler(server) as manual,
     ):
         record = new_record().claimed("me", NOW)
-        await hand.write(record)
+        await manual.write(record)
         waiting = asyncio.create_task(gateway.api.get(f"/jobs/{record.job_id}?wait=60"))
         async with gateway.api.stream("GET", f"/jobs/{record.job_id}/events") as events:
             lines = events.aiter_lines()

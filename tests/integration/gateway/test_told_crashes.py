@@ -15,7 +15,7 @@ from contracts.records import JobRecord, Status
 from contracts.reporting.webhooks import webhook_id
 from tests.support.ends import declare_webhook, expect_taken, find_end, find_entries
 from tests.support.eventually import eventually
-from tests.support.gateways import Gateway, helping_hand, running_gateway
+from tests.support.gateways import Gateway, manual_handler, running_gateway
 from tests.support.peers.proxy import Proxy, Publish, running_proxy
 from tests.support.peers.receivers import Receiver, receiving
 from tests.support.records import read_published
@@ -108,11 +108,11 @@ async def cancel(gateway: Gateway, job_id: str) -> None:
 
 
 async def wait_for_webhook(server: NatsServer, point: Point) -> None:
-    async with helping_hand(server) as hand:
+    async with manual_handler(server) as manual:
         consumer = f"{names.WEBHOOK_CONSUMER_PREFIX}{point.username}"
 
         async def look() -> bool:
-            info = await hand.jetstream.consumers_info(names.EVENTS_STREAM)
+            info = await manual.jetstream.consumers_info(names.EVENTS_STREAM)
             return consumer in [one.name for one in info]
 
         await eventually(look, f"{consumer} is there")

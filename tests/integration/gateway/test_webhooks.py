@@ -32,7 +32,7 @@ from gateway.webhooks.declared import Webhook
 from gateway.webhooks.sender import Pace, Sender
 from tests.support.eventually import eventually
 from tests.support.forks import run_fork
-from tests.support.gateways import LATER, Gateway, Hand, new_record, running_gateway, succeeded_record
+from tests.support.gateways import LATER, Gateway, ManualHandler, new_record, running_gateway, succeeded_record
 from tests.support.peers.receivers import Receiver, receiving
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, NatsServer, free_port
 
@@ -84,9 +84,9 @@ async def wait_for_consumer(jetstream: JetStream, one: Webhook) -> None:
     await eventually(lambda: jetstream.api.find(operation), f"{one.consumer} is there")
 
 
-async def end(hand: Hand, jetstream: JetStream, record: JobRecord) -> int:
+async def end(manual: ManualHandler, jetstream: JetStream, record: JobRecord) -> int:
     """As a handler ends a job: the record, then its event."""
-    revision = await hand.write(record)
+    revision = await manual.write(record)
     await jetstream.events.tell_end(record, revision)
     return revision
 
@@ -96,14 +96,14 @@ def ended(username: str, **changes: Any) -> JobRecord:
 
 
 async def test_a_receiver_that_is_down_for_the_first_tries_hears_of_every_end_once(
-    hand: Hand, jetstream: JetStream
+    manual: ManualHandler, jetstream: JetStream
 ) -> None:
     """It refuses ten times, does not answer, and sends elsewhere; then each end is taken, its content once."""
     refusals = {11: 0, 12: 302, 13: 500}
     async with receiving(lambda number: 503 if number <= 10 else refusals.get(number, 204)) as receiver:
         async with working(jetstream, webhook("down", receiver), limit_seconds=1):
             records = [ended("tess", request={"username": "tess", "correlation": f"order {n}"}) for n in range(5)]
-            revisions = [await end(hand, jetstream, record) for record in records]
+            revisions = [await end(manual, jetstream, record) for record in records]
             await eventually(lambda: len(receiver.taken) >= 5, "five are taken")
         assert len(receiver.brought) > 13
         ids = {f"{one.job_id}:{revision}" for one, revision in zip(records, revisions, strict=True)}
@@ -120,30 +120,30 @@ async def test_a_receiver_that_is_down_for_the_first_tries_hears_of_every_end_on
             assert one.headers["content-type"] == "application/json"
 
 
-async def test_a_dead_receiver_delays_no_other(hand: Hand, jetstream: JetStream) -> None:
+async def test_a_dead_receiver_delays_no_other(manual: ManualHandler, jetstream: JetStream) -> None:
     """One never answers, though it has more to hear than may be under way; the other hears of all of it at once."""
     async with receiving(lambda _: 0) as dead, receiving() as living:
         webhooks = webhook("dead", dead), webhook("living", living)
         async with working(jetstream, *webhooks):
             for _ in range(2 * AT_ONCE):
-                await end(hand, jetstream, ended("uma"))
+                await end(manual, jetstream, ended("uma"))
             await eventually(lambda: len(living.taken) == 2 * AT_ONCE, "all are taken")
             assert len(dead.brought) <= AT_ONCE
 
 
-async def test_it_is_told_what_it_asked_for(hand: Hand, jetstream: JetStream) -> None:
+async def test_it_is_told_what_it_asked_for(manual: ManualHandler, jetstream: JetStream) -> None:
     """Kinds, callers and statuses; without statuses the two ends alone."""
     async with receiving() as receiver, receiving() as everything:
         one = webhook("chosen", receiver, callers=("portal",), statuses=("failed",), kinds=("bootstrap",))
         other = webhook("every", everything, statuses=("queued", "running", "succeeded", "failed"))
         async with working(jetstream, one, other, pace=PATIENT):
-            await end(hand, jetstream, ended("vera", caller="portal"))
+            await end(manual, jetstream, ended("vera", caller="portal"))
             failed = new_record("vera").failed(Failure("forbidden", "may not"), LATER)
-            await end(hand, jetstream, failed)
+            await end(manual, jetstream, failed)
             wanted = replace(failed, job_id="wanted", caller="portal")
-            await end(hand, jetstream, wanted)
+            await end(manual, jetstream, wanted)
             running = new_record("vera").claimed("me", LATER)
-            await jetstream.events.tell(running, await hand.write(running))
+            await jetstream.events.tell(running, await manual.write(running))
             await eventually(lambda: len(everything.taken) == 4, "every transition is taken")
             await eventually(lambda: receiver.taken, "one is taken")
         assert [json.loads(taken.body)["job_id"] for taken in receiver.taken] == ["wanted"]
@@ -154,7 +154,7 @@ async def test_it_is_told_what_it_asked_for(hand: Hand, jetstream: JetStream) ->
         }
 
 
-async def test_gateways_bring_each_once_between_them(hand: Hand, jetstream: JetStream) -> None:
+async def test_gateways_bring_each_once_between_them(manual: ManualHandler, jetstream: JetStream) -> None:
     async with receiving() as receiver:
         shared = webhook("shared", receiver)
         async with (
@@ -162,20 +162,20 @@ async def test_gateways_bring_each_once_between_them(hand: Hand, jetstream: JetS
             working(jetstream, shared, pace=PATIENT) as other,
         ):
             for _ in range(30):
-                await end(hand, jetstream, ended("wim"))
+                await end(manual, jetstream, ended("wim"))
             await eventually(lambda: len(receiver.taken) >= 30, "all are taken")
             await eventually(lambda: (one + other)["shared", "delivered"] == 30, "each is counted once")
         assert len({taken.id for taken in receiver.taken}) == len(receiver.taken) == 30
 
 
 async def test_who_is_killed_before_the_acknowledgement_repeats_it_under_its_id(
-    hand: Hand, jetstream: JetStream
+    manual: ManualHandler, jetstream: JetStream
 ) -> None:
     """The receiver had it; the next gateway cannot know."""
     async with receiving(lambda number: 0 if number == 1 else 200) as receiver:
         killed = webhook("killed", receiver)
         async with working(jetstream, killed):
-            await end(hand, jetstream, ended("xenia"))
+            await end(manual, jetstream, ended("xenia"))
             await eventually(lambda: receiver.brought, "it is brought")
         async with working(jetstream, killed):
             await eventually(lambda: receiver.taken, "it is brought again")
@@ -185,7 +185,7 @@ async def test_who_is_killed_before_the_acknowledgement_repeats_it_under_its_id(
 
 @pytest.mark.parametrize(("status", "retry_for_seconds"), [(500, 0.0), (410, 600.0)])
 async def test_a_receiver_that_stays_dead_is_given_up(
-    hand: Hand, jetstream: JetStream, gateway: Gateway, status: int, retry_for_seconds: float
+    manual: ManualHandler, jetstream: JetStream, gateway: Gateway, status: int, retry_for_seconds: float
 ) -> None:
     """Counted, and an entry of the audit; one that says 410 asks for no more of it. The rest goes on."""
     async with receiving(lambda _: status) as receiver:
@@ -193,12 +193,12 @@ async def test_a_receiver_that_stays_dead_is_given_up(
         pace = replace(HURRIED, retry_for_seconds=retry_for_seconds)
         async with working(jetstream, webhook(name, receiver), pace=pace) as counted:
             record = ended("yara")
-            await end(hand, jetstream, record)
+            await end(manual, jetstream, record)
             await eventually(lambda: counted[name, "given_up"] == 1, "it is given up")
         entries = (await gateway.api.get("/audit")).json()["entries"]
         (entry,) = [one for one in entries if one.get("webhook") == name and one["username"] == "yara"]
         assert (entry["action"], entry["outcome"], entry["job_id"]) == ("webhook-given-up", "given up", record.job_id)
-        info = await hand.jetstream.consumer_info(names.EVENTS_STREAM, f"webhook_{name}")
+        info = await manual.jetstream.consumer_info(names.EVENTS_STREAM, f"webhook_{name}")
         assert (info.num_pending, info.num_ack_pending) == (0, 0)
 
 
@@ -245,13 +245,13 @@ async def test_webhooks_share_what_they_trust() -> None:
     assert load_trust.cache_info().misses == 1
 
 
-async def test_a_receiver_may_ask_for_time(hand: Hand, jetstream: JetStream) -> None:
+async def test_a_receiver_may_ask_for_time(manual: ManualHandler, jetstream: JetStream) -> None:
     """`Retry-After` is kept to, as Standard Webhooks has it; a date is that of the receiver's clock."""
     async with receiving(lambda _: 429, more="Retry-After: 1\r\n") as busy:
         assert (await attempt(busy.url)).wait_seconds == 1
         async with working(jetstream, webhook("busy", busy)) as counted:
             begun = time.monotonic()
-            await end(hand, jetstream, ended("zita"))
+            await end(manual, jetstream, ended("zita"))
             await eventually(lambda: counted["busy", "failed"] == 2, "it is tried again")
             assert time.monotonic() - begun >= 1
     dates = "Date: Fri, 27 Nov 1970 00:00:00 GMT\r\nRetry-After: Fri, 27 Nov 1970 00:01:30 GMT\r\n"
@@ -259,13 +259,13 @@ async def test_a_receiver_may_ask_for_time(hand: Hand, jetstream: JetStream) -> 
         assert (await attempt(busy.url)).wait_seconds == 90
 
 
-async def test_a_job_that_went_on_is_told_as_its_event_has_it(hand: Hand, jetstream: JetStream) -> None:
+async def test_a_job_that_went_on_is_told_as_its_event_has_it(manual: ManualHandler, jetstream: JetStream) -> None:
     """It failed, and a person retried it before the receiver was there; of one that is forgotten the event is left."""
     async with receiving(lambda number: 503 if number <= 2 else 200) as receiver:
         async with working(jetstream, webhook("late", receiver)):
             failed = new_record("zoe").failed(Failure("forbidden", "may not"), LATER)
-            await end(hand, jetstream, failed)
-            await hand.write(failed.reopened(LATER, from_start=True))
+            await end(manual, jetstream, failed)
+            await manual.write(failed.reopened(LATER, from_start=True))
             await jetstream.events.tell_end(replace(failed, job_id="forgotten"), 7)
             await eventually(lambda: len(receiver.taken) == 2, "both are taken")
         for one in receiver.taken:
@@ -280,12 +280,12 @@ def declare(folder: Path, *rows: str) -> Path:
     return file
 
 
-async def test_a_gateway_keeps_to_its_file(server: NatsServer, hand: Hand, tmp_path: Path) -> None:
+async def test_a_gateway_keeps_to_its_file(server: NatsServer, manual: ManualHandler, tmp_path: Path) -> None:
     """What is declared while it runs works within moments; of a broken file the rows count that are whole."""
     async with receiving(lambda number: 500 if number == 1 else 200) as first, receiving() as second:
         file = declare(tmp_path, f"name: first, url: '{first.url}'")
         async with running_gateway(server.url, tmp_path, WEBHOOKS_FILE=str(file)) as gateway:
-            await wait_for_webhook(hand, "first")
+            await wait_for_webhook(manual, "first")
             job_id = await cancelled(gateway)
             await eventually(lambda: first.taken, "it is taken", limit_seconds=30)
             assert json.loads(first.taken[0].body)["job_id"] == job_id
@@ -294,7 +294,7 @@ async def test_a_gateway_keeps_to_its_file(server: NatsServer, hand: Hand, tmp_p
             assert 'everest_bootstrap_webhook_pending{webhook="first"}' in metrics
             assert first.url not in gateway.read_log()
             declare(tmp_path, f"name: first, url: '{first.url}', enabled: false", f"name: second, url: '{second.url}'")
-            await wait_for_webhook(hand, "second")
+            await wait_for_webhook(manual, "second")
             await eventually(lambda: '"webhooks.reloaded"' in gateway.read_log(), "it is read")
             await cancelled(gateway)
             await eventually(lambda: second.taken, "it is taken")
@@ -319,10 +319,10 @@ async def cancelled(gateway: Gateway) -> str:
     return job_id
 
 
-async def wait_for_webhook(hand: Hand, name: str) -> None:
+async def wait_for_webhook(manual: ManualHandler, name: str) -> None:
     async def look() -> bool:
         try:
-            await hand.jetstream.consumer_info(names.EVENTS_STREAM, f"webhook_{name}")
+            await manual.jetstream.consumer_info(names.EVENTS_STREAM, f"webhook_{name}")
         except NotFoundError:
             return False
         return True
@@ -350,7 +350,7 @@ async def test_new_webhook_prints_a_secret_that_signs() -> None:
         assert errors.startswith("no webhook was made")
 
 
-async def test_the_receiver_of_the_readme_verifies(hand: Hand, jetstream: JetStream) -> None:
+async def test_the_receiver_of_the_readme_verifies(manual: ManualHandler, jetstream: JetStream) -> None:
     """As it stands, but for its port: it takes what is signed, and refuses what is not."""
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     (text,) = (block for block in blocks if block.startswith("import http.server"))
@@ -366,7 +366,7 @@ async def test_the_receiver_of_the_readme_verifies(hand: Hand, jetstream: JetStr
             assert refused.status_code == 401
         async with working(jetstream, Webhook("readme", url, (SECRET,))) as counted:
             record = ended("adam")
-            revision = await end(hand, jetstream, record)
+            revision = await end(manual, jetstream, record)
             assert process.stdout is not None
             said = await asyncio.wait_for(process.stdout.readline(), LIMIT_SECONDS)
             assert said.decode().split() == [f"{record.job_id}:{revision}", record.job_id, "succeeded"]

@@ -13,7 +13,7 @@ from nats.js.errors import APIError
 from contracts import names
 from contracts.settings import NatsSettings
 from handlers.jetstream import Conflict, connect
-from tests.support.gateways import helping_hand
+from tests.support.gateways import manual_handler
 from tests.support.memory import Process, Server
 from tests.support.servers import nats_server
 
@@ -50,11 +50,11 @@ async def side(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         process = Process(server)
         yield Side(process, process, publish_here)
         return
-    async with nats_server(tmp_path, lease_seconds=2 * ACK_WAIT_SECONDS) as nats, helping_hand(nats) as hand:
+    async with nats_server(tmp_path, lease_seconds=2 * ACK_WAIT_SECONDS) as nats, manual_handler(nats) as manual:
 
         async def publish_there(subject: str, body: bytes) -> bool:
             try:
-                await hand.jetstream.publish(subject, body)
+                await manual.jetstream.publish(subject, body)
             except APIError as error:
                 if error.err_code != FULL_SUBJECT:
                     raise

@@ -7,7 +7,7 @@ import pytest
 
 from tests.simulator import SimulatedEverest, simulated_everest
 from tests.support.forks import run_fork
-from tests.support.handlers import RBAC_IMPORT, open_house
+from tests.support.handlers import RBAC_IMPORT, open_service
 from tests.support.servers import ROOT
 
 CHECK = (sys.executable, "-m", "handlers", "--check")
@@ -158,13 +158,13 @@ async def test_an_apply_command_that_cannot_run(tmp_path: Path, template: str) -
 async def test_the_ready_file_is_there_while_the_handler_is_ready(tmp_path: Path) -> None:
     """Made when everything was found well, gone when the handler has stopped."""
     file = tmp_path / "ready"
-    async with open_house(tmp_path / "house") as house:
-        async with house.handler(READY_FILE=str(file)) as handler:
+    async with open_service(tmp_path / "service") as service:
+        async with service.handler(READY_FILE=str(file)) as handler:
             await handler.wait_for_event("handler.ready")
             assert file.exists()
         assert not file.exists()
-        await house.everest.set_faults(unreachable=True)
-        async with house.handler(READY_FILE=str(file)) as handler:
+        await service.everest.set_faults(unreachable=True)
+        async with service.handler(READY_FILE=str(file)) as handler:
             (line,) = await handler.wait_for_event("handler.not_ready")
             assert "cluster_unreachable" in line["error"]
             assert not file.exists()

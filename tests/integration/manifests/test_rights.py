@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.support.eventually import eventually
-from tests.support.handlers import open_house, start_handler
+from tests.support.handlers import open_service, start_handler
 from tests.support.manifests import RENDERED, Object, find_workload, render
 
 pytestmark = pytest.mark.slow
@@ -27,20 +27,20 @@ async def test_the_shipped_roles_suffice(variant: str, tmp_path: Path) -> None:
     workload = find_workload(variant, "handler")
     variables = {name: value for name, value in workload.variables.items() if value and not is_a_place(name, value)}
     ready = tmp_path / "ready"
-    async with open_house(tmp_path, roles=[roles], user=USER) as house:
-        preflight = await start_handler(house.server.url, house.everest, tmp_path, "--check", **variables)
+    async with open_service(tmp_path, roles=[roles], user=USER) as service:
+        preflight = await start_handler(service.server.url, service.everest, tmp_path, "--check", **variables)
         assert await preflight.wait() == 0, preflight.read_log()
         assert f"the cluster takes this handler for {USER}" in preflight.read_log()
-        async with house.handler(**variables, READY_FILE=str(ready)):
-            result = await house.run_job(username="alice", operators={"postgresql": True})
+        async with service.handler(**variables, READY_FILE=str(ready)):
+            result = await service.run_job(username="alice", operators={"postgresql": True})
             assert result["overall_status"] == "succeeded", str(result["steps"][-1])
             outcomes = [step["outcome"] for step in result["steps"]]
             assert outcomes == ["created", "created", "applied", "applied", "unverified"]  # RBAC is off
             assert result["credentials_secret"]["namespace"] == "everest-bootstrap-credentials"
-            again = await house.run_job(username="alice", operators={"postgresql": True})
+            again = await service.run_job(username="alice", operators={"postgresql": True})
             assert again["overall_status"] == "succeeded", again
             for path in ("/accounts/list", "/namespaces/list", "/tenants/alice"):
-                answer = await house.gateway.api.get(path)
+                answer = await service.gateway.api.get(path)
                 assert answer.status_code == 200, answer.text
             await wait_for(ready)
             probe = workload.container["readinessProbe"]["exec"]["command"]

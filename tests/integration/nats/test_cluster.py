@@ -17,7 +17,7 @@ from tests.simulator import simulated_everest
 from tests.simulator.effects import overlaps
 from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, running_gateway
-from tests.support.handlers import House, running_handler
+from tests.support.handlers import Service, running_handler
 from tests.support.peers.accounts import PASSWORDS, secured_cluster
 from tests.support.peers.publishers import make_publisher
 from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_cluster
@@ -156,13 +156,13 @@ async def test_killing_the_leader_while_jobs_run_loses_and_doubles_nothing(tmp_p
             running_handler(urls, everest, tmp_path),
             running_handler(urls, everest, tmp_path),
         ):
-            house = House(servers[0], everest, gateway, tmp_path)
+            service = Service(servers[0], everest, gateway, tmp_path)
             job_ids = [await gateway.submit(username=f"user{n}", operators={"postgresql": True}) for n in range(6)]
-            await house.wait_for_run("namespaces", "add")
+            await service.wait_for_run("namespaces", "add")
             leader = await find_leader(servers)
             await leader.kill()
             for job_id in job_ids:
-                result = await house.wait_until_finished(job_id)
+                result = await service.wait_until_finished(job_id)
                 assert result["overall_status"] == "succeeded", result
             await leader.start()
             await leader.wait_until_healthy()

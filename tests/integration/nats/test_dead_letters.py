@@ -7,7 +7,7 @@ import pytest
 
 from contracts import names
 from tests.support.forks import run_fork
-from tests.support.gateways import Hand, helping_hand
+from tests.support.gateways import ManualHandler, manual_handler
 from tests.support.servers import NatsServer, nats_server
 
 BODY = b"\x00\xff not JSON \r\n"
@@ -20,7 +20,7 @@ async def dead_letters(server: NatsServer, *arguments: str) -> tuple[int, str, s
     return ended.code, ended.stdout, ended.stderr
 
 
-async def bury(hand: Hand, subject: str = SUBJECT, body: bytes = BODY) -> int:
+async def bury(manual: ManualHandler, subject: str = SUBJECT, body: bytes = BODY) -> int:
     """Writes a dead letter as a handler does; gives its sequence."""
     headers = {
         names.HEADER_REASON: "job_id_taken",
@@ -28,14 +28,14 @@ async def bury(hand: Hand, subject: str = SUBJECT, body: bytes = BODY) -> int:
         names.HEADER_SEQUENCE: "7",
         names.HEADER_CALLER: "portal",
     }
-    return (await hand.jetstream.publish(names.dead_subject("bootstrap", "order-42"), body, headers=headers)).seq
+    return (await manual.jetstream.publish(names.dead_subject("bootstrap", "order-42"), body, headers=headers)).seq
 
 
 async def test_they_are_listed_oldest_first(tmp_path: Path) -> None:
     """Sequence, moment, reason, subject and the beginning of the body, one line each, whatever the bytes are."""
-    async with nats_server(tmp_path, lease_seconds=60) as server, helping_hand(server) as hand:
+    async with nats_server(tmp_path, lease_seconds=60) as server, manual_handler(server) as manual:
         assert await dead_letters(server, "list") == (0, "", "there are no dead letters\n")
-        sequences = [await bury(hand), await bury(hand, body=b"")]
+        sequences = [await bury(manual), await bury(manual, body=b"")]
         code, output, _ = await dead_letters(server, "list")
         lines = [line.split("\t") for line in output.splitlines()]
         assert (code, [int(line[0]) for line in lines]) == (0, sequences)
@@ -45,11 +45,11 @@ async def test_they_are_listed_oldest_first(tmp_path: Path) -> None:
 
 async def test_one_goes_back_as_it_was_and_is_gone_from_the_list(tmp_path: Path) -> None:
     """The same bytes and the sender's own headers, on the subject it came from; twice is not possible."""
-    async with nats_server(tmp_path, lease_seconds=60) as server, helping_hand(server) as hand:
-        kept, sequence = await bury(hand, body=b"another"), await bury(hand)
+    async with nats_server(tmp_path, lease_seconds=60) as server, manual_handler(server) as manual:
+        kept, sequence = await bury(manual, body=b"another"), await bury(manual)
         code, output, errors = await dead_letters(server, "put-back", str(sequence))
         assert (code, output.strip(), errors) == (0, f"put back: {SUBJECT}", "")
-        message = await hand.jetstream.get_last_msg(names.JOBS_STREAM, SUBJECT)
+        message = await manual.jetstream.get_last_msg(names.JOBS_STREAM, SUBJECT)
         assert (message.data, message.headers) == (BODY, {names.HEADER_CALLER: "portal"})
         _, output, _ = await dead_letters(server, "list")
         assert [line.split("\t")[0] for line in output.splitlines()] == [str(kept)]
@@ -62,9 +62,9 @@ async def test_one_goes_back_as_it_was_and_is_gone_from_the_list(tmp_path: Path)
 )
 async def test_what_is_not_taken_is_kept(tmp_path: Path, subject: str, reason: str) -> None:
     """A job of the same id waits, or the subject belongs to no stream: said, and the dead letter stays."""
-    async with nats_server(tmp_path, lease_seconds=60) as server, helping_hand(server) as hand:
-        await hand.jetstream.publish(SUBJECT, b'{"username": "alice"}')
-        sequence = await bury(hand, subject)
+    async with nats_server(tmp_path, lease_seconds=60) as server, manual_handler(server) as manual:
+        await manual.jetstream.publish(SUBJECT, b'{"username": "alice"}')
+        sequence = await bury(manual, subject)
         code, _, errors = await dead_letters(server, "put-back", str(sequence))
         assert (code, reason in errors) == (1, True), errors
         assert (await dead_letters(server, "list"))[1].startswith(f"{sequence}\t")

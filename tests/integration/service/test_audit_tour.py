@@ -17,8 +17,8 @@ from gateway.keys import make_key
 from tests.simulator import simulated_everest
 from tests.support.ends import SECRET, declare_webhook
 from tests.support.eventually import eventually
-from tests.support.gateways import KEY, helping_hand, running_gateway
-from tests.support.handlers import LEASE_SECONDS, House
+from tests.support.gateways import KEY, manual_handler, running_gateway
+from tests.support.handlers import LEASE_SECONDS, Service
 from tests.support.peers.receivers import receiving
 from tests.support.servers import LIMIT_SECONDS, ROOT, nats_server
 
@@ -30,9 +30,9 @@ _GONE = 410
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
     """With a named key, one handler, and a webhook whose receiver wants nothing."""
-    folder = tmp_path_factory.mktemp("house")
+    folder = tmp_path_factory.mktemp("service")
     (folder / "keys").write_text(f"{PORTAL_LINE}\n")
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(receiving(lambda _: _GONE))
@@ -47,67 +47,67 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
             )
         )
         gateway.api.headers["X-Admin-Key"] = PORTAL
-        opened = House(server, everest, gateway, folder)
+        opened = Service(server, everest, gateway, folder)
         await stack.enter_async_context(opened.handler())
         yield opened
 
 
-async def do(house: House, method: str, path: str, body: dict[str, Any] | None = None) -> str:
+async def do(service: Service, method: str, path: str, body: dict[str, Any] | None = None) -> str:
     """The job, once it has ended; its request has an id that says what was asked."""
     headers = {
         "X-Request-Id": f"tour-{method}-{path.strip('/').replace('/', '-')}".partition("?")[0],
         "Prefer": "wait=60",
     }
-    answer = await house.gateway.api.request(method, path, json=body, headers=headers)
+    answer = await service.gateway.api.request(method, path, json=body, headers=headers)
     assert answer.status_code in (200, 202), answer.text
     job_id = str(answer.json()["job_id"])
-    assert (await house.wait_until_finished(job_id))["overall_status"] == "succeeded"
+    assert (await service.wait_until_finished(job_id))["overall_status"] == "succeeded"
     return job_id
 
 
-async def do_everything(house: House) -> str:
+async def do_everything(service: Service) -> str:
     """Every kind once, and the first twice; gives the last job of it."""
-    await do(house, "POST", "/bootstrap/users", {"username": TENANT, "operators": {"postgresql": True}})
+    await do(service, "POST", "/bootstrap/users", {"username": TENANT, "operators": {"postgresql": True}})
     await do(
-        house, "POST", "/bootstrap/users", {"username": TENANT, "operators": {"postgresql": True}, "role": "owner"}
+        service, "POST", "/bootstrap/users", {"username": TENANT, "operators": {"postgresql": True}, "role": "owner"}
     )
-    await do(house, "POST", f"/tenants/{TENANT}/namespaces/{TENANT}/repair")
-    await do(house, "POST", f"/tenants/{TENANT}/suspend")
-    await do(house, "POST", f"/tenants/{TENANT}/resume")
-    await do(house, "POST", f"/tenants/{TENANT}/password")
-    return await do(house, "POST", f"/tenants/{TENANT}/manager", {"caller": "portal"})
+    await do(service, "POST", f"/tenants/{TENANT}/namespaces/{TENANT}/repair")
+    await do(service, "POST", f"/tenants/{TENANT}/suspend")
+    await do(service, "POST", f"/tenants/{TENANT}/resume")
+    await do(service, "POST", f"/tenants/{TENANT}/password")
+    return await do(service, "POST", f"/tenants/{TENANT}/manager", {"caller": "portal"})
 
 
-async def cancel_and_retry(house: House) -> None:
-    await house.everest.set_faults(only="accounts create", holds="race")
-    job_id = await house.gateway.submit(username="carl")
-    await house.everest.wait_until_held("accounts", "create")
+async def cancel_and_retry(service: Service) -> None:
+    await service.everest.set_faults(only="accounts create", holds="race")
+    job_id = await service.gateway.submit(username="carl")
+    await service.everest.wait_until_held("accounts", "create")
     headers = {"X-Request-Id": "tour-cancel"}
-    assert (await house.gateway.api.post(f"/jobs/{job_id}/cancel", headers=headers)).status_code == 202
-    await house.everest.set_faults()
-    assert (await house.wait_until_finished(job_id))["reason"] == "cancelled"
-    await do(house, "POST", f"/jobs/{job_id}/retry")
+    assert (await service.gateway.api.post(f"/jobs/{job_id}/cancel", headers=headers)).status_code == 202
+    await service.everest.set_faults()
+    assert (await service.wait_until_finished(job_id))["reason"] == "cancelled"
+    await do(service, "POST", f"/jobs/{job_id}/retry")
 
 
-async def bury_and_put_back(house: House, job_id: str) -> None:
+async def bury_and_put_back(service: Service, job_id: str) -> None:
     """A message under the id of another request has no record; an operator tries it once more."""
-    async with helping_hand(house.server) as hand:
-        await hand.jetstream.publish(names.job_subject("bootstrap", job_id), b'{"username": "somebody"}')
+    async with manual_handler(service.server) as manual:
+        await manual.jetstream.publish(names.job_subject("bootstrap", job_id), b'{"username": "somebody"}')
 
         async def is_buried() -> bool:
-            return bool((await hand.jetstream.stream_info(names.DEAD_STREAM)).state.messages)
+            return bool((await manual.jetstream.stream_info(names.DEAD_STREAM)).state.messages)
 
         await eventually(is_buried, "it is a dead letter")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "dead-letters", "put-back", "1"),
         cwd=ROOT,
-        env={**os.environ, "NATS_URL": house.server.url},
+        env={**os.environ, "NATS_URL": service.server.url},
     )
     assert await asyncio.wait_for(process.wait(), LIMIT_SECONDS) == 0
 
 
-async def read_passwords(house: House) -> list[str]:
-    secrets = await house.everest.get("secret", "-n", "everest-system")
+async def read_passwords(service: Service) -> list[str]:
+    secrets = await service.everest.get("secret", "-n", "everest-system")
     texts = [one["data"]["password"] for one in secrets["items"] if "password" in (one.get("data") or {})]
     return [base64.b64decode(text).decode() for text in texts]
 
@@ -120,19 +120,19 @@ def show(entry: dict[str, Any]) -> str:
     return "  ".join(filter(None, words))
 
 
-async def test_the_audit_tells_all_of_a_tour(house: House) -> None:
+async def test_the_audit_tells_all_of_a_tour(service: Service) -> None:
     """Every kind and every act; each with who, which request, what, how it ended and by which commands; no secret."""
-    last = await do_everything(house)
-    await cancel_and_retry(house)
-    await bury_and_put_back(house, last)
-    assert (await house.gateway.nobody.get("/jobs", headers={"X-Admin-Key": "guessed"})).status_code == 401
-    passwords = await read_passwords(house)
-    await do(house, "DELETE", f"/tenants/{TENANT}/namespaces/{TENANT}")
+    last = await do_everything(service)
+    await cancel_and_retry(service)
+    await bury_and_put_back(service, last)
+    assert (await service.gateway.nobody.get("/jobs", headers={"X-Admin-Key": "guessed"})).status_code == 401
+    passwords = await read_passwords(service)
+    await do(service, "DELETE", f"/tenants/{TENANT}/namespaces/{TENANT}")
     found: list[dict[str, Any]] = []
     acts = {"submit", "retry", "cancel", "put-back", "refused-key", "webhook-given-up"}
 
     async def look() -> bool:
-        answer = await house.gateway.api.get("/audit", headers={"Accept": "application/x-ndjson"})
+        answer = await service.gateway.api.get("/audit", headers={"Accept": "application/x-ndjson"})
         found[:] = [orjson.loads(line) for line in answer.text.splitlines()]
         told = {entry["action"] for entry in found}
         return told == acts and not [entry for entry in found if entry["outcome"] in ("queued", "running")]
@@ -176,7 +176,7 @@ async def test_the_audit_tells_all_of_a_tour(house: House) -> None:
         assert secret not in text
 
 
-async def test_one_kind_and_one_caller_can_be_asked_for(house: House) -> None:
+async def test_one_kind_and_one_caller_can_be_asked_for(service: Service) -> None:
     for kind in names.JOB_KINDS:
-        entries = (await house.gateway.api.get("/audit", params={"kind": kind, "caller": "portal"})).json()["entries"]
+        entries = (await service.gateway.api.get("/audit", params={"kind": kind, "caller": "portal"})).json()["entries"]
         assert {entry["kind"] for entry in entries} == {kind}

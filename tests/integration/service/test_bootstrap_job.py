@@ -10,20 +10,20 @@ import nats
 import pytest
 import pytest_asyncio
 
-from tests.support.handlers import Handler, House, open_house
+from tests.support.handlers import Handler, Service, open_service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with open_house(tmp_path_factory.mktemp("house"), lease_seconds=60) as opened:
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    async with open_service(tmp_path_factory.mktemp("service"), lease_seconds=60) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
-async def handler(house: House) -> AsyncIterator[Handler]:
-    async with house.handler() as running:
+async def handler(service: Service) -> AsyncIterator[Handler]:
+    async with service.handler() as running:
         yield running
 
 
@@ -35,10 +35,10 @@ def steps_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {step["name"]: step for step in result["steps"]}
 
 
-async def test_a_tenant_is_made_in_five_steps(house: House) -> None:
+async def test_a_tenant_is_made_in_five_steps(service: Service) -> None:
     """The result has the shape and the literal command lines that are promised."""
     name = new_username()
-    result = await house.run_job(username=name, operators={"postgresql": True})
+    result = await service.run_job(username=name, operators={"postgresql": True})
     steps = steps_of(result)
     assert list(steps) == [
         "create_account",
@@ -78,15 +78,15 @@ async def test_a_tenant_is_made_in_five_steps(house: House) -> None:
     assert asked.items() <= result["inputs"].items()
 
 
-async def test_the_cluster_holds_what_the_record_says(house: House) -> None:
+async def test_the_cluster_holds_what_the_record_says(service: Service) -> None:
     name = new_username()
-    await house.run_job(
+    await service.run_job(
         username=name,
         namespace=f"{name}-ns",
         operators={"mongodb": True, "postgresql": True},
         resources={"cpu_cores": "8", "ram_mb": 4096, "disk_gb": 100},
     )
-    everest = house.everest
+    everest = service.everest
     namespace = await everest.get("ns", f"{name}-ns")
     assert namespace["metadata"]["annotations"]["everest-bootstrap/owner"] == name
     assert namespace["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "everest"
@@ -118,35 +118,35 @@ async def test_the_cluster_holds_what_the_record_says(house: House) -> None:
     ]
 
 
-async def test_the_password_is_in_one_secret_and_nowhere_else(house: House, handler: Handler) -> None:
+async def test_the_password_is_in_one_secret_and_nowhere_else(service: Service, handler: Handler) -> None:
     """Not in the record, the job document, the stream, or a log."""
     name = new_username()
-    job_id = await house.gateway.submit(username=name)
-    result = await house.wait_until_finished(job_id)
+    job_id = await service.gateway.submit(username=name)
+    result = await service.wait_until_finished(job_id)
     kept = result["credentials_secret"]
     assert kept["read_with"].startswith(f"kubectl get secret {kept['name']} -n everest-system")
-    secret = await house.everest.get("secret", kept["name"], "-n", kept["namespace"])
+    secret = await service.everest.get("secret", kept["name"], "-n", kept["namespace"])
     password = base64.b64decode(secret["data"]["password"]).decode()
     assert len(password) >= 16
-    client = await nats.connect(house.server.url)
+    client = await nats.connect(service.server.url)
     record = await client.jetstream().get_last_msg("KV_everest_jobs", f"$KV.everest_jobs.{job_id}")
     await client.close()
     texts = [
         json.dumps(result),
-        json.dumps(await house.job(job_id)),
+        json.dumps(await service.job(job_id)),
         (record.data or b"").decode(),
         handler.read_log(),
-        house.gateway.read_log(),
+        service.gateway.read_log(),
     ]
     for text in texts:
         assert password not in text
         assert base64.b64encode(password.encode()).decode() not in text
 
 
-async def test_a_repeat_changes_nothing(house: House) -> None:
+async def test_a_repeat_changes_nothing(service: Service) -> None:
     name = new_username()
-    first = await house.run_job(username=name, operators={"postgresql": True})
-    again = await house.run_job(username=name, operators={"postgresql": True})
+    first = await service.run_job(username=name, operators={"postgresql": True})
+    again = await service.run_job(username=name, operators={"postgresql": True})
     assert first["overall_status"] == again["overall_status"] == "succeeded"
     outcomes = [step["outcome"] for step in again["steps"]]
     assert outcomes == ["unchanged", "unchanged", "applied", "applied", "unverified"]
@@ -154,27 +154,27 @@ async def test_a_repeat_changes_nothing(house: House) -> None:
     assert any("existed before this job" in warning for warning in again["warnings"])
 
 
-async def test_a_foreign_namespace_is_refused_before_anything_is_made(house: House) -> None:
+async def test_a_foreign_namespace_is_refused_before_anything_is_made(service: Service) -> None:
     """It shows as the failed step add_namespace; there is no account."""
     name = new_username()
     foreign = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{name}-ns"}}
-    await house.everest.create(foreign)
-    result = await house.run_job(username=name, namespace=f"{name}-ns")
+    await service.everest.create(foreign)
+    result = await service.run_job(username=name, namespace=f"{name}-ns")
     assert (result["overall_status"], result["error"]["retryable"]) == ("failed", False)
     (step,) = result["steps"]
     assert (step["name"], step["outcome"], step["error"]["code"]) == ("add_namespace", "failed", "namespace_exists")
     assert "take_ownership" in step["error"]["hint"]
-    accounts = (await house.gateway.api.get("/accounts/list")).json()["data"]
+    accounts = (await service.gateway.api.get("/accounts/list")).json()["data"]
     assert name not in [account["user"] for account in accounts]
-    taken = await house.run_job(username=name, namespace=f"{name}-ns", take_ownership=True)
+    taken = await service.run_job(username=name, namespace=f"{name}-ns", take_ownership=True)
     assert (taken["overall_status"], steps_of(taken)["add_namespace"]["outcome"]) == ("succeeded", "updated")
 
 
-async def test_a_nats_client_gets_the_same_job(house: House) -> None:
+async def test_a_nats_client_gets_the_same_job(service: Service) -> None:
     """Publishes, hears of each transition, asks for the status; the record over REST is the same."""
     name = new_username()
     job_id = f"order-{name}"
-    client = await nats.connect(house.server.url)
+    client = await nats.connect(service.server.url)
     events = await client.subscribe(f"everest.v1.events.{job_id}")
     ack = await client.jetstream().publish(
         f"everest.v1.jobs.bootstrap.{job_id}", json.dumps({"username": name}).encode()
@@ -189,7 +189,7 @@ async def test_a_nats_client_gets_the_same_job(house: House) -> None:
     assert [step for step in started if step] == names
     status = json.loads((await client.request(f"everest.v1.status.{job_id}", b"", timeout=10)).data)
     await client.close()
-    assert status == await house.job(job_id)
+    assert status == await service.job(job_id)
     assert (status["status"], status["caller"]) == ("succeeded", "nats")
 
 
@@ -204,27 +204,27 @@ async def test_a_nats_client_gets_the_same_job(house: House) -> None:
         (b'{"username": "alice", "extra": 1}', "extra"),
     ],
 )
-async def test_bad_input_over_nats_is_a_failed_job(house: House, body: bytes, words: str) -> None:
+async def test_bad_input_over_nats_is_a_failed_job(service: Service, body: bytes, words: str) -> None:
     """Its reason says what REST would have said; the queue goes on."""
     job_id = uuid.uuid4().hex
-    client = await nats.connect(house.server.url)
+    client = await nats.connect(service.server.url)
     await client.jetstream().publish(f"everest.v1.jobs.bootstrap.{job_id}", body)
     await client.close()
-    result = await house.wait_until_finished(job_id)
+    result = await service.wait_until_finished(job_id)
     assert (result["overall_status"], result["reason"]) == ("failed", "invalid_request")
     assert words in result["error"]["message"]
 
 
-async def test_a_request_can_be_followed_through_the_logs(house: House, handler: Handler) -> None:
+async def test_a_request_can_be_followed_through_the_logs(service: Service, handler: Handler) -> None:
     """One JSON line an event, with the ids that the caller gave."""
     request_id = f"trace-{uuid.uuid4().hex[:8]}"
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     headers = {"X-Request-Id": request_id, "traceparent": traceparent}
-    job_id = await house.gateway.submit(headers, username=new_username())
-    await house.wait_until_finished(job_id)
+    job_id = await service.gateway.submit(headers, username=new_username())
+    await service.wait_until_finished(job_id)
     (ended,) = await handler.wait_for_event("job.ended", job_id=job_id)
     assert (ended["request_id"], ended["status"], ended["level"]) == (request_id, "succeeded", "info")
     steps = [line for line in handler.log_lines() if line["event"] == "step.finished" and line["job_id"] == job_id]
     assert [line["step"] for line in steps][-1] == "verify_tenant"
     assert all(line["duration_seconds"] >= 0 and line["attempt"] == 1 for line in steps)
-    assert (await house.job(job_id))["request_id"] == request_id
+    assert (await service.job(job_id))["request_id"] == request_id

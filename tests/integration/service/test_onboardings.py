@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.handlers import open_house
+from tests.support.handlers import open_service
 from tests.support.storm.onboardings import enforce_rbac, onboard_many, onboard_mixed
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(100, marks=pytest.mark.slow)])
 async def test_tenants_at_once_are_all_onboarded(tmp_path: Path, count: int) -> None:
     """Two handlers, RBAC enforced. A password is in its Secret and nowhere else."""
-    async with open_house(tmp_path, lease_seconds=60) as house, house.handler(), house.handler():
-        await enforce_rbac(house)
-        seen = await onboard_many(house, count)
+    async with open_service(tmp_path, lease_seconds=60) as service, service.handler(), service.handler():
+        await enforce_rbac(service)
+        seen = await onboard_many(service, count)
     print(f"\n{seen}")
     assert seen["succeeded"] == count
     assert seen["tenants_with_all_their_lines"] == count
@@ -28,9 +28,9 @@ async def test_tenants_at_once_are_all_onboarded(tmp_path: Path, count: int) -> 
 @pytest.mark.parametrize("count", [3, 100])
 async def test_mixed_tenants_twice_leave_every_foreign_line(tmp_path: Path, count: int) -> None:
     """Roles and subjects change, an administrator edits in between: nobody loses a line, nobody gains one."""
-    async with open_house(tmp_path, lease_seconds=60) as house, house.handler(), house.handler():
-        await enforce_rbac(house)
-        seen = await onboard_mixed(house, count)
+    async with open_service(tmp_path, lease_seconds=60) as service, service.handler(), service.handler():
+        await enforce_rbac(service)
+        seen = await onboard_mixed(service, count)
     print(f"\n{seen}")
     assert seen["succeeded"] == 2 * count
     assert seen["foreign_lines_as_they_were"]

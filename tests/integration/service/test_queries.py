@@ -13,30 +13,30 @@ import pytest_asyncio
 from contracts import names
 from contracts.schemas import make_schema
 from tests.support.eventually import eventually
-from tests.support.gateways import helping_hand
-from tests.support.handlers import House, open_house
+from tests.support.gateways import manual_handler
+from tests.support.handlers import Service, open_service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with open_house(tmp_path_factory.mktemp("house"), lease_seconds=60) as opened:
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+    async with open_service(tmp_path_factory.mktemp("service"), lease_seconds=60) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def everest(house: House) -> AsyncIterator[Any]:
-    yield house.everest
-    await house.everest.set_faults()
+async def everest(service: Service) -> AsyncIterator[Any]:
+    yield service.everest
+    await service.everest.set_faults()
 
 
 _SCHEMAS = {"accounts": "accounts-answer", "namespaces": "namespaces-answer", "tenants": "tenant-answer"}
 
 
-async def ask(house: House, path: str) -> tuple[int, dict[str, Any]]:
+async def ask(service: Service, path: str) -> tuple[int, dict[str, Any]]:
     """What is answered keeps to the schema that is published for it."""
-    answer = await house.gateway.api.get(path)
+    answer = await service.gateway.api.get(path)
     if answer.status_code == 200:
         jsonschema.validate(answer.json(), make_schema(_SCHEMAS[path.split("/")[1]]))
     return answer.status_code, answer.json()
@@ -46,11 +46,11 @@ def new_username() -> str:
     return f"u{uuid.uuid4().hex[:8]}"
 
 
-async def test_accounts_are_listed(house: House) -> None:
+async def test_accounts_are_listed(service: Service) -> None:
     name = new_username()
-    async with house.handler():
-        await house.have_tenant(username=name)
-        status, answer = await ask(house, "/accounts/list")
+    async with service.handler():
+        await service.have_tenant(username=name)
+        status, answer = await ask(service, "/accounts/list")
     assert (status, answer["simulated"]) == (200, True)
     users = [account["user"] for account in answer["data"]]
     assert users == sorted(users)
@@ -58,12 +58,12 @@ async def test_accounts_are_listed(house: House) -> None:
     assert "admin" in users
 
 
-async def test_a_command_that_fails_is_a_502_with_its_words(house: House, everest: Any) -> None:
+async def test_a_command_that_fails_is_a_502_with_its_words(service: Service, everest: Any) -> None:
     accounts = await everest.get("secret", "everest-accounts", "-n", "everest-system")
     await everest.delete("secret", "everest-accounts", "-n", "everest-system")
     try:
-        async with house.handler():
-            status, answer = await ask(house, "/accounts/list")
+        async with service.handler():
+            status, answer = await ask(service, "/accounts/list")
     finally:
         accounts["metadata"] = {"name": "everest-accounts", "namespace": "everest-system"}
         await everest.create(accounts)
@@ -72,10 +72,10 @@ async def test_a_command_that_fails_is_a_502_with_its_words(house: House, everes
     assert answer["reason"] == "everest_not_installed"
 
 
-async def test_an_unreachable_cluster_is_a_502_that_says_so(house: House, everest: Any) -> None:
+async def test_an_unreachable_cluster_is_a_502_that_says_so(service: Service, everest: Any) -> None:
     await everest.set_faults(unreachable=True)
-    async with house.handler():
-        status, answer = await ask(house, "/accounts/list")
+    async with service.handler():
+        status, answer = await ask(service, "/accounts/list")
     assert (status, answer["error"], answer["reason"]) == (502, "everestctl failed", "cluster_unreachable")
     assert "connection refused" in answer["detail"]
 
@@ -88,32 +88,32 @@ async def test_an_unreachable_cluster_is_a_502_that_says_so(house: House, everes
         ({"KUBECONFIG": "/"}, "kubeconfig_missing"),
     ],
 )
-async def test_what_the_handler_lacks_is_a_503(house: House, variables: dict[str, str], code: str) -> None:
-    async with house.handler(**variables):
-        status, answer = await ask(house, "/accounts/list")
+async def test_what_the_handler_lacks_is_a_503(service: Service, variables: dict[str, str], code: str) -> None:
+    async with service.handler(**variables):
+        status, answer = await ask(service, "/accounts/list")
     assert (status, answer["code"]) == (503, code)
     assert answer["hint"]
 
 
-async def test_namespaces_are_listed_also_while_an_installation_runs(house: House, everest: Any) -> None:
+async def test_namespaces_are_listed_also_while_an_installation_runs(service: Service, everest: Any) -> None:
     """everestctl's own list fails then; kubectl's has the same shape, and says whose it is."""
     name, slow = new_username(), new_username()
-    async with house.handler():
-        await house.have_tenant(username=name, operators={"postgresql": True})
+    async with service.handler():
+        await service.have_tenant(username=name, operators={"postgresql": True})
         expected = {
             "namespace": name,
             "managed": True,
             "operators": [{"name": "postgresql", "version": "v2.7.0"}],
         }
-        status, answer = await ask(house, "/namespaces/list")
+        status, answer = await ask(service, "/namespaces/list")
         assert status == 200
         assert expected in answer["data"]
         assert "warnings" not in answer
         await everest.set_faults(job_hangs=True)
-        job_id = await house.gateway.submit(username=slow, operators={"mongodb": True})
+        job_id = await service.gateway.submit(username=slow, operators={"mongodb": True})
 
         async def is_warned() -> dict[str, Any] | None:
-            status, answer = await ask(house, "/namespaces/list")
+            status, answer = await ask(service, "/namespaces/list")
             assert status == 200, answer
             return answer if "warnings" in answer else None
 
@@ -122,27 +122,27 @@ async def test_namespaces_are_listed_also_while_an_installation_runs(house: Hous
         assert expected in answer["data"]
         assert {"namespace": slow, "managed": False, "operators": []} in answer["data"]
         await everest.set_faults()
-        await house.wait_until_finished(job_id)
+        await service.wait_until_finished(job_id)
 
 
-async def test_namespaces_are_listed_whatever_makes_everestctl_fail(house: House, everest: Any) -> None:
+async def test_namespaces_are_listed_whatever_makes_everestctl_fail(service: Service, everest: Any) -> None:
     name = new_username()
-    async with house.handler():
-        await house.have_tenant(username=name, operators={"postgresql": True})
+    async with service.handler():
+        await service.have_tenant(username=name, operators={"postgresql": True})
         await everest.set_faults(only="namespaces list", fail={"exit_code": 1, "stderr": "❌ something new\n"})
-        status, answer = await ask(house, "/namespaces/list")
+        status, answer = await ask(service, "/namespaces/list")
         await everest.set_faults()
     assert status == 200, answer
     assert "something new" in answer["warnings"][0]
     assert name in [row["namespace"] for row in answer["data"]]
 
 
-async def test_a_tenant_is_described_and_compared(house: House, everest: Any) -> None:
+async def test_a_tenant_is_described_and_compared(service: Service, everest: Any) -> None:
     """What was changed by hand is named, with how to mend it; the same request again mends it."""
     name = new_username()
-    async with house.handler():
-        await house.run_job(username=name, operators={"postgresql": True})
-        status, answer = await ask(house, f"/tenants/{name}")
+    async with service.handler():
+        await service.run_job(username=name, operators={"postgresql": True})
+        status, answer = await ask(service, f"/tenants/{name}")
         tenant = answer["data"]
         assert (status, tenant["differences"]) == (200, [])
         assert tenant["namespace"]["operators"] == [{"name": "postgresql", "installed": True, "version": "v2.7.0"}]
@@ -164,28 +164,28 @@ async def test_a_tenant_is_described_and_compared(house: House, everest: Any) ->
         policy["data"]["policy.csv"] = "".join(line for line in lines if f"{name}, database-engines" not in line)
         await everest.replace(policy)
 
-        differences = (await ask(house, f"/tenants/{name}"))[1]["data"]["differences"]
+        differences = (await ask(service, f"/tenants/{name}"))[1]["data"]["differences"]
         assert [difference["what"] for difference in differences] == ["operators", "quota", "limit_range", "rbac"]
         assert "limits.memory is 1Gi; it was set to 2048Mi" in differences[1]["message"]
         mend = "Repair the tenant, or submit the same request again."
         assert all(difference["mend"] == mend for difference in differences)
-        await house.run_job(username=name, operators={"postgresql": True})
-        assert (await ask(house, f"/tenants/{name}"))[1]["data"]["differences"] == []
+        await service.run_job(username=name, operators={"postgresql": True})
+        assert (await ask(service, f"/tenants/{name}"))[1]["data"]["differences"] == []
 
 
-async def test_a_tenant_that_nobody_made(house: House) -> None:
-    async with house.handler():
-        status, answer = await ask(house, f"/tenants/{new_username()}")
+async def test_a_tenant_that_nobody_made(service: Service) -> None:
+    async with service.handler():
+        status, answer = await ask(service, f"/tenants/{new_username()}")
     assert (status, answer["code"]) == (404, "tenant_not_found")
 
 
-async def test_all_namespaces_of_a_tenant_are_shown_each_with_what_differs(house: House) -> None:
+async def test_all_namespaces_of_a_tenant_are_shown_each_with_what_differs(service: Service) -> None:
     name = new_username()
-    async with house.handler():
-        await house.have_tenant(username=name, role="owner", subjects=["DB Admins"])
-        await house.run_job(username=name, namespace=f"{name}-2")
-        await house.everest.delete("limitrange", "user-limits", "-n", name)
-        tenant = (await ask(house, f"/tenants/{name}"))[1]["data"]
+    async with service.handler():
+        await service.have_tenant(username=name, role="owner", subjects=["DB Admins"])
+        await service.run_job(username=name, namespace=f"{name}-2")
+        await service.everest.delete("limitrange", "user-limits", "-n", name)
+        tenant = (await ask(service, f"/tenants/{name}"))[1]["data"]
     by_name = {namespace["name"]: namespace for namespace in tenant["namespaces"]}
     assert list(by_name) == [f"{name}-2", name], "that of the last job first"
     assert by_name[f"{name}-2"]["differences"] == []
@@ -199,19 +199,19 @@ async def test_all_namespaces_of_a_tenant_are_shown_each_with_what_differs(house
     assert f"g, DB Admins, role:{name}" in lines
 
 
-async def test_an_answer_that_no_bucket_takes_ends_the_query(house: House) -> None:
+async def test_an_answer_that_no_bucket_takes_ends_the_query(service: Service) -> None:
     """At once, and as what it is: the server's refusal is no silence, and nobody retries it."""
-    secret = await house.everest.get("secret", "everest-accounts", "-n", "everest-system")
+    secret = await service.everest.get("secret", "everest-accounts", "-n", "everest-system")
     admin = base64.b64decode(secret["data"]["users.yaml"]).decode()
     crowd = admin + "".join(admin.replace("admin:", f"user{number}:") for number in range(150))
     patch = {"data": {"users.yaml": base64.b64encode(crowd.encode()).decode()}}
     arguments = ("-n", "everest-system", "--type=merge", "--patch-file=/dev/stdin")
     command = ("kubectl", "patch", "secret", "everest-accounts", *arguments)
-    code, _, stderr = await house.everest.run(*command, stdin=json.dumps(patch))
+    code, _, stderr = await service.everest.run(*command, stdin=json.dumps(patch))
     assert code == 0, stderr
-    async with helping_hand(house.server) as hand, house.handler():
-        info = await hand.jetstream.stream_info(f"KV_{names.ANSWERS_BUCKET}")
+    async with manual_handler(service.server) as manual, service.handler():
+        info = await manual.jetstream.stream_info(f"KV_{names.ANSWERS_BUCKET}")
         info.config.max_msg_size = 10_000
-        await hand.jetstream.update_stream(info.config)
-        status, answer = await ask(house, "/accounts/list")
+        await manual.jetstream.update_stream(info.config)
+        status, answer = await ask(service, "/accounts/list")
     assert (status, answer["code"]) == (502, "result_too_large")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.simulator import simulated_everest
 from tests.support.gateways import running_gateway
-from tests.support.handlers import LEASE_SECONDS, House, open_house
+from tests.support.handlers import LEASE_SECONDS, Service, open_service
 from tests.support.peers.collectors import Collector, Seen, collecting
 from tests.support.servers import nats_server
 
@@ -15,19 +15,19 @@ GIVEN = {"traceparent": TRACEPARENT, "X-Request-Id": "find-me"}
 
 async def test_a_trace_reaches_the_handler(tmp_path: Path) -> None:
     """The logs of gateway and handler, and the job; a query's log too."""
-    async with open_house(tmp_path) as house, house.handler() as handler:
-        job_id = await house.gateway.submit(GIVEN)
-        await house.wait_until_finished(job_id)
-        answered = await house.gateway.api.get("/accounts/list", headers=GIVEN)
+    async with open_service(tmp_path) as service, service.handler() as handler:
+        job_id = await service.gateway.submit(GIVEN)
+        await service.wait_until_finished(job_id)
+        answered = await service.gateway.api.get("/accounts/list", headers=GIVEN)
         assert answered.status_code == 200
 
-        job = await house.job(job_id)
+        job = await service.job(job_id)
         assert (job["traceparent"], job["request_id"]) == (TRACEPARENT, "find-me")
         claims = await handler.wait_for_event("job.claimed", 2)
         for line in (*claims, *(line for line in handler.log_lines() if line.get("step"))):
             assert (line["traceparent"], line["request_id"], line["caller"]) == (TRACEPARENT, "find-me", "admin")
-        await house.gateway.stop()  # writes the last lines of its log
-        told = [line for line in house.gateway.log_lines() if line.get("request_id") == "find-me"]
+        await service.gateway.stop()  # writes the last lines of its log
+        told = [line for line in service.gateway.log_lines() if line.get("request_id") == "find-me"]
         assert [(line["path"], line["traceparent"]) for line in told] == [
             ("/bootstrap/users", TRACEPARENT),
             ("/accounts/list", TRACEPARENT),
@@ -35,10 +35,10 @@ async def test_a_trace_reaches_the_handler(tmp_path: Path) -> None:
 
 
 async def test_what_is_no_trace_goes_nowhere(tmp_path: Path) -> None:
-    async with open_house(tmp_path) as house, house.handler() as handler:
-        job_id = await house.gateway.submit({"traceparent": "00-0-0-00"})
-        await house.wait_until_finished(job_id)
-        assert "traceparent" not in await house.job(job_id)
+    async with open_service(tmp_path) as service, service.handler() as handler:
+        job_id = await service.gateway.submit({"traceparent": "00-0-0-00"})
+        await service.wait_until_finished(job_id)
+        assert "traceparent" not in await service.job(job_id)
         assert not any("traceparent" in line for line in handler.log_lines())
 
 
@@ -50,15 +50,15 @@ async def test_spans_of_a_job_are_one_trace(tmp_path: Path) -> None:
         simulated_everest(tmp_path / "everest") as everest,
     ):
         async with running_gateway(server.url, tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url) as gateway:
-            house = House(server, everest, gateway, tmp_path)
-            async with house.handler(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url):
+            service = Service(server, everest, gateway, tmp_path)
+            async with service.handler(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url):
                 job_id = await gateway.submit(GIVEN, username="tracy")
-                await house.wait_until_finished(job_id)
+                await service.wait_until_finished(job_id)
                 bulk = {"requests": [{"username": "trudy"}, {"username": "tom"}]}
                 answer = await gateway.api.post("/bootstrap/users/bulk", json=bulk, headers={"traceparent": OF_BULK})
                 jobs = [job["job_id"] for job in answer.json()["jobs"]]
                 for one in jobs:
-                    await house.wait_until_finished(one)
+                    await service.wait_until_finished(one)
         # Both have ended, and have sent what they had.
         trace_id = TRACEPARENT.split("-")[1]
         tree = collector.draw(trace_id)

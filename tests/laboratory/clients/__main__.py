@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.gateways import KEY
-from tests.support.handlers import House, open_house
+from tests.support.handlers import Service, open_service
 from tests.support.servers import ROOT
 
 _HERE = Path(__file__).parent
@@ -26,9 +26,9 @@ async def main() -> int:
     with tempfile.TemporaryDirectory(prefix="everest-clients-") as folder:
         python = await _make_python_tour(options.environment, Path(folder))
         typescript = await _make_typescript_tour(options.environment / "node", Path(folder))
-        async with open_house(Path(folder)) as house, house.handler():
+        async with open_service(Path(folder)) as service, service.handler():
             for name, tour in (("openapi-python-client", python), ("openapi-typescript", typescript)):
-                _check(name, await _take(tour, house))
+                _check(name, await _take(tour, service))
     return 0
 
 
@@ -55,9 +55,9 @@ async def _make_typescript_tour(environment: Path, folder: Path) -> list[str]:
     return ["node", str(made / "tour.js")]
 
 
-async def _take(tour: list[str], house: House) -> dict[str, Any]:
+async def _take(tour: list[str], service: Service) -> dict[str, Any]:
     username = f"c{uuid.uuid4().hex[:10]}"
-    address = str(house.gateway.api.base_url).rstrip("/")
+    address = str(service.gateway.api.base_url).rstrip("/")
     return dict(json.loads(await _run(*tour, address, KEY, username)))
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from tests.chaos import Run
 from tests.laboratory.faults.clocks import Clock, find_library
 from tests.laboratory.faults.partitions import PAIRS, Cluster, pairs_of, running_cluster
-from tests.laboratory.faults.runs import LEASE_SECONDS, PassedOver, open_house, run_jobs
+from tests.laboratory.faults.runs import LEASE_SECONDS, PassedOver, open_service, run_jobs
 from tests.laboratory.faults.versions import unpack_first_version, write_import_command
 from tests.support.handlers import Handler, launch_handler, start_handler
-from tests.support.handlers import open_house as open_single_house
+from tests.support.handlers import open_service as open_single_service
 from tests.support.servers import ROOT, nats_server
 from tests.support.storm.fleet import running_fleet
 
@@ -32,9 +32,9 @@ async def fill_the_disk(folder: Path) -> Run:
     """Twice for two leases; NATS writes again after a restart, as its operators are told."""
     async with (
         _small_volume(folder / "nats") as volume,
-        open_single_house(folder, lease_seconds=LEASE_SECONDS) as house,
-        house.handler(),
-        house.handler(),
+        open_single_service(folder, lease_seconds=LEASE_SECONDS) as service,
+        service.handler(),
+        service.handler(),
     ):
 
         async def disturb() -> None:
@@ -44,9 +44,9 @@ async def fill_the_disk(folder: Path) -> Run:
                 await _run("dd", "if=/dev/zero", f"of={ballast}", "bs=4k")
                 await asyncio.sleep(2 * LEASE_SECONDS)
                 ballast.unlink()
-                await house.server.restart()
+                await service.server.restart()
 
-        return await run_jobs(house, disturb, jobs=30, lease_seconds=LEASE_SECONDS)
+        return await run_jobs(service, disturb, jobs=30, lease_seconds=LEASE_SECONDS)
 
 
 @asynccontextmanager
@@ -66,16 +66,20 @@ async def _run(*argv: str | Path) -> int:
 
 async def freeze_nats(folder: Path) -> Run:
     """Shorter than a lease, about one, and for three."""
-    async with open_single_house(folder, lease_seconds=LEASE_SECONDS) as house, house.handler(), house.handler():
+    async with (
+        open_single_service(folder, lease_seconds=LEASE_SECONDS) as service,
+        service.handler(),
+        service.handler(),
+    ):
 
         async def disturb() -> None:
             for leases in (0.6, 1.2, 3):
                 await asyncio.sleep(LEASE_SECONDS)
-                house.server.send_signal(signal.SIGSTOP)
+                service.server.send_signal(signal.SIGSTOP)
                 await asyncio.sleep(leases * LEASE_SECONDS)
-                house.server.send_signal(signal.SIGCONT)
+                service.server.send_signal(signal.SIGCONT)
 
-        return await run_jobs(house, disturb, jobs=30, lease_seconds=LEASE_SECONDS)
+        return await run_jobs(service, disturb, jobs=30, lease_seconds=LEASE_SECONDS)
 
 
 async def part_the_nodes(folder: Path) -> Run:
@@ -84,13 +88,13 @@ async def part_the_nodes(folder: Path) -> Run:
     lease_seconds = _PARTED_LEASE_SECONDS
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(running_cluster(folder, lease_seconds))
-        house = await stack.enter_async_context(open_house(folder, cluster.servers[0], cluster.urls))
+        service = await stack.enter_async_context(open_service(folder, cluster.servers[0], cluster.urls))
         for server in cluster.servers:  # each begins at a node of its own, and goes where it is let in
             others = [one.url for one in cluster.servers if one is not server]
-            handler = await start_handler(",".join([server.url, *others]), house.everest, folder)
+            handler = await start_handler(",".join([server.url, *others]), service.everest, folder)
             stack.push_async_callback(handler.stop)
         return await run_jobs(
-            house,
+            service,
             partial(_part_five_ways, cluster, lease_seconds),
             jobs=40,
             lease_seconds=lease_seconds,
@@ -123,12 +127,12 @@ async def mix_versions(folder: Path) -> Run:
     old = unpack_first_version(folder / "first")
     old_import = write_import_command(folder, old)
     async with AsyncExitStack() as stack:
-        house = await stack.enter_async_context(open_single_house(folder, lease_seconds=LEASE_SECONDS))
+        service = await stack.enter_async_context(open_single_service(folder, lease_seconds=LEASE_SECONDS))
 
         async def start(root: Path) -> Handler:
             own = {"EVEREST_RBAC_APPLY_CMD": str(old_import)} if root is old else {}
             variables = {"HANDLER_CONCURRENCY": "2", **own}
-            handler = await launch_handler(root, house.server.url, house.everest, folder, variables=variables)
+            handler = await launch_handler(root, service.server.url, service.everest, folder, variables=variables)
             stack.push_async_callback(handler.stop)
             return handler
 
@@ -138,12 +142,12 @@ async def mix_versions(folder: Path) -> Run:
             for root, handler in handlers:
                 await asyncio.sleep(LEASE_SECONDS)
                 for _ in range(_QUERIES):
-                    answer = await house.gateway.api.get("/accounts/list")
+                    answer = await service.gateway.api.get("/accounts/list")
                     assert answer.status_code == 200, answer.text
                 await handler.stop(signal.SIGKILL)
                 await start(root)
 
-        return await run_jobs(house, disturb, jobs=40, lease_seconds=LEASE_SECONDS)
+        return await run_jobs(service, disturb, jobs=40, lease_seconds=LEASE_SECONDS)
 
 
 async def turn_the_clocks(folder: Path) -> Run:
@@ -154,9 +158,9 @@ async def turn_the_clocks(folder: Path) -> Run:
         clock.set(offset)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(nats_server(folder, lease_seconds=LEASE_SECONDS))
-        house = await stack.enter_async_context(open_house(folder, server, server.url, **clocks[2].variables))
+        service = await stack.enter_async_context(open_service(folder, server, server.url, **clocks[2].variables))
         for clock in clocks[:2]:
-            await stack.enter_async_context(house.handler(**clock.variables))
+            await stack.enter_async_context(service.handler(**clock.variables))
 
         async def disturb() -> None:
             for offsets in (("-1d", "+1d", "+3600s"), ("+0s", "-3600s", "-1d"), ("+1d", "+1d", "+1d")):
@@ -164,15 +168,15 @@ async def turn_the_clocks(folder: Path) -> Run:
                 for clock, offset in zip(clocks, offsets, strict=True):
                     clock.set(offset)
 
-        return await run_jobs(house, disturb, jobs=30, lease_seconds=LEASE_SECONDS)
+        return await run_jobs(service, disturb, jobs=30, lease_seconds=LEASE_SECONDS)
 
 
 async def kill_everything(folder: Path, tenants: int = 1000) -> Run:
     """A bulk while the gateway, NATS and handlers are killed with -9 at random moments, until each was, often."""
     moments = random.Random(tenants)
     async with (
-        open_single_house(folder, lease_seconds=LEASE_SECONDS) as house,
-        running_fleet(house, 2, HANDLER_CONCURRENCY="4") as posts,
+        open_single_service(folder, lease_seconds=LEASE_SECONDS) as service,
+        running_fleet(service, 2, HANDLER_CONCURRENCY="4") as supervisors,
     ):
 
         async def disturb() -> None:
@@ -180,13 +184,13 @@ async def kill_everything(folder: Path, tenants: int = 1000) -> Run:
                 await asyncio.sleep(moments.uniform(0.05, LEASE_SECONDS))
                 match number % 3:
                     case 0:
-                        await house.gateway.restart()
+                        await service.gateway.restart()
                     case 1:
-                        await house.server.restart()
+                        await service.server.restart()
                     case _:
-                        moments.choice(posts).kill()
+                        moments.choice(supervisors).kill()
 
-        return await run_jobs(house, disturb, jobs=tenants, lease_seconds=LEASE_SECONDS, in_bulk=True)
+        return await run_jobs(service, disturb, jobs=tenants, lease_seconds=LEASE_SECONDS, in_bulk=True)
 
 
 ROWS: dict[str, tuple[str, Callable[[Path], Awaitable[Run]]]] = {

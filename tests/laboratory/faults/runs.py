@@ -10,7 +10,7 @@ from typing import Any
 from tests.chaos import Run
 from tests.simulator import simulated_everest
 from tests.support.gateways import running_gateway
-from tests.support.handlers import House
+from tests.support.handlers import Service
 from tests.support.servers import NatsServer
 from tests.support.storm.oracle import Witness, judge
 
@@ -26,7 +26,7 @@ class PassedOver(Exception):
 
 
 async def run_jobs(
-    house: House,
+    service: Service,
     disturb: Disturb,
     *,
     jobs: int,
@@ -36,16 +36,16 @@ async def run_jobs(
 ) -> Run:
     """The jobs come, one after the other or as one batch, while `disturb` does what it does; judged when all ended."""
     started_at = time.monotonic()
-    await house.everest.set_faults(job_seconds=JOB_SECONDS)
-    run = Run(house, int(started_at), lease_seconds)
+    await service.everest.set_faults(job_seconds=JOB_SECONDS)
+    run = Run(service, int(started_at), lease_seconds)
     witness = Witness()
-    watching = asyncio.create_task(witness.watch(house.server.url))
+    watching = asyncio.create_task(witness.watch(service.server.url))
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(run.submit_batch(jobs) if in_bulk else run.submit(jobs, pace_seconds))
             group.create_task(_complete(disturb))
         await run.settle()
-        run.verdict = await judge(house, run.accepted, witness)
+        run.verdict = await judge(service, run.accepted, witness)
     finally:
         watching.cancel()
         await asyncio.wait({watching})
@@ -58,7 +58,7 @@ async def _complete(disturb: Disturb) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_house(folder: Path, server: NatsServer, urls: str, **gateway: Any) -> AsyncIterator[House]:
+async def open_service(folder: Path, server: NatsServer, urls: str, **gateway: Any) -> AsyncIterator[Service]:
     """Around servers that run and are provisioned. `gateway` are variables of the gateway's own."""
     async with simulated_everest(folder / "everest") as everest, running_gateway(urls, folder, **gateway) as front:
-        yield House(server, everest, front, folder)
+        yield Service(server, everest, front, folder)

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.support.gateways import KEY
-from tests.support.handlers import House, open_house
+from tests.support.handlers import Service, open_service
 from tests.support.servers import ROOT
 
 # Longer than the longest wait that a request may ask for.
@@ -22,19 +22,19 @@ async def main() -> int:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # so that nothing is left running
     with tempfile.TemporaryDirectory() as folder:
-        async with open_house(Path(folder)) as house, house.handler():
-            return await _run(house, options)
+        async with open_service(Path(folder)) as service, service.handler():
+            return await _run(service, options)
 
 
-async def _run(house: House, options: argparse.Namespace) -> int:
+async def _run(service: Service, options: argparse.Namespace) -> int:
     # Not --header: that would send the key also where its absence is what is tried.
-    configuration = house.folder / "schemathesis.toml"
+    configuration = service.folder / "schemathesis.toml"
     configuration.write_text(f'[auth.openapi.adminKey]\napi_key = "{KEY}"\n')
     command = [
         options.program,
         f"--config-file={configuration}",
         "run",
-        str(house.gateway.api.base_url.join("/openapi.json")),
+        str(service.gateway.api.base_url.join("/openapi.json")),
         f"--max-examples={options.examples}",
         f"--request-timeout={REQUEST_SECONDS}",
         "--workers=1",
@@ -42,7 +42,7 @@ async def _run(house: House, options: argparse.Namespace) -> int:
         *([f"--seed={options.seed}"] if options.seed else []),
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.laboratory.fuzzing.hooks"}
-    process = await asyncio.create_subprocess_exec(*command, cwd=house.folder, env=environment)
+    process = await asyncio.create_subprocess_exec(*command, cwd=service.folder, env=environment)
     try:
         return await process.wait()
     finally:

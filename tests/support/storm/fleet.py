@@ -7,18 +7,18 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from tests.support.handlers import Handler, House, start_handler
+from tests.support.handlers import Handler, Service, start_handler
 from tests.support.peers.proxy import Proxy, running_proxy
 
 KINDS = ("kill -9", "SIGSTOP", "SIGTERM", "NATS restart", "connection cut", "gateway kill -9")
 _RESTART_SECONDS = 0.2
 
 
-class Post:
+class Supervisor:
     """A place that is always taken by some handler, as a Deployment sees to it."""
 
-    def __init__(self, house: House, proxy: Proxy, variables: dict[str, str]) -> None:
-        self._house = house
+    def __init__(self, service: Service, proxy: Proxy, variables: dict[str, str]) -> None:
+        self._service = service
         self._variables = variables
         self.proxy = proxy
         self.handlers: list[Handler] = []
@@ -34,7 +34,7 @@ class Post:
         try:
             while True:
                 handler = await start_handler(
-                    self.proxy.url, self._house.everest, self._house.folder, **self._variables
+                    self.proxy.url, self._service.everest, self._service.folder, **self._variables
                 )
                 self.handlers.append(handler)
                 code = await handler.process.wait()
@@ -75,14 +75,19 @@ class Post:
 
 
 class Faults:
-    """Does random things to the posts and to NATS, as its seed says."""
+    """Does random things to the supervisors and to NATS, as its seed says."""
 
     def __init__(
-        self, house: House, posts: list[Post], lease_seconds: float, seed: int, kinds: Sequence[str] = KINDS
+        self,
+        service: Service,
+        supervisors: list[Supervisor],
+        lease_seconds: float,
+        seed: int,
+        kinds: Sequence[str] = KINDS,
     ) -> None:
         self.kinds = kinds
-        self._house = house
-        self._posts = posts
+        self._service = service
+        self._supervisors = supervisors
         self._lease_seconds = lease_seconds
         self._random = random.Random(seed)
         self._deck: list[str] = []
@@ -94,28 +99,28 @@ class Faults:
         if not self._deck:
             self._deck = self._random.sample(self.kinds, len(self.kinds))
         kind = self._deck.pop()
-        post = self._random.choice(self._posts)
-        await self._do(kind, post)
+        supervisor = self._random.choice(self._supervisors)
+        await self._do(kind, supervisor)
         self.done[kind] += 1
 
-    async def _do(self, kind: str, post: Post) -> None:
+    async def _do(self, kind: str, supervisor: Supervisor) -> None:
         match kind:
             case "kill -9":
-                post.kill()
+                supervisor.kill()
             case "SIGSTOP":
-                await post.freeze(self._lease_seconds * self._random.uniform(1.1, 2.5))
+                await supervisor.freeze(self._lease_seconds * self._random.uniform(1.1, 2.5))
             case "SIGTERM":
-                post.stop()
+                supervisor.stop()
             case "NATS restart":
                 async with self._restarting:
-                    await self._house.server.kill()
+                    await self._service.server.kill()
                     await asyncio.sleep(self._random.choice((0, 1, self._lease_seconds * 1.2)))
-                    await self._house.server.start()
+                    await self._service.server.start()
             case "gateway kill -9":
                 async with self._restarting:
-                    await self._house.gateway.restart()
+                    await self._service.gateway.restart()
             case "connection cut":
-                await post.cut(self._lease_seconds * self._random.uniform(0.1, 2))
+                await supervisor.cut(self._lease_seconds * self._random.uniform(0.1, 2))
 
     async def pause(self) -> None:
         await asyncio.sleep(self._lease_seconds * self._random.uniform(0.1, 0.8))
@@ -126,14 +131,14 @@ class Faults:
 
 
 @asynccontextmanager
-async def running_fleet(house: House, count: int, **variables: str) -> AsyncIterator[list[Post]]:
-    """`count` posts that are kept until the end."""
+async def running_fleet(service: Service, count: int, **variables: str) -> AsyncIterator[list[Supervisor]]:
+    """`count` supervisors that are kept until the end."""
     async with asyncio.TaskGroup() as group:
-        opened = [running_proxy(house.server) for _ in range(count)]
-        posts = [Post(house, await proxy.__aenter__(), variables) for proxy in opened]
-        keepers = [group.create_task(post.keep()) for post in posts]
+        opened = [running_proxy(service.server) for _ in range(count)]
+        supervisors = [Supervisor(service, await proxy.__aenter__(), variables) for proxy in opened]
+        keepers = [group.create_task(supervisor.keep()) for supervisor in supervisors]
         try:
-            yield posts
+            yield supervisors
         finally:
             for keeper in keepers:
                 keeper.cancel()

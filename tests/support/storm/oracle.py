@@ -13,7 +13,7 @@ from contracts import names
 from contracts.records import JobRecord, UnreadableRecord, decode_record
 from handlers.tenants.claims import JOB, OWNER
 from tests.simulator.effects import overlaps
-from tests.support.handlers import FINISHED, House
+from tests.support.handlers import FINISHED, Service
 from tests.support.storm import lives
 from tests.support.storm.snapshot import Snapshot, read_snapshot
 
@@ -86,12 +86,15 @@ class Verdict:
 
 
 async def judge(
-    house: House, accepted: dict[str, dict[str, Any]], witness: Witness, lived: Mapping[str, lives.Ask] | None = None
+    service: Service,
+    accepted: dict[str, dict[str, Any]],
+    witness: Witness,
+    lived: Mapping[str, lives.Ask] | None = None,
 ) -> Verdict:
     """`accepted`: the request of each bootstrap that was answered with 202. `lived`: the jobs of tenants that live."""
     verdict, lived = Verdict(), lived or {}
     for job_id in (*accepted, *lived):
-        answer = await house.gateway.api.get(f"/jobs/{job_id}")
+        answer = await service.gateway.api.get(f"/jobs/{job_id}")
         if answer.status_code == 404:
             verdict.lost.append(job_id)
             continue
@@ -102,10 +105,10 @@ async def judge(
         verdict.jobs[job_id] = job
         if job["status"] == "failed" and job_id in accepted:
             verdict.failed.append(f"{job_id}: {job['reason']} {job['summary']}")
-    runs = (await house.everest.effects())["runs"]
+    runs = (await service.everest.effects())["runs"]
     verdict.overlapped = [f"{one['tenant']}: {one} and {other}" for one, other in overlaps(runs)]
-    snapshot = await read_snapshot(house)
-    results = {job_id: await _read_result(house, job_id) for job_id in verdict.jobs}
+    snapshot = await read_snapshot(service)
+    results = {job_id: await _read_result(service, job_id) for job_id in verdict.jobs}
     verdict.untrue = _find_untrue(snapshot, accepted, results)
     verdict.untrue += lives.find_untrue(snapshot, lived, verdict.jobs, results)
     verdict.untrue += witness.wrong
@@ -128,8 +131,8 @@ def _find_untrue(snapshot: Snapshot, accepted: dict[str, dict[str, Any]], result
     return found
 
 
-async def _read_result(house: House, job_id: str) -> dict[str, Any]:
-    return dict((await house.gateway.api.get(f"/jobs/{job_id}/result")).json())
+async def _read_result(service: Service, job_id: str) -> dict[str, Any]:
+    return dict((await service.gateway.api.get(f"/jobs/{job_id}/result")).json())
 
 
 def _find_disagreements(

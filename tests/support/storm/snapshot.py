@@ -8,7 +8,7 @@ import yaml
 
 from handlers.bootstrap.quota import QUOTA_NAME
 from handlers.tenants.accounts_file import proves
-from tests.support.handlers import House
+from tests.support.handlers import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Snapshot:
         return account and bool(account["enabled"])
 
 
-async def read_snapshot(house: House) -> Snapshot:
+async def read_snapshot(service: Service) -> Snapshot:
     async def items(*words: str) -> list[dict[str, Any]]:
-        return list((await house.everest.get(*words))["items"])
+        return list((await service.everest.get(*words))["items"])
 
     namespaces = {item["metadata"]["name"]: item for item in await items("ns")}
     quotas = {
@@ -46,5 +46,5 @@ async def read_snapshot(house: House) -> Snapshot:
     }
     secrets = {item["metadata"]["name"]: item for item in await items("secrets", "-n", "everest-system")}
     users = base64.b64decode(secrets["everest-accounts"]["data"]["users.yaml"]).decode()
-    policy = (await house.everest.get("configmap", "everest-rbac", "-n", "everest-system"))["data"]["policy.csv"]
+    policy = (await service.everest.get("configmap", "everest-rbac", "-n", "everest-system"))["data"]["policy.csv"]
     return Snapshot(namespaces, quotas, secrets, users, namespaces["everest-system"]["metadata"]["uid"], policy)

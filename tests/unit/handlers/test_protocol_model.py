@@ -1,7 +1,8 @@
 """The real engine over a server in memory, through trouble at every await: the protocol's table is what it does.
 
-Two handlers work; each that is killed is started again. Every play is repeated with each fault at each of its awaits
-on NATS. What must be true in the end is the promise: an accepted job ends, ends once, and its record tells the truth.
+Two handlers work; each that is killed is started again. Every scenario is repeated with each fault at each of its
+awaits on NATS. What must be true in the end is the promise: an accepted job ends, ends once, and its record tells the
+truth.
 """
 
 import asyncio
@@ -41,12 +42,12 @@ ALLOWED = {(state, row.write.leads_to(state)) for (state, _), row in TABLE.items
 
 
 @dataclass(slots=True)
-class Stage:
-    """A server with two handlers, and what is played there. `failures` are met by steps, one each."""
+class Simulation:
+    """A server with two handlers, and what is tried there. `failures` are met by steps, one each."""
 
     server: Server
     failures: list[str] = field(default_factory=list)
-    posts: list["Post"] = field(default_factory=list)
+    supervisors: list["Supervisor"] = field(default_factory=list)
     requeued: list[str] = field(default_factory=list)
     woken: list[str] = field(default_factory=list)  # by the reconciler
     gateways_to_tell: set[str] = field(default_factory=set)  # of jobs that a person ended: if need be by the reconciler
@@ -149,14 +150,14 @@ class Stage:
             self.woken.append(next_one)
 
 
-class Post:
+class Supervisor:
     """A place at which some handler always works."""
 
-    def __init__(self, stage: Stage, lease_seconds: float = LEASE_SECONDS) -> None:
-        self._stage = stage
+    def __init__(self, simulation: Simulation, lease_seconds: float = LEASE_SECONDS) -> None:
+        self._simulation = simulation
         self._lease_seconds = lease_seconds
         self.stopping = asyncio.Event()
-        self.process = Process(stage.server)
+        self.process = Process(simulation.server)
         self.runtime: Runtime | None = None
 
     @property
@@ -167,7 +168,7 @@ class Post:
         """Until cancelled."""
         while True:
             self.stopping = asyncio.Event()
-            self.process = Process(self._stage.server)
+            self.process = Process(self._simulation.server)
             handler = asyncio.create_task(self._work())
             killed = asyncio.create_task(self.process.killed.wait())
             try:
@@ -192,12 +193,12 @@ class Post:
 
     def _ensure(self, name: str) -> Callable[[JobRecord, RunCommand, Remember], Coroutine[Any, Any, StepResult]]:
         async def ensure(record: JobRecord, run: RunCommand, remember: Remember) -> StepResult:
-            assert record.remembered_by(name) or (record.job_id, name) not in self._stage.remembered
+            assert record.remembered_by(name) or (record.job_id, name) not in self._simulation.remembered
             await remember({"outcome": Outcome.CREATED.value})
-            self._stage.remembered.add((record.job_id, name))
+            self._simulation.remembered.add((record.job_id, name))
             completed = await run(Command((name, record.job_id), time_limit_seconds=STEPS[name]))
-            if self._stage.failures:
-                raise StepFailed(Failure(self._stage.failures.pop(), "as the play says"), completed)
+            if self._simulation.failures:
+                raise StepFailed(Failure(self._simulation.failures.pop(), "as the scenario says"), completed)
             return StepResult(Outcome.CREATED, completed)
 
         return ensure
@@ -215,143 +216,143 @@ def _queued(job_id: str) -> JobRecord:
     return JobRecord(job_id, "bootstrap", "nats", hash_, utc_now(), utc_now(), request=request)
 
 
-# The plays. Each returns when nothing more is to be expected of the handlers.
+# The scenarios. Each returns when nothing more is to be expected of the handlers.
 
 
-async def one_job(stage: Stage) -> None:
-    stage.submit("one")
-    await stage.ends()
+async def one_job(simulation: Simulation) -> None:
+    simulation.submit("one")
+    await simulation.ends()
 
 
-async def a_step_that_conflicts_once(stage: Stage) -> None:
-    stage.failures = ["conflict"]
-    await one_job(stage)
+async def a_step_that_conflicts_once(simulation: Simulation) -> None:
+    simulation.failures = ["conflict"]
+    await one_job(simulation)
 
 
-async def a_step_that_is_rejected(stage: Stage) -> None:
-    stage.failures = ["forbidden"]
-    await one_job(stage)
+async def a_step_that_is_rejected(simulation: Simulation) -> None:
+    simulation.failures = ["forbidden"]
+    await one_job(simulation)
 
 
-async def an_unreadable_request(stage: Stage) -> None:
-    stage.submit("one", surplus=True)
-    await stage.ends()
+async def an_unreadable_request(simulation: Simulation) -> None:
+    simulation.submit("one", surplus=True)
+    await simulation.ends()
 
 
-async def a_second_job_of_a_tenant(stage: Stage) -> None:
+async def a_second_job_of_a_tenant(simulation: Simulation) -> None:
     for job_id in ("one", "two"):
-        stage.submit(job_id)
-    await stage.ends()
+        simulation.submit(job_id)
+    await simulation.ends()
 
 
-async def one_after_the_other_for_a_tenant(stage: Stage) -> None:
+async def one_after_the_other_for_a_tenant(simulation: Simulation) -> None:
     for job_id in ("one", "two", "three"):
-        stage.submit(job_id)
-    await stage.ends()
+        simulation.submit(job_id)
+    await simulation.ends()
 
 
-async def a_job_that_comes_while_another_waits_to_be_woken(stage: Stage) -> None:
+async def a_job_that_comes_while_another_waits_to_be_woken(simulation: Simulation) -> None:
     """The tenant is free: whoever had it has ended, and woken nobody yet."""
-    stage.job_ids.append("one")
-    stage.change("one", lambda record: record)
-    stage.change("one", lambda record: record.waiting(TENANT_BUSY, utc_now()))
-    stage.server.join("alice", "one")
-    stage.submit("two")
-    await stage.ends()
+    simulation.job_ids.append("one")
+    simulation.change("one", lambda record: record)
+    simulation.change("one", lambda record: record.waiting(TENANT_BUSY, utc_now()))
+    simulation.server.join("alice", "one")
+    simulation.submit("two")
+    await simulation.ends()
 
 
-async def a_crowd_of_a_tenant(stage: Stage) -> None:
+async def a_crowd_of_a_tenant(simulation: Simulation) -> None:
     """So many that they are parked together."""
-    stage.submit("one")
-    await stage.begins("one")
+    simulation.submit("one")
+    await simulation.begins("one")
     for number in range(12):
-        stage.submit(f"of-a-crowd-{number}")
-    await stage.ends()
+        simulation.submit(f"of-a-crowd-{number}")
+    await simulation.ends()
 
 
-async def a_cancel_of_a_queued_job(stage: Stage) -> None:
-    stage.submit("one")
-    stage.cancel("one")
-    await stage.ends()
+async def a_cancel_of_a_queued_job(simulation: Simulation) -> None:
+    simulation.submit("one")
+    simulation.cancel("one")
+    await simulation.ends()
 
 
-async def a_cancel_of_a_running_job(stage: Stage) -> None:
-    stage.submit("one")
-    await stage.begins("one")
-    stage.cancel("one")
-    await stage.ends()
+async def a_cancel_of_a_running_job(simulation: Simulation) -> None:
+    simulation.submit("one")
+    await simulation.begins("one")
+    simulation.cancel("one")
+    await simulation.ends()
 
 
-async def a_cancel_of_a_waiting_job(stage: Stage) -> None:
-    stage.submit("one")
-    await stage.begins("one")
-    stage.submit("two")
-    await stage.until(lambda: stage.state("two") is not State.ABSENT)
-    stage.cancel("two")
-    await stage.ends()
+async def a_cancel_of_a_waiting_job(simulation: Simulation) -> None:
+    simulation.submit("one")
+    await simulation.begins("one")
+    simulation.submit("two")
+    await simulation.until(lambda: simulation.state("two") is not State.ABSENT)
+    simulation.cancel("two")
+    await simulation.ends()
 
 
-async def a_stop_of_both_handlers(stage: Stage) -> None:
-    stage.submit("one")
-    await stage.begins("one")
-    for post in stage.posts:
-        post.stopping.set()
-    await stage.ends()
+async def a_stop_of_both_handlers(simulation: Simulation) -> None:
+    simulation.submit("one")
+    await simulation.begins("one")
+    for supervisor in simulation.supervisors:
+        supervisor.stopping.set()
+    await simulation.ends()
 
 
-async def a_cancel_of_a_job_that_was_handed_back(stage: Stage) -> None:
-    stage.submit("one")
-    await stage.begins("one")
-    for post in stage.posts:
-        post.stopping.set()
-    await stage.until(lambda: stage.state("one") is not State.HELD)
-    if stage.state("one") is State.HANDED_BACK:
-        stage.cancel("one")
-    await stage.ends()
+async def a_cancel_of_a_job_that_was_handed_back(simulation: Simulation) -> None:
+    simulation.submit("one")
+    await simulation.begins("one")
+    for supervisor in simulation.supervisors:
+        supervisor.stopping.set()
+    await simulation.until(lambda: simulation.state("one") is not State.HELD)
+    if simulation.state("one") is State.HANDED_BACK:
+        simulation.cancel("one")
+    await simulation.ends()
 
 
-async def a_retry_by_a_person(stage: Stage) -> None:
-    stage.failures = ["forbidden"]
-    await one_job(stage)
-    if stage.record("one").status is Status.FAILED:
-        await stage.retry("one")
-    await stage.ends()
+async def a_retry_by_a_person(simulation: Simulation) -> None:
+    simulation.failures = ["forbidden"]
+    await one_job(simulation)
+    if simulation.record("one").status is Status.FAILED:
+        await simulation.retry("one")
+    await simulation.ends()
 
 
-async def a_message_that_is_lost(stage: Stage) -> None:
+async def a_message_that_is_lost(simulation: Simulation) -> None:
     """With its owner, so that the reconciler alone knows of the job."""
-    stage.submit("one")
-    await stage.begins("one")
-    stage.server.messages.clear()
-    for post in stage.posts:
-        post.process.killed.set()
-    await stage.ends()
+    simulation.submit("one")
+    await simulation.begins("one")
+    simulation.server.messages.clear()
+    for supervisor in simulation.supervisors:
+        supervisor.process.killed.set()
+    await simulation.ends()
 
 
-async def a_message_of_a_reopened_job_that_is_lost(stage: Stage) -> None:
-    stage.failures = ["forbidden"]
-    await one_job(stage)
-    if stage.record("one").status is Status.FAILED:
-        stage.change("one", lambda record: record.reopened(utc_now(), from_start=False))
-    await stage.ends()
+async def a_message_of_a_reopened_job_that_is_lost(simulation: Simulation) -> None:
+    simulation.failures = ["forbidden"]
+    await one_job(simulation)
+    if simulation.record("one").status is Status.FAILED:
+        simulation.change("one", lambda record: record.reopened(utc_now(), from_start=False))
+    await simulation.ends()
 
 
-async def a_message_of_a_handed_back_job_that_is_lost(stage: Stage) -> None:
-    stage.job_ids.append("one")
-    stage.change("one", lambda record: record)
-    stage.change("one", lambda record: record.claimed("somebody", utc_now()))
-    stage.change("one", lambda record: record.handed_back(utc_now()))
-    await stage.ends()
+async def a_message_of_a_handed_back_job_that_is_lost(simulation: Simulation) -> None:
+    simulation.job_ids.append("one")
+    simulation.change("one", lambda record: record)
+    simulation.change("one", lambda record: record.claimed("somebody", utc_now()))
+    simulation.change("one", lambda record: record.handed_back(utc_now()))
+    await simulation.ends()
 
 
-async def a_job_that_kills_its_handlers(stage: Stage) -> None:
-    stage.job_ids.append("one")
-    stage.change("one", lambda record: replace(record.claimed("dead", utc_now()), losses=MAX_LOSSES))
-    stage.publish_again("one")
-    await stage.ends()
+async def a_job_that_kills_its_handlers(simulation: Simulation) -> None:
+    simulation.job_ids.append("one")
+    simulation.change("one", lambda record: replace(record.claimed("dead", utc_now()), losses=MAX_LOSSES))
+    simulation.publish_again("one")
+    await simulation.ends()
 
 
-PLAYS = (
+SCENARIOS = (
     one_job,
     a_step_that_conflicts_once,
     a_step_that_is_rejected,
@@ -379,72 +380,72 @@ LOSSES = (  # what only the reconciler can heal
 QUICK = (one_job,)
 LONG = (one_after_the_other_for_a_tenant, a_message_that_is_lost, a_message_of_a_reopened_job_that_is_lost)
 
-Play = Callable[[Stage], Awaitable[None]]
+Scenario = Callable[[Simulation], Awaitable[None]]
 
 
-async def _perform(play: Play, fault: Fault, strike_at: int, leases: Sequence[float]) -> Stage:
-    stage = Stage(Server(min(leases) * ACK_WAIT_PART, fault, strike_at))
+async def _perform(scenario: Scenario, fault: Fault, strike_at: int, leases: Sequence[float]) -> Simulation:
+    simulation = Simulation(Server(min(leases) * ACK_WAIT_PART, fault, strike_at))
     async with asyncio.TaskGroup() as group:
-        stage.posts = [Post(stage, lease_seconds) for lease_seconds in leases]
-        keepers = [group.create_task(post.keep()) for post in stage.posts]
-        keepers.append(group.create_task(stage.reconcile()))
+        simulation.supervisors = [Supervisor(simulation, lease_seconds) for lease_seconds in leases]
+        keepers = [group.create_task(supervisor.keep()) for supervisor in simulation.supervisors]
+        keepers.append(group.create_task(simulation.reconcile()))
         try:
-            await play(stage)
+            await scenario(simulation)
         finally:
             for keeper in keepers:
                 keeper.cancel()
-    return stage
+    return simulation
 
 
 def perform(
-    play: Play, fault: Fault = Fault.CRASH, strike_at: int = 0, leases: Sequence[float] = (LEASE_SECONDS,) * 2
-) -> Stage:
-    """The stage as it is in the end; the promise is kept."""
-    stage = run_virtually(_perform(play, fault, strike_at, leases))
-    what = f"{play.__name__}: {fault} at {strike_at}"
-    _hold_promise(stage, what)
-    assert not stage.requeued or play in LOSSES, f"{what}: a message was lost"
-    assert not stage.woken or strike_at, f"{what}: nobody woke the next one"
-    return stage
+    scenario: Scenario, fault: Fault = Fault.CRASH, strike_at: int = 0, leases: Sequence[float] = (LEASE_SECONDS,) * 2
+) -> Simulation:
+    """The simulation as it is in the end; the promise is kept."""
+    simulation = run_virtually(_perform(scenario, fault, strike_at, leases))
+    what = f"{scenario.__name__}: {fault} at {strike_at}"
+    _hold_promise(simulation, what)
+    assert not simulation.requeued or scenario in LOSSES, f"{what}: a message was lost"
+    assert not simulation.woken or strike_at, f"{what}: nobody woke the next one"
+    return simulation
 
 
-def _hold_promise(stage: Stage, what: str) -> None:
-    assert stage.server.changes <= ALLOWED, what
-    assert not stage.server.dead_letters, what
-    for job_id in stage.job_ids:
-        record = stage.record(job_id)
-        assert [run for of, run in stage.server.ends if of == job_id] == list(range(1, record.run + 1)), what
-        is_told = stage.end_of(job_id) in stage.server.told
-        assert is_told or job_id in stage.gateways_to_tell, f"{what}: nobody was told of the end of {job_id}"
+def _hold_promise(simulation: Simulation, what: str) -> None:
+    assert simulation.server.changes <= ALLOWED, what
+    assert not simulation.server.dead_letters, what
+    for job_id in simulation.job_ids:
+        record = simulation.record(job_id)
+        assert [run for of, run in simulation.server.ends if of == job_id] == list(range(1, record.run + 1)), what
+        is_told = simulation.end_of(job_id) in simulation.server.told
+        assert is_told or job_id in simulation.gateways_to_tell, f"{what}: nobody was told of the end of {job_id}"
         if record.status is Status.SUCCEEDED:
             assert [step.name for step in record.steps if step.is_finished] == list(STEPS), what
-            assert {f"{name} {job_id}" for name in STEPS} <= {effect.name for effect in stage.server.effects}, what
-    effects = sorted(stage.server.effects, key=lambda effect: effect.begun_at)  # all of one tenant
+            assert {f"{name} {job_id}" for name in STEPS} <= {effect.name for effect in simulation.server.effects}, what
+    effects = sorted(simulation.server.effects, key=lambda effect: effect.begun_at)  # all of one tenant
     for before, after in pairwise(effects):
         assert before.ended_at <= after.begun_at, f"{what}: {before.name} and {after.name} side by side"
 
 
 def _cases() -> Iterator[Any]:
-    """Every fault at every await of one job, and crashes at each third of the other plays; all at all is slow."""
-    for play, fault in product(PLAYS, Fault):
-        name = f"{play.__name__}-{fault.name.lower()}"
-        if play in QUICK:
-            yield pytest.param(play, fault, 1, id=name)
+    """Every fault at every await of one job, and crashes at each third of the other scenarios; all at all is slow."""
+    for scenario, fault in product(SCENARIOS, Fault):
+        name = f"{scenario.__name__}-{fault.name.lower()}"
+        if scenario in QUICK:
+            yield pytest.param(scenario, fault, 1, id=name)
             continue
-        if fault is Fault.CRASH and play not in LONG:
-            yield pytest.param(play, fault, 3, id=f"{name}-each-third")
-        yield pytest.param(play, fault, 1, marks=pytest.mark.slow, id=name)
+        if fault is Fault.CRASH and scenario not in LONG:
+            yield pytest.param(scenario, fault, 3, id=f"{name}-each-third")
+        yield pytest.param(scenario, fault, 1, marks=pytest.mark.slow, id=name)
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("play", "fault", "stride"), [*_cases()])
-def test_the_promise_is_kept_through_trouble_at_every_await(play: Play, fault: Fault, stride: int) -> None:
+@pytest.mark.parametrize(("scenario", "fault", "stride"), [*_cases()])
+def test_the_promise_is_kept_through_trouble_at_every_await(scenario: Scenario, fault: Fault, stride: int) -> None:
     strike_at = 1
-    while perform(play, fault, strike_at).server.awaits >= strike_at:
+    while perform(scenario, fault, strike_at).server.awaits >= strike_at:
         strike_at += stride
 
 
-PARKING = range(80, 110)  # the awaits of that play around which its crowd is parked
+PARKING = range(80, 110)  # the awaits of that scenario around which its crowd is parked
 
 
 @pytest.mark.thorough
@@ -459,20 +460,20 @@ def test_a_crowd_is_parked_together_through_trouble(fault: Fault, strikes: range
 
 
 def test_a_crowd_is_parked_together() -> None:
-    """So that the play is about what it says."""
+    """So that the scenario is about what it says."""
     assert perform(a_crowd_of_a_tenant).server.together > 1
 
 
 def test_nobody_passes_who_waits() -> None:
-    stage = perform(a_job_that_comes_while_another_waits_to_be_woken)
-    assert [effect.name for effect in stage.server.effects][: len(STEPS)] == [f"{step} one" for step in STEPS]
+    simulation = perform(a_job_that_comes_while_another_waits_to_be_woken)
+    assert [effect.name for effect in simulation.server.effects][: len(STEPS)] == [f"{step} one" for step in STEPS]
 
 
 def test_the_table_is_what_the_engine_does() -> None:
     """Each row that writes is seen to happen, and nothing else is."""
     seen: set[tuple[State, State]] = set()
-    for play in PLAYS:
-        seen |= perform(play).server.changes
+    for scenario in SCENARIOS:
+        seen |= perform(scenario).server.changes
     assert seen == ALLOWED
 
 
@@ -484,16 +485,16 @@ def test_a_lease_is_watched_for_its_own_length_whatever_the_watchers_is(leases: 
     assert record.lease_seconds in leases
 
 
-async def _meet_a_later_record(stage: Stage) -> None:
+async def _meet_a_later_record(simulation: Simulation) -> None:
     body = json.dumps({"version": VERSION + 1, "steps": "of another shape"}).encode()
-    stage.server.write(names.JOBS_BUCKET, "one", body, 0)
-    stage.server.publish(names.job_subject("bootstrap", "one"), b'{"username":"alice"}')
-    stage.server.publish(names.job_subject("bootstrap", "two"), b'{"username":"bob"}')
-    await stage.until(lambda: len(stage.server.messages) == 1)
-    assert stage.state("two") is State.FINISHED
-    assert stage.server.buckets[names.JOBS_BUCKET].read("one").value == body
-    assert list(stage.server.messages) == [names.job_subject("bootstrap", "one")]
-    assert any(post.is_outdated for post in stage.posts)
+    simulation.server.write(names.JOBS_BUCKET, "one", body, 0)
+    simulation.server.publish(names.job_subject("bootstrap", "one"), b'{"username":"alice"}')
+    simulation.server.publish(names.job_subject("bootstrap", "two"), b'{"username":"bob"}')
+    await simulation.until(lambda: len(simulation.server.messages) == 1)
+    assert simulation.state("two") is State.FINISHED
+    assert simulation.server.buckets[names.JOBS_BUCKET].read("one").value == body
+    assert list(simulation.server.messages) == [names.job_subject("bootstrap", "one")]
+    assert any(supervisor.is_outdated for supervisor in simulation.supervisors)
 
 
 def test_a_record_of_a_later_version_is_left_to_a_newer_handler() -> None:
@@ -501,14 +502,14 @@ def test_a_record_of_a_later_version_is_left_to_a_newer_handler() -> None:
     run_virtually(_perform(_meet_a_later_record, Fault.CRASH, 0, (LEASE_SECONDS,)))
 
 
-async def _take_over_from_an_older_handler(stage: Stage) -> None:
+async def _take_over_from_an_older_handler(simulation: Simulation) -> None:
     """It handed the job back, and its record knows nothing of the caller's limits; the message does."""
-    stage.server.write(names.JOBS_BUCKET, "one", encode_record(_queued("one")), 0)
-    stage.job_ids.append("one")
+    simulation.server.write(names.JOBS_BUCKET, "one", encode_record(_queued("one")), 0)
+    simulation.job_ids.append("one")
     headers = {names.HEADER_BOUND: "true"}
-    stage.server.publish(names.job_subject("bootstrap", "one"), b'{"username":"alice"}', headers)
-    await stage.ends()
-    assert stage.record("one").bound
+    simulation.server.publish(names.job_subject("bootstrap", "one"), b'{"username":"alice"}', headers)
+    await simulation.ends()
+    assert simulation.record("one").bound
 
 
 def test_what_an_older_handler_drops_of_the_callers_limits_is_in_the_message() -> None:

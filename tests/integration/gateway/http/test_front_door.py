@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.gateways import KEY, Gateway, Hand, helping_hand, new_record, running_gateway
+from tests.support.gateways import KEY, Gateway, ManualHandler, manual_handler, new_record, running_gateway
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, nats_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,14 +41,14 @@ async def read_until_closed(stream: Stream) -> bytes:
 
 
 @asynccontextmanager
-async def small_gateway(folder: Path) -> AsyncIterator[tuple[Gateway, Hand]]:
+async def small_gateway(folder: Path) -> AsyncIterator[tuple[Gateway, ManualHandler]]:
     """With few open files, behind which more callers come than it has room for."""
     async with (
         nats_server(folder, lease_seconds=60) as server,
-        helping_hand(server) as hand,
+        manual_handler(server) as manual,
         running_gateway(server.url, folder, most_files=MOST_FILES) as gateway,
     ):
-        yield gateway, hand
+        yield gateway, manual
 
 
 async def read_metric(gateway: Gateway, series: str) -> float:
@@ -89,9 +89,9 @@ async def test_a_crowd_that_sends_little_makes_room(tmp_path: Path, sends: bytes
 
 async def test_where_all_wait_the_reserve_answers_health_and_a_key_holder(tmp_path: Path) -> None:
     """One short request each; a stranger is refused, and so is who would stay."""
-    async with small_gateway(tmp_path) as (gateway, hand):
+    async with small_gateway(tmp_path) as (gateway, manual):
         record = new_record()
-        await hand.write(record)
+        await manual.write(record)
         most = int(await read_metric(gateway, "http_connections_limit"))
         waits = f"GET /jobs/{record.job_id}?wait=60 HTTP/1.1\r\nHost: gateway\r\nX-Admin-Key: {KEY}\r\n\r\n".encode()
         crowd = [await knock(gateway, waits) for _ in range(most)]

@@ -13,7 +13,7 @@ from tests.support.gateways import (
     KEY,
     NOW,
     Gateway,
-    helping_hand,
+    manual_handler,
     new_record,
     running_gateway,
     succeeded_record,
@@ -77,9 +77,9 @@ async def test_a_key_does_what_its_scopes_say(tmp_path: Path) -> None:
             answer = await gateway.nobody.post(f"/tenants/alice/{verb}", headers={"X-Admin-Key": "team-key"})
             assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
             assert answer.json()["scope"] == scope
-        async with helping_hand(server) as hand:
+        async with manual_handler(server) as manual:
             subject = names.job_subject("bootstrap", job_id)
-            message = await hand.jetstream.get_last_msg(names.JOBS_STREAM, subject)
+            message = await manual.jetstream.get_last_msg(names.JOBS_STREAM, subject)
         assert (message.headers or {})[names.HEADER_BOUND] == "true", "handlers hold it to its own tenants"
 
 
@@ -153,13 +153,13 @@ async def test_what_holds_for_every_job_is_told_once(tmp_path: Path) -> None:
     own, notice = "Something of this job.", "Everest enforces no RBAC (whatever follows)."
     async with (
         nats_server(tmp_path, lease_seconds=60) as server,
-        helping_hand(server) as hand,
+        manual_handler(server) as manual,
         running_gateway(server.url, tmp_path) as gateway,
     ):
         assert (await gateway.api.get("/readyz?verbose")).json() == {"status": "ready", "notices": []}
         record = replace(succeeded_record(new_record()), warnings=(notice, own))
-        await hand.write(record)
-        await hand.write(new_record("failed").failed(Failure("forbidden", "may not"), NOW))
+        await manual.write(record)
+        await manual.write(new_record("failed").failed(Failure("forbidden", "may not"), NOW))
         assert (await gateway.api.get("/readyz?verbose")).json()["notices"] == [notice]
         assert (await gateway.nobody.get("/readyz")).json() == {"status": "ready"}
         assert (await gateway.nobody.get("/readyz?verbose")).status_code == 401

@@ -16,7 +16,7 @@ from tests.laboratory.benchmarks.figures import Figure, Goal, make_ratio
 from tests.laboratory.benchmarks.records import finished_record
 from tests.laboratory.benchmarks.rows.gateway import REQUEST, SUBMIT
 from tests.laboratory.benchmarks.tools import make_tools
-from tests.support.gateways import Gateway, Hand, helping_hand, running_gateway
+from tests.support.gateways import Gateway, ManualHandler, manual_handler, running_gateway
 from tests.support.handlers import FINISHED
 from tests.support.servers import LIMIT_SECONDS, NatsServer
 
@@ -36,8 +36,8 @@ async def measure_waiters(bench: Bench) -> AsyncGenerator[Figure]:
     """Each waits for a job of its own, which nobody works on. A new gateway each round: memory is not given back."""
     server = await bench.start_nats()
     finished = finished_record()
-    async with helping_hand(server) as hand:
-        await hand.write(finished)
+    async with manual_handler(server) as manual:
+        await manual.write(finished)
     async with running_gateway(server.url, bench.folder) as gateway:
         waited = [f"/jobs/{job_id}?wait=60" for job_id in await _submit_many(bench, gateway, WAITERS)]
     polled = f"/jobs/{finished.job_id}"
@@ -66,12 +66,12 @@ async def measure_tenant_crowd(bench: Bench) -> AsyncGenerator[Figure]:
     await bench.start_handler(server, await bench.start_everest())
     await _run_job(gateway, "first")
     alone = [await _run_job(gateway, f"alone{number}") for number in range(_JOBS_BESIDE)]
-    async with helping_hand(server) as hand:
-        published_seconds = await _publish_crowd(hand, CROWD)
+    async with manual_handler(server) as manual:
+        published_seconds = await _publish_crowd(manual, CROWD)
         behind = [await _run_job(gateway, f"behind{number}") for number in range(_JOBS_BESIDE)]
-        parked_seconds = published_seconds + sum(behind) + await _wait_for_places(hand)
+        parked_seconds = published_seconds + sum(behind) + await _wait_for_places(manual)
         beside = [await _run_job(gateway, f"beside{number}") for number in range(_JOBS_BESIDE)]
-        began = await _measure_succession(hand)
+        began = await _measure_succession(manual)
     note = f"published in {published_seconds:.1f} s, all without a message {parked_seconds:.1f} s after the first"
     for title, others in (("right behind", behind), ("beside", beside)):
         yield make_ratio(
@@ -82,7 +82,7 @@ async def measure_tenant_crowd(bench: Bench) -> AsyncGenerator[Figure]:
     )
 
 
-async def _publish_crowd(hand: Hand, count: int) -> float:
+async def _publish_crowd(manual: ManualHandler, count: int) -> float:
     """Seconds. As one publisher does it that waits for no answer before the next message."""
     started_at = time.perf_counter()
     room = asyncio.Semaphore(_IN_FLIGHT)
@@ -90,7 +90,7 @@ async def _publish_crowd(hand: Hand, count: int) -> float:
     async def publish(number: int) -> None:
         async with room:
             body = json.dumps({"username": "crowd", "resources": {"disk_gb": 1 + number}}).encode()
-            await hand.jetstream.publish(names.job_subject("bootstrap", f"crowd-{number}"), body)
+            await manual.jetstream.publish(names.job_subject("bootstrap", f"crowd-{number}"), body)
 
     await asyncio.gather(*map(publish, range(count)))
     return time.perf_counter() - started_at
@@ -105,15 +105,15 @@ async def _run_job(gateway: Gateway, username: str) -> float:
     return time.perf_counter() - started_at
 
 
-async def _wait_for_places(hand: Hand) -> float:
+async def _wait_for_places(manual: ManualHandler) -> float:
     """Seconds until all but the few that have begun wait without a message."""
     started_at = time.perf_counter()
-    while (await hand.jetstream.stream_info(names.JOBS_STREAM)).state.messages > 1:  # noqa: ASYNC110 - a measurement
+    while (await manual.jetstream.stream_info(names.JOBS_STREAM)).state.messages > 1:  # noqa: ASYNC110 - a measurement
         await asyncio.sleep(0.2)
     return time.perf_counter() - started_at
 
 
-async def _measure_succession(hand: Hand) -> list[float]:
+async def _measure_succession(manual: ManualHandler) -> list[float]:
     """Seconds between the end of one of the crowd's jobs and the claim of the next."""
     moments: dict[str, list[tuple[str, float]]] = {}
     seen = asyncio.Event()
@@ -124,7 +124,7 @@ async def _measure_succession(hand: Hand) -> list[float]:
         if sum(states[-1][0] in FINISHED for states in moments.values()) > _SUCCESSIONS:
             seen.set()
 
-    await hand.client.subscribe(names.event_subject("*"), cb=hear)
+    await manual.client.subscribe(names.event_subject("*"), cb=hear)
     await asyncio.wait_for(seen.wait(), LIMIT_SECONDS)
     ends = sorted(states[-1][1] for states in moments.values() if states[-1][0] in FINISHED)
     claims = sorted(states[0][1] for states in moments.values())

@@ -13,7 +13,7 @@ from tests.laboratory.benchmarks.figures import Figure, Goal, Measure, make_rati
 from tests.laboratory.benchmarks.load import Report
 from tests.laboratory.benchmarks.records import finished_record, running_record
 from tests.support.eventually import eventually
-from tests.support.gateways import helping_hand
+from tests.support.gateways import manual_handler
 from tests.support.servers import NatsServer
 
 SUBMIT = "/bootstrap/users"
@@ -51,8 +51,8 @@ async def measure_bulk(bench: Bench) -> AsyncGenerator[Figure]:
 
 
 async def _count_jobs(server: NatsServer) -> int:
-    async with helping_hand(server) as hand:
-        return int((await hand.jetstream.stream_info(JOBS_STREAM)).state.messages)
+    async with manual_handler(server) as manual:
+        return int((await manual.jetstream.stream_info(JOBS_STREAM)).state.messages)
 
 
 async def _holds(server: NatsServer, count: int) -> bool:
@@ -63,11 +63,11 @@ async def measure_list(bench: Bench) -> AsyncGenerator[Figure]:
     """What a page asks of NATS, where each record was written as often as that of a job."""
     server = await bench.start_nats()
     gateway = await bench.start_gateway(server)
-    async with helping_hand(server) as hand:
+    async with manual_handler(server) as manual:
         for _ in range(2 * _JOBS):
             record = finished_record()
             for _ in range(_WRITES):
-                await hand.write(record)
+                await manual.write(record)
     counts = []
     for _ in range(_LISTS):  # the gateway's watch asks for something each second
         before = await asyncio.to_thread(server.count_received, "gateway")
@@ -81,9 +81,9 @@ async def measure_polls(bench: Bench) -> AsyncGenerator[Figure]:
     gateway = await bench.start_gateway(server)
     finished = [finished_record() for _ in range(_JOBS)]
     running = [running_record() for _ in range(_JOBS)]
-    async with helping_hand(server) as hand:
+    async with manual_handler(server) as manual:
         for record in (*finished, *running):
-            await hand.write(record)
+            await manual.write(record)
     queued = [await gateway.submit(**json.loads(REQUEST)) for _ in range(_JOBS)]
     queued_document = (await gateway.api.get(f"/jobs/{queued[0]}")).content
     bare = await bench.start_bare(
