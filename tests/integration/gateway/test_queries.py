@@ -32,7 +32,7 @@ async def test_a_query_gives_its_data(gateway: Gateway, manual: ManualHandler) -
     for path, kind in (("/accounts/list", "accounts-list"), ("/namespaces/list", "namespaces-list")):
         asked = asyncio.create_task(gateway.api.get(path))
         message, record = await manual.take(kind)
-        assert message.headers["Nats-TTL"] == "20s"
+        assert message.headers["Nats-TTL"] == "60s"  # the default QUERY_TIMEOUT
         data = [{"user": "admin", "capabilities": ["login"], "enabled": True}]
         await manual.finish(message, answered(record, data))
         answer = await asked
