@@ -1,8 +1,28 @@
-"""`python -m gateway.client`, the entry point of everest-bootstrap."""
+"""`python -m gateway.client` and `everest-bootstrap`: what nobody foresaw ends in one line, and no exit code lies."""
 
+import os
 import sys
 
-from gateway.client.commands import main
+_WRONG_USE, _INTERRUPTED = 2, 130
+
+
+def main() -> int:
+    """A traceback could show the key, and Python's exit code for it, 1, is that of a failed job."""
+    try:
+        from gateway.client.commands import app  # here, so that Ctrl-C is quiet meanwhile, too
+
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except Exception as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be written is not tried again at the exit
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return _WRONG_USE
+    return 0
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,7 +11,8 @@ import httpx
 import orjson
 from httpx_sse import EventSource, SSEError, connect_sse
 
-from gateway.client.settings import ClientSettings
+from gateway.client.proxy import find_proxy
+from gateway.client.settings import ClientSettings, InvalidConfig
 
 FINISHED = ("succeeded", "failed")
 _WAIT_SECONDS = 30  # one long poll; the gateway caps it at 60
@@ -73,13 +74,28 @@ class Api:
     """Use it with `with`. `base_url` may have a path: the gateway may stand behind a proxy's prefix."""
 
     def __init__(self, settings: ClientSettings) -> None:
+        """Raises InvalidConfig."""
         self.base_url = settings.base_url.rstrip("/")
-        self._client = httpx.Client(
-            base_url=self.base_url,
-            headers={"X-Admin-Key": settings.admin_api_key.get_secret_value()},
-            timeout=_TIMEOUT,
-        )
+        self._place = f"{self.base_url} ({settings.origin('base_url')})"
+        try:
+            self._client = self._connect(settings.admin_api_key.get_secret_value())
+        except (httpx.InvalidURL, ValueError, ImportError, OSError) as error:
+            named = "see it, https_proxy, and SSL_CERT_FILE"
+            raise InvalidConfig(f"{self._place} cannot be called: {error}; {named}") from None
         self._patience = _Patience()
+
+    def _connect(self, key: str) -> httpx.Client:
+        proxy = find_proxy(httpx.URL(self.base_url))
+        if proxy:
+            self._place += f" through the proxy {httpx.URL(proxy).netloc.decode()}"
+        return httpx.Client(
+            base_url=self.base_url,
+            headers={"X-Admin-Key": key},
+            timeout=_TIMEOUT,
+            proxy=proxy,
+            verify=httpx.create_ssl_context(),  # of SSL_CERT_FILE
+            trust_env=False,
+        )
 
     def __enter__(self) -> "Api":
         return self
@@ -146,7 +162,7 @@ class Api:
         """The job's stream from the event on that follows `last_id`. Raises Unreachable, Refused."""
         headers = {"Last-Event-ID": last_id} if last_id else {}
         with (
-            _meaning(),
+            self._meaning(),
             connect_sse(self._client, "GET", f"/jobs/{_segment(job_id)}/events", headers=headers) as source,
         ):
             if source.response.is_error:
@@ -167,7 +183,7 @@ class Api:
         """What submits of the requests would do, in their order and as it is found. Raises Unreachable, Refused."""
         body = {"requests": requests}
         with (
-            _meaning(),
+            self._meaning(),
             self._client.stream("POST", "/bootstrap/users/bulk", json=body, params={"dry_run": "true"}) as answer,
         ):
             if answer.is_error:
@@ -206,10 +222,16 @@ class Api:
         return self._call("POST", f"/tenants/{_segment(username)}/manager", json={"caller": caller})
 
     def readiness(self) -> Document:
-        return self._call("GET", "/readyz")
+        """`status`, with `problems` where it is not `ready`; and `notices`, for which there must be a key."""
+        try:
+            return self._call("GET", "/readyz", params={"verbose": "true"})
+        except Refused as error:
+            if "problems" not in error.problem:
+                raise
+            return error.problem
 
     def _call(self, method: str, path: str, **parts: Any) -> Document:
-        with _meaning():
+        with self._meaning():
             answer = self._client.request(method, path, **parts)
         self._patience.note_answer()
         if answer.is_error:
@@ -217,7 +239,14 @@ class Api:
         try:
             return dict(answer.json())
         except ValueError:
-            raise Unreachable(f"{self.base_url} answers, but it is not this service") from None
+            raise Unreachable(f"{self._place} answers, but it is not this service") from None
+
+    @contextmanager
+    def _meaning(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.HTTPError, httpx.InvalidURL, SSEError) as error:
+            raise Unreachable(f"{self._place}: {str(error) or type(error).__name__}") from None
 
 
 def _given(filters: dict[str, str | int | None]) -> dict[str, str | int]:
@@ -227,14 +256,6 @@ def _given(filters: dict[str, str | int | None]) -> dict[str, str | int]:
 def _segment(name: str) -> str:
     """One segment of a path, whatever the name holds: dots alone would lead to another route."""
     return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
-
-
-@contextmanager
-def _meaning() -> Iterator[None]:
-    try:
-        yield
-    except (httpx.HTTPError, httpx.InvalidURL, SSEError) as error:
-        raise Unreachable(str(error) or type(error).__name__) from None
 
 
 def _refusal(answer: httpx.Response) -> Refused:

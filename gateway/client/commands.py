@@ -1,7 +1,10 @@
 """`everest-bootstrap`: one subcommand for each thing that a person does with the gateway.
 
-Exit codes: 0 done, 1 the job failed, 2 the command line or the settings are wrong, 3 the gateway refused,
-4 the gateway cannot be reached or cannot answer now, 5 the time to wait is over and the job goes on.
+Exit codes: 0 done, 1 the job failed, 2 the command line, the settings or this machine are wrong, 3 the gateway refused,
+4 the gateway cannot be reached or cannot answer now, 5 the time to wait is over and the job goes on, 130 interrupted.
+
+BASE_URL and ADMIN_API_KEY say whom to call, else base_url and admin_api_key in ~/.config/everest-bootstrap.toml, mode
+0600.
 """
 
 import sys
@@ -17,18 +20,25 @@ from rich.console import RenderableType
 
 from contracts.batches import MOST_PLANS
 from gateway.client import tables
-from gateway.client.api import Api, Document, Refused, Unfinished, Unreachable
+from gateway.client.api import FINISHED, Api, Document, Refused, Unfinished, Unreachable
 from gateway.client.requests_file import InvalidRequestsFile, StoredBatch, read_batches
 from gateway.client.settings import InvalidConfig, read_client_settings
 
-FAILED, WRONG_USE, REFUSED, UNAVAILABLE, UNFINISHED = 1, 2, 3, 4, 5
+FAILED, WRONG_USE, REFUSED, UNAVAILABLE, UNFINISHED, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
 app = typer.Typer(
     name="everest-bootstrap",
-    help=(__doc__ or "").partition("\n")[0],
+    help=__doc__,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback would show the key
 )
+
+
+def _check_name(text: str) -> str:
+    """Nothing at all would make another route of the path."""
+    if not text:
+        raise typer.BadParameter("must not be empty")
+    return text
 
 
 class Output(StrEnum):
@@ -40,8 +50,8 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="for people
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="a file with base_url and admin_api_key, mode 0600")
 ]
-JobId = Annotated[str, typer.Argument(metavar="JOB_ID")]
-Username = Annotated[str, typer.Argument(metavar="USER")]
+JobId = Annotated[str, typer.Argument(metavar="JOB_ID", callback=_check_name)]
+Username = Annotated[str, typer.Argument(metavar="USER", callback=_check_name)]
 NamespaceOption = Annotated[str | None, typer.Option(help="the username by default")]
 OperatorOption = Annotated[
     list[str] | None, typer.Option(help="mongodb, postgresql or xtradb_cluster; may be repeated")
@@ -113,7 +123,9 @@ def wait(
 ) -> None:
     """Wait for a job's end; 0 when it succeeded, 1 when it failed."""
     with _gateway(config) as api:
-        _show_end(api.wait(job_id, timeout), output)
+        with _telling_that_it_goes_on(job_id):
+            finished = api.wait(job_id, timeout)
+        _show_end(finished, output)
 
 
 @app.command()
@@ -142,7 +154,7 @@ def jobs(
     )
     with _gateway(config) as api:
         page = api.jobs(**filters, limit=limit)
-        _show_page(page, tables.job_table(page["jobs"]), output)
+        _show_page(page, tables.JobTable(page["jobs"]), output)
 
 
 @app.command()
@@ -305,7 +317,7 @@ def apply(
             _show_plans(api, batches, output)
         accepted = [api.submit_batch(batch.requests, batch.key) for batch in batches]
         finished = [job for batch in accepted for job in _follow_batch(api, batch, output)]
-    _show({"jobs": finished}, tables.job_table(finished), output)
+    _show({"jobs": finished}, tables.JobTable(finished), output)
     _exit_with_failures(finished)
 
 
@@ -313,31 +325,29 @@ def apply(
 def check(output: OutputOption = Output.TABLE, config: ConfigOption = None) -> None:
     """Tell whether the gateway is there, ready, and takes the key."""
     with _gateway(config) as api:
-        ready = api.readiness()
-        api.jobs(limit=1)
-        _show(ready, f"{api.base_url} is ready and takes the key", output)
-
-
-def main() -> int:
-    """The console script."""
-    app()
-    return 0
+        document = api.readiness()
+        _show(document, tables.readiness_view(api.base_url, document), output)
+    if document["status"] != "ready":
+        raise typer.Exit(UNAVAILABLE)
 
 
 @contextmanager
 def _gateway(config: Path | None) -> Iterator[Api]:
     """The gateway to call; what goes wrong with it becomes one message and an exit code."""
     try:
-        with Api(read_client_settings(config)) as api:
+        settings = read_client_settings(config)
+        with Api(settings) as api:
             yield api
     except InvalidConfig as error:
         _fail(f"config: {error}", WRONG_USE)
     except Refused as error:
-        problem = {"code": error.code, **error.problem, "detail": str(error)}
+        key = f" (the key: {settings.origin('admin_api_key')})" if error.status == 401 else ""
+        problem = {"code": error.code, **error.problem, "detail": f"{error}{key}"}
         tables.show(tables.problem_view(problem), stderr=True)
         raise typer.Exit(UNAVAILABLE if error.is_temporary else REFUSED) from None
     except Unreachable as error:
-        _fail(f"unreachable: {error}\nhint: check BASE_URL, and that the gateway runs", UNAVAILABLE)
+        hint = "check BASE_URL, also whether it is http or https, and that the gateway runs"
+        _fail(f"unreachable: {error}\nhint: {hint}", UNAVAILABLE)
     except Unfinished as error:
         _fail(f"unfinished: {error}\nhint: everest-bootstrap wait {error.job['job_id']}", UNFINISHED)
 
@@ -382,13 +392,22 @@ def _show_accepted(api: Api, accepted: Document, output: Output, *, wait_for_end
 
 
 def _follow(api: Api, job_id: str, output: Output) -> Document:
-    """The finished job; its transitions are shown meanwhile."""
-    for event in api.events(job_id):
-        if output is Output.JSON:
-            _say(orjson.dumps(event).decode())
-        else:
-            tables.show(tables.event_line(event))
-    return api.job(job_id)
+    """The finished job; its transitions until then are shown meanwhile."""
+    with _telling_that_it_goes_on(job_id):
+        for event in api.events(job_id):
+            if event.get("status") not in FINISHED:
+                kind = "transition" if "status" in event else "progress"
+                _show({"type": kind, **event}, tables.event_line(event), output)
+        return api.job(job_id)
+
+
+@contextmanager
+def _telling_that_it_goes_on(job_id: str) -> Iterator[None]:
+    """Who ends the waiting does not end the job."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _fail(f"interrupted: the job goes on\nhint: everest-bootstrap wait {job_id}", INTERRUPTED)
 
 
 def _show_end(job: Document, output: Output) -> None:

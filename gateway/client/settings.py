@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PrivateAttr, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 CONFIG_FILE = "~/.config/everest-bootstrap.toml"
 
@@ -31,6 +32,11 @@ class ClientSettings(BaseModel):
 
     base_url: str = "http://localhost:8080"
     admin_api_key: Annotated[SecretStr, AfterValidator(_check_key)]
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def origin(self, name: str) -> str:
+        """Where the member came from, as a message says it."""
+        return self._origins.get(name, "the default")
 
 
 def read_client_settings(config: Path | None, variables: Mapping[str, str] | None = None) -> ClientSettings:
@@ -39,13 +45,21 @@ def read_client_settings(config: Path | None, variables: Mapping[str, str] | Non
     given = {name: variables[name.upper()] for name in ClientSettings.model_fields if variables.get(name.upper())}
     path = (config or Path(variables.get("EVEREST_BOOTSTRAP_CONFIG") or CONFIG_FILE)).expanduser()
     stored = {} if given.keys() == ClientSettings.model_fields.keys() else _read_file(path, must_exist=bool(config))
+    origins = dict.fromkeys(stored, str(path)) | {name: f"{name.upper()} of the environment" for name in given}
     try:
-        return ClientSettings.model_validate({**stored, **given})
+        settings = ClientSettings.model_validate({**stored, **given})
     except ValidationError as error:
-        members = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors()}))
-        raise InvalidConfig(
-            f"set BASE_URL and ADMIN_API_KEY, or write both into {path} in lower case ({members} cannot be used)"
-        ) from None
+        problems = [_describe(problem, origins) for problem in error.errors()]
+        raise InvalidConfig(f"{'; '.join(problems)}. Set ADMIN_API_KEY, or write admin_api_key into {path}") from None
+    settings._origins.update(origins)
+    return settings
+
+
+def _describe(problem: ErrorDetails, origins: Mapping[str, str]) -> str:
+    name = str(problem["loc"][0])
+    if problem["type"] == "missing":
+        return f"there is no {name}"
+    return f"{name} ({origins[name]}) {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _read_file(path: Path, *, must_exist: bool) -> dict[str, object]:

@@ -1,9 +1,12 @@
 """What a person sees: jobs, steps, tenants and problems as tables and lines."""
 
+import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+import orjson
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -11,21 +14,30 @@ from rich.text import Text
 from gateway.client.api import Document
 
 _UNBOUNDED_WIDTH = 240
+_NARROW_WIDTH = 140
 _VERDICTS = {"change": "yellow", "nothing": "green", "fail": "red"}
 _STYLES = {"succeeded": "green", "failed": "red", "running": "yellow", "queued": "cyan"}
 
 
-def job_table(jobs: Iterable[Document]) -> Table:
-    """A line each; ids whole, because they are copied."""
-    table = _table("JOB", "STATUS", "KIND", "TENANT", "NAMESPACE", "CHANGED", "SUMMARY")
-    table.columns[0].no_wrap = True
-    table.columns[-1].overflow = "ellipsis"
-    table.columns[-1].no_wrap = True
-    for job in jobs:
-        names = (job["kind"], job["username"], job["namespace"])
-        texts = (*map(_plain, names), _moment(job["changed_at"]), _plain(job["summary"]))
-        table.add_row(_plain(job["job_id"]), _status(job["status"]), *texts)
-    return table
+@dataclass(frozen=True, slots=True)
+class JobTable:
+    """A line each; ids whole, because they are copied. Summaries have the room that is left."""
+
+    jobs: Iterable[Document]
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        is_narrow = options.max_width < _NARROW_WIDTH
+        between = () if is_narrow else ("KIND", "NAMESPACE", "CHANGED")
+        table = _table("JOB", "STATUS", "TENANT", *between, "SUMMARY")
+        table.expand = True
+        for column in table.columns:
+            column.no_wrap = True
+        table.columns[-1].ratio = 1
+        for job in self.jobs:
+            details = () if is_narrow else (job["kind"], _plain(job["namespace"]), _moment(job["changed_at"]))
+            names = (_plain(job["job_id"]), _status(job["status"]), _plain(job["username"]))
+            table.add_row(*names, *details, _plain(job["summary"]))
+        yield table
 
 
 def plan_table(requests: list[Document], plans: list[Document]) -> Table:
@@ -102,11 +114,17 @@ def plan_view(plan: Document) -> RenderableType:
 
 
 def tenant_view(tenant: Document) -> RenderableType:
-    """Everything that the cluster holds for the tenant, as an indented outline."""
+    """Everything that the cluster holds for the tenant, a line each, by its name in the document."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in _flatten(tenant):
         table.add_row(name, _plain(value))
     return table
+
+
+def readiness_view(address: str, readiness: Document) -> Text:
+    """Whether a gateway works, and what an operator should know of it."""
+    told = [f"\n{notice}" for notice in (*readiness.get("problems", []), *readiness.get("notices", []))]
+    return Text(f"{address} is {readiness['status']} and takes the key{''.join(told)}")
 
 
 def problem_view(problem: Document) -> Text:
@@ -120,11 +138,16 @@ def problem_view(problem: Document) -> Text:
 
 
 def show(view: RenderableType, *, stderr: bool = False) -> None:
-    """Where it is read by no terminal, lines are as long as they need."""
-    console = Console(stderr=stderr)
-    if not console.is_terminal:
-        console.width = _UNBOUNDED_WIDTH
-    console.print(view, highlight=False)
+    """Where it is read by no terminal, lines are as long as they need, and no longer."""
+    # Under NO_COLOR rich would still print in bold.
+    console = Console(stderr=stderr, color_system=None if Console().no_color else "auto")
+    if console.is_terminal:
+        console.print(view, highlight=False)
+        return
+    console.width = _UNBOUNDED_WIDTH
+    with console.capture() as shown:
+        console.print(view, highlight=False)
+    (sys.stderr if stderr else sys.stdout).writelines(f"{line.rstrip()}\n" for line in shown.get().splitlines())
 
 
 def _warnings(document: Document) -> list[Text]:
@@ -162,7 +185,12 @@ def _flatten(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
         for number, part in enumerate(value):
             yield from _flatten(part, f"{path}[{number}]")
     else:
-        yield path, ", ".join(map(str, value)) if isinstance(value, list) else value
+        yield path, ", ".join(map(_word, value)) if isinstance(value, list) else _word(value)
+
+
+def _word(value: Any) -> str:
+    """As the document has it, `true` and not Python's `True`; nothing where there is nothing."""
+    return "" if value in (None, {}) else value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _table(*headers: str) -> Table:

@@ -72,7 +72,7 @@ async def test_a_tenant_is_onboarded_and_looked_at(client: Client) -> None:
         refused = await client.run("plan", "bob", "--namespace", "alice", "-o", "json")
         assert (refused.code, json.loads(refused.stdout)["would"]) == (1, "fail")
         watched = await client.run("watch", job["job_id"], "-o", "json")
-        assert [json.loads(line)["status"] for line in watched.stdout.splitlines()] == ["succeeded", "succeeded"]
+        assert [json.loads(line)["status"] for line in watched.stdout.splitlines()] == ["succeeded"]
 
         mistyped = await client.run("offboard", "alice", "--confirm", "alcie")
         assert (mistyped.code, "confirm: must be" in mistyped.stderr) == (3, True), mistyped
@@ -133,8 +133,8 @@ async def test_a_heartbeat_is_no_event(client: Client) -> None:
         port = server.sockets[0].getsockname()[1]
         watched = await client.run("watch", "one", "-o", "json", BASE_URL=f"http://{LOOPBACK}:{port}")
     assert (watched.code, watched.stderr) == (0, "")
-    shown = [json.loads(line)["status"] for line in watched.stdout.splitlines()]
-    assert shown == ["running", "succeeded", "succeeded"], "the events, and the job as it is then"
+    shown = [(line.get("type"), line["status"]) for line in map(json.loads, watched.stdout.splitlines())]
+    assert shown == [("transition", "running"), (None, "succeeded")], "the events, and once the job as it is then"
 
 
 @pytest.mark.slow
@@ -156,12 +156,18 @@ WRONG: tuple[tuple[tuple[str, ...], dict[str, str], int, tuple[str, ...]], ...] 
     (("job", "../accounts/list"), {}, 3, ("not_found", "hint: ")),
     (("job", ".."), {}, 3, ("job_not_found", "hint: ")),
     (("cancel", "x?wait=60"), {}, 3, ("job_not_found", "hint: ")),
-    (("jobs",), {"ADMIN_API_KEY": "wrong"}, 3, ("unauthorized", "hint: ")),
+    (("jobs",), {"ADMIN_API_KEY": "wrong"}, 3, ("unauthorized", "the key: ADMIN_API_KEY of the environment", "hint: ")),
     (("submit", "bob", "--idempotency-key", "é"), {}, 3, ("bad_parameter", "printable ASCII")),
-    (("jobs",), {"ADMIN_API_KEY": "s3crét"}, 2, ("admin_api_key cannot be used",)),
-    (("jobs",), {"ADMIN_API_KEY": "s3cr\n"}, 2, ("admin_api_key cannot be used",)),
-    (("jobs",), {"ADMIN_API_KEY": ""}, 2, ("config: set BASE_URL and ADMIN_API_KEY",)),
-    (("jobs",), {"BASE_URL": "http://127.0.0.1:1"}, 4, ("unreachable: ", "hint: ")),
+    (("jobs",), {"ADMIN_API_KEY": "s3crét"}, 2, ("ADMIN_API_KEY of the environment", "must be printable")),
+    (("jobs",), {"ADMIN_API_KEY": "s3cr\n"}, 2, ("ADMIN_API_KEY of the environment", "must be printable")),
+    (("jobs",), {"ADMIN_API_KEY": ""}, 2, ("config: there is no admin_api_key. Set ADMIN_API_KEY",)),
+    (("jobs",), {"BASE_URL": "http://127.0.0.1:1"}, 4, ("unreachable: http://127.0.0.1:1 (BASE_URL of ", "hint: ")),
+    (("jobs",), {"BASE_URL": "http://[::1"}, 2, ("config: http://[::1 (BASE_URL of ",)),
+    (("jobs",), {"BASE_URL": "https://h.invalid", "https_proxy": "u:s3cr@127.0.0.1:1"}, 4, ("proxy 127.0.0.1:1: ",)),
+    (("jobs",), {"BASE_URL": "https://h.invalid", "https_proxy": "socks5://h"}, 2, ("through the proxy h ", "SOCKS")),
+    (("jobs",), {"SSL_CERT_FILE": "/nowhere"}, 2, ("config: ", "SSL_CERT_FILE")),
+    (("jobs", "--username", "\udcff"), {}, 2, ("UnicodeEncodeError: ",)),
+    (("job", ""), {}, 2, ("must not be empty",)),
     (("jobs",), {"BASE_URL": "nonsense"}, 4, ("unreachable: ", "hint: ")),
     (("apply", "-f", "/nowhere.yaml"), {}, 2, ("file: /nowhere.yaml cannot be read",)),
     (("jobs", "--limit", "0"), {}, 2, ("--limit",)),
@@ -175,6 +181,67 @@ async def test_what_is_wrong_is_said_on_stderr(client: Client) -> None:
         assert [part for part in said if part not in ended.stderr] == [], ended.stderr
         assert "Traceback" not in ended.stderr
         assert "s3cr" not in ended.stderr
+
+
+async def test_a_proxy_never_reads_the_key(client: Client) -> None:
+    """Nor is it asked for what is on this machine."""
+    asked = asyncio.Event()
+
+    async def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        writer.close()
+
+    async with await asyncio.start_server(note, LOOPBACK, 0) as server:
+        proxy = f"http://{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
+        checked = await client.run("check", http_proxy=proxy, https_proxy=proxy, all_proxy=proxy)
+    assert (checked.code, asked.is_set()) == (0, False), checked
+    assert " is ready and takes the key" in checked.stdout
+
+
+async def test_who_interrupts_the_waiting_is_told_that_the_job_goes_on(client: Client) -> None:
+    waits = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """What is asked at once, and nothing to who would wait."""
+        if b"?wait=" in await reader.readuntil(b"\r\n\r\n"):
+            waits.set()
+            await reader.read()
+        else:
+            writer.write(b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{"job_id": "one", "status": "running"}')
+        writer.close()
+
+    async with await asyncio.start_server(answer, LOOPBACK, 0) as server:
+        address = f"http://{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
+        waiting = await client.start("wait", "one", BASE_URL=address)
+        await asyncio.wait_for(waits.wait(), LIMIT_SECONDS)
+        waiting.send_signal(signal.SIGINT)
+        _, stderr = await asyncio.wait_for(waiting.communicate(), LIMIT_SECONDS)
+    assert (waiting.returncode, b"the job goes on" in stderr) == (130, True), stderr
+
+
+async def test_a_gateway_that_is_not_ready_says_why(client: Client) -> None:
+    problem = json.dumps({"status": "not ready", "problems": ["EVEREST_JOBS is missing"], "notices": ["simulated"]})
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 503 Unavailable\r\nConnection: close\r\n\r\n" + problem.encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, LOOPBACK, 0) as server:
+        checked = await client.run("check", BASE_URL=f"http://{LOOPBACK}:{server.sockets[0].getsockname()[1]}")
+    assert (checked.code, checked.stdout.splitlines()[1:]) == (4, ["EVEREST_JOBS is missing", "simulated"])
+
+
+async def test_what_cannot_be_written_is_no_failed_job() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway.client", "--help"), cwd=ROOT, stdout=full, stderr=asyncio.subprocess.PIPE
+        )
+    finally:
+        os.close(full)
+    _, stderr = await asyncio.wait_for(process.communicate(), LIMIT_SECONDS)
+    assert (process.returncode, stderr.count(b"\n")) == (2, 1), stderr
 
 
 async def test_a_config_file_is_read_when_it_is_its_owners_alone(client: Client) -> None:

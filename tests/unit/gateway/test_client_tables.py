@@ -1,0 +1,34 @@
+"""What a person sees of jobs and tenants, on a terminal and in a pipe."""
+
+import pytest
+from rich.console import Console
+
+from gateway.client import tables
+
+JOB = {
+    "job_id": "018f3c1e-2b7a-7c4d-9e10-5a6b7c8d9e0f",
+    "status": "succeeded",
+    "kind": "bootstrap",
+    "username": "a_tenant_with_a_name",
+    "namespace": "its-namespace",
+    "changed_at": "2026-01-31T12:00:00.123Z",
+    "summary": "word " * 50,
+}
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_a_job_is_one_line_with_what_is_copied_whole(width: int) -> None:
+    console = Console(width=width)
+    with console.capture() as shown:
+        console.print(tables.JobTable([JOB]), highlight=False)
+    _, line = shown.get().splitlines()
+    assert line.split()[:3] == [JOB["job_id"], "succeeded", "a_tenant_with_a_name"]
+    assert ("its-namespace" in line) == (width == 200)
+
+
+def test_a_tenant_is_told_in_the_documents_words_and_without_blanks_at_the_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tables.show(tables.tenant_view({"suspended": False, "role": "viewer", "namespaces": [{"name": "a long name"}]}))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(maxsplit=1)[1] for line in lines] == ["false", "viewer", "a long name"]
