@@ -24,6 +24,7 @@ BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", (ROOT / "README.md").read_t
 # By `make test-image`, `make test-chart` and the like.
 ELSEWHERE = ("make ", "docker ", "docker-compose ", "helm ", "import http.server")
 CURLS = [text for language, text in BLOCKS if language == "bash" and "curl " in text]
+CLIENT = [text for language, text in BLOCKS if language == "bash" and "\neverest-bootstrap " in text]
 NATS = [text for language, text in BLOCKS if language == "bash" and "nats-local " in text]
 PYTHON = [text for language, text in BLOCKS if language == "python" and not text.startswith(ELSEWHERE)]
 # What a curl ends with here: its status. A finished job can be asked for in every way but to be cancelled.
@@ -75,9 +76,18 @@ async def make_failed_job(everest: SimulatedEverest, service: Standalone) -> str
 
 
 def test_every_block_is_run() -> None:
-    run_here = {*CURLS, *NATS, *PYTHON}
+    run_here = {*CURLS, *CLIENT, *NATS, *PYTHON}
     assert [text for _, text in BLOCKS if text not in run_here and not text.startswith(ELSEWHERE)] == []
-    assert all((CURLS, NATS, PYTHON))
+    assert all((CURLS, CLIENT, NATS, PYTHON))
+
+
+@beside_the_service
+@pytest.mark.parametrize("block", CLIENT)
+async def test_the_command(checkout: Checkout, block: str) -> None:
+    (checkout.folder / ".venv").symlink_to(sys.prefix)
+    said = await checkout.paste("bash", "-euo", "pipefail", "-c", block)
+    assert "is ready and takes the key" in said
+    assert "erin" in said
 
 
 @beside_the_service
