@@ -40,6 +40,14 @@ class Refused(Exception):
     def is_temporary(self) -> bool:
         return self.status >= 500 or self.status == 429
 
+    def of_requests(self, what: str, first: int) -> "Refused":
+        """The same of a part of a file, which begins at its request `first`: the answer counts from the part's own."""
+        if not first:
+            return self
+        fields = [_shift(field, first) for field in self.problem.get("fields", ())]
+        title = self.problem.get("title", f"the answer is {self.status}")
+        return Refused(self.status, {**self.problem, "detail": f"{what}: {title}", "fields": fields})
+
 
 class Unreachable(Exception):
     """Nobody answered at the address, or the connection broke."""
@@ -251,6 +259,10 @@ class Api:
 
 def _given(filters: dict[str, str | int | None]) -> dict[str, str | int]:
     return {name: value for name, value in filters.items() if value is not None}
+
+
+def _shift(field: Document, first: int) -> Document:
+    return {**field, "index": field["index"] + first} if "index" in field else field
 
 
 def _segment(name: str) -> str:

@@ -306,8 +306,9 @@ def apply(
 ) -> None:
     """Show what each request of a file would do, submit all as one, and wait for the end; 1 when one of them failed.
 
-    Of a file all is accepted or nothing, a thousand requests at a time; of more than a hundred no plans are shown. The
-    same file again is the same jobs, as long as their records are kept.
+    Nothing is sent of a file with a request that is not valid. All is accepted or nothing, a thousand requests at a
+    time; of more than a hundred no plans are shown. The same file again is the same jobs, as long as their records are
+    kept.
     """
     batches = _read_file(file)
     with _gateway(config) as api:
@@ -315,7 +316,7 @@ def apply(
             raise typer.Exit(FAILED if _show_plans(api, batches, output) else 0)
         if output is Output.TABLE and sum(len(batch.requests) for batch in batches) <= MOST_PLANS:
             _show_plans(api, batches, output)
-        accepted = [api.submit_batch(batch.requests, batch.key) for batch in batches]
+        accepted = [_submit_batch(api, batch) for batch in batches]
         finished = [job for batch in accepted for job in _follow_batch(api, batch, output)]
     _show({"jobs": finished}, tables.JobTable(finished), output)
     _exit_with_failures(finished)
@@ -364,6 +365,16 @@ def _show_plans(api: Api, batches: list[StoredBatch], output: Output) -> bool:
         plan["index"] = number
     _show({"plans": plans}, tables.plan_table(requests, plans), output)
     return any("problem" in plan or plan["plan"]["would"] == "fail" for plan in plans)
+
+
+def _submit_batch(api: Api, batch: StoredBatch) -> Document:
+    """The accepted jobs, told at once: they go on, whatever becomes of the next batch or of this command."""
+    try:
+        accepted = api.submit_batch(batch.requests, batch.key)
+    except Refused as error:
+        raise error.of_requests(str(batch), batch.first) from None
+    sys.stderr.write(f"accepted: {batch}, batch {accepted['batch_id']}\n")
+    return accepted
 
 
 def _follow_batch(api: Api, accepted: Document, output: Output) -> list[Document]:

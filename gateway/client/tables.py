@@ -131,7 +131,8 @@ def problem_view(problem: Document) -> Text:
     """Code, what happened, and what to do."""
     text = Text.assemble((f"{problem.get('code', 'error')}: ", "bold red"), str(_told(problem)))
     for field in problem.get("fields", []):
-        text.append(f"\n  {field.get('field')}: {field.get('message')}")
+        where = f"requests[{field['index']}]." if "index" in field else ""
+        text.append(f"\n  {where}{field.get('field')}: {field.get('message')}")
     if problem.get("hint"):
         text.append(f"\nhint: {problem['hint']}")
     return text

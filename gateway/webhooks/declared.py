@@ -1,10 +1,10 @@
 """The webhooks that an operator has declared, in WEBHOOKS_FILE. Nobody else names an address."""
 
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter, ValidationError
@@ -14,6 +14,7 @@ from standardwebhooks.webhooks import Webhook as Signature
 from contracts.documents import Event
 from contracts.names import JOB_KINDS, WEBHOOK_CONSUMER_PREFIX
 from contracts.records import FINISHED, Status
+from gateway.yaml_files import GivenTwice, StrictLoader
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,48}", re.ASCII)
 # Where pydantic speaks of Python's types.
@@ -71,23 +72,6 @@ class _Row(BaseModel):
     statuses: Annotated[tuple[Status, ...], Field(min_length=1)] = FINISHED
     callers: Annotated[tuple[str, ...], Field(min_length=1)] = ()
     enabled: bool = True
-
-
-class _GivenTwice(yaml.MarkedYAMLError):
-    """A mapping has a member again."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Of a member that is given twice YAML's own keeps the last: of two lists of webhooks one would be forgotten."""
-
-    def construct_yaml_map(self, node: yaml.MappingNode) -> Generator[dict[Any, Any]]:
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for number, key in enumerate(keys):
-            if key.value in (earlier.value for earlier in keys[:number]):
-                raise _GivenTwice(problem_mark=key.start_mark)
-        return super().construct_yaml_map(node)
-
-    yaml_constructors: ClassVar = {**yaml.SafeLoader.yaml_constructors, "tag:yaml.org,2002:map": construct_yaml_map}
 
 
 class _File(BaseModel):
@@ -154,7 +138,7 @@ def find_files(file: Path) -> tuple[Path, ...]:
 def _read_rows(file: Path) -> tuple[Any, ...]:
     """Raises InvalidWebhooks."""
     try:
-        return _File.model_validate(yaml.load(file.read_text(), _Loader) or {}).webhooks
+        return _File.model_validate(yaml.load(file.read_text(), StrictLoader) or {}).webhooks
     except ValidationError as error:
         raise InvalidWebhooks(*_explain("WEBHOOKS_FILE", error)) from None
     except yaml.MarkedYAMLError as error:
@@ -191,7 +175,7 @@ def _make(row: _Row, folder: Path) -> Webhook:
 def _explain_yaml(error: yaml.MarkedYAMLError) -> str:
     """Where it is; never what stands there."""
     line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-    what = "gives a member again" if isinstance(error, _GivenTwice) else f"cannot be read: {type(error).__name__}"
+    what = "gives a member again" if isinstance(error, GivenTwice) else f"cannot be read: {type(error).__name__}"
     return f"WEBHOOKS_FILE{line} {what}"
 
 

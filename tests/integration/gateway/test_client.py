@@ -272,3 +272,48 @@ async def test_a_file_of_requests_applied_twice_is_the_same_jobs(client: Client)
     assert sorted(job["status"] for job in jobs) == ["failed", "succeeded"]
     assert [job["job_id"] for job in jobs if job["job_id"] not in first.stdout] == []
     assert "1 succeeded, 1 failed" in first.stdout
+
+
+async def test_an_applied_file_tells_its_batch_at_once(client: Client) -> None:
+    """Whoever interrupts it knows what goes on."""
+    file = client.service.folder / "interrupted.yaml"
+    file.write_text("requests:\n- username: dave\n")
+    applying = await client.start("apply", "-f", str(file), "-o", "json")
+    assert applying.stderr is not None
+    told = (await asyncio.wait_for(applying.stderr.readline(), LIMIT_SECONDS)).decode()
+    applying.send_signal(signal.SIGINT)
+    await asyncio.wait_for(applying.communicate(), LIMIT_SECONDS)
+    assert applying.returncode == 130
+    assert told.startswith("accepted: requests[0] to requests[0], batch ")
+    batch = (await client.service.gateway.api.get(f"/batches/{told.split()[-1]}")).json()
+    assert batch["counts"]["queued"] == 1
+
+
+async def test_of_a_file_of_thousands_it_is_told_what_was_accepted_and_what_not(client: Client) -> None:
+    file = client.service.folder / "thousands.yaml"
+    file.write_text("requests:\n" + "".join(f"- username: user{number}\n" for number in range(1002)))
+    refusal = {
+        "code": "validation_failed",
+        "title": "Not so",
+        "fields": [{"field": "role", "message": "no", "index": 1}],
+    }
+    answers = iter((("202 Accepted", {"batch_id": "one", "jobs": []}), ("422 No", refusal)))
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        await reader.readexactly(int(head.partition("content-length: ")[2].partition("\r")[0]))
+        status, document = next(answers)
+        body = json.dumps(document)
+        writer.write(f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, LOOPBACK, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        applied = await client.run("apply", "-f", str(file), BASE_URL=f"http://{LOOPBACK}:{port}")
+    assert (applied.code, applied.stdout) == (3, "")
+    assert applied.stderr.splitlines() == [
+        "accepted: requests[0] to requests[999], batch one",
+        "validation_failed: requests[1000] to requests[1001]: Not so",
+        "  requests[1001].role: no",
+    ]
