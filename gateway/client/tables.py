@@ -31,7 +31,8 @@ class JobTable:
         table = _table("JOB", "STATUS", "TENANT", *between, "SUMMARY")
         table.expand = True
         for column in table.columns:
-            column.no_wrap = True
+            column.no_wrap = column.header not in ("TENANT", "NAMESPACE")  # names give way before ids do
+            column.overflow = "ellipsis"
         table.columns[-1].ratio = 1
         for job in self.jobs:
             details = () if is_narrow else (job["kind"], _plain(job["namespace"]), _moment(job["changed_at"]))

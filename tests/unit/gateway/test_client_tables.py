@@ -26,6 +26,15 @@ def test_a_job_is_one_line_with_what_is_copied_whole(width: int) -> None:
     assert ("its-namespace" in line) == (width == 200)
 
 
+def test_a_long_name_gives_way_to_the_id() -> None:
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(tables.JobTable([{**JOB, "username": "n" * 63}]), highlight=False)
+    _, line = shown.get().splitlines()
+    job_id, status, name, *_ = line.split()
+    assert (job_id, status, name.strip("n")) == (JOB["job_id"], "succeeded", "…")
+
+
 def test_a_tenant_is_told_in_the_documents_words_and_without_blanks_at_the_ends(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
