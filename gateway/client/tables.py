@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+import yaml
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
 from rich.table import Table
@@ -15,6 +15,7 @@ from gateway.client.api import Document
 
 _UNBOUNDED_WIDTH = 240
 _NARROW_WIDTH = 140
+_TOLD_BY_NAMESPACES = ("namespace", "other_namespaces", "quota", "limit_range")  # of the first one, for older callers
 _VERDICTS = {"change": "yellow", "nothing": "green", "fail": "red"}
 _STYLES = {"succeeded": "green", "failed": "red", "running": "yellow", "queued": "cyan"}
 
@@ -114,12 +115,10 @@ def plan_view(plan: Document) -> RenderableType:
     return Group(*parts, *_warnings(plan), *_simulated(plan))
 
 
-def tenant_view(tenant: Document) -> RenderableType:
-    """Everything that the cluster holds for the tenant, a line each, by its name in the document."""
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in _flatten(tenant):
-        table.add_row(name, _plain(value))
-    return table
+def tenant_view(tenant: Document) -> Text:
+    """What the cluster holds for the tenant, as YAML."""
+    told = {name: value for name, value in tenant.items() if name not in _TOLD_BY_NAMESPACES}
+    return Text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=_UNBOUNDED_WIDTH).rstrip("\n"))
 
 
 def readiness_view(address: str, readiness: Document) -> Text:
@@ -177,22 +176,6 @@ def _step_table(steps: Iterable[Document]) -> Table:
         if step.get("progress"):
             table.add_row("", Text(_progress(step["progress"]), style="dim"), _moment(step["progress"]["since"]), "")
     return table
-
-
-def _flatten(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for name, part in value.items():
-            yield from _flatten(part, f"{path}.{name}" if path else name)
-    elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
-        for number, part in enumerate(value):
-            yield from _flatten(part, f"{path}[{number}]")
-    else:
-        yield path, ", ".join(map(_word, value)) if isinstance(value, list) else _word(value)
-
-
-def _word(value: Any) -> str:
-    """As the document has it, `true` and not Python's `True`; nothing where there is nothing."""
-    return "" if value in (None, {}) else value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _table(*headers: str) -> Table:

@@ -35,9 +35,15 @@ def test_a_long_name_gives_way_to_the_id() -> None:
     assert (job_id, status, name.strip("n")) == (JOB["job_id"], "succeeded", "…")
 
 
-def test_a_tenant_is_told_in_the_documents_words_and_without_blanks_at_the_ends(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    tables.show(tables.tenant_view({"suspended": False, "role": "viewer", "namespaces": [{"name": "a long name"}]}))
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(maxsplit=1)[1] for line in lines] == ["false", "viewer", "a long name"]
+def test_a_tenant_is_told_once_and_in_the_documents_words(capsys: pytest.CaptureFixture[str]) -> None:
+    namespace = {"name": "erin", "quota": {"hard": {"limits.cpu": "4"}}}
+    document = {"suspended": False, "namespaces": [namespace], "namespace": namespace, "quota": namespace["quota"]}
+    tables.show(tables.tenant_view(document))
+    assert capsys.readouterr().out.splitlines() == [
+        "suspended: false",
+        "namespaces:",
+        "- name: erin",
+        "  quota:",
+        "    hard:",
+        "      limits.cpu: '4'",
+    ]
