@@ -1,6 +1,7 @@
 """`python -m gateway.client` and `everest-bootstrap`: what nobody foresaw ends in one line, and no exit code lies."""
 
 import os
+import signal
 import sys
 
 _WRONG_USE, _INTERRUPTED = 2, 130
@@ -9,8 +10,10 @@ _WRONG_USE, _INTERRUPTED = 2, 130
 def main() -> int:
     """A traceback could show the key, and Python's exit code for it, 1, is that of a failed job."""
     try:
-        from gateway.client.commands import app  # here, so that Ctrl-C is quiet meanwhile, too
+        interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # an exception amid an import can crash what is in C
+        from gateway.client.commands import app
 
+        signal.signal(signal.SIGINT, interrupt)
         try:
             app()
         finally:
