@@ -1,6 +1,7 @@
 """`python -m gateway standalone`: a NATS server with a data folder, the gateway and handlers, on one machine.
 
-A handler that dies is started again; the end of NATS or of the gateway ends all; SIGTERM ends all in order.
+A handler that dies is started again; one that cannot use its settings ends all, as the end of NATS or of the gateway
+does; SIGTERM ends all in order.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ _NATS_READY_SECONDS = 60
 _RESTART_PAUSES = (0.5, 1, 2, 5, 10)
 _SOUND_SECONDS = 60  # a handler that lived so long was well: its death is a first one
 _STOP_MARGIN_SECONDS = 15
+_BAD_SETTINGS = 2  # a handler's exit code: another start would find the same
 _LOOPBACK = "127.0.0.1"
 
 
@@ -30,7 +32,7 @@ class CannotStart(Exception):
 
 
 def stand_alone(environment: StandaloneEnvironment, handlers: int) -> int:
-    """Runs until it is told to stop (0), or until NATS or the gateway ends by itself (1)."""
+    """Runs until it is told to stop (0), NATS or the gateway ends by itself (1), or a handler's settings are bad (2)."""
     try:
         return asyncio.run(_Standalone(environment, handlers).run())
     except (CannotStart, ProgramMissing) as error:
@@ -114,6 +116,9 @@ class _Standalone:
                 await handler.stop(self._settings.shutdown_grace + _STOP_MARGIN_SECONDS)
                 return
             stopped.cancel()
+            if ended.result() == _BAD_SETTINGS:
+                self._end_all("the handler cannot use its settings, as it says above", _BAD_SETTINGS)
+                return
             if time.monotonic() - started_at > _SOUND_SECONDS:
                 deaths = 0
             pause = _RESTART_PAUSES[min(deaths, len(_RESTART_PAUSES) - 1)]
@@ -133,10 +138,12 @@ class _Standalone:
     async def _end_with(self, child: Child) -> None:
         code = await child.wait()
         if not self._stopping.is_set():
-            self._cause = f"{child.name} ended with {code}"
-            print(f"{self._cause}; everything else is stopped now", file=sys.stderr)
-            self._exit_code = 1
-            self._stopping.set()
+            self._end_all(f"{child.name} ended with {code}", 1)
+
+    def _end_all(self, cause: str, exit_code: int) -> None:
+        self._cause, self._exit_code = cause, exit_code
+        print(f"{cause}; everything else is stopped now", file=sys.stderr)
+        self._stopping.set()
 
 
 def _prepare(server: EmbeddedServer) -> None:

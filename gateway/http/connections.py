@@ -209,6 +209,8 @@ class CallerConnection(HttpToolsProtocol):
         self._door.leave(self)
         self._unlimit()
         super().connection_lost(exc)
+        # uvicorn leaves it where the peer reset the connection: it would be told as one that takes no answer.
+        self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
         if self._is_closed:

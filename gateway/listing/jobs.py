@@ -19,6 +19,7 @@ from gateway.listing.sequences import Interval, read_backwards, read_newest, wid
 MAX_SCANNED = 1000  # records a page; a filter that matches few gets a cursor rather than a long wait
 _QUEUE_SUBJECTS = f"{names.PREFIX}.jobs.>"
 _CHUNK = 64
+_NOTHING = Interval(1, 0)
 _PAGE = 96  # records that are asked for at once: a usual page, and some that its filters leave out
 # A job that moved while the last page was read is looked for this often before the caller gets a cursor for it.
 _CLOSING_ROUNDS = 3
@@ -83,7 +84,19 @@ class Listing:
         self._reader = reader
 
     async def read_page(self, filters: Filters, limit: int, cursor: Cursor | None) -> Page:
-        """Raises Unanswered."""
+        """Raises Unanswered.
+
+        A batch has records before it has messages: where more of these come first than one page looks at, and no job
+        is listed by them, the page is that of the records, and the next one goes on with both.
+        """
+        page = await self._read_page(filters, limit, cursor)
+        if page.jobs or page.next_cursor is None or not filters.allow_queued:
+            return page
+        left = page.next_cursor
+        records = await self._read_page(filters, limit, replace(left, queued=_NOTHING))
+        return Page(records.jobs, replace(records.next_cursor or left.below(0), queued=left.queued))
+
+    async def _read_page(self, filters: Filters, limit: int, cursor: Cursor | None) -> Page:
         stream = _stream_of(filters)
         cursor, width = await self._begin(stream, cursor)
         jobs: dict[str, _Found] = {}
@@ -97,7 +110,7 @@ class Listing:
                     if found.record is not None and filters.match(found.record):
                         jobs[found.record.job_id] = found
                     cursor = _pass(cursor, found)
-            cursor = replace(cursor, records=(), queued=Interval(1, 0))
+            cursor = replace(cursor, records=(), queued=_NOTHING)
             cursor = cursor.reaching((await self._jetstream.read_stream_state(stream)).last_sequence)
             if not cursor.records:
                 return _page(jobs, None)
@@ -110,7 +123,7 @@ class Listing:
             return cursor.reaching(records.last_sequence), width_of(records, _PAGE)
         streams = (stream, names.JOBS_STREAM)
         records, queue = await asyncio.gather(*map(self._jetstream.read_stream_state, streams))
-        queued = Interval(queue.first_sequence, queue.last_sequence) if queue.messages else Interval(1, 0)
+        queued = Interval(queue.first_sequence, queue.last_sequence) if queue.messages else _NOTHING
         return Cursor(0, (), queued).reaching(records.last_sequence), width_of(records, _PAGE)
 
     async def _merge(self, filters: Filters, cursor: Cursor, width: int) -> AsyncGenerator[_Found]:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.support.gateways import (
     running_gateway,
     succeeded_record,
 )
-from tests.support.servers import LIMIT_SECONDS, nats_server
+from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -120,6 +121,29 @@ async def test_queued_jobs_without_a_record_are_merged_in(gateway: Gateway, manu
     assert await collect(gateway, username=username, status="queued", limit=2) == expected
     await manual.write(new_record(username, queued[0]).claimed("me", NOW))
     assert await collect(gateway, username=username) == [queued[0], new.job_id, queued[2], queued[1], old.job_id]
+
+
+async def test_a_batch_that_waits_leaves_no_page_empty(tmp_path: Path) -> None:
+    """It has records before messages: as many of these as a page looks at come first, and list nothing themselves."""
+    async with (
+        nats_server(tmp_path, lease_seconds=60) as server,
+        running_gateway(server.url, tmp_path) as gateway,
+    ):
+        single = await gateway.submit(username="single")
+        requests = [{"username": f"user{number}"} for number in range(1000)]
+        answer = await gateway.api.post("/bootstrap/users/bulk", json={"requests": requests})
+        assert answer.status_code == 202, answer.text
+        await eventually(partial(all_are_published, server, 1001), "all messages are there")
+        pages = [page async for page in walk(gateway, limit=200)]
+        assert all(pages), [len(page) for page in pages]
+        listed = [job["job_id"] for page in pages for job in page]
+        assert len(listed) == len(set(listed)) == 1001
+        assert single in listed
+
+
+async def all_are_published(server: NatsServer, count: int) -> bool:
+    async with manual_handler(server) as handler:
+        return (await handler.jetstream.stream_info(names.JOBS_STREAM)).state.messages == count
 
 
 async def test_a_job_that_moves_is_never_missed(gateway: Gateway, manual: ManualHandler) -> None:

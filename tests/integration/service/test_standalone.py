@@ -147,6 +147,17 @@ async def test_a_handler_that_dies_is_started_again(tmp_path: Path) -> None:
         assert "the next starts in" in running.log.read_text()
 
 
+async def test_settings_that_a_handler_cannot_use_end_all_with_its_message(tmp_path: Path) -> None:
+    """Where it was started again for ever, a first job stood queued without a word."""
+    data, settings = tmp_path / "data", {"EVEREST_DEFAULT_RESOURCES": "cpu=4"}
+    async with simulated_everest(tmp_path / "everest") as everest, standalone(everest, data, **settings) as running:
+        assert await asyncio.wait_for(running.process.wait(), 2 * LIMIT_SECONDS) == 2
+        await wait_until_gone(data)
+    said = running.log.read_text()
+    assert "EVEREST_DEFAULT_RESOURCES" in said
+    assert said.splitlines()[-1].startswith("everything is stopped, because the handler cannot use its settings")
+
+
 @pytest.mark.parametrize("name", [pytest.param("gateway", marks=pytest.mark.slow), "nats-server"])
 async def test_the_end_of_what_all_need_ends_all_and_is_the_last_word(tmp_path: Path, name: str) -> None:
     data = tmp_path / "data"
