@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import fcntl
+import http.client
 import json
 import os
 import secrets
@@ -13,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SIMULATOR_BIN = ROOT / "tests" / "simulator" / "bin"
 
 READY_SECONDS = 60
+_LOOPBACK = "127.0.0.1"
 LOOK_SECONDS = 0.1
 STOP_SECONDS = 90  # longer than standalone gives its own children
 LAST_WORDS = 15  # lines of the log that are shown when something ends too early
@@ -33,6 +36,7 @@ RESOURCES = "cpu_cores=4,ram_mb=8192,disk_gb=100"
 class Place:
     """Where the demo runs, from the environment."""
 
+    host: str
     port: int
     folder: Path
     key: str
@@ -42,6 +46,7 @@ class Place:
     def of(cls, environment: Mapping[str, str], folder: Path) -> "Place":
         """A key of one's own is made once and kept in the folder. Raises CannotStart."""
         return cls(
+            _asked_host(environment.get("HOST") or _LOOPBACK),
             _read_port(environment),
             folder,
             environment.get("ADMIN_API_KEY") or _own_key(folder),
@@ -50,7 +55,7 @@ class Place:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def log(self) -> Path:
@@ -108,9 +113,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _program(name: str) -> str:
-    """As it can be pasted: short where it lies below the current folder."""
-    path = Path(find_program(name))
-    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+    """As it can be pasted, in whichever folder the other terminal is."""
+    return shlex.quote(str(Path(find_program(name)).absolute()))
 
 
 def _client() -> str:
@@ -129,11 +133,25 @@ def _read_port(environment: Mapping[str, str]) -> int:
     return int(port)
 
 
+def _asked_host(listened: str) -> str:
+    """Who listens on every address is asked on the loopback; an address of IPv6 stands in brackets in a URL."""
+    try:
+        address = ip_address(listened)
+    except ValueError:
+        return listened
+    if address.is_unspecified:
+        return _LOOPBACK
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
 def _own_key(folder: Path) -> str:
+    """Whole or not there: it is written beside. An empty file, as a full disk leaves one, is no key."""
     file = folder / "admin.key"
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(f"{secrets.token_urlsafe(24)}\n")
+    if not file.exists() or not file.read_text().strip():
+        new = folder / "admin.key.new"
+        new.touch(mode=0o600)
+        new.write_text(f"{secrets.token_urlsafe(24)}\n")
+        new.rename(file)
     return file.read_text().strip()
 
 
@@ -237,7 +255,9 @@ class Demo:
     async def _wait_until_ready(self) -> None:
         end = time.monotonic() + READY_SECONDS
         while time.monotonic() < end:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(
+                OSError, ValueError, http.client.HTTPException
+            ):  # another's port may not speak HTTP
                 if await self._is_ours():
                     await self._call("GET", "/readyz")
                     return
@@ -287,7 +307,9 @@ class Demo:
 
 
 def _fetch(request: urllib.request.Request) -> dict[str, Any]:
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    """Never by way of a proxy: it knows nothing of this machine, and the request bears the key."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=10) as answer:
         return dict(json.load(answer))
 
 

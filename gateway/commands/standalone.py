@@ -32,7 +32,7 @@ class CannotStart(Exception):
 
 
 def stand_alone(environment: StandaloneEnvironment, handlers: int) -> int:
-    """Runs until it is told to stop (0), NATS or the gateway ends by itself (1), or a handler's settings are bad (2)."""
+    """Runs until told to stop (0), NATS or the gateway ends by itself (1), or a handler's settings are bad (2)."""
     try:
         return asyncio.run(_Standalone(environment, handlers).run())
     except (CannotStart, ProgramMissing) as error:
@@ -169,9 +169,15 @@ def _lock_folder(settings: StandaloneSettings) -> int:
 
 
 def _check_ports(settings: StandaloneSettings) -> None:
+    if settings.port == settings.nats_port:
+        raise CannotStart(f"port {settings.port} cannot be both PORT and NATS_PORT; set one of them to another")
     for name, host, port in (("NATS_PORT", _LOOPBACK, settings.nats_port), ("PORT", settings.host, settings.port)):
         try:
-            socket.create_server((host, port)).close()
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            socket.getaddrinfo(host, port, family)
+            socket.create_server((host, port), family=family).close()
+        except socket.gaierror as error:
+            raise CannotStart(f"HOST {host} is no address of this machine ({error.strerror}); set another") from None
         except OSError as error:
             raise CannotStart(
                 f"port {port} cannot be listened on ({os.strerror(error.errno or 0)}); set {name} to another"

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT, find_listened, free_port
 
 
@@ -50,13 +52,18 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-async def test_whoever_listens_on_the_port_gets_no_job_and_no_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "says",
+    [b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{"status":"ok"}', b"SSH-2.0-OpenSSH\r\n"],
+    ids=["HTTP", "something else"],
+)
+async def test_whoever_listens_on_the_port_gets_no_job_and_no_key(tmp_path: Path, says: bytes) -> None:
     heard = b""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal heard
         heard += await reader.read(65536)
-        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{"status":"ok"}')
+        writer.write(says)
         await writer.drain()
         writer.close()
 
@@ -67,6 +74,7 @@ async def test_whoever_listens_on_the_port_gets_no_job_and_no_key(tmp_path: Path
             said = await read_until(process, f"port {port} cannot be listened on".encode())
             assert await asyncio.wait_for(process.wait(), LIMIT_SECONDS) == 1
     assert b"set PORT to another" in said
+    assert b"Traceback" not in said
     assert b"x-admin-key" not in heard.lower()
     assert b"POST" not in heard
 
