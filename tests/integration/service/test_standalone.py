@@ -149,8 +149,11 @@ async def test_a_handler_that_dies_is_started_again(tmp_path: Path) -> None:
 
 async def test_settings_that_a_handler_cannot_use_end_all_with_its_message(tmp_path: Path) -> None:
     """Where it was started again for ever, a first job stood queued without a word."""
-    data, settings = tmp_path / "data", {"EVEREST_DEFAULT_RESOURCES": "cpu=4"}
-    async with simulated_everest(tmp_path / "everest") as everest, standalone(everest, data, **settings) as running:
+    data, bad = tmp_path / "data", "cpu=4"
+    async with (
+        simulated_everest(tmp_path / "everest") as everest,
+        standalone(everest, data, EVEREST_DEFAULT_RESOURCES=bad) as running,
+    ):
         assert await asyncio.wait_for(running.process.wait(), 2 * LIMIT_SECONDS) == 2
         await wait_until_gone(data)
     said = running.log.read_text()
