@@ -9,11 +9,13 @@ READY := $(VENV)/.ready
 setup: $(READY)
 
 # Compat: a line in a .pth. The default is an import hook, which costs each start of Python more than all of its own.
+# Made relative: Python cannot start where the line has an umlaut and the locale is C's.
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; set PYTHON=python3.11 or the like") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r requirements.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+	@for line in $(VENV)/lib/python*/site-packages/__editable__.*.pth; do echo ../../../.. > "$$line"; done
 	@touch $(READY)
 
 # The simulated Everest, a real NATS server, the gateway and a handler, with a first job shown.
