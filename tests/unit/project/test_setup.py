@@ -19,7 +19,7 @@ def test_python_starts_in_a_folder_with_an_umlaut_whatever_the_locale(tmp_path: 
 
     def start() -> int:
         variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-        argv = [checkout / ".venv" / "bin" / "python", "-c", "import own"]
+        argv = [str(checkout / ".venv" / "bin" / "python"), "-c", "import own"]
         return subprocess.run(
             argv, cwd=tmp_path, env=variables | {"LC_ALL": "en_US.ISO-8859-1"}, check=False
         ).returncode
