@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from gateway.commands.embedded_server import LOCAL_PUBLISHER, EmbeddedServer
 from gateway.commands.processes import Child, ProgramMissing, start
+from gateway.listening import CannotListen, listen
 from gateway.settings import StandaloneEnvironment, StandaloneSettings
 
 _NATS_READY_SECONDS = 60
@@ -173,15 +173,9 @@ def _check_ports(settings: StandaloneSettings) -> None:
         raise CannotStart(f"port {settings.port} cannot be both PORT and NATS_PORT; set one of them to another")
     for name, host, port in (("NATS_PORT", _LOOPBACK, settings.nats_port), ("PORT", settings.host, settings.port)):
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            socket.getaddrinfo(host, port, family)
-            socket.create_server((host, port), family=family).close()
-        except socket.gaierror as error:
-            raise CannotStart(f"HOST {host} is no address of this machine ({error.strerror}); set another") from None
-        except OSError as error:
-            raise CannotStart(
-                f"port {port} cannot be listened on ({os.strerror(error.errno or 0)}); set {name} to another"
-            ) from None
+            listen(host, port, setting=name).close()
+        except CannotListen as error:
+            raise CannotStart(str(error)) from None
 
 
 async def _wait_for_port(port: int, stopping: asyncio.Event) -> None:

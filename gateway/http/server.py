@@ -48,6 +48,7 @@ from gateway.jobs.waiting import Listeners, Waiting
 from gateway.jobs.watch import Watch
 from gateway.jobs.writing import Writer
 from gateway.keys import Keys, today_utc
+from gateway.listening import CannotListen, listen
 from gateway.listing.jobs import Listing
 from gateway.logs import AccessLog, configure_logs
 from gateway.metrics import Metrics
@@ -73,10 +74,9 @@ def serve(environment: Environment) -> int:
     if environment.settings.otel_exporter_otlp_endpoint:
         spans.start("everest-bootstrap-gateway")
     try:
-        listener = _listen(environment.settings.host, environment.settings.port)
-    except OSError as error:
-        reason = f"port {environment.settings.port} cannot be listened on: {error.strerror}; set PORT to another"
-        print(reason, file=sys.stderr)
+        listener = listen(environment.settings.host, environment.settings.port)
+    except CannotListen as error:
+        print(error, file=sys.stderr)
         return 1
     if environment.admin_key == WELL_KNOWN_KEY:
         logger.warning(
@@ -272,8 +272,3 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=2048)
