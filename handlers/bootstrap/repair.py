@@ -9,7 +9,7 @@ from contracts.requests import BootstrapRequest, RepairRequest
 from handlers.decisions import Decision, Left, Would
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.claims import Claims, Namespace, find_claims
-from handlers.tenants.existing import explain_absence
+from handlers.tenants.existing import explain_no_tenant
 from handlers.workflow import Context, Step, StepContext
 
 RepairContext = Context[RepairRequest]
@@ -56,7 +56,7 @@ def _choose(claims: Claims, name: str | None) -> Sequence[Namespace]:
     """Raises StepFailed."""
     chosen = claims.all if name is None else (claims.own,) if claims.own else ()
     if not chosen:
-        raise StepFailed(explain_absence(claims.username, name))
+        raise StepFailed(explain_no_tenant(claims.username, name))
     return chosen
 
 

@@ -9,7 +9,7 @@ from handlers.results import StepFailed
 from handlers.tenants.access import Lines, lines_of
 from handlers.tenants.claims import Claims, Namespace, find_claims
 from handlers.tenants.credentials import find_keepers
-from handlers.tenants.existing import check_caller, explain_absence, find_own_account, is_bound, was_account_made
+from handlers.tenants.existing import check_caller, explain_no_tenant, find_own_account, is_bound, was_account_made
 from handlers.workflow import Context
 
 CHECK = "check_tenant"
@@ -128,7 +128,7 @@ def _choose(request: OffboardRequest, claims: Claims) -> tuple[Namespace, ...]:
     if asked is not None and asked.owner is not None:
         reason = f"Namespace {asked.name} belongs to {asked.owner}."
         raise StepFailed(Failure("namespace_owned_by_another", reason, "Nobody takes another tenant's namespace away."))
-    raise StepFailed(explain_absence(request.username, request.namespace))
+    raise StepFailed(explain_no_tenant(request.username, request.namespace))
 
 
 def _is_adopted(namespace: Namespace) -> bool:

@@ -23,7 +23,7 @@ from handlers.preflight.scratch import check_scratch
 from handlers.rbac.stored_policy import NAME, NAMESPACE, NoPolicy, StoredPolicy
 from handlers.results import RunCommand, StepFailed
 from handlers.settings import Environment, HandlerSettings
-from handlers.tenants.credentials import explain_absence
+from handlers.tenants.credentials import explain_no_namespace
 from handlers.tools.compatibility import find_difference, find_missing_charts
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.kubeconfig import check_kubeconfig, find_kubeconfig
@@ -198,5 +198,5 @@ async def _find_policy(kubectl: Kubectl) -> list[Finding]:
 async def _find_credentials_namespace(settings: HandlerSettings, kubectl: Kubectl) -> list[Finding]:
     name = settings.everest_credentials_namespace
     if await kubectl.get("ns", name) is None:
-        return [Finding.of(explain_absence(name))]
+        return [Finding.of(explain_no_namespace(name))]
     return [Finding(Verdict.FINE, f"credentials are kept in namespace {name}")]

@@ -27,7 +27,7 @@ def find_keepers(claims: Claims) -> list[str]:
     return list(dict.fromkeys(job_id for job_id in (*named, *(claim.job for claim in claims.all)) if job_id))
 
 
-def explain_absence(namespace: str) -> Failure:
+def explain_no_namespace(namespace: str) -> Failure:
     """Of the namespace in which all credentials are kept."""
     reason = f"The namespace {namespace} of EVEREST_CREDENTIALS_NAMESPACE is not there."
     return Failure("credentials_namespace_missing", reason, f"Make it: kubectl create namespace {namespace}")
@@ -96,4 +96,4 @@ class Credentials:
         """Nothing was made yet. A deployment's fault, and no race, where the Secrets' namespace is not there."""
         if error.failure.code != "conflict" or await find_namespace(self.kubectl, self.namespace) is not None:
             return error
-        return StepFailed(explain_absence(self.namespace), error.deciding)
+        return StepFailed(explain_no_namespace(self.namespace), error.deciding)

@@ -21,12 +21,12 @@ async def find_tenant(context: Context[AnyTenantRequest]) -> Claims:
     username = context.request.username
     claims = await find_claims(context.kubectl, username, username)
     if not claims.all:
-        raise StepFailed(explain_absence(username))
+        raise StepFailed(explain_no_tenant(username))
     await check_caller(context, claims)
     return claims
 
 
-def explain_absence(username: str, namespace: str | None = None) -> Failure:
+def explain_no_tenant(username: str, namespace: str | None = None) -> Failure:
     """Of the tenant, or of this namespace of it."""
     what = f"namespace {namespace}" if namespace else "namespace"
     return Failure("tenant_not_found", f"Tenant {username} has no {what} here.")
