@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 
 from contracts import names
 from contracts.link.client import LinkClient
-from contracts.link.messages import Message, read_headers, read_republished
+from contracts.link.messages import Message, read_republished
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ async def follow(client: LinkClient, subjects: str, deliver: Callable[[Message],
     """Delivers what a stream republishes on the subjects. Kept over reconnections; what is missed is not repeated."""
 
     def take(headers: bytes, body: bytes) -> None:
-        deliver(read_republished(body, read_headers(headers)))
+        deliver(read_republished(headers, body))
 
     await client.listen(subjects, take)
 

@@ -17,7 +17,7 @@ from nats.aio.subscription import Subscription
 from contracts.link.api import Api
 from contracts.link.client import LinkClient
 from contracts.link.errors import NotProvisioned, NotSent, Unanswered
-from contracts.link.messages import Message, read_headers, read_republished
+from contracts.link.messages import Message, read_republished
 from contracts.link.streams import read_next, read_stream_state
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Changes(Feed):
             self._hear()
 
     def _take(self, headers: bytes, body: bytes) -> None:
-        stored = read_republished(body, read_headers(headers))
+        stored = read_republished(headers, body)
         sequence = stored.sequence
         if self._last and sequence > self._last + 1:
             self.is_whole = False

@@ -41,8 +41,12 @@ def read_message(stored: dict[str, Any]) -> Message:
     )
 
 
-def read_republished(body: bytes, headers: Mapping[str, str]) -> Message:
-    """The message that a stream has stored, as it tells of it to who listens, and in direct reads."""
+def read_republished(block: bytes, body: bytes) -> Message:
+    """The message that a stream has stored, as it tells of it to who listens, and in direct reads.
+
+    `block`: the headers, as they came.
+    """
+    headers = read_headers(block)
     moment = shorten_moment(headers["Nats-Time-Stamp"])
     return Message(headers["Nats-Subject"], body, headers, int(headers["Nats-Sequence"]), moment)
 

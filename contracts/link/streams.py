@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from contracts import names
 from contracts.link.api import Api, NoMessage
-from contracts.link.messages import Message, read_headers, read_message, read_republished
+from contracts.link.messages import Message, read_message, read_republished
 
 _BATCH_BYTES = 4 * 1024 * 1024
 
@@ -52,7 +52,7 @@ async def read_batch(api: Api, stream: str, sequence: int, count: int) -> list[M
     """
     request = {"seq": sequence, "batch": count, "max_bytes": _BATCH_BYTES}
     answers = await api.ask_for_many(f"DIRECT.GET.{stream}", request)
-    return [read_republished(body, read_headers(headers)) for headers, body in answers]
+    return [read_republished(headers, body) for headers, body in answers]
 
 
 async def read_stream_state(api: Api, stream: str) -> StreamState:
