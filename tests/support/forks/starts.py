@@ -1,6 +1,7 @@
 """Asking for a fork, and what is known of it: the part of asyncio's Process that tests use."""
 
 import asyncio
+import atexit
 import contextlib
 import json
 import os
@@ -125,6 +126,7 @@ def _preloaded() -> socket.socket:
         argv = [sys.executable, "-c", _PROGRAM, str(ROOT)]
         streams = [(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)]
         os.waitpid(os.posix_spawn(sys.executable, argv, os.environ, file_actions=streams, setsid=True), 0)
+    atexit.register(ours.close)
     return ours
 
 
