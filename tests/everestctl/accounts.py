@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import os
-import re
 import sys
 
 from tests.everestctl.accounts_file import Account, read_users, render_users
+from tests.everestctl.characters import ALPHANUMERIC
 from tests.everestctl.errors import ApiError, Failed
 from tests.everestctl.output import now, print_table
 from tests.everestctl.version import SYSTEM
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tests.everestctl.kube.api import Api, Object
 
 _SECRET = f"/api/v1/namespaces/{SYSTEM}/secrets/everest-accounts"
-_USERNAME = "[a-zA-Z0-9_]{3,}"
-_PASSWORD = "[a-zA-Z0-9@*#$%^&+=!_-]{6,}"
+_USERNAME = ALPHANUMERIC | {"_"}
+_PASSWORD = ALPHANUMERIC | frozenset("@*#$%^&+=!_-")
 _NO_TERMINAL = "could not open a new TTY: open /dev/tty: no such device or address"
 
 
@@ -113,7 +113,7 @@ def _read_credentials(flags: Flags, password: str) -> tuple[str, str]:
         _check_username(name)
     if not name or not flags[password]:
         _ask()
-    if not re.fullmatch(_PASSWORD, flags[password]):
+    if len(flags[password]) < 6 or not _PASSWORD.issuperset(flags[password]):
         raise Failed(
             "password may contain only letters, numbers and specific special characters (@*#$%^&+=!_-), "
             "and must be at least 6 characters long"
@@ -122,7 +122,7 @@ def _read_credentials(flags: Flags, password: str) -> tuple[str, str]:
 
 
 def _check_username(name: str) -> None:
-    if not re.fullmatch(_USERNAME, name):
+    if len(name) < 3 or not _USERNAME.issuperset(name):
         raise Failed("username may contain only letters, numbers, underscores, and must be at least 3 characters long")
 
 
@@ -132,12 +132,12 @@ def _ask() -> str:
 
 def _read_users(api: Api) -> tuple[Object, Users]:
     secret = api.call("GET", _SECRET)
-    return secret, read_users(base64.b64decode((secret.get("data") or {}).get("users.yaml", "")).decode())
+    return secret, read_users(binascii.a2b_base64((secret.get("data") or {}).get("users.yaml", "")).decode())
 
 
 def _write_users(context: Context, api: Api, secret: Object, users: Users) -> None:
     context.pause_race("write_race_seconds")
-    secret["data"]["users.yaml"] = base64.b64encode(render_users(users).encode()).decode()
+    secret["data"]["users.yaml"] = binascii.b2a_base64(render_users(users).encode(), newline=False).decode()
     api.call("PUT", _SECRET, secret)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 
 from tests.everestctl import yaml_text
 from tests.everestctl.errors import Failed
@@ -126,7 +126,9 @@ def _render_text(value: bytes | str) -> str:
     try:
         text = value if isinstance(value, str) else value.decode()
     except UnicodeDecodeError:
-        return f"!!binary {base64.b64encode(bytes(value)).decode()}" if isinstance(value, bytes) else ""
+        return (
+            f"!!binary {binascii.b2a_base64(bytes(value), newline=False).decode()}" if isinstance(value, bytes) else ""
+        )
     if "\n" not in text or text.endswith("\n\n"):
         return yaml_text.write_scalar(text)
     ending = "" if text.endswith("\n") else "-"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 
+from tests.everestctl import json_text
 from tests.everestctl.errors import Failed
 from tests.everestctl.kube.api import Api, join_chunks
 from tests.everestctl.output import Spinner
@@ -67,7 +67,7 @@ class Context:
             connection.close()
             return
         self._held = connection
-        self.faults = json.loads(told)
+        self.faults = json_text.read(told.decode())
 
     def _identity(self) -> dict[str, Any]:
         return {"argv": mask(self._arguments), "pid": os.getpid()}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
+
+from tests.everestctl import json_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Console:
             line = {"level": level, "T": now(), "logger": "everestctl", "caller": caller, "msg": message}
             if component:
                 line["component"] = component
-            sys.stderr.write(json.dumps({**line, **fields}, ensure_ascii=False, separators=(",", ":")) + "\n")
+            sys.stderr.write(json_text.write({**line, **fields}, is_ascii=False) + "\n")
         elif not self.is_pretty:
             component = f'\t{{"component": "{component}"}}' if component else ""
             sys.stderr.write(f"{now()}\t{level.upper()}\teverestctl\t{caller}\t{message}{component}\n")

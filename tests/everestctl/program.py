@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from tests.everestctl.arguments import leading_words, parse
@@ -15,7 +14,10 @@ from tests.everestctl.usage import with_global_flags
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from typing import NoReturn
+else:
+    import _signal as signal  # what it is made of, without its enumerations
 
 _PANIC = "panic: runtime error: invalid memory address or nil pointer dereference"
 
@@ -37,7 +39,7 @@ def main(arguments: list[str]) -> int:
     context = Context(_open_console(arguments), _find_kubeconfig(arguments), arguments)
     context.report()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: _stop(context, signal.Signals(number)))
+        signal.signal(number, lambda number, _: _stop(context, number))
     try:
         return _run(context, arguments)
     except Usage as error:
@@ -82,7 +84,7 @@ def _find_kubeconfig(arguments: list[str]) -> str:
     return given
 
 
-def _stop(context: Context, number: signal.Signals) -> NoReturn:
+def _stop(context: Context, number: int) -> NoReturn:
     """SIGTERM while a spinner runs quits with 0, although nothing has ended; SIGINT with 1."""
     if context.spinner is not None and context.spinner.is_open:
         context.spinner.quit()

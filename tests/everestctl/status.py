@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 from tests.everestctl.errors import ApiError, Failed
@@ -37,6 +36,8 @@ def show_status(context: Context, _: Flags) -> None:
             for one in found
         ]
         value = {"everestVersion": version, "healthy": is_healthy, "components": listed, "operators": None}
+        import json
+
         sys.stdout.write(json.dumps(value, indent=2) + "\n")
         return
     sys.stdout.write(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
+from tests.everestctl import json_text
 from tests.everestctl.errors import ApiError, Failed, Usage
 from tests.everestctl.output import now
 from tests.everestctl.usage import VERSION_USAGE
@@ -93,7 +93,7 @@ def show_version(context: Context, flags: Flags) -> None:
     if context.console.is_json:
         value = {"projectName": "everestctl", "version": version, "fullCommit": context.version.commit}
         value |= {"serverVersion": server} if server else {}
-        sys.stdout.write(json.dumps(value, separators=(",", ":")) + "\n")
+        sys.stdout.write(json_text.write(value) + "\n")
         return
     sys.stdout.write(f"ProjectName: everestctl\nVersion: {version}\nFullCommit: {context.version.commit}\n")
     if server:

@@ -6,8 +6,6 @@ aliases, one document.
 
 from __future__ import annotations
 
-import re
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -20,11 +18,13 @@ _WORDS: dict[str, Any] = {
     **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
 }
+_NUMBER_STARTS = frozenset("0123456789+-.")
 _FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
 _INT = r"[-+]?(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|[1-9][0-9]*|0)"
 _SPECIAL_FLOAT = r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 _TIMESTAMP = r"\d{4}-\d\d?-\d\d?([Tt ].*)?"
 _BASE_60 = r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
+_NO_KEY_STARTS = frozenset("#[]{},&*!|>%@`\"'")
 _KEY_LIMIT = 128  # longer keys are written behind a question mark
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "e": "\x1b", "a": "\a", "b": "\b", "v": "\v", "f": "\f"}
 _CODE_LENGTHS = {"x": 2, "u": 4, "U": 8}
@@ -54,7 +54,9 @@ def is_plain(text: str) -> bool:
     """Whether the text may be written without quotes and is read as text again."""
     if not text or text != text.strip() or text[0] in "-?:,[]{}#&*!|>'\"%@`" or text in _WORDS:
         return False
-    return not (_is_number(text) or re.fullmatch(_BASE_60, text) or re.search(r": |:$| #|[\x00-\x1f]", text))
+    if ": " in text or " #" in text or text[-1] == ":" or min(text) < " ":
+        return False
+    return text[0] not in _NUMBER_STARTS or not _is_number(text)
 
 
 def write_scalar(text: str) -> str:
@@ -70,17 +72,15 @@ def write_key(text: str) -> str:
 
 
 def _is_number(text: str) -> bool:
-    digits = text.replace("_", "")
-    if text[0] in "0123456789+-" and (
-        re.fullmatch(_INT, digits) or _is_float(digits) or re.fullmatch(_TIMESTAMP, text)
-    ):
-        return True
-    return bool(re.fullmatch(_SPECIAL_FLOAT, text) or (text[0] == "." and _is_float(text)))
+    """Or what could be taken for one, by whichever version of YAML."""
+    digits = text if text[0] == "." else text.replace("_", "")
+    forms = (_TIMESTAMP, _SPECIAL_FLOAT, _BASE_60)
+    return _matches(_INT, digits) or _is_float(digits) or any(_matches(form, text) for form in forms)
 
 
 def _is_float(digits: str) -> bool:
     """What is too large for one is a text."""
-    return re.fullmatch(_FLOAT, digits) is not None and abs(float(digits)) != float("inf")
+    return _matches(_FLOAT, digits) and abs(float(digits)) != float("inf")
 
 
 def resolve(value: Any) -> Any:
@@ -93,10 +93,24 @@ def resolve(value: Any) -> Any:
         return value
     if value in _WORDS:
         return _WORDS[value]
+    if value[0] not in _NUMBER_STARTS:
+        return str(value)
     digits = value.replace("_", "")
-    if value[0] in "0123456789+-" and re.fullmatch(_INT, digits):
-        return int(re.sub(r"^([-+]?)0([0-7])", r"\g<1>0o\2", digits), 0)
-    return float(digits) if _is_float(digits) and value[0] != "_" else str(value)
+    if _matches(_INT, digits):
+        return _read_int(digits)
+    return float(digits) if _is_float(digits) else str(value)
+
+
+def _read_int(digits: str) -> int:
+    """A zero before digits makes them octal."""
+    sign, size = (digits[0], digits[1:]) if digits[0] in "+-" else ("", digits)
+    return int(sign + (f"0o{size[1:]}" if size[0] == "0" and size[1:].isdigit() else size), 0)
+
+
+def _matches(form: str, text: str) -> bool:
+    import re  # only now: it takes longer than most commands
+
+    return re.fullmatch(form, text) is not None
 
 
 def _read_key(key: Any) -> str:
@@ -219,7 +233,7 @@ class _Reader:
                 value, rest = _read_flow(text)
             except _Open:
                 if self._at >= len(self._all):
-                    if re.search(r"[\[{,:]\s*$", text):
+                    if text.rstrip()[-1] in "[{,:":
                         raise BadYaml(f"yaml: line {first}: did not find expected node content") from None
                     kind = "']'" if text[0] == "[" else "'}'"
                     why = (
@@ -245,23 +259,30 @@ def _split_key(text: str) -> tuple[Any, str] | None:
             key, rest = _read_flow(text)
         except _Open:
             return None
-        return (key, rest[1:].strip(" ")) if re.match(r":( |$)", rest) else None
-    match = re.match(r"([^#\[\]{},&*!|>%@`\"'\s][^\n]*?)\s*:(?: +|$)", text)
-    return (Word(match[1]), text[match.end() :]) if match else None
+        return (key, rest[1:].strip(" ")) if rest == ":" or rest.startswith(": ") else None
+    if text[0] in _NO_KEY_STARTS or text[0].isspace():
+        return None
+    at = text.find(":", 1)
+    while at > 0 and text[at + 1 : at + 2] not in ("", " "):
+        at = text.find(":", at + 1)
+    return (Word(text[:at].rstrip()), text[at + 1 :].lstrip(" ")) if at > 0 else None
 
 
 def _read_tagged(text: str) -> Any:
     tag, _, rest = text.partition(" ")
     value = _read_flow(rest)[0] if rest[:1] in "\"'" else _strip_comment(rest)
     if tag == "!!binary":
-        import base64
+        import binascii
 
-        return base64.b64decode(value)
+        return binascii.a2b_base64(value)
     return str(value) if tag == "!!str" else Word(value)
 
 
 def _strip_comment(text: str) -> str:
-    return re.split(r"\s+#", text, maxsplit=1)[0].rstrip()
+    at = text.find("#", 1)
+    while at > 0 and not text[at - 1].isspace():
+        at = text.find("#", at + 1)
+    return text[:at].rstrip() if at > 0 else text.rstrip()
 
 
 def _read_flow(text: str) -> tuple[Any, str]:
@@ -273,17 +294,35 @@ def _read_flow(text: str) -> tuple[Any, str]:
         case '"':
             return _read_double_quoted(text)
         case "'":
-            end = re.match(r"'((?:[^']|'')*)'(?!')", text)
-            if end is None:
-                raise _Open
-            return end[1].replace("''", "'"), text[end.end() :].lstrip(" ")
+            return _read_single_quoted(text)
         case "[":
             return _read_flow_list(text[1:])
         case "{":
             return _read_flow_map(text[1:])
-    word = re.match(r"[^,\[\]{}:]+(?::[^\s,\[\]{}][^,\[\]{}:]*)*|", text)
-    assert word is not None
-    return Word(_strip_comment(word[0])), text[word.end() :].lstrip(" ")
+    end = _find_word_end(text)
+    return Word(_strip_comment(text[:end])), text[end:].lstrip(" ")
+
+
+def _find_word_end(text: str) -> int:
+    """A colon belongs to a word where more of it follows at once."""
+    end = _find_mark(text, 0)
+    while 0 < end < len(text) - 1 and text[end] == ":" and text[end + 1] not in ",[]{}" and not text[end + 1].isspace():
+        end = _find_mark(text, end + 2)
+    return end
+
+
+def _find_mark(text: str, start: int) -> int:
+    return next((at for at in range(start, len(text)) if text[at] in ",[]{}:"), len(text))
+
+
+def _read_single_quoted(text: str) -> tuple[str, str]:
+    found, at = "", 1
+    while (end := text.find("'", at)) > 0:
+        found += text[at:end]
+        if text[end + 1 : end + 2] != "'":
+            return found, text[end + 1 :].lstrip(" ")
+        found, at = found + "'", end + 2
+    raise _Open
 
 
 def _read_double_quoted(text: str) -> tuple[str, str]:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import _socket
-import json
 
+from tests.everestctl import json_text
 from tests.everestctl.errors import ApiError, Failed
 from tests.everestctl.kube.kubeconfig import read_kubeconfig
 
@@ -57,7 +57,7 @@ class Api:
         code, answer = self._request(method, path, body, kind)
         if code == 401:
             raise Failed(_UNAUTHORIZED)
-        value = json.loads(answer) if answer else {}
+        value = json_text.read(answer.decode()) if answer else {}
         if code >= 400:
             raise ApiError(value)
         return dict(value)
@@ -115,7 +115,7 @@ class Api:
         return Failed(f'failed to get server groups: Get "{self._server}/api": {why}')
 
     def _send(self, connection: Connection, method: str, path: str, body: Any, kind: str) -> None:
-        payload = b"" if body is None else json.dumps(body).encode()
+        payload = b"" if body is None else json_text.write(body).encode()
         lines = [
             f"{method} {self._base}{path} HTTP/1.1",
             f"Host: {self._host}:{self._port}",
@@ -143,9 +143,9 @@ def join_chunks(body: bytes) -> bytes:
 
 
 def _dial(host: str, port: int) -> Connection:
-    """As socket.create_connection does. Raises OSError."""
+    """As socket.create_connection does; a name as bytes is looked up as it stands, without a codec. Raises OSError."""
     refused = OSError("no address")
-    for family, kind, protocol, _, address in _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM):
+    for family, kind, protocol, _, address in _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM):
         connection = _socket.socket(family, kind, protocol)
         try:
             connection.settimeout(60)

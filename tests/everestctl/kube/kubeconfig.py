@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from tests.everestctl import yaml_text
+from tests.everestctl import json_text, yaml_text
 from tests.everestctl.errors import Failed
 
 TYPE_CHECKING = False
@@ -46,7 +44,7 @@ def _read_config(path: str) -> dict[str, Any]:
     except OSError as error:
         raise Failed(f"open {path}: {explain(error)}\ncould not read kubeconfig file") from None
     try:
-        config = json.loads(text) if text.lstrip().startswith("{") else yaml_text.read(text)
+        config = json_text.read(text) if text.lstrip().startswith("{") else yaml_text.read(text)
     except ValueError as error:  # of either
         raise Failed(str(error)) from None
     if config is None:

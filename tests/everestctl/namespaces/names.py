@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from tests.everestctl.characters import DIGITS, LOWER
 from tests.everestctl.errors import ApiError, Failed
 
 TYPE_CHECKING = False
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 MANAGED = "app.kubernetes.io/managed-by"
 RESERVED = ("everest-system", "everest-monitoring", "everest-olm")
 
-_NAME = "[a-z]([-a-z0-9]{0,61}[a-z0-9])?"
+_NAME = LOWER | DIGITS | {"-"}
 
 
 def read_names(text: str) -> list[str]:
@@ -24,12 +23,16 @@ def read_names(text: str) -> list[str]:
     for name in found:
         if name in RESERVED:
             raise Failed(f"'{name}' namespace is reserved for Everest internals. Please specify another namespace")
-        if not re.fullmatch(_NAME, name):
+        if not _is_label(name):
             raise Failed(
                 "'namespace name' is not RFC 1035 compatible. The name should contain only lowercase alphanumeric "
                 "characters or '-', start with an alphabetic character, end with an alphanumeric character"
             )
     return found
+
+
+def _is_label(name: str) -> bool:
+    return len(name) <= 63 and name[0] in LOWER and name[-1] != "-" and _NAME.issuperset(name)
 
 
 def find_namespace(api: Api, name: str) -> Object | None:

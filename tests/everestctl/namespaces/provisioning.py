@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 
 from tests.everestctl.errors import ApiError, Failed
 from tests.everestctl.namespaces.helm import install
@@ -15,9 +14,13 @@ from tests.everestctl.version import Version, check_everest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from functools import partial
+
     from tests.everestctl.arguments import Flags
     from tests.everestctl.context import Context
     from tests.everestctl.kube.api import Api
+else:
+    from _functools import partial  # what functools has it from
 
 _CHART = "everest-db-namespace"
 _NO_CHART = "could not initialize Helm installer: failed to resolve Helm chart: "

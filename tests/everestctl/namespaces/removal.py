@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 
 from tests.everestctl.errors import ApiError, Failed
 from tests.everestctl.namespaces.helm import uninstall
@@ -14,11 +13,14 @@ from tests.everestctl.version import check_everest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from functools import partial
 
     from tests.everestctl.arguments import Flags
     from tests.everestctl.context import Context
     from tests.everestctl.kube.api import Api, Object
     from tests.everestctl.namespaces.steps import Step
+else:
+    from _functools import partial  # what functools has it from
 
 _CONTENT_LIMIT_SECONDS = 900
 _NAMESPACE_LIMIT_SECONDS = 300

@@ -7,7 +7,6 @@ import sys
 from tests.everestctl import yaml_text
 from tests.everestctl.errors import ApiError, Failed, Usage
 from tests.everestctl.kube.kubeconfig import explain
-from tests.everestctl.rbac.enforcer import is_allowed
 from tests.everestctl.rbac.policy import Policy, check_policy, read_policy
 from tests.everestctl.usage import CAN_USAGE
 from tests.everestctl.version import SYSTEM
@@ -34,6 +33,8 @@ def validate(context: Context, flags: Flags) -> int:
 def can(context: Context, flags: Flags, subject: str, action: str, resource: str, name: str) -> None:
     if action not in _ACTIONS:
         raise Usage(f"invalid action '{action}'. Supported actions: create,read,update,delete,*", CAN_USAGE)
+    from tests.everestctl.rbac.enforcer import is_allowed  # which imports `re`
+
     policy, is_enforced = _load(context, flags)
     allowed = not is_enforced or is_allowed(policy, context.version.minor, subject, action, resource, name)
     sys.stdout.write("Yes\n" if allowed else "No\n")
