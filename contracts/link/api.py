@@ -92,10 +92,8 @@ class Api:
         start = f"NATS/1.0\r\n{lines}Nats-Batch-Sequence: "
         numbered = enumerate(messages, start=first)
         try:
-            await self._client.publish_many(
-                (subject, f"{start}{number}\r\n\r\n", body) for number, (subject, body) in numbered
-            )
-            await asyncio.sleep(0)  # the library sends at the loop's next turn
+            self._client.send_many((subject, f"{start}{number}\r\n\r\n", body) for number, (subject, body) in numbered)
+            await asyncio.sleep(0)  # it is sent at the loop's next turn
         except nats.errors.MaxPayloadError:
             raise TooLarge(f"{messages[0][0]} or another of its batch") from None
         except (nats.errors.Error, OSError) as error:
@@ -146,8 +144,6 @@ class Api:
         Raises NotSent where the stream takes no such question, Unanswered.
         """
         subject = f"$JS.API.{operation}"
-        if not self._client.is_connected:
-            raise NotSent("disconnected")
         try:
             answers, end = await self._client.ask_for_many(subject, orjson.dumps(request), self._seconds)
         except _SILENCES as error:
@@ -159,8 +155,6 @@ class Api:
     async def _request(
         self, subject: str, body: bytes, headers: dict[str, str] | None, seconds: float
     ) -> dict[str, Any]:
-        if not self._client.is_connected:
-            raise NotSent("disconnected")
         try:
             answer: dict[str, Any] = orjson.loads(await self._client.ask(subject, body, headers, seconds))
             return answer

@@ -8,7 +8,8 @@ import asyncio
 import itertools
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 import nats.errors
 import nats.protocol.parser
@@ -23,6 +24,8 @@ _STATUS_HEADERS = ("Status", "Description")
 _STATUS = b"NATS/1.0 "
 _NO_RESPONDERS = b"NATS/1.0 503"
 _BLANK = re.compile(r"[ \t\r\n]")
+_LINE_END = re.compile(r"[\r\n]")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 
 Answer = tuple[bytes, bytes]  # its headers, as they came, and its body
 Take = Callable[[bytes, bytes], None]  # the headers, as they came, and the body of what is heard
@@ -34,6 +37,7 @@ class LinkClient(Client):
     def __init__(self) -> None:
         super().__init__()
         nats.protocol.parser.MSG_RE, nats.protocol.parser.HMSG_RE = _MSG, _HMSG
+        self._will_write = False  # at the loop's next turn
         self._inbox = ""  # none before the first question
         self._inbox_bytes = b""
         self._tokens = itertools.count()
@@ -55,13 +59,13 @@ class LinkClient(Client):
             if number not in self._subs:
                 self._listeners.pop(number, None)
 
-    async def ask(self, subject: str, body: bytes, headers: dict[str, str] | None, seconds: float) -> bytes:
+    async def ask(self, subject: str, body: bytes, headers: Mapping[str, str] | None, seconds: float) -> bytes:
         """The body of the answer.
 
         The library's `request` takes each answer through a queue, a task and a parser of headers, for twice the cost,
         and may lose a cancellation that comes with it: `asyncio.wait_for` does, before Python 3.12.
 
-        Raises TimeoutError, NoRespondersError, and what `publish` raises.
+        Raises TimeoutError, NoRespondersError, OutboundBufferLimitError while disconnected, MaxPayloadError.
         """
         _, answer = await self._ask(str(next(self._tokens)), subject, body, headers, seconds)
         return answer
@@ -77,40 +81,70 @@ class LinkClient(Client):
             del self._gathered[token.encode()]
         return answers, end.removeprefix(_STATUS)
 
-    async def publish_many(self, messages: Iterable[tuple[str, str, bytes]]) -> None:
+    def send_many(self, messages: Iterable[tuple[str, str, bytes]]) -> None:
         """Sends subjects, blocks of headers and bodies in one piece: the library takes thrice as long to send each.
 
-        Raises what `publish` raises, and has sent nothing then.
+        Raises OutboundBufferLimitError while disconnected, MaxPayloadError, and has sent nothing then.
         """
-        if not self.is_connected:
-            raise nats.errors.OutboundBufferLimitError
-        lines: list[bytes] = []
-        for subject, block, body in messages:
-            if _BLANK.search(subject):
-                raise nats.errors.BadSubjectError
-            if len(body) > self._max_payload:
-                raise nats.errors.MaxPayloadError
-            headers = block.encode()
-            size = len(headers) + len(body)
-            lines += (f"HPUB {subject} {len(headers)} {size}\r\n".encode(), headers, body, b"\r\n")
-        await self._send_command(b"".join(lines))
-        await self._flush_pending()
+        self._check_connected()
+        self._send(b"".join([self._encode(subject, "", block.encode(), body) for subject, block, body in messages]))
 
     async def _ask(
-        self, token: str, subject: str, body: bytes, headers: dict[str, str] | None, seconds: float
+        self, token: str, subject: str, body: bytes, headers: Mapping[str, str] | None, seconds: float
     ) -> Answer:
+        self._check_connected()
         if not self._inbox:
             await self._open_inbox()
+        message = self._encode(subject, self._inbox + token, _encode_headers(headers), body)
         loop, key = asyncio.get_running_loop(), token.encode()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._asked[key] = answer
         timer = loop.call_later(seconds, _give_up, answer)
         try:
-            await self.publish(subject, body, reply=self._inbox + token, headers=headers)
+            self._send(message)
             return await answer
         finally:
             timer.cancel()
             del self._asked[key]
+
+    def _check_connected(self) -> None:
+        """Nothing is kept for later: who is told that it was not sent may send it again."""
+        if not self.is_connected:
+            raise nats.errors.OutboundBufferLimitError
+
+    def _encode(self, subject: str, reply: str, block: bytes, body: bytes) -> bytes:
+        """A message as it is sent; without headers where the block is empty.
+
+        The server would close the connection of who sends a subject with a blank, or more than it takes.
+
+        Raises BadSubjectError, MaxPayloadError.
+        """
+        if _BLANK.search(subject):
+            raise nats.errors.BadSubjectError
+        size = len(block) + len(body)
+        if size > self._max_payload:
+            raise nats.errors.MaxPayloadError
+        if not block:
+            return b"".join((f"PUB {subject} {reply} {size}\r\n".encode(), body, b"\r\n"))
+        return b"".join((f"HPUB {subject} {reply} {len(block)} {size}\r\n".encode(), block, body, b"\r\n"))
+
+    def _send(self, message: bytes) -> None:
+        """Written with all that is sent in this turn of the loop: the library wakes a task for it.
+
+        What is not written when the connection is lost, the next one sends, as it does with the library's own.
+        """
+        if not self._will_write:
+            self._will_write = True
+            asyncio.get_running_loop().call_soon(self._write)
+        self._pending.append(message)
+        self._pending_data_size += len(message)
+
+    def _write(self) -> None:
+        self._will_write = False
+        if self._pending and self._transport and self.is_connected:
+            with suppress(OSError, RuntimeError):  # it is being lost, which the task that reads finds
+                self._transport.writelines(self._pending)
+                self._pending, self._pending_data_size = [], 0
 
     async def _open_inbox(self) -> None:
         """Its name is a secret: who knew it could answer."""
@@ -165,6 +199,18 @@ class LinkClient(Client):
 def _give_up(answer: "asyncio.Future[Answer]") -> None:
     if not answer.done():
         answer.set_exception(TimeoutError())
+
+
+def _encode_headers(headers: Mapping[str, str] | None) -> bytes:
+    """The block of headers, empty for None. No value ends its line. Raises BadHeaderError."""
+    if headers is None:
+        return b""
+    if not all(map(_HEADER_NAME.fullmatch, headers)):
+        raise nats.errors.BadHeaderError(", ".join(headers))
+    if _LINE_END.search("".join(headers.values())):
+        headers = {name: _LINE_END.sub(" ", value) for name, value in headers.items()}
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"NATS/1.0\r\n{lines}\r\n".encode()
 
 
 def _to_utf8(text: bytes) -> bytes:

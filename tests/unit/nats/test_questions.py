@@ -1,9 +1,10 @@
 """Questions to NATS: each has its own answer, or an end, also where a cancel comes together with the answer."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from nats.aio.transport import Transport
 
 from contracts.link.api import Api
 from contracts.link.client import LinkClient
@@ -18,18 +19,21 @@ class Client(LinkClient):
     def __init__(self) -> None:
         super().__init__()
         self.replies: list[str] = []
-        self.asked = asyncio.Condition()
+        self._sent: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def subscribe(self, *_: Any, **__: Any) -> Any: ...
 
-    async def publish(self, subject: str, *_: Any, reply: str = "", **__: Any) -> None:
-        async with self.asked:
-            self.replies.append(reply)
-            self.asked.notify_all()
+    def _send(self, message: bytes) -> None:
+        self._sent.put_nowait(message)
 
     async def wait_until_asked(self, times: int) -> None:
-        async with self.asked:
-            await self.asked.wait_for(lambda: len(self.replies) == times)
+        for _ in range(times):
+            message = await self._sent.get()
+            self.replies.append(message.split()[2].decode())
+
+    @property
+    def has_sent_nothing(self) -> bool:
+        return self._sent.empty()
 
     async def answer(self, reply: str, body: bytes, headers: bytes = b"") -> None:
         await self._process_msg(1, reply.encode(), b"", body, headers)
@@ -82,3 +86,33 @@ async def test_each_question_has_its_own_answer() -> None:
     for number, reply in reversed([*enumerate(client.replies)]):
         await client.answer(reply, b'{"which": %d}' % number)
     assert [answer["which"] for answer in await asyncio.gather(*asking)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("headers", [{"Ever\nest": "x"}, {"": "x"}, {"a:b": "x"}])
+async def test_a_header_that_is_none_is_not_sent(headers: dict[str, str]) -> None:
+    client = Client()
+    with pytest.raises(Unanswered):
+        await Api(client).publish("everest.v1.jobs.bootstrap.a", b"{}", headers)
+    assert client.has_sent_nothing
+
+
+async def test_what_is_asked_in_one_turn_is_written_at_once_and_no_value_ends_its_line() -> None:
+    client, written = LinkClient(), Written()
+    client._status, client._transport, client._inbox = LinkClient.CONNECTED, cast(Transport, written), "_INBOX."
+    headers = {"Name": "a\r\nB: c"}
+    asking = [asyncio.create_task(client.ask(f"subject.{number}", b"body", headers, 60)) for number in range(2)]
+    message = b"HPUB subject.%d _INBOX.%d 27 31\r\nNATS/1.0\r\nName: a  B: c\r\n\r\nbody\r\n"
+    assert await written.parts.get() == [message % (0, 0), message % (1, 1)]
+    for task in asking:
+        task.cancel()
+    await asyncio.wait(asking)
+
+
+class Written:
+    """A transport that keeps what is written at a time."""
+
+    def __init__(self) -> None:
+        self.parts: asyncio.Queue[list[bytes]] = asyncio.Queue()
+
+    def writelines(self, parts: list[bytes]) -> None:
+        self.parts.put_nowait(parts)
