@@ -16,9 +16,9 @@ import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from handlers.commands.processes import spawn_bound
+from handlers.commands.processes import SIGNALS_TO_RESET, load_prctl, spawn_bound
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _LEASES_REMEMBERED = 4096
@@ -33,11 +33,11 @@ _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # absent on macOS
 
 def main() -> None:
     os.closerange(3, _HIGHEST_DESCRIPTOR)  # what the handler was given and did not know of is not for its commands
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a Ctrl-C or a stop is the handler's to decide on
-    _adopt_orphans()
+    for number in SIGNALS_TO_RESET:  # a Ctrl-C or a stop is the handler's to decide on
+        signal.signal(number, _disregard)
+    adopts = _adopt_orphans()
     link = socket.socket(fileno=0)
-    _Guard(link).watch()
+    _Guard(link, adopts).watch()
 
 
 class Leases:
@@ -94,9 +94,11 @@ class _Command:
 class _Guard:
     """`_running` are the commands whose leader lives, `_ending` those whose leader alone is known to be dead."""
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(self, link: socket.socket, adopts: bool) -> None:
+        """`adopts`: what outlives its parents becomes a child of this process."""
         self._link = link
         self._link.setblocking(False)
+        self._adopts = adopts
         self._inbox = b""
         self._outbox = b""
         self._descriptors: deque[int] = deque()
@@ -225,7 +227,7 @@ class _Guard:
                 os.close(descriptor)
 
     def _reap(self) -> None:
-        for pid, status in _dead_children():
+        for pid, status in _dead_children(self._end_session):
             command = self._running.pop(pid, None)
             if command:
                 command.status = os.waitstatus_to_exitcode(status)
@@ -237,13 +239,24 @@ class _Guard:
         oldest = time.monotonic() - _UNKILLABLE_SECONDS
         still_ending = []
         for command in self._ending:
-            if kill_session(command.pid) and command.ended_at > oldest:
+            if self._end_session(command.pid) and command.ended_at > oldest:
                 still_ending.append(command)
                 continue
             # One that ended by itself before the signal came was not killed.
             cause = command.cause if command.status == -signal.SIGKILL else None
             self._tell({"ended": command.number, "status": command.status, "cause": cause})
         self._ending = still_ending
+
+    def _end_session(self, leader: int) -> bool:
+        """Kills what a dead leader has left behind. Whether there was any.
+
+        That would be an orphan, and so a child of ours: where each child is a command that runs, none of the machine's
+        processes need be looked at.
+        """
+        children = _children() if self._adopts else None
+        if children is not None and children <= self._running.keys():
+            return False
+        return kill_session(leader)
 
     def _end_all(self) -> None:
         for command in self._running.values():
@@ -271,12 +284,14 @@ class _Guard:
         return True
 
 
-def _adopt_orphans() -> None:
-    """What outlives its parents comes to us, to be reaped: a container's first process may not do it. Linux only."""
-    with contextlib.suppress(ImportError, OSError, AttributeError):
-        import ctypes
+def _disregard(*_: object) -> None:
+    """Not SIG_IGN, which commands would inherit: exec makes the default of what is handled."""
 
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+def _adopt_orphans() -> bool:
+    """What outlives its parents comes to us, to be reaped: a container's first process may not do it. Linux only."""
+    prctl = load_prctl()
+    return prctl is not None and prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
 
 
 def _ring_on_child_death() -> socket.socket:
@@ -285,21 +300,30 @@ def _ring_on_child_death() -> socket.socket:
     bell.setblocking(False)
     clapper.setblocking(False)
     signal.set_wakeup_fd(clapper.detach(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGCHLD, _disregard)
     return bell
 
 
-def _dead_children() -> Iterator[tuple[int, int]]:
-    """Each dead child's pid and status. Its session is killed while the pid, still a zombie's, can be nobody else's."""
+def _dead_children(end_session: Callable[[int], object]) -> Iterator[tuple[int, int]]:
+    """Each dead child's pid and status. Its session is ended while the pid, still a zombie's, can be nobody else's."""
     with contextlib.suppress(ChildProcessError):
         if not hasattr(os, "waitid"):  # macOS before Python 3.13
             while (dead := os.waitpid(-1, os.WNOHANG))[0]:
-                kill_session(dead[0])
+                end_session(dead[0])
                 yield dead
             return
         while dead_child := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            kill_session(dead_child.si_pid)
+            end_session(dead_child.si_pid)
             yield os.waitpid(dead_child.si_pid, 0)
+
+
+def _children() -> set[int] | None:
+    """The pids of our children, dead ones too until they are reaped. None where the kernel does not list them."""
+    try:
+        with open("/proc/thread-self/children", "rb") as pids:
+            return set(map(int, pids.read().split()))
+    except OSError:
+        return None
 
 
 def _kill(command: _Command, cause: str) -> None:

@@ -7,9 +7,10 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from errno import ENOENT, ENOTDIR
+from functools import cache
 
 TYPE_CHECKING = False  # as in `typing`, whose import would make the guard larger
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _GUARD_PROGRAM = "import sys; sys.path.append(sys.argv[1]); from handlers.comman
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # Python ignores the first two and the guard the others; a program that is started expects the defaults.
-_SIGNALS_TO_RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS_TO_RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ExecutableMissing(Exception):
@@ -67,7 +68,7 @@ def spawn(path: str, argv: list[str], environment: Mapping[str, str], stdin: int
     actions = ((os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0))
     # vfork underneath: the cost does not grow with the caller's memory.
     return os.posix_spawn(
-        path, argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_SIGNALS_TO_RESET
+        path, argv, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=SIGNALS_TO_RESET
     )
 
 
@@ -76,14 +77,16 @@ def spawn_bound(
 ) -> int:
     """The same with all of its streams, for a program that the kernel kills when the caller dies (Linux only).
 
-    Raises OSError.
+    The caller handles SIGNALS_TO_RESET, so that exec resets them. Raises OSError.
 
-    A fork, for nothing else lets the child ask for that: cheap from the guard, which is small and has one thread.
+    A fork, for nothing else lets the child ask for that: cheap from the guard, which is small and has one thread. What
+    the child does before exec is the least: each page that it touches is copied first.
     """
     failed, failing = os.pipe()
-    parent, pid = os.getpid(), os.fork()
+    prctl, parent = load_prctl(), os.getpid()
+    pid = os.fork()
     if pid == 0:
-        _become(path, argv, environment, (stdin, stdout, stderr), parent, failing)
+        _become(path, argv, environment, (stdin, stdout, stderr), prctl, parent, failing)
     os.close(failing)
     try:
         reason = os.read(failed, 16)  # until exec has closed the other end
@@ -100,14 +103,16 @@ def _become(
     argv: list[str],
     environment: Mapping[str, str],
     streams: tuple[int | None, int, int],
+    prctl: Callable[..., int] | None,
     parent: int,
     failing: int,
 ) -> "NoReturn":
     try:
         os.setsid()
-        for number in _SIGNALS_TO_RESET:
-            signal.signal(number, signal.SIG_DFL)
-        _die_with(parent)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(127)  # it died before it could be asked for
         for target, source in enumerate(streams):
             os.dup2(os.open(os.devnull, os.O_RDWR) if source is None else source, target)
         os.execve(path, argv, environment)
@@ -117,13 +122,17 @@ def _become(
         os._exit(127)
 
 
-def _die_with(parent: int) -> None:
-    if sys.platform == "linux":
+@cache
+def load_prctl() -> Callable[..., int] | None:
+    """The kernel's call for what a process wants for itself and its children. None where it is not to be had."""
+    if sys.platform != "linux":
+        return None
+    try:
         import ctypes
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(127)  # it died before it could be asked for
+        return ctypes.CDLL(None).prctl
+    except (ImportError, OSError, AttributeError):
+        return None
 
 
 def start_guard(environment: Mapping[str, str]) -> tuple[socket.socket, int]:

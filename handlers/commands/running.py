@@ -62,7 +62,7 @@ class Command:
     @property
     def shown(self) -> str:
         """As a person would type it, secrets masked."""
-        return " ".join(_show_argument(argument) for argument in self.argv)
+        return " ".join(map(_show_argument, self.argv))
 
     @property
     def all_secrets(self) -> tuple[Secret, ...]:
