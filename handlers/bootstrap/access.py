@@ -25,7 +25,7 @@ from handlers.rbac.stored_policy import StoredPolicy
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.access import AccessDecision, Lines, decide_access, find_reaching, name_lines
 from handlers.tenants.claims import SPEC, Claims, find_claims, render, to_mark, write_spec
-from handlers.tools.kubectl import Changed
+from handlers.tools.kubectl import Changed, at_once
 from handlers.workflow import StepContext
 
 _MOST_WRITES = 5
@@ -35,22 +35,18 @@ UNENFORCED = 'Everest enforces no RBAC (`enabled` of everest-rbac is not "true")
 
 
 class _Look(NamedTuple):
-    """What the policy holds and what is to become of it. `unseen`: why the policy could not be looked at."""
+    """What the policy holds and what is to become of it. `unseen`: why the policy could not be looked at.
+
+    `reaching`: rights of others in a namespace that this job has made. `adopts` the role: what others gave it stays.
+    """
 
     claims: Claims
     stored: StoredPolicy
     unseen: str
     decision: AccessDecision
-    reaching: tuple[Rule, ...]  # rights of others in a namespace that this job has made
-    adopts: bool  # the role: what others gave it stays
-
-    @property
-    def policy_diff(self) -> str:
-        try:
-            merged = edit(self.stored.text, join_lines(self.decision.wanted.lines), join_lines(self.decision.withdrawn))
-        except InvalidPolicy:
-            return ""  # the command says what is wrong with it
-        return shorten(diff(self.stored.text, merged.text))
+    reaching: tuple[Rule, ...]
+    adopts: bool
+    policy_diff: str
 
 
 class _Import(NamedTuple):
@@ -123,17 +119,29 @@ async def _act(context: StepContext, look: _Look, importing: _Import) -> StepRes
 async def _look(context: StepContext) -> _Look:
     """Raises StepFailed."""
     request = context.request
-    claims = await find_claims(context.kubectl, request.username, request.namespace)
+    async with at_once() as looks:
+        claims_look = looks.create_task(find_claims(context.kubectl, request.username, request.namespace))
+        policy_look = looks.create_task(read_policy(context.kubectl))
+    claims, (stored, unseen) = claims_look.result(), policy_look.result()
     if claims.own is None and not context.foresees:
         reason = f"Namespace {request.namespace} lost its claim meanwhile."
         raise StepFailed(Failure("conflict", reason, "Somebody deleted or changed it: submit the request again."))
-    stored, unseen = await read_policy(context.kubectl)
     wanted = await read_wanted_access(context)
     decision = decide_access(claims, wanted, stored, **read_permissions(context))
     made = context.job.step("add_namespace")
     is_new = made is not None and made.outcome == Outcome.CREATED
     reaching = find_reaching(wanted, request.namespace, stored) if is_new else ()
-    return _Look(claims, stored, unseen, decision, reaching, request.take_ownership)
+    changes = _find_changes(stored, decision)
+    return _Look(claims, stored, unseen, decision, reaching, request.take_ownership, changes)
+
+
+def _find_changes(stored: StoredPolicy, decision: AccessDecision) -> str:
+    """As a diff."""
+    try:
+        merged = edit(stored.text, join_lines(decision.wanted.lines), join_lines(decision.withdrawn))
+    except InvalidPolicy:
+        return ""  # the command says what is wrong with it
+    return shorten(diff(stored.text, merged.text))
 
 
 async def _foresee_records(context: StepContext, claims: Claims, importing: _Import) -> Iterator[tuple[Command, ...]]:

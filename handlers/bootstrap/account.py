@@ -7,6 +7,7 @@ from functools import partial
 
 from contracts.codes import Failure
 from contracts.records import Outcome
+from handlers.bootstrap.declaration import PROOF
 from handlers.bootstrap.refusals import refuse_early
 from handlers.clock import monotonic
 from handlers.commands.running import Command, Completed
@@ -14,7 +15,7 @@ from handlers.commands.secret import Secret
 from handlers.decisions import Decision, Would, settle
 from handlers.preflight.rights import account_rights
 from handlers.results import StepFailed, StepResult
-from handlers.tenants.accounts import DISABLED, ENABLE, is_enabled, is_opened_by
+from handlers.tenants.accounts import DISABLED, ENABLE, find_proof, is_enabled, is_opened_by
 from handlers.tenants.credentials import Credentials, make_password
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
@@ -35,7 +36,7 @@ async def decide_account(context: StepContext) -> Decision:
     account = _Account(context.kubectl, context.everestctl, context.request.username, credentials)
     if await account.exists():
         warnings = (account.note, *await account.warn_if_disabled())
-        return Decision(Would.NOTHING, partial(account.settle, None), warnings=warnings)
+        return Decision(Would.NOTHING, partial(account.settle, None, warnings), warnings=warnings)
     password = make_password()
     act = partial(account.create, password, settings.subprocess_timeout)
     commands = (account.to_keep(password), account.to_create(password))
@@ -82,29 +83,35 @@ class _Account:
     async def create(self, password: Secret, limit_seconds: float) -> StepResult:
         """All accounts are in one object: who loses its compare-and-set tries again, until the time limit.
 
-        A password that an earlier attempt has kept is used instead of this one.
+        A password that an earlier attempt has kept is used instead of this one. The proof of what was made goes to the
+        claim: taken now, it is of no account that somebody makes later.
         """
         password = await self.credentials.keep(self.username, password)
         ends_at = monotonic() + limit_seconds
         while True:
             completed = await self.everestctl.carry_out(self.to_create(password))
-            if await self.exists():
+            proof = await find_proof(self.kubectl, self.username)
+            if proof is not None:
                 if completed.exit_code == 0:
-                    return StepResult(Outcome.CREATED, completed, credentials_secret=self.credentials.secret)
+                    secret = self.credentials.secret
+                    return StepResult(Outcome.CREATED, completed, credentials_secret=secret, found={PROOF: proof})
                 return await self.settle(completed)
             failure = self._explain_absence(completed)
             if failure.code != "conflict" or monotonic() >= ends_at:
                 raise StepFailed(failure, completed)
             await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))
 
-    async def settle(self, deciding: Completed | None) -> StepResult:
-        """Ours if the stored hash proves the Secret's password; else it is somebody's, and the Secret would lie."""
+    async def settle(self, deciding: Completed | None, warnings: tuple[str, ...] = ()) -> StepResult:
+        """Ours if the stored hash proves the Secret's password; else it is somebody's, and the Secret would lie.
+
+        `warnings`: what was seen of somebody's, where it was looked at.
+        """
         password = await self.credentials.read()
         if password is not None:
             if await is_opened_by(self.kubectl, self.username, password):
                 return StepResult(Outcome.CREATED, deciding, credentials_secret=self.credentials.secret)
             await self.credentials.drop()
-        return StepResult(Outcome.UNCHANGED, deciding, (self.note, *await self.warn_if_disabled()))
+        return StepResult(Outcome.UNCHANGED, deciding, warnings or (self.note, *await self.warn_if_disabled()))
 
     def _explain_absence(self, completed: Completed) -> Failure:
         if completed.exit_code != 0:

@@ -15,6 +15,8 @@ from handlers.tenants.managers import find_manager
 from handlers.tenants.spec import Spec, make_wanted
 from handlers.workflow import StepContext
 
+PROOF = "account_proof"  # of the account that create_account has made, in what it found
+
 
 async def read_wanted_access(context: StepContext) -> WantedAccess:
     """The request's role, rendered for the Everest that was found. Raises StepFailed."""
@@ -53,7 +55,9 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
     if before and (not is_new or before.proves_account_of(context.job.job_id)):
         return spec  # a repeat writes nothing
     if is_new:
-        proof = await find_proof(context.kubectl, request.username)
+        # Later, another job may have set the password.
+        found = made.found.get(PROOF) if made and made.found and not before else None
+        proof = found or await find_proof(context.kubectl, request.username)
         return spec.with_credentials((context.job.job_id,)).with_account(proof)
     proof = next((other.account_proof for other in specs if other.account_proof), None)
     return spec.with_credentials(tuple(find_keepers(claims))).with_account(proof)

@@ -112,7 +112,7 @@ async def _look_ahead(context: StepContext, claim: ClaimDecision) -> Installatio
     if claim.is_new:
         return Installation()
     try:
-        return await _look(context.kubectl, context.request.namespace)
+        return await _look(context.kubectl, context.request.namespace, claim.namespace)
     except StepFailed as error:
         if error.failure.code != "forbidden" or not context.settings.everest_tenant_role:
             raise
@@ -213,9 +213,10 @@ def _explain_unfinished(completed: Completed, state: Installation, wanted: froze
     return Failure("operators_install_failed", reason, _WHERE.format(name))
 
 
-async def _look(kubectl: Kubectl, name: str) -> Installation:
+async def _look(kubectl: Kubectl, name: str, seen: Namespace | None = None) -> Installation:
+    """`seen`: the namespace, where it was looked at a moment ago."""
     async with at_once() as looks:
-        namespace_look = looks.create_task(find_namespace(kubectl, name))
+        namespace_look = looks.create_task(_find_unless(seen, kubectl, name))
         releases_look = looks.create_task(kubectl.list("secret", name, f"owner=helm,name={name}"))
         subscriptions_look = looks.create_task(kubectl.list(SUBSCRIPTIONS, name))
     namespace = namespace_look.result()
@@ -231,6 +232,10 @@ async def _look(kubectl: Kubectl, name: str) -> Installation:
         frozenset(operator["name"] for operator in operators),
         frozenset(operator["name"] for operator in operators if operator["installed"]),
     )
+
+
+async def _find_unless(seen: Namespace | None, kubectl: Kubectl, name: str) -> Namespace | None:
+    return seen or await find_namespace(kubectl, name)
 
 
 def newest_release(secrets: list[Object]) -> dict[str, str]:

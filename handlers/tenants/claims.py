@@ -106,9 +106,14 @@ class ClaimDecision(NamedTuple):
     command: Command | None
     before: Spec | None
     spec: Spec
-    is_new: bool = False  # the namespace itself
+    namespace: Namespace | None = None  # as it was seen
     is_first: bool = False  # the command makes the namespace the tenant's
     may_have_been_taken: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """The namespace itself."""
+        return self.namespace is None
 
     @property
     def diff(self) -> str:
@@ -197,16 +202,16 @@ async def decide_claim(
     mark = {OWNER: request.username, JOB: job_id, SPEC: render(spec)}
     if namespace is None:
         command = kubectl.to_create(_manifest(request.namespace, mark))
-        return ClaimDecision(Outcome.CREATED, command, None, spec, is_new=True, is_first=True)
+        return ClaimDecision(Outcome.CREATED, command, None, spec, is_first=True)
     if namespace.owner is None:
         command = to_mark(kubectl, namespace.name, mark, namespace.version)
-        return ClaimDecision(Outcome.UPDATED, command, None, spec, is_first=True, may_have_been_taken=True)
+        return ClaimDecision(Outcome.UPDATED, command, None, spec, namespace, is_first=True, may_have_been_taken=True)
     before, rewrite = namespace.read_spec(), to_write_spec(kubectl, namespace, spec)
     if namespace.job != job_id:
-        return ClaimDecision(Outcome.UNCHANGED, rewrite, before, spec)
+        return ClaimDecision(Outcome.UNCHANGED, rewrite, before, spec, namespace)
     if request.take_ownership:
-        return ClaimDecision(Outcome.UPDATED, rewrite, before, spec, may_have_been_taken=True)
-    return ClaimDecision(Outcome.CREATED, rewrite, before, spec)
+        return ClaimDecision(Outcome.UPDATED, rewrite, before, spec, namespace, may_have_been_taken=True)
+    return ClaimDecision(Outcome.CREATED, rewrite, before, spec, namespace)
 
 
 async def write_claim(kubectl: Kubectl, decision: ClaimDecision, name: str) -> Completed | None:
