@@ -1,16 +1,22 @@
 """What routes answer with: JSON, and the documents of jobs, conditionally."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 from starlette.responses import Response
 
 from gateway.jobs.job_cache import Document, Snapshot
 
+RawHeaders = tuple[tuple[bytes, bytes], ...]  # as they are sent, names in lower case
+
 POLL_SECONDS = "2"
 NOT_STORED = {"Cache-Control": "no-store"}
 _JSON = "application/json"
+# What every answer of a kind says is not made of text again for each.
+_RETRY_AFTER = (b"retry-after", POLL_SECONDS.encode())
+_CACHE_CONTROL = (b"cache-control", b"private, no-cache")
+_CONTENT_TYPE = (b"content-type", _JSON.encode())
 _WEIGHT = re.compile(r"(?:^|;)\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)", re.ASCII)
 
 
@@ -28,20 +34,29 @@ def encode_line(document: object) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
 
 
+class DocumentResponse(Response):
+    """The answer to a GET: 304 to a caller who has the document already. `headers` are added as they are."""
+
+    def __init__(self, document: Document, if_none_match: str | None, headers: RawHeaders) -> None:
+        self.background = None
+        self.raw_headers = [(b"etag", document.etag.encode()), _CACHE_CONTROL, *headers]
+        if if_none_match is not None and _matches(if_none_match, document.etag):
+            self.status_code, self.body = 304, b""
+            return
+        self.status_code, self.body = 200, document.body
+        self.raw_headers += ((b"content-length", b"%d" % len(document.body)), _CONTENT_TYPE)
+
+
 def status_response(
-    snapshot: Snapshot, prefix: str, if_none_match: str | None, headers: Mapping[str, str] | None = None
-) -> Response:
+    snapshot: Snapshot, prefix: str, if_none_match: str | None, headers: RawHeaders = ()
+) -> DocumentResponse:
     """The answer to GET /jobs/{job_id}."""
-    more = {} if snapshot.record.is_finished else {"Retry-After": POLL_SECONDS}
-    return document_response(snapshot.document(prefix), if_none_match, {**more, **(headers or {})})
+    more = headers if snapshot.record.is_finished else (_RETRY_AFTER, *headers)
+    return DocumentResponse(snapshot.document(prefix), if_none_match, more)
 
 
-def document_response(document: Document, if_none_match: str | None, headers: Mapping[str, str]) -> Response:
-    """The answer to a GET: 304 to a caller who has it already."""
-    headers = {**headers, "ETag": document.etag, "Cache-Control": "private, no-cache"}
-    if if_none_match is not None and _matches(if_none_match, document.etag):
-        return Response(status_code=304, headers=headers)
-    return encoded_response(document.body, 200, headers)
+def encode_headers(headers: Iterable[tuple[str, str]]) -> RawHeaders:
+    return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)
 
 
 def prefers(accepts: Sequence[str], media_type: str, usual: str) -> bool:

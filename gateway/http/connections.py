@@ -149,7 +149,7 @@ class FrontDoor:
 
 
 class Gathering:
-    """A transport that sends at once what is written in one turn of the loop.
+    """A transport that sends at once what is written until `flush`, or in one turn of the loop.
 
     uvicorn writes the head of an answer and its body apart: two calls of the system, and two packets to read.
     """
@@ -158,28 +158,31 @@ class Gathering:
         self._transport = transport
         self._loop = loop
         self._written: list[bytes] = []
+        self.is_closing = transport.is_closing  # asked with each answer: nothing to look up
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, part: bytes) -> None:
         if not self._written:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.flush)
         self._written.append(part)
 
+    def flush(self) -> None:
+        if not self._written:
+            return
+        gathered = b"".join(self._written)
+        self._written.clear()
+        if not self.is_closing():  # the peer may have left meanwhile
+            self._transport.write(gathered)
+
     def close(self) -> None:
-        self._send()
+        self.flush()
         self._transport.close()
 
     def write_eof(self) -> None:
-        self._send()
+        self.flush()
         self._transport.write_eof()
-
-    def _send(self) -> None:
-        gathered = b"".join(self._written)
-        self._written.clear()
-        if gathered and not self._transport.is_closing():  # the peer may have left meanwhile
-            self._transport.write(gathered)
 
 
 class CallerConnection(HttpToolsProtocol):
@@ -198,7 +201,8 @@ class CallerConnection(HttpToolsProtocol):
         self.group: Group | None = None  # of those that may be closed to make room
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(cast("asyncio.Transport", Gathering(transport, self.loop)))
+        self._gathering = Gathering(transport, self.loop)
+        super().connection_made(cast("asyncio.Transport", self._gathering))
         if self._door.admit(self):
             self._limit(self._door.limits.first_byte_seconds, Closing.SILENT)
         else:
@@ -274,6 +278,7 @@ class CallerConnection(HttpToolsProtocol):
             self._unlimit()
 
     def on_response_complete(self) -> None:
+        self._gathering.flush()
         super().on_response_complete()
         if not self._is_waiting:
             return  # The next of several that came together is at work.

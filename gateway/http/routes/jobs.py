@@ -16,7 +16,8 @@ from contracts.requests import Request as JobRequest
 from gateway.http.answers import (
     NOT_STORED,
     POLL_SECONDS,
-    document_response,
+    DocumentResponse,
+    encode_headers,
     encoded_response,
     json_response,
     status_response,
@@ -139,9 +140,8 @@ class JobRoutes:
         """GET /jobs/{job_id}."""
         wait = read_wait(request, read_parameters(request, ("wait",)))
         snapshot = await self.find_job(request, wait)
-        return status_response(
-            snapshot, prefix_of(request.scope), request.headers.get("if-none-match"), dict(wait.headers)
-        )
+        known, headers = request.headers.get("if-none-match"), encode_headers(wait.headers)
+        return status_response(snapshot, prefix_of(request.scope), known, headers)
 
     async def read_result(self, request: Request) -> Response:
         """GET /jobs/{job_id}/result."""
@@ -150,7 +150,7 @@ class JobRoutes:
         record = snapshot.record
         if not record.is_finished:
             raise JobNotFinished(f"The job is {record.status.value}.", job_id=record.job_id, status=record.status)
-        return document_response(snapshot.result, request.headers.get("if-none-match"), dict(wait.headers))
+        return DocumentResponse(snapshot.result, request.headers.get("if-none-match"), encode_headers(wait.headers))
 
     async def find_job(self, request: Request, wait: Wait) -> Snapshot:
         """The job in the path. Raises JobNotFound, Unanswered, UnreadableRecord."""
