@@ -6,6 +6,7 @@ Log with `logger.info("step.finished", extra={"step": name})`; `bind` adds field
 import logging
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from pythonjsonlogger.orjson import OrjsonFormatter
@@ -36,7 +37,13 @@ class LogFormatter(OrjsonFormatter):
 
 def moment(seconds_since_epoch: float) -> str:
     """RFC 3339 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds_since_epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, milliseconds = divmod(round(seconds_since_epoch * 1_000_000) // 1000, 1000)
+    return f"{_name_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=1)  # many moments fall into one second, and the calendar is what takes long
+def _name_second(seconds_since_epoch: int) -> str:
+    return datetime.fromtimestamp(seconds_since_epoch, UTC).replace(tzinfo=None).isoformat()
 
 
 class Repeats:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.http.problems import Problem, problem_response
 
@@ -149,40 +149,30 @@ class FrontDoor:
 
 
 class Gathering:
-    """A transport that sends at once what is written until `flush`, or in one turn of the loop.
+    """What answers are written to: a part waits for the next one where the answer's length says that more is to come.
 
     uvicorn writes the head of an answer and its body apart: two calls of the system, and two packets to read.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._loop = loop
-        self._written: list[bytes] = []
-        self.is_closing = transport.is_closing  # asked with each answer: nothing to look up
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        self._part = b""
+        self.answer: RequestResponseCycle | None = None  # that is being written
+        self.is_closing = transport.is_closing
 
     def write(self, part: bytes) -> None:
-        if not self._written:
-            self._loop.call_soon(self.flush)
-        self._written.append(part)
-
-    def flush(self) -> None:
-        if not self._written:
+        assert self.answer is not None
+        if self._part:
+            part, self._part = self._part + part, b""
+        elif self.answer.expected_content_length and self.answer.scope["method"] != "HEAD":
+            self._part = part
             return
-        gathered = b"".join(self._written)
-        self._written.clear()
-        if not self.is_closing():  # the peer may have left meanwhile
-            self._transport.write(gathered)
+        self._transport.write(part)
 
     def close(self) -> None:
-        self.flush()
+        if self._part and not self.is_closing():  # an answer that broke off; the peer may have left meanwhile
+            self._transport.write(self._part)
         self._transport.close()
-
-    def write_eof(self) -> None:
-        self.flush()
-        self._transport.write_eof()
 
 
 class CallerConnection(HttpToolsProtocol):
@@ -201,8 +191,8 @@ class CallerConnection(HttpToolsProtocol):
         self.group: Group | None = None  # of those that may be closed to make room
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        self._gathering = Gathering(transport, self.loop)
-        super().connection_made(cast("asyncio.Transport", self._gathering))
+        super().connection_made(transport)
+        self._gathering = Gathering(transport)
         if self._door.admit(self):
             self._limit(self._door.limits.first_byte_seconds, Closing.SILENT)
         else:
@@ -251,7 +241,8 @@ class CallerConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         most = (self._header_size or 0) + self._chunk_size
         self._header_size = None
-        self._unlimit()
+        if self._timer is not None:
+            self._unlimit()
         if self._is_closed:
             return
         if most > self._door.limits.header_bytes and self._measure_headers() > self._door.limits.header_bytes:
@@ -261,6 +252,10 @@ class CallerConnection(HttpToolsProtocol):
         super().on_headers_complete()
         if self.is_extra:
             self.cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._gathering.answer, cycle.transport = cycle, cast("asyncio.Transport", self._gathering)
+        super()._start_asgi_task(cycle, app)
 
     def _measure_headers(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -278,7 +273,6 @@ class CallerConnection(HttpToolsProtocol):
             self._unlimit()
 
     def on_response_complete(self) -> None:
-        self._gathering.flush()
         super().on_response_complete()
         if not self._is_waiting:
             return  # The next of several that came together is at work.

@@ -73,7 +73,7 @@ def _describe(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
         "method": scope["method"],
         "path": scope["path"],
         "status": status,
-        "duration_seconds": round(seconds, 6),
+        "duration_seconds": round(seconds * 1_000_000) / 1_000_000,  # `round` to digits takes ten times as long
     }
     if caller := state.get("caller"):
         fields["caller"] = caller

@@ -1,6 +1,18 @@
-"""What repeats is logged at growing distances."""
+"""What repeats is logged at growing distances, and when."""
 
-from contracts.logs import Repeats
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.logs import Repeats, moment
+
+
+@given(st.integers(min_value=0, max_value=3_000_000_000_000_000))
+def test_a_moment_is_the_clocks_cut_to_the_millisecond(microseconds: int) -> None:
+    seconds = microseconds / 1_000_000
+    told = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    assert moment(seconds) == told.replace("+00:00", "Z")
 
 
 def test_what_happens_every_second_fills_no_log() -> None:
