@@ -57,8 +57,9 @@ async def is_opened_by(kubectl: Kubectl, username: str, password: Secret) -> boo
 
 async def find_proof(kubectl: Kubectl, username: str) -> str | None:
     """What tells the account, with the password that it has, from any other; None without one. Raises StepFailed."""
-    account = await find_account(kubectl, username)
-    return account.proof if account else None
+    _, users = await _read(kubectl)
+    with _explained(username):
+        return read_proof(users, username)
 
 
 async def remove_opened(kubectl: Kubectl, username: str, password: Secret) -> Completed | None:

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 _ROUNDS = 4096
 _KEY_BYTES = 32
 _BINARY = "tag:yaml.org,2002:binary"
+# As Everest writes it: keys without any escape in the first column, and below each nothing but indented lines.
+_KEY = r"(?:{name}|\"{name}\"):\n"
+_ENTRY = r"(?: [^\n]*+\n)++"
+_AS_WRITTEN = re.compile(f"(?:{_KEY.format(name='[A-Za-z0-9_.-]++')}{_ENTRY})*+")
 
 
 class UnreadableAccounts(ValueError):
@@ -37,7 +42,7 @@ def proves(users: str, salt: str, username: str, password: str) -> bool:
 
 def read_hash(users: str, username: str) -> bytes | None:
     """The stored hash; None where there is no such account. Raises UnreadableAccounts."""
-    accounts = _read_mapping(_compose(users), "the store")
+    accounts = _read_mapping(_compose(_narrow(users, username)), "the store")
     if username not in accounts:
         return None
     stored = _read_mapping(accounts[username], "the account").get("passwordHash")
@@ -76,7 +81,7 @@ def cut_account(users: str, username: str) -> str:
 
 def read_enabled(users: str, username: str) -> bool | None:
     """Whether the account can log in; None where there is none. Raises UnreadableAccounts."""
-    accounts = _read_mapping(_compose(users), "the store")
+    accounts = _read_mapping(_compose(_narrow(users, username)), "the store")
     if username not in accounts:
         return None
     node = _read_mapping(accounts[username], "the account").get("enabled")
@@ -107,6 +112,15 @@ def _put(text: str, node: "yaml.Node", value: str) -> str:
         raise UnreadableAccounts("a value is not where it was read")
     lines[start.line] = line[: start.column] + value + line[end.column :]
     return "\n".join(lines)
+
+
+def _narrow(users: str, username: str) -> str:
+    """The lines of one account, where they can be told: a parser takes 20 ms for a thousand accounts."""
+    if not _AS_WRITTEN.fullmatch(users):
+        return users
+    entries = re.findall(f"^{_KEY.format(name=re.escape(username))}{_ENTRY}", users, re.MULTILINE)
+    entry: str = entries[-1] if entries else ""
+    return users if "*" in entry else entry  # an alias of what may stand elsewhere
 
 
 def _compose(users: str) -> "yaml.Node | None":

@@ -17,6 +17,7 @@ from handlers.tenants.accounts_file import (
     read_hash,
     set_enabled,
 )
+from tests.everestctl.accounts_file import Account, render_users
 
 SALT = "0b1a2c3d-uid-of-everest-system"
 HASH = bytes(range(200, 232))
@@ -99,6 +100,30 @@ def test_every_store_that_a_yaml_library_writes_is_read(accounts: dict[str, byte
     for name, stored in accounts.items():
         assert read_hash(users, name) == stored
     assert read_hash(users, "nobody-here") is None
+
+
+@pytest.mark.parametrize("hash_", [b"\xff" * 32, "*text: with 'all' \"that\" # breaks", "two\nlines", "&anchor"])
+def test_an_account_among_many_is_read_as_it_is_alone(hash_: bytes | str) -> None:
+    """What its neighbours look like changes nothing."""
+    names = ("bob", "123", "a-b.c", "null", "bob_", "x bob", "é")
+    stored = hash_ if isinstance(hash_, bytes) else hash_.encode()
+    for kept in (names, names[:5], names[:1]):
+        users = render_users({name: Account(name != "bob", ("login",), "then", hash_) for name in kept})
+        for name in kept:
+            assert read_hash(users, name) == stored
+            assert read_enabled(users, name) is (name != "bob")
+        assert read_hash(users, "ob") is None
+        assert read_hash(users, "enabled") is None
+
+
+def test_the_last_of_two_accounts_of_a_name_counts_as_everywhere() -> None:
+    for between in ("", "# by hand\n"):
+        users = f"bob:\n  passwordHash: old\n{between}bob:\n  passwordHash: new\n"
+        assert read_hash(users, "bob") == b"new"
+
+
+def test_an_alias_is_followed_to_where_it_stands() -> None:
+    assert read_hash("eve:\n  passwordHash: &same abc\nbob:\n  passwordHash: *same\n", "bob") == b"abc"
 
 
 STORE = """\
