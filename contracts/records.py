@@ -520,7 +520,9 @@ def fit(record: JobRecord, limit_bytes: int = MAX_RECORD_BYTES) -> JobRecord:
     The limit does not count `data`, which is bounded where it is made.
     """
     allowance = 64 * 1024
-    bare = replace(record, data=None)
+    bare = record if record.data is None else replace(record, data=None)
+    if len(encode_record(bare)) <= limit_bytes:
+        return record
     while len(encode_record(bare)) > limit_bytes and allowance >= 16:
         allowance //= 2
         bare = _shortened_record(bare, allowance)

@@ -158,10 +158,9 @@ class Execution:
         async def run(command: Command) -> Completed:
             self.lease.check()
             self._is_changing |= command.changes
+            shown = command.shown
             try:
-                with span(
-                    PurePath(command.shown.split()[0]).name, attributes={"process.command_line": command.shown}
-                ) as current:
+                with span(PurePath(shown.split()[0]).name, attributes={"process.command_line": shown}) as current:
                     completed = await self.runtime.commands.run(
                         command, self.lease.owner, partial(self._watch, command)
                     )
@@ -173,7 +172,7 @@ class Execution:
                 raise LeaseLost(self.lease.record.job_id) from error
             except Interrupted as error:
                 self.lease.check()
-                raise StepFailed(Failure("timed_out", f"{command.shown} was interrupted")) from error
+                raise StepFailed(Failure("timed_out", f"{shown} was interrupted")) from error
             commands.append(CommandRecord(completed.command, completed.exit_code))
             self.lease.check()
             return completed

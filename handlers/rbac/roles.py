@@ -6,6 +6,7 @@ has the role is the request's to say.
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +51,7 @@ def load_role(name: str, folder: str | None) -> Role:
     for place in _places(folder):
         path = place / f"{name}.csv"
         if re.fullmatch(ROLE_PATTERN, name) and path.is_file():
-            return Role(name, tuple(_read_rights(path)))
+            return Role(name, _read_ours(path) if place == _OURS else tuple(_read_rights(path)))
     raise UnknownRole(f"there is no role {name}; known: {', '.join(list_roles(folder))}")
 
 
@@ -65,6 +66,12 @@ def list_roles(folder: str | None) -> list[str]:
 
 def _places(folder: str | None) -> Iterable[Path]:
     return (Path(folder), _OURS) if folder else (_OURS,)
+
+
+@cache
+def _read_ours(path: Path) -> tuple[tuple[str, str, str], ...]:
+    """Once: a deployment's own files may change while a handler runs, and these do not."""
+    return tuple(_read_rights(path))
 
 
 def _read_rights(path: Path) -> Iterable[tuple[str, str, str]]:
