@@ -133,11 +133,11 @@ class LinkClient(Client):
 
         What is not written when the connection is lost, the next one sends, as it does with the library's own.
         """
+        self._pending.append(message)
+        self._pending_data_size += len(message)
         if not self._will_write:
             self._will_write = True
             asyncio.get_running_loop().call_soon(self._write)
-        self._pending.append(message)
-        self._pending_data_size += len(message)
 
     def _write(self) -> None:
         self._will_write = False

@@ -99,9 +99,11 @@ def _begin(name: str, kind: str, parent: str | None, attributes: Mapping[str, Va
         yield Span(current, _write_context(current))
 
 
-def messaging_attributes(kind: str, job_id: str, operation: str) -> dict[str, Value]:
-    """Of a job's message, as the conventions for messaging have them; `operation` is send or process."""
-    return {
+def message_span(operation: str, kind: str, job_id: str, parent: str | None) -> AbstractContextManager[Span]:
+    """The span of a job's message, as the conventions for messaging have it; `operation` is send or process."""
+    if _provider is None:
+        return nullcontext(Span(None, parent))
+    about: dict[str, Value] = {
         "messaging.system": "nats",
         "messaging.destination.name": stream_of(kind),
         "messaging.destination.template": f"{KINDS[kind].subject}.{{job_id}}",
@@ -109,6 +111,8 @@ def messaging_attributes(kind: str, job_id: str, operation: str) -> dict[str, Va
         "messaging.operation.name": operation,
         "messaging.message.id": job_id,
     }
+    name = f"{operation} {KINDS[kind].subject}"
+    return _begin(name, "producer" if operation == "send" else "consumer", parent, about)
 
 
 def _read_context(traceparent: str) -> Any:

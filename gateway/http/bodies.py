@@ -5,12 +5,12 @@ import re
 from collections.abc import Sequence
 from email.message import Message
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from contracts.kinds import read_request
 from contracts.requests import MAX_BODY_BYTES, InvalidRequest, NotJson
 from contracts.requests import Request as JobRequest
+from gateway.http.headers import find_header, find_text
 from gateway.http.problems import Problem, invalid_request
 
 BODY_SECONDS = 30
@@ -33,7 +33,7 @@ async def read_job_request(request: Request, kind: str) -> JobRequest:
 
 async def read_json(request: Request) -> bytes:
     """A body that says that it is JSON. Raises Problem."""
-    check_content_type(request.headers)
+    check_content_type(request)
     return await read_body(request)
 
 
@@ -43,8 +43,8 @@ def not_json(error: NotJson) -> Problem:
 
 async def read_body(request: Request, most: int = MAX_BODY_BYTES) -> bytes:
     """At most so many bytes. Raises Problem."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > most:
+    declared = find_header(request.scope, b"content-length") or b""
+    if declared.isdigit() and int(declared) > most:
         raise _too_large(most)
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -70,16 +70,17 @@ def _too_large(most: int) -> Problem:
     return Problem("body_too_large", f"The body is over {most // 1024} KB.")
 
 
-def check_content_type(headers: Headers, accepted: Sequence[str] = (JSON,)) -> str:
+def check_content_type(request: Request, accepted: Sequence[str] = (JSON,)) -> str:
     """The type, which is an accepted one in UTF-8, however its name is spelled, and not compressed. Raises Problem."""
-    coding = headers.get("content-encoding", "identity").strip().lower()
-    if coding not in ("", "identity"):
+    coding = find_text(request.scope, b"content-encoding")
+    if coding and coding.strip().lower() not in ("", "identity"):
         detail = "The body is compressed; send it as it is."
         raise Problem("unsupported_media_type", detail, headers={"Accept-Encoding": "identity"})
-    if headers.get("content-type") == JSON:
+    given = find_text(request.scope, b"content-type") or ""
+    if given == JSON:
         return JSON  # as nearly everybody spells it; reading it costs more than reading the body
     told = Message()
-    told["Content-Type"] = headers.get("content-type", "")
+    told["Content-Type"] = given
     accept_post = {"Accept-Post": ", ".join(accepted)}
     if told.get_content_type() not in accepted:
         raise Problem("unsupported_media_type", headers=accept_post)

@@ -11,6 +11,11 @@ def find_header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
+def find_all(scope: Scope, name: bytes) -> list[str]:
+    """All of that name, which is in lower case, as texts."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
 def find_text(scope: Scope, name: bytes) -> str | None:
     """The same as text."""
     value = find_header(scope, name)

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from starlette.requests import Request
 
 from contracts.names import is_job_id
+from gateway.http.headers import find_all
 from gateway.http.problems import Problem
 from gateway.http.request_log import find_traceparent
 from gateway.jobs.errors import JobNotFound
@@ -23,8 +24,7 @@ _SECONDS = re.compile(r"[0-9]{1,100}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """How long the caller waits for the end. `headers` confirm a preference."""
 
     seconds: int = 0
@@ -70,7 +70,7 @@ def read_wait(request: Request, parameters: dict[str, str]) -> Wait:
         return Wait()
     if "wait" in parameters:
         return Wait(_read_seconds(parameters["wait"]))
-    for preference in ",".join(request.headers.getlist("prefer")).split(","):
+    for preference in ",".join(find_all(request.scope, b"prefer")).split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait":
             seconds = _read_seconds(value.strip().strip('"'))
@@ -101,7 +101,7 @@ def _read_seconds(text: str) -> int:
 
 def read_idempotency_key(request: Request) -> str | None:
     """Raises Problem."""
-    keys = request.headers.getlist("idempotency-key")
+    keys = find_all(request.scope, b"idempotency-key")
     if not keys:
         return None
     if len(keys) > 1 or not _IDEMPOTENCY_KEY.fullmatch(keys[0]):
@@ -111,7 +111,7 @@ def read_idempotency_key(request: Request) -> str | None:
 
 def read_precondition(request: Request) -> int | None:
     """The generation that the caller has seen (If-Match), 0 for none (If-None-Match: *). Raises Problem."""
-    matches, others = request.headers.getlist("if-match"), request.headers.getlist("if-none-match")
+    matches, others = find_all(request.scope, b"if-match"), find_all(request.scope, b"if-none-match")
     if len(matches) + len(others) > 1:
         raise refuse_parameter("If-Match", "and If-None-Match may be given once, and not both")
     if others and others[0].strip() != "*":
@@ -123,7 +123,7 @@ def read_precondition(request: Request) -> int | None:
 
 def refuse_precondition(request: Request) -> None:
     """Raises Problem where one is given and this route would not look at it."""
-    if "if-match" in request.headers or "if-none-match" in request.headers:
+    if find_all(request.scope, b"if-match") or find_all(request.scope, b"if-none-match"):
         what = "PUT /tenants/{username}/namespaces/{namespace} alone; a bootstrap may say if_generation in its body"
         raise refuse_parameter("If-Match", f"and If-None-Match are for {what}")
 

@@ -4,12 +4,11 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from contracts import names
-from contracts.kinds import KINDS
 from contracts.records import JobRecord
-from contracts.reporting.spans import messaging_attributes, span
+from contracts.reporting.spans import message_span
 from contracts.requests import Request, encode_request, raw_hash, request_hash
 from gateway.jetstream import JetStream, NotProvisioned, NotSent, Refused, TooLarge, Unanswered
 from gateway.jobs.errors import JobError, JobIdTaken, NotAccepted, OutcomeUnknown, QueueFull, RequestTooLarge
@@ -23,8 +22,7 @@ ATTEMPT_SECONDS = 1.8
 PAUSE_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a request came from; carried through NATS into the handlers' logs and the record."""
 
     caller: str
@@ -89,9 +87,7 @@ class Submission:
 
         Raises QueueFull, RequestTooLarge, JobIdTaken, NotProvisioned, NotAccepted, OutcomeUnknown.
         """
-        about = messaging_attributes(kind, job_id, "send")
-        traceparent = headers.get(names.HEADER_TRACEPARENT)
-        with span(f"send {KINDS[kind].subject}", "producer", traceparent, about) as current:
+        with message_span("send", kind, job_id, headers.get(names.HEADER_TRACEPARENT)) as current:
             if current.traceparent:
                 headers = {**headers, names.HEADER_TRACEPARENT: current.traceparent}
             await self._publish(kind, job_id, request, headers)

@@ -6,10 +6,9 @@ from dataclasses import replace
 import orjson
 
 from contracts.codes import Failure
-from contracts.kinds import KINDS
 from contracts.logs import bind
 from contracts.records import MAX_DATA_BYTES, JobRecord, Status, without_outputs
-from contracts.reporting.spans import messaging_attributes, span
+from contracts.reporting.spans import message_span, span
 from handlers.clock import utc_now
 from handlers.jetstream import TooLarge
 from handlers.jobs.execution import Execution, Stopped
@@ -39,10 +38,9 @@ class Claims:
 
         Raises BucketFull when the claim cannot be written, LeaseLost when the job may be another's by now.
         """
-        about = messaging_attributes(record.kind, record.job_id, "process")
         # The message was sent later than a record of a batch, or of a retried job, was written.
         parent = incoming.record.traceparent or record.traceparent
-        with span(f"process {KINDS[record.kind].subject}", "consumer", parent, about):
+        with message_span("process", record.kind, record.job_id, parent):
             return await self._claim(incoming, record, revision, lost=lost)
 
     async def _claim(self, incoming: Incoming, record: JobRecord, revision: int, *, lost: bool) -> bool:

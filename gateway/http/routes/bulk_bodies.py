@@ -29,7 +29,7 @@ Fields = list[dict[str, Any]]
 
 async def read_bulk(request: Request, kind: str, most: int = MOST_REQUESTS) -> list[JobRequest]:
     """The validated requests, at least one and at most so many. Raises Problem, with what is wrong by index."""
-    read = _read_lines if check_content_type(request.headers, (JSON, LINES)) == LINES else _read_object
+    read = _read_lines if check_content_type(request, (JSON, LINES)) == LINES else _read_object
     body = await read_body(request, MAX_BULK_BYTES)
     # Megabytes take a while: nobody else's request waits for them.
     return await asyncio.to_thread(_judge, read, body, kind, most)
