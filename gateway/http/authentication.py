@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -44,26 +44,26 @@ class Authentication:
         self._slowed = 0
         self._pages = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path = scope.get("path", "")
         if scope["type"] != "http" or (path in HEALTH_PATHS and not scope["query_string"]):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         is_extra = "is_extra" in scope["state"]
         if path in PAGE_PATHS or path.startswith(PAGE_PREFIXES):
-            await self._show_page(scope, receive, send, is_extra=is_extra)
-            return
+            return self._show_page(scope, receive, send, is_extra=is_extra)
         given = find_header(scope, b"x-admin-key")
         key = self._keys.find(given) if given else None
-        if key is not None:
-            scope["state"]["caller"] = key.name
-            scope["state"]["key"] = key
-            scope["state"]["note_refusal"] = self._note_refusal
-            await self._app(scope, receive, send)
-            return
+        if key is None:
+            return self._refuse(scope, receive, send, given, at_once=is_extra)
+        scope["state"]["caller"] = key.name
+        scope["state"]["key"] = key
+        scope["state"]["note_refusal"] = self._note_refusal
+        return self._app(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, given: bytes | None, *, at_once: bool) -> None:
         if given:
             self._note_refusal(self._keys.recognize(given), "unauthorized")
-            await self._slow_down(at_once=is_extra)
+            await self._slow_down(at_once=at_once)
         detail = "The key in X-Admin-Key is not valid." if given else "The header X-Admin-Key is missing."
         problem = Problem("unauthorized", detail, headers={"WWW-Authenticate": "X-Admin-Key"})
         await problem_response(problem, prefix_of(scope))(scope, receive, send)

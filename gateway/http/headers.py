@@ -7,7 +7,8 @@ def find_header(scope: Scope, name: bytes) -> bytes | None:
     """The first of that name, which is in lower case."""
     for key, value in scope["headers"]:
         if key == name:
-            return bytes(value)
+            found: bytes = value
+            return found
     return None
 
 

@@ -3,7 +3,7 @@
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,12 +40,12 @@ class Access:
         bind(request_id=request_id)
         status = 0
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
@@ -86,7 +86,7 @@ def _describe(scope: Scope, status: int, seconds: float) -> dict[str, Any]:
 
 def _read_request_id(scope: Scope) -> str:
     given = read_request_id(find_text(scope, b"x-request-id"))
-    return given or f"{random.getrandbits(128):032x}"  # tells requests apart, and is no secret
+    return given or random.randbytes(16).hex()  # tells requests apart, and is no secret
 
 
 def find_traceparent(scope: Scope) -> str | None:

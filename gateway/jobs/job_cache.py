@@ -87,7 +87,7 @@ class JobCache:
         entry = self._entries.get(job_id)
         if entry is None or not self._is_true():
             return None
-        if entry.expires_at < self._clock() or self._has_expired(entry.snapshot):
+        if entry.expires_at <= self._clock():
             del self._entries[job_id]
             return None
         return entry.snapshot
@@ -128,15 +128,16 @@ class JobCache:
         self._entries.clear()
         self._generation += 1
 
-    def _has_expired(self, snapshot: Snapshot) -> bool:
-        if snapshot.expires_at is None:
-            return False
-        now = self._server_now()
-        return now is None or now >= snapshot.expires_at
-
     def _keep(self, job_id: str, snapshot: Snapshot) -> None:
         # Taken out and put in again, so that the first entry is always the oldest.
         self._entries.pop(job_id, None)
-        self._entries[job_id] = _Entry(snapshot, self._clock() + ENTRY_SECONDS)
+        self._entries[job_id] = _Entry(snapshot, self._clock() + self._limit_seconds(snapshot))
         if len(self._entries) > MAX_ENTRIES:
             del self._entries[next(iter(self._entries))]
+
+    def _limit_seconds(self, snapshot: Snapshot) -> float:
+        """How long it may be served."""
+        if snapshot.expires_at is None:
+            return ENTRY_SECONDS
+        now = self._server_now()
+        return 0 if now is None else min(ENTRY_SECONDS, snapshot.expires_at - now)

@@ -33,12 +33,15 @@ def test_what_was_read_is_kept_for_a_minute() -> None:
 
 
 def test_a_record_is_not_served_beyond_its_retention() -> None:
-    """By the clock of the server that forgets it; while that is not known, the server is asked."""
+    """By the clock of the server that forgets it; where that is not known, the server is asked."""
     world = World()
     kept = Snapshot(snapshot().record, 1, expires_at=1005.0)
     keep(world.cache, kept)
+    world.seconds, world.server_seconds = 4.9, 1004.9
     assert world.cache.find("a") is kept
-    world.server_seconds = 1005.0
+    world.seconds, world.server_seconds = 5.0, 1005.0
+    assert world.cache.find("a") is None
+    keep(world.cache, kept)
     assert world.cache.find("a") is None
     world.server_seconds = None
     keep(world.cache, kept)
