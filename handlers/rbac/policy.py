@@ -289,8 +289,10 @@ def _split_rules(text: str) -> Iterator[_Line]:
 
 
 def _render_field(field: str) -> str:
+    if not _QUOTED.search(field):
+        return field
     quoted = field.replace('"', '""')
-    return f'"{quoted}"' if _QUOTED.search(field) else field
+    return f'"{quoted}"'
 
 
 def _lines_of(wanted: str, rules: tuple[Rule, ...]) -> list[tuple[Key, str]]:

@@ -16,8 +16,10 @@ case "$1 $2" in
   {tell} ;;
 "accounts create")
   : > "{accounts}/$4"
-  entry="$4: {{enabled: true, passwordHash: none}}"
-  while [ $((${{#entry}} % 3)) != 2 ]; do entry="$entry "; done  # lines that can be encoded one by one
+  entry="$4:
+  enabled: true
+  passwordHash: none"
+  while [ $((${{#entry}} % 3)) != 2 ]; do entry="$entry "; done  # accounts that can be encoded one by one
   printf '%s\n' "$entry" | base64 -w 0 >> "{store}" ;;
 "accounts list") for file in "{accounts}"/*; do printf '%s\\n' "${{file##*/}}"; done ;;
 esac
