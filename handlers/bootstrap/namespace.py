@@ -3,9 +3,8 @@
 import asyncio
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from contracts.answers import TenantOperator
 from contracts.codes import Failure
 from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
@@ -30,6 +29,9 @@ from handlers.tools.compatibility import find_missing_charts
 from handlers.tools.failures import explain
 from handlers.tools.kubectl import Kubectl, Object, at_once
 from handlers.workflow import StepContext
+
+if TYPE_CHECKING:
+    from contracts.answers import TenantOperator  # a handler starts without the answers of queries
 
 _BINDING = "everest-bootstrap-handler"
 _OF_INSTALLER = ("operators_install_failed", "timed_out")
@@ -244,7 +246,7 @@ def newest_release(secrets: list[Object]) -> dict[str, str]:
     return max(releases, key=lambda release: int(release.get("version", 0)), default={})
 
 
-def read_operators(subscriptions: list[Object]) -> list[TenantOperator]:
+def read_operators(subscriptions: list[Object]) -> "list[TenantOperator]":
     """Everest's operators among the subscriptions, by the request's names."""
     operators: list[TenantOperator] = []
     for item in subscriptions:

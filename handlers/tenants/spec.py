@@ -12,6 +12,8 @@ from contracts.requests import BootstrapRequest, InvalidRequest, validate_reques
 
 SPEC_VERSION = 1
 MAX_SPEC_BYTES = 64 * 1024
+# Built with the first spec: a handler starts faster without it.
+_CONFIG = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
 
 class UnreadableSpec(ValueError):
@@ -25,7 +27,7 @@ class UnreadableSpec(ValueError):
 class Wanted(BaseModel):
     """What the last job asked for, resolved, and what later jobs must know of how the tenant came to be."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = _CONFIG
 
     role: str
     subjects: tuple[str, ...]
@@ -57,7 +59,7 @@ class Suspension(BaseModel):
     role valid without members was added to the policy. `paused`: the databases that ran, by name, with their UIDs.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = _CONFIG
 
     account_disabled: bool = False
     account_proof: str | None = None
@@ -68,7 +70,7 @@ class Suspension(BaseModel):
 class LastChange(BaseModel):
     """The last change of what is wanted: by which job, and of which members, named as `resources.cpu_cores` is."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = _CONFIG
 
     job_id: str
     members: tuple[str, ...]
@@ -81,7 +83,7 @@ class Spec(BaseModel):
     which is killed behind that write still knows what it has changed.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = _CONFIG
 
     version: int = SPEC_VERSION
     generation: int = 1
