@@ -269,6 +269,7 @@ class CallerConnection(HttpToolsProtocol):
         if self._is_closed:
             return
         super().on_message_complete()
+        self.scope["state"]["is_whole"] = True
         if self.cycle.response_complete:
             self._unlimit()
 

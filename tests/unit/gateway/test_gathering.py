@@ -59,6 +59,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.goes_on = asyncio.Event()
+        self.came_whole: list[bool] = []
         routes = [
             Route("/whole", lambda _: PlainTextResponse("body")),
             Route("/unchanged", lambda _: Response(status_code=304)),
@@ -87,6 +88,7 @@ class Bench:
         yield "chunk"
 
     async def _read_body(self, request: Request) -> Response:
+        self.came_whole.append("is_whole" in request.scope["state"])
         return PlainTextResponse(await request.body())
 
 
@@ -131,6 +133,12 @@ async def test_who_waits_to_send_a_body_is_told_to_at_once(bench: Bench) -> None
     bench.connection.data_received(b"sent")
     await eventually(lambda: len(bench.transport.sent) > 1, "the answer is sent")
     assert bench.transport.sent[1].endswith(b"\r\n\r\nsent")
+
+
+async def test_a_body_that_came_with_its_head_is_known_to_be_there(bench: Bench) -> None:
+    await bench.ask("POST /body")
+    await bench.ask("POST /body", more="Content-Length: 4\r\nExpect: 100-continue\r\n")
+    assert bench.came_whole == [True, False]
 
 
 async def test_of_an_answer_that_breaks_off_the_head_is_sent_before_the_end(bench: Bench) -> None:
