@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import PurePath
+from os.path import basename
 from typing import Any
 
 from contracts.cancels import CancelMark, decode_cancel
@@ -160,7 +160,7 @@ class Execution:
             self._is_changing |= command.changes
             shown = command.shown
             try:
-                with span(PurePath(shown.split()[0]).name, attributes={"process.command_line": shown}) as current:
+                with span(basename(shown.split()[0]), attributes={"process.command_line": shown}) as current:
                     completed = await self.runtime.commands.run(
                         command, self.lease.owner, partial(self._watch, command)
                     )
