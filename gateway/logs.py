@@ -8,12 +8,11 @@ import asyncio
 import logging
 import os
 import sys
-import time
 from typing import Any
 
 import orjson
 
-from contracts.logs import LogFormatter, moment
+from contracts.logs import LogFormatter
 
 FLUSH_SECONDS = 0.1
 _MOST_BYTES = 64 * 1024
@@ -81,9 +80,8 @@ class AccessLog:
         self._lines = lines
         self._is_on = is_on
 
-    def write(self, fields: dict[str, Any]) -> None:
+    def write(self, line: dict[str, Any]) -> None:
         if self._is_on:
-            line = {"timestamp": moment(time.time()), "level": "info", "event": "http.answered", **fields}
             self._lines.append(orjson.dumps(line))
 
 

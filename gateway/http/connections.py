@@ -275,7 +275,7 @@ class CallerConnection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self._is_waiting:
+        if not self.cycle.response_complete:
             return  # The next of several that came together is at work.
         self._door.note_silent(self)
         if self.transport.is_closing():
