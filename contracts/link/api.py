@@ -156,8 +156,9 @@ class Api:
         self, subject: str, body: bytes, headers: dict[str, str] | None, seconds: float
     ) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = orjson.loads(await self._client.ask(subject, body, headers, seconds))
-            return answer
+            _, answer = await self._client.ask(subject, body, headers, seconds)
+            meaning: dict[str, Any] = orjson.loads(answer)
+            return meaning
         except _SILENCES as error:
             raise _failure(subject, error) from error
 

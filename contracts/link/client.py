@@ -59,42 +59,20 @@ class LinkClient(Client):
             if number not in self._subs:
                 self._listeners.pop(number, None)
 
-    async def ask(self, subject: str, body: bytes, headers: Mapping[str, str] | None, seconds: float) -> bytes:
-        """The body of the answer.
+    async def ask(
+        self, subject: str, body: bytes, headers: Mapping[str, str] | None, seconds: float, token: str | None = None
+    ) -> Answer:
+        """The answer. `token` names the question, where several answers are gathered before that one.
 
         The library's `request` takes each answer through a queue, a task and a parser of headers, for twice the cost,
         and may lose a cancellation that comes with it: `asyncio.wait_for` does, before Python 3.12.
 
         Raises TimeoutError, NoRespondersError, OutboundBufferLimitError while disconnected, MaxPayloadError.
         """
-        _, answer = await self._ask(str(next(self._tokens)), subject, body, headers, seconds)
-        return answer
-
-    async def ask_for_many(self, subject: str, body: bytes, seconds: float) -> tuple[list[Answer], bytes]:
-        """All answers up to the status of the server's that ends them, and that status. Raises as `ask` does."""
-        token = str(next(self._tokens))
-        answers: list[Answer] = []
-        self._gathered[token.encode()] = answers
-        try:
-            end, _ = await self._ask(token, subject, body, None, seconds)
-        finally:
-            del self._gathered[token.encode()]
-        return answers, end.removeprefix(_STATUS)
-
-    def send_many(self, messages: Iterable[tuple[str, str, bytes]]) -> None:
-        """Sends subjects, blocks of headers and bodies in one piece: the library takes thrice as long to send each.
-
-        Raises OutboundBufferLimitError while disconnected, MaxPayloadError, and has sent nothing then.
-        """
-        self._check_connected()
-        self._send(b"".join([self._encode(subject, "", block.encode(), body) for subject, block, body in messages]))
-
-    async def _ask(
-        self, token: str, subject: str, body: bytes, headers: Mapping[str, str] | None, seconds: float
-    ) -> Answer:
         self._check_connected()
         if not self._inbox:
             await self._open_inbox()
+        token = token or str(next(self._tokens))
         message = self._encode(subject, self._inbox + token, _encode_headers(headers), body)
         loop, key = asyncio.get_running_loop(), token.encode()
         answer: asyncio.Future[Answer] = loop.create_future()
@@ -106,6 +84,25 @@ class LinkClient(Client):
         finally:
             timer.cancel()
             del self._asked[key]
+
+    async def ask_for_many(self, subject: str, body: bytes, seconds: float) -> tuple[list[Answer], bytes]:
+        """All answers up to the status of the server's that ends them, and that status. Raises as `ask` does."""
+        token = str(next(self._tokens))
+        answers: list[Answer] = []
+        self._gathered[token.encode()] = answers
+        try:
+            end, _ = await self.ask(subject, body, None, seconds, token)
+        finally:
+            del self._gathered[token.encode()]
+        return answers, end.removeprefix(_STATUS)
+
+    def send_many(self, messages: Iterable[tuple[str, str, bytes]]) -> None:
+        """Sends subjects, blocks of headers and bodies in one piece: the library takes thrice as long to send each.
+
+        Raises OutboundBufferLimitError while disconnected, MaxPayloadError, and has sent nothing then.
+        """
+        self._check_connected()
+        self._send(b"".join([self._encode(subject, "", block.encode(), body) for subject, block, body in messages]))
 
     def _check_connected(self) -> None:
         """Nothing is kept for later: who is told that it was not sent may send it again."""
