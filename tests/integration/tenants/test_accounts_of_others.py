@@ -66,12 +66,12 @@ async def test_what_the_caller_made_it_may_change(everest: SimulatedEverest, por
 
 async def test_one_that_replaced_what_the_job_had_made_is_not_claimed(everest: SimulatedEverest, portal: Bench) -> None:
     """Between its first step and its second: the claim has the proof of what was made, not of what is there."""
-    made = await portal.attempt("nora-1", only="create_account", username="nora")
-    await run(everest, "everestctl", "accounts", "delete", "-u", "nora")
-    await run(everest, "everestctl", "accounts", "create", "-u", "nora", "-p", "Her-own_password")
-    assert (await portal.attempt("nora-1", done=made, username="nora")).failure is None
-    suspended = await portal.attempt("nora-2", kind="suspend", username="nora")
-    assert "Account nora was not made by this service, so it stays enabled." in suspended.warnings, suspended.failure
+    made = await portal.attempt("vera-1", only="create_account", username="vera")
+    await run(everest, "everestctl", "accounts", "delete", "-u", "vera")
+    await run(everest, "everestctl", "accounts", "create", "-u", "vera", "-p", "Her-own_password")
+    assert (await portal.attempt("vera-1", done=made, username="vera")).failure is None
+    suspended = await portal.attempt("vera-2", kind="suspend", username="vera")
+    assert "Account vera was not made by this service, so it stays enabled." in suspended.warnings, suspended.failure
 
 
 async def test_an_account_that_somebody_disabled_is_told_and_stays_so(everest: SimulatedEverest, portal: Bench) -> None:
