@@ -15,6 +15,7 @@ from gateway.client.api import Document
 
 _UNBOUNDED_WIDTH = 240
 _NARROW_WIDTH = 140
+_LEAST_BESIDE_ID = 20  # columns: a status and a little of the rest
 _TOLD_BY_NAMESPACES = ("namespace", "other_namespaces", "quota", "limit_range")  # of the first one, for older callers
 _VERDICTS = {"change": "yellow", "nothing": "green", "fail": "red"}
 _STYLES = {"succeeded": "green", "failed": "red", "running": "yellow", "queued": "cyan"}
@@ -22,7 +23,10 @@ _STYLES = {"succeeded": "green", "failed": "red", "running": "yellow", "queued":
 
 @dataclass(frozen=True, slots=True)
 class JobTable:
-    """A line each; ids whole, because they are copied. Summaries have the room that is left."""
+    """A line each; ids whole, because they are copied, over several lines where one has no room for them.
+
+    Summaries have the room that is left.
+    """
 
     jobs: Iterable[Document]
 
@@ -35,7 +39,10 @@ class JobTable:
             column.no_wrap = column.header not in ("TENANT", "NAMESPACE")  # names give way before ids do
             column.overflow = "ellipsis"
         table.columns[-1].ratio = 1
-        for job in self.jobs:
+        jobs = list(self.jobs)
+        if any(len(job["job_id"]) > options.max_width - _LEAST_BESIDE_ID for job in jobs):
+            table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+        for job in jobs:
             details = () if is_narrow else (job["kind"], _plain(job["namespace"]), _moment(job["changed_at"]))
             names = (_plain(job["job_id"]), _status(job["status"]), _plain(job["username"]))
             table.add_row(*names, *details, _plain(job["summary"]))

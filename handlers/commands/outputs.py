@@ -27,6 +27,8 @@ _TOKEN = re.compile(
     r"|(?P<text>[^\x00-\x08\x0a-\x1f\x7f-\x9f]++)"
 )
 _PLAIN = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f]*")
+# What everestctl draws for somebody at its terminal while it works: the dots that go round, the keys that end it.
+_FOR_A_TERMINAL = re.compile(r"^[●∙]{3} |^Esc/Ctrl\+c quit\n?", re.MULTILINE)
 
 
 def show(raw: bytes, limit: int, secrets: Iterable[Secret] = ()) -> str:
@@ -44,9 +46,9 @@ def show(raw: bytes, limit: int, secrets: Iterable[Secret] = ()) -> str:
 
 
 def show_end(raw: bytes, limit_bytes: int, secrets: Iterable[Secret] = ()) -> str:
-    """The last of it, in the same way."""
+    """The last of it, in the same way, of a command that still runs: without what moves and what asks for keys."""
     secrets = tuple(secrets)
-    text = mask(clean(mask_bytes(raw, secrets)), secrets).strip()
+    text = _FOR_A_TERMINAL.sub("", mask(clean(mask_bytes(raw, secrets)), secrets)).strip()
     return text.encode()[-limit_bytes:].decode(errors="ignore")
 
 

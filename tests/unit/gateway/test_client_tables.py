@@ -35,6 +35,14 @@ def test_a_long_name_gives_way_to_the_id() -> None:
     assert (job_id, status, name.strip("n")) == (JOB["job_id"], "succeeded", "…")
 
 
+def test_an_id_that_a_line_has_no_room_for_is_folded_and_not_cut() -> None:
+    console, job_id = Console(width=80), "batch-of-november-" + "1234567890" * 8
+    with console.capture() as shown:
+        console.print(tables.JobTable([{**JOB, "job_id": job_id}]), highlight=False)
+    _, *lines = shown.get().splitlines()
+    assert "".join(line.split()[0] for line in lines if line[0] != " ") == job_id
+
+
 def test_a_tenant_is_told_once_and_in_the_documents_words(capsys: pytest.CaptureFixture[str]) -> None:
     namespace = {"name": "erin", "quota": {"hard": {"limits.cpu": "4"}}}
     document = {"suspended": False, "namespaces": [namespace], "namespace": namespace, "quota": namespace["quota"]}

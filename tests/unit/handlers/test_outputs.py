@@ -190,3 +190,11 @@ def test_the_end_of_an_output_is_cleaned_masked_and_short() -> None:
     assert shown.endswith(f"the password is {MASK}")
     assert show_end(b"\x1b[31mred\x1b[0m\n", 100) == "red"
     assert len(show_end("ü".encode() * 200, 101).encode()) == 100
+
+
+def test_of_a_command_at_work_neither_spinner_nor_keys_are_shown() -> None:
+    """As everestctl 1.10 draws them, twice."""
+    begun = "\x1b[?25l\r●∙∙ Deleting backup storages\r\n\r\nEsc/Ctrl+c quit\r\n\x1b[D\x1b[3A"
+    went_on = "✅  Deleting backup storages\r\n\r∙●∙ Deleting the namespace\r\n\r\nEsc/Ctrl+c quit\r\n\x1b[D"
+    assert show_end(begun.encode(), 100) == "Deleting backup storages"
+    assert show_end((begun + went_on).encode(), 100) == "✅  Deleting backup storages\nDeleting the namespace"
