@@ -45,10 +45,21 @@ async def serve(environment: Environment, commands: Commands, until_idle_seconds
     if environment.settings.otel_exporter_otlp_endpoint:
         spans.start("everest-bootstrap-handler")
     stopping = asyncio.Event()
+    _heed_stops(stopping)
+    try:
+        return await _serve(environment, commands, stopping, until_idle_seconds, started_at)
+    finally:
+        _heed_no_more()
+
+
+async def _serve(
+    environment: Environment,
+    commands: Commands,
+    stopping: asyncio.Event,
+    until_idle_seconds: float | None,
+    started_at: float,
+) -> int:
     closed = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in _STOPPING:
-        loop.add_signal_handler(number, stopping.set)
 
     def end() -> None:
         closed.set()
@@ -66,14 +77,19 @@ async def serve(environment: Environment, commands: Commands, until_idle_seconds
     await jetstream.close()
     await asyncio.to_thread(spans.stop)
     logger.info("handler.stopped", extra={"closed_by_server": was_closed})
-    _heed_no_more(loop)
     return 1 if was_closed else 0
 
 
-def _heed_no_more(loop: asyncio.AbstractEventLoop) -> None:
+def _heed_stops(stopping: asyncio.Event) -> None:
+    """The loop's own handlers could be removed only with the default in their place for a moment."""
+    loop = asyncio.get_running_loop()
+    for number in _STOPPING:
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
+
+
+def _heed_no_more() -> None:
     """A signal that comes again while the process ends would make its exit code that of a kill."""
     for number in _STOPPING:
-        loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
 
 

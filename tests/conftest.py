@@ -1,10 +1,12 @@
-"""What holds for all tests: which modules begin first, where their files are; and hypothesis never judges by the clock.
+"""What holds for all tests: which modules begin first, where their files are, what interrupts them; hypothesis never
+judges by the clock.
 
 Machines are as slow as they are.
 """
 
 import gc
 import os
+import signal
 import sys
 
 import pytest
@@ -13,6 +15,10 @@ from hypothesis import settings
 # Tests start hundreds of processes. Where bytecode is not to be kept, each would compile all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A shell's background ignores Ctrl-C, and all that is started there: what tests interrupt would go on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MEMORY = "/dev/shm"
 LEAST_BYTES = 1 << 30  # twenty times what `make test` needs

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from gateway.commands.embedded_server import LOCAL_PUBLISHER, EmbeddedServer
 from gateway.commands.processes import Child, ProgramMissing, start
 from gateway.listening import CannotListen, listen
 from gateway.settings import StandaloneEnvironment, StandaloneSettings
+from gateway.stopping import heeding_stops
 
 _NATS_READY_SECONDS = 60
 _RESTART_PAUSES = (0.5, 1, 2, 5, 10)
@@ -62,9 +62,13 @@ class _Standalone:
         lock = _lock_folder(self._settings)
         _check_ports(self._settings)
         _prepare(self._server)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+        with heeding_stops(self._stopping.set):
+            await self._run_with_nats(lock)
+        if self._cause:  # once more, as the last word: stopping takes long, and logs much
+            print(f"everything is stopped, because {self._cause}", file=sys.stderr)
+        return self._exit_code
+
+    async def _run_with_nats(self, lock: int) -> None:
         variables = {**self._variables, **self._server.variables}
         # The server holds the lock too: a store is free again only when nobody writes to it any more.
         nats = await start("nats-server", self._server.argv, variables, handed=(lock,))
@@ -73,9 +77,6 @@ class _Standalone:
             await self._run_beside(nats)
         finally:
             await nats.stop(_STOP_MARGIN_SECONDS)
-        if self._cause:  # once more, as the last word: stopping takes long, and logs much
-            print(f"everything is stopped, because {self._cause}", file=sys.stderr)
-        return self._exit_code
 
     async def _run_beside(self, nats: Child) -> None:
         async with self._watching(nats):

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import signal
 import socket
 import sys
 import time
@@ -53,13 +52,12 @@ from gateway.listing.jobs import Listing
 from gateway.logs import AccessLog, configure_logs
 from gateway.metrics import Metrics
 from gateway.settings import WELL_KNOWN_KEY, Environment, GatewaySettings
+from gateway.stopping import heeding_stops
 
 if TYPE_CHECKING:
     from gateway.webhooks.dispatcher import Dispatcher
 
 logger = logging.getLogger(__name__)
-
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 STOP_SECONDS = 10  # for the requests in flight
 # Longer than a proxy keeps a connection that it does not use (nginx and the load balancers of clouds: 60 s): where the
@@ -173,29 +171,24 @@ class _Gateway:
 
     async def run(self, listener: socket.socket) -> int:
         """Serves until it is stopped; gives the exit code."""
-        loop = asyncio.get_running_loop()
-        for number in _STOPPING:
-            loop.add_signal_handler(number, self._stop)
-        tasks = [
-            asyncio.create_task(self._use_nats(), name="nats"),
-            asyncio.create_task(self._watch_keys(), name="keys"),
-            asyncio.create_task(self._watch_connection(), name="connection"),
-        ]
-        for task in tasks:
-            task.add_done_callback(self._note_end)
-        logger.info("gateway.started", extra={"port": listener.getsockname()[1]})
-        try:
-            await self._server.serve(sockets=[listener])
-        finally:
+        with heeding_stops(self._stop):
+            tasks = [
+                asyncio.create_task(self._use_nats(), name="nats"),
+                asyncio.create_task(self._watch_keys(), name="keys"),
+                asyncio.create_task(self._watch_connection(), name="connection"),
+            ]
             for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        await self._jetstream.close()
-        await asyncio.to_thread(spans.stop)
-        logger.info("gateway.stopped")
-        for number in _STOPPING:  # one that comes again while the process ends would make its exit code that of a kill
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
+                task.add_done_callback(self._note_end)
+            logger.info("gateway.started", extra={"port": listener.getsockname()[1]})
+            try:
+                await self._server.serve(sockets=[listener])
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            await self._jetstream.close()
+            await asyncio.to_thread(spans.stop)
+            logger.info("gateway.stopped")
         return 1 if self._has_failed else 0
 
     async def _use_nats(self) -> None:
