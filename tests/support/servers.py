@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = "127.0.0.1"
 LIMIT_SECONDS = 180
 _ports = random.SystemRandom()  # hypothesis seeds the other one alike in every worker
+_given: set[int] = set()
 
 
 async def settle(client: Client) -> None:
@@ -38,13 +39,19 @@ async def settle(client: Client) -> None:
 
 
 def free_port() -> int:
-    """Below the ports that the kernel gives to connections, so that none takes it before its server does."""
+    """Below the ports that the kernel gives to connections, so that none takes it before its server does.
+
+    Never one that was given before, whose server may be about to listen.
+    """
     while True:
         port = _ports.randrange(10_000, 30_000)
+        if port in _given:
+            continue
         try:
             socket.create_server((LOOPBACK, port)).close()
         except OSError:
             continue
+        _given.add(port)
         return port
 
 
