@@ -241,8 +241,7 @@ class CallerConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         most = (self._header_size or 0) + self._chunk_size
         self._header_size = None
-        if self._timer is not None:
-            self._unlimit()
+        self._unlimit()
         if self._is_closed:
             return
         if most > self._door.limits.header_bytes and self._measure_headers() > self._door.limits.header_bytes:
@@ -275,7 +274,7 @@ class CallerConnection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self.cycle.response_complete:
+        if not self._is_waiting:
             return  # The next of several that came together is at work.
         self._door.note_silent(self)
         if self.transport.is_closing():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 
 from contracts.names import is_job_id
-from gateway.http.headers import find_all
+from gateway.http.headers import find_all, find_header
 from gateway.http.problems import Problem
 from gateway.http.request_log import find_traceparent
 from gateway.jobs.errors import JobNotFound
@@ -123,7 +123,7 @@ def read_precondition(request: Request) -> int | None:
 
 def refuse_precondition(request: Request) -> None:
     """Raises Problem where one is given and this route would not look at it."""
-    if find_all(request.scope, b"if-match") or find_all(request.scope, b"if-none-match"):
+    if any(find_header(request.scope, name) is not None for name in (b"if-match", b"if-none-match")):
         what = "PUT /tenants/{username}/namespaces/{namespace} alone; a bootstrap may say if_generation in its body"
         raise refuse_parameter("If-Match", f"and If-None-Match are for {what}")
 

@@ -24,6 +24,7 @@ from gateway.http.answers import (
 )
 from gateway.http.authentication import require
 from gateway.http.bodies import read_job_request
+from gateway.http.headers import find_text
 from gateway.http.named_requests import read_declared_request, read_named_request
 from gateway.http.parameters import (
     EARLY_SECONDS,
@@ -140,7 +141,7 @@ class JobRoutes:
         """GET /jobs/{job_id}."""
         wait = read_wait(request, read_parameters(request, ("wait",)))
         snapshot = await self.find_job(request, wait)
-        known, headers = request.headers.get("if-none-match"), encode_headers(wait.headers)
+        known, headers = find_text(request.scope, b"if-none-match"), encode_headers(wait.headers)
         return status_response(snapshot, prefix_of(request.scope), known, headers)
 
     async def read_result(self, request: Request) -> Response:
@@ -150,7 +151,8 @@ class JobRoutes:
         record = snapshot.record
         if not record.is_finished:
             raise JobNotFinished(f"The job is {record.status.value}.", job_id=record.job_id, status=record.status)
-        return DocumentResponse(snapshot.result, request.headers.get("if-none-match"), encode_headers(wait.headers))
+        known, headers = find_text(request.scope, b"if-none-match"), encode_headers(wait.headers)
+        return DocumentResponse(snapshot.result, known, headers)
 
     async def find_job(self, request: Request, wait: Wait) -> Snapshot:
         """The job in the path. Raises JobNotFound, Unanswered, UnreadableRecord."""
