@@ -90,8 +90,11 @@ def event_line(event: Document) -> Text:
     """A transition; or, of a step that takes long, what it waits for, or else the last line of its command."""
     if "status" not in event:
         return Text(f"         {event['step']}  {_progress(event)}", style="dim")
-    what = " ".join(_plain(event.get(name)) for name in ("step", "outcome") if event.get(name))
-    return Text.assemble(_status(event["status"]), f"  {what}  {event.get('summary') or ''}")
+    what = " ".join(event[name] for name in ("step", "outcome") if event.get(name))
+    summary = event.get("summary") or ""
+    if summary.startswith("Running"):  # as the status and the step have said
+        summary = ""
+    return Text("  ").join([_status(event["status"]), *(Text(part) for part in (what, summary) if part)])
 
 
 def tenant_table(tenants: Iterable[Document]) -> Table:

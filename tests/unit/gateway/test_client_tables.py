@@ -43,6 +43,23 @@ def test_an_id_that_a_line_has_no_room_for_is_folded_and_not_cut() -> None:
     assert "".join(line.split()[0] for line in lines if line[0] != " ") == job_id
 
 
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        ({"step": "create_account", "summary": "Running create_account."}, "running  create_account"),
+        ({"step": "create_account", "outcome": "created", "summary": "Running."}, "running  create_account created"),
+        ({"summary": "Running."}, "running"),
+        (
+            {"step": "add_namespace", "summary": "Handed back by a handler that stopped; the next one goes on."},
+            "running  add_namespace  Handed back by a handler that stopped; the next one goes on.",
+        ),
+        ({"status": "queued", "summary": "Queued: waits for a handler."}, "queued  Queued: waits for a handler."),
+    ],
+)
+def test_a_transition_says_each_thing_once(event: dict[str, str], line: str) -> None:
+    assert tables.event_line({"status": "running", **event}).plain == line
+
+
 def test_a_tenant_is_told_once_and_in_the_documents_words(capsys: pytest.CaptureFixture[str]) -> None:
     namespace = {"name": "erin", "quota": {"hard": {"limits.cpu": "4"}}}
     document = {"suspended": False, "namespaces": [namespace], "namespace": namespace, "quota": namespace["quota"]}
