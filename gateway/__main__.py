@@ -5,7 +5,7 @@ import argparse
 import logging
 import sys
 
-from contracts.settings import InvalidSettings
+from contracts.process.settings import InvalidSettings
 
 
 def main() -> int:

@@ -36,7 +36,7 @@ from contracts.link.streams import (
     read_next,
     read_stream_state,
 )
-from contracts.settings import NatsSettings
+from contracts.process.settings import NatsSettings
 
 __all__ = [
     "HEARTBEAT_SECONDS",

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from contracts.names import ADMIN_CALLER, DIRECT_CALLER, is_query
-from contracts.settings import InvalidSettings
+from contracts.process.settings import InvalidSettings
 from gateway.operator_files import BROKEN_SECONDS, Breakage, sign_file
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from contracts.logs import LogFormatter
+from contracts.process.logs import LogFormatter
 
 FLUSH_SECONDS = 0.1
 _MOST_BYTES = 64 * 1024

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from contracts.settings import (
+from contracts.process.settings import (
     InvalidSettings,
     LogLevel,
     NatsSettings,

@@ -17,7 +17,7 @@ class _Arguments(NamedTuple):
 def main() -> int:
     arguments = _read_arguments(sys.argv[1:])
     gc.disable()  # while the rest is loaded, most of which stays: collections meanwhile would find nothing
-    from contracts.settings import InvalidSettings
+    from contracts.process.settings import InvalidSettings
     from handlers.settings import read_environment
 
     try:

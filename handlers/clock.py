@@ -4,7 +4,7 @@ import asyncio
 import time
 from datetime import datetime
 
-from contracts.logs import moment
+from contracts.process.logs import moment
 
 
 def monotonic() -> float:

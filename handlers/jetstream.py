@@ -15,7 +15,7 @@ from contracts.link.events import Events
 from contracts.link.line import Line, Place
 from contracts.link.source import Source
 from contracts.link.streams import read_last
-from contracts.settings import NatsSettings
+from contracts.process.settings import NatsSettings
 
 __all__ = [
     "Bucket",

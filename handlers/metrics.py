@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contracts.settings import InvalidSettings
+from contracts.process.settings import InvalidSettings
 
 
 class Metrics:

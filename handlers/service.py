@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -13,7 +12,8 @@ from pathlib import Path
 
 from contracts import names
 from contracts.codes import Failure
-from contracts.logs import LogFormatter, Repeats
+from contracts.process.logs import LogFormatter, Repeats
+from contracts.process.stopping import heeding_stops
 from contracts.protocol import ACK_WAIT_PART
 from contracts.records import UnreadableRecord, decode_record
 from contracts.reporting import spans
@@ -33,7 +33,6 @@ from handlers.tools.versions import ClusterFacts
 logger = logging.getLogger(__name__)
 
 _QUERY_SLOTS = 1
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 _BIND_PAUSE_SECONDS = 1.0
 _IDLE_PAUSE_SECONDS = 0.25
 
@@ -45,11 +44,8 @@ async def serve(environment: Environment, commands: Commands, until_idle_seconds
     if environment.settings.otel_exporter_otlp_endpoint:
         spans.start("everest-bootstrap-handler")
     stopping = asyncio.Event()
-    _heed_stops(stopping)
-    try:
+    with heeding_stops(stopping.set):
         return await _serve(environment, commands, stopping, until_idle_seconds, started_at)
-    finally:
-        _heed_no_more()
 
 
 async def _serve(
@@ -78,19 +74,6 @@ async def _serve(
     await asyncio.to_thread(spans.stop)
     logger.info("handler.stopped", extra={"closed_by_server": was_closed})
     return 1 if was_closed else 0
-
-
-def _heed_stops(stopping: asyncio.Event) -> None:
-    """The loop's own handlers could be removed only with the default in their place for a moment."""
-    loop = asyncio.get_running_loop()
-    for number in _STOPPING:
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
-
-
-def _heed_no_more() -> None:
-    """A signal that comes again while the process ends would make its exit code that of a kill."""
-    for number in _STOPPING:
-        signal.signal(number, signal.SIG_IGN)
 
 
 async def _connect(environment: Environment, end: Callable[[], None], stopping: asyncio.Event) -> JetStream | None:

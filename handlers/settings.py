@@ -6,8 +6,8 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
+from contracts.process.settings import LogLevel, NatsSettings, Port, Retention, Seconds, Settings, read_settings
 from contracts.requests import OPERATOR_NAMES, InvalidRequest, Resources, validate_request
-from contracts.settings import LogLevel, NatsSettings, Port, Retention, Seconds, Settings, read_settings
 
 NotNegative = Annotated[float, Field(ge=0)]
 Percent = Annotated[float, Field(gt=0, le=100)]

@@ -13,8 +13,8 @@ import nats.errors
 from contracts.link.client import LinkClient
 from contracts.link.credentials import read_credentials, show_servers
 from contracts.link.errors import NotLetIn, find_hint
-from contracts.logs import Repeats
-from contracts.settings import NatsSettings
+from contracts.process.logs import Repeats
+from contracts.process.settings import NatsSettings
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from contracts.settings import InvalidSettings, NatsSettings
+from contracts.process.settings import InvalidSettings, NatsSettings
 
 _URL_PROBLEM = "NATS_URL must be nats://host:port or tls://host:port, or several of them, separated by commas"
 _JWT_MARK, _SEED_MARK = b"BEGIN NATS USER JWT", b"BEGIN USER NKEY SEED"

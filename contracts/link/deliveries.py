@@ -9,7 +9,7 @@ import nats.errors
 from nats.aio.msg import Msg
 
 from contracts.link.client import LinkClient
-from contracts.logs import moment
+from contracts.process.logs import moment
 
 logger = logging.getLogger(__name__)
 

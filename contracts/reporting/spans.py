@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from contracts.kinds import KINDS
-from contracts.logs import log_masked, log_rarely
 from contracts.names import stream_of
-from contracts.settings import InvalidSettings
+from contracts.process.logs import log_masked, log_rarely
+from contracts.process.settings import InvalidSettings
 
 _provider: Any = None
 

@@ -7,9 +7,9 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 from contracts import names
-from contracts.logs import moment
+from contracts.process.logs import moment
+from contracts.process.settings import NatsSettings
 from contracts.reporting.entries import PUT_BACK, make_act
-from contracts.settings import NatsSettings
 from gateway.audit.acts import write_act
 from gateway.jetstream import (
     REQUEST_SECONDS,

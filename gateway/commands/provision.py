@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from contracts.link.errors import find_hint
+from contracts.process.settings import NatsSettings
 from contracts.protocol import ACK_WAIT_PART
-from contracts.settings import NatsSettings
 from gateway.commands.declarations import (
     Consumer,
     Declarations,

@@ -13,11 +13,11 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from contracts.process.stopping import heeding_stops
 from gateway.commands.embedded_server import LOCAL_PUBLISHER, EmbeddedServer
 from gateway.commands.processes import Child, ProgramMissing, start
 from gateway.listening import CannotListen, listen
 from gateway.settings import StandaloneEnvironment, StandaloneSettings
-from gateway.stopping import heeding_stops
 
 _NATS_READY_SECONDS = 60
 _RESTART_PAUSES = (0.5, 1, 2, 5, 10)

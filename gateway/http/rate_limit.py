@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from contracts.settings import InvalidSettings
+from contracts.process.settings import InvalidSettings
 from gateway.http.prefix import prefix_of
 from gateway.http.problems import Problem, problem_response
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from contracts.logs import bind, moment
+from contracts.process.logs import bind, moment
 from contracts.reporting import spans
 from contracts.traces import read_request_id, read_traceparent
 from gateway.http.authentication import HEALTH_PATHS

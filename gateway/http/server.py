@@ -16,9 +16,10 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from contracts.logs import moment
+from contracts.process.logs import moment
+from contracts.process.settings import InvalidSettings
+from contracts.process.stopping import heeding_stops
 from contracts.reporting import spans
-from contracts.settings import InvalidSettings
 from gateway.audit.refusals import Refusals
 from gateway.audit.trail import Trail
 from gateway.http.app import Parts, make_app
@@ -52,7 +53,6 @@ from gateway.listing.jobs import Listing
 from gateway.logs import AccessLog, configure_logs
 from gateway.metrics import Metrics
 from gateway.settings import WELL_KNOWN_KEY, Environment, GatewaySettings
-from gateway.stopping import heeding_stops
 
 if TYPE_CHECKING:
     from gateway.webhooks.dispatcher import Dispatcher

@@ -6,7 +6,7 @@ from dataclasses import replace
 import orjson
 
 from contracts.codes import Failure
-from contracts.logs import bind
+from contracts.process.logs import bind
 from contracts.records import MAX_DATA_BYTES, JobRecord, Status, without_outputs
 from contracts.reporting.spans import message_span, span
 from handlers.clock import utc_now

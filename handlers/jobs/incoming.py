@@ -9,8 +9,8 @@ import orjson
 from contracts import names
 from contracts.codes import Failure
 from contracts.kinds import KINDS, read_request
-from contracts.logs import bind
 from contracts.messages import first_record
+from contracts.process.logs import bind
 from contracts.records import JobRecord
 from contracts.requests import InvalidRequest, NotJson, Request, request_hash
 from contracts.traces import read_traces

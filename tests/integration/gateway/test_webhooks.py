@@ -22,9 +22,9 @@ from standardwebhooks.webhooks import Webhook as Signature
 
 from contracts import names
 from contracts.codes import Failure
-from contracts.logs import moment
+from contracts.process.logs import moment
+from contracts.process.settings import NatsSettings
 from contracts.records import JobRecord
-from contracts.settings import NatsSettings
 from gateway.commands.webhooks import make_secret
 from gateway.jetstream import JetStream, connect
 from gateway.webhooks.attempts import AT_ONCE, Attempt, WebhookClient, load_trust

@@ -11,7 +11,7 @@ import pytest_asyncio
 from nats.js.errors import APIError
 
 from contracts import names
-from contracts.settings import NatsSettings
+from contracts.process.settings import NatsSettings
 from handlers.jetstream import Conflict, connect
 from tests.support.gateways import manual_handler
 from tests.support.memory import Process, Server

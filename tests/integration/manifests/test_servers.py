@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import pytest
 
 from contracts.link.errors import Unanswered
+from contracts.process.settings import NatsSettings
 from contracts.protocol import ACK_WAIT_PART
-from contracts.settings import NatsSettings
 from handlers.jetstream import connect
 from tests.support.eventually import eventually
 from tests.support.gateways import running_gateway

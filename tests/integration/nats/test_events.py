@@ -12,8 +12,8 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from contracts import names
+from contracts.process.settings import NatsSettings
 from contracts.records import JobRecord
-from contracts.settings import NatsSettings
 from handlers.jetstream import JetStream
 from handlers.jetstream import connect as connect_handler
 from tests.support.gateways import new_record, succeeded_record

@@ -14,7 +14,7 @@ import pytest
 from contracts import names
 from contracts.link.errors import BucketFull, Conflict, NotProvisioned, TooLarge
 from contracts.link.messages import Message
-from contracts.settings import NatsSettings
+from contracts.process.settings import NatsSettings
 from gateway.jetstream import JetStream, connect
 from handlers.jetstream import connect as connect_handler
 from tests.support.eventually import eventually

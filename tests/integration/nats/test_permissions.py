@@ -22,8 +22,8 @@ from nats.aio.msg import Msg
 from contracts import names
 from contracts.link.errors import NotLetIn
 from contracts.link.user_keys import make_user_key
+from contracts.process.settings import NatsSettings
 from contracts.records import encode_record
-from contracts.settings import NatsSettings
 from gateway.commands.webhooks import make_secret
 from gateway.jetstream import connect
 from handlers.jetstream import JetStream

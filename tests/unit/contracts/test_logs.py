@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.logs import Repeats, moment
+from contracts.process.logs import Repeats, moment
 
 
 @given(st.integers(min_value=0, max_value=3_000_000_000_000_000))

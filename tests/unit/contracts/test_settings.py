@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.settings import InvalidSettings, NatsSettings, Settings, read_settings
+from contracts.process.settings import InvalidSettings, NatsSettings, Settings, read_settings
 from gateway.settings import GatewaySettings, ProvisionSettings, StandaloneSettings
 from handlers.settings import HandlerSettings
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contracts.settings import InvalidSettings
+from contracts.process.settings import InvalidSettings
 from gateway.keys import Keys, KeyScope, make_key, print_new_key
 from gateway.operator_files import BROKEN_SECONDS
 

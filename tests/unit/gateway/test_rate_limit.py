@@ -2,7 +2,7 @@
 
 import pytest
 
-from contracts.settings import InvalidSettings
+from contracts.process.settings import InvalidSettings
 from gateway.http.rate_limit import Rate, Window, read_rate
 
 

@@ -15,8 +15,8 @@ import yaml
 
 import contracts
 from contracts import names
+from contracts.process.settings import NatsSettings, Settings, read_settings
 from contracts.requests import BootstrapRequest
-from contracts.settings import NatsSettings, Settings, read_settings
 from gateway.commands.processes import find_program
 from gateway.settings import GatewaySettings, ProvisionSettings
 from handlers.preflight.rights import Right, needed_rights

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from contracts.codes import CODES
-from contracts.settings import NatsSettings
+from contracts.process.settings import NatsSettings
 from gateway.jetstream import Connection, JetStream
 from gateway.jobs.waiting import Listeners
 from gateway.metrics import Metrics

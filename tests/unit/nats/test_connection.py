@@ -8,7 +8,7 @@ import pytest
 
 from contracts.link.connection import Connection, History
 from contracts.link.credentials import show_servers
-from contracts.settings import NatsSettings
+from contracts.process.settings import NatsSettings
 from tests.support.servers import LIMIT_SECONDS
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from pydantic import BaseModel
 
-from contracts.settings import NatsSettings
+from contracts.process.settings import NatsSettings
 from gateway.client.settings import ClientSettings
 from gateway.settings import GatewaySettings, ProvisionSettings, StandaloneSettings
 from handlers.settings import HandlerSettings

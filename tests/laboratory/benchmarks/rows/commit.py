@@ -20,8 +20,8 @@ from contracts.link.buckets import Bucket
 from contracts.link.client import LinkClient
 from contracts.link.core_messages import follow
 from contracts.link.streams import read_stream_state
+from contracts.process.settings import NatsSettings
 from contracts.records import encode_record
-from contracts.settings import NatsSettings
 from gateway.commands.declarations import DECLARATIONS
 from tests.laboratory.benchmarks.bench import Bench
 from tests.laboratory.benchmarks.figures import Figure, Goal, make_ratio, take_turns
