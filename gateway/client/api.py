@@ -218,7 +218,9 @@ class Api:
 
     def offboard(self, username: str, namespace: str | None, **asked: str) -> Document:
         """The accepted job. `asked`: the other members of the request."""
-        path = f"/tenants/{_segment(username)}" + (f"/namespaces/{_segment(namespace)}" if namespace else "")
+        path = f"/tenants/{_segment(username)}" + (
+            f"/namespaces/{_segment(namespace)}" if namespace is not None else ""
+        )
         return self._call("DELETE", path, params=asked)
 
     def change(self, username: str, verb: str, **asked: str) -> Document:

@@ -34,11 +34,16 @@ app = typer.Typer(
 )
 
 
-def _check_name(text: str) -> str:
-    """Nothing at all would make another route of the path."""
-    if not text:
+def _check_given(given: str | list[str] | None) -> str | list[str] | None:
+    """Empty is what a script's unset variable leaves: taken for an absent one it would mean more, all or anew."""
+    if "" in ([given] if isinstance(given, str) else given or ()):
         raise typer.BadParameter("must not be empty")
-    return text
+    return given
+
+
+def _text(meaning: str | None = None) -> Any:
+    """An option whose value is a text."""
+    return typer.Option(help=meaning, callback=_check_given)
 
 
 class Output(StrEnum):
@@ -50,18 +55,14 @@ OutputOption = Annotated[Output, typer.Option("--output", "-o", help="for people
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="a file with base_url and admin_api_key, mode 0600")
 ]
-JobId = Annotated[str, typer.Argument(metavar="JOB_ID", callback=_check_name)]
-Username = Annotated[str, typer.Argument(metavar="USER", callback=_check_name)]
-NamespaceOption = Annotated[str | None, typer.Option(help="the username by default")]
-OperatorOption = Annotated[
-    list[str] | None, typer.Option(help="mongodb, postgresql or xtradb_cluster; may be repeated")
-]
-RoleOption = Annotated[str | None, typer.Option(help="developer, owner, viewer, or one of the deployment's own")]
-SubjectOption = Annotated[
-    list[str] | None, typer.Option(help="an OIDC sub or a group that holds the role; may be repeated")
-]
+JobId = Annotated[str, typer.Argument(metavar="JOB_ID", callback=_check_given)]
+Username = Annotated[str, typer.Argument(metavar="USER", callback=_check_given)]
+NamespaceOption = Annotated[str | None, _text("the username by default")]
+OperatorOption = Annotated[list[str] | None, _text("mongodb, postgresql or xtradb_cluster; may be repeated")]
+RoleOption = Annotated[str | None, _text("developer, owner, viewer, or one of the deployment's own")]
+SubjectOption = Annotated[list[str] | None, _text("an OIDC sub or a group that holds the role; may be repeated")]
 NoAccountOption = Annotated[bool, typer.Option("--no-account", help="the subjects log in by SSO: no password")]
-AmountOption = Annotated[str | None, typer.Option(help="of the quota")]
+AmountOption = Annotated[str | None, _text("of the quota")]
 TakeOwnershipOption = Annotated[bool, typer.Option("--take-ownership", help="adopt a namespace that is nobody's here")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="until it has finished, steps shown")]
 LimitOption = Annotated[float | None, typer.Option("--timeout", help="seconds to wait at most; without it: to the end")]
@@ -79,7 +80,7 @@ def submit(
     ram_mb: AmountOption = None,
     disk_gb: AmountOption = None,
     take_ownership: TakeOwnershipOption = False,
-    idempotency_key: Annotated[str | None, typer.Option(help="the same key and request are the same job")] = None,
+    idempotency_key: Annotated[str | None, _text("the same key and request are the same job")] = None,
     wait_for_end: WaitOption = False,
     output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
@@ -137,14 +138,14 @@ def watch(job_id: JobId, output: OutputOption = Output.TABLE, config: ConfigOpti
 
 @app.command()
 def jobs(
-    status: Annotated[str | None, typer.Option(help="queued, running, succeeded or failed")] = None,
-    username: Annotated[str | None, typer.Option()] = None,
-    namespace: Annotated[str | None, typer.Option()] = None,
-    kind: Annotated[str | None, typer.Option()] = None,
-    caller: Annotated[str | None, typer.Option(help="the name of a key, or of a NATS account")] = None,
-    since: Annotated[str | None, typer.Option(help="a moment such as 2026-01-31T12:00:00Z")] = None,
+    status: Annotated[str | None, _text("queued, running, succeeded or failed")] = None,
+    username: Annotated[str | None, _text()] = None,
+    namespace: Annotated[str | None, _text()] = None,
+    kind: Annotated[str | None, _text()] = None,
+    caller: Annotated[str | None, _text("the name of a key, or of a NATS account")] = None,
+    since: Annotated[str | None, _text("a moment such as 2026-01-31T12:00:00Z")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
-    cursor: Annotated[str | None, typer.Option(help="the next_cursor of a page")] = None,
+    cursor: Annotated[str | None, _text("the next_cursor of a page")] = None,
     output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
 ) -> None:
@@ -194,10 +195,10 @@ def retry(
 
 @app.command()
 def tenants(
-    username: Annotated[str | None, typer.Option()] = None,
+    username: Annotated[str | None, _text()] = None,
     differs: Annotated[bool, typer.Option("--differs", help="only those that are not as they should be")] = False,
     limit: Annotated[int, typer.Option(min=1, max=200)] = 50,
-    cursor: Annotated[str | None, typer.Option(help="the next_cursor of a page")] = None,
+    cursor: Annotated[str | None, _text("the next_cursor of a page")] = None,
     output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
 ) -> None:
@@ -219,7 +220,7 @@ def tenant(username: Username, output: OutputOption = Output.TABLE, config: Conf
 @app.command()
 def offboard(
     username: Username,
-    namespace: Annotated[str | None, typer.Option(help="one of its namespaces; all of them by default")] = None,
+    namespace: Annotated[str | None, _text("one of its namespaces; all of them by default")] = None,
     delete_databases: Annotated[
         bool, typer.Option("--delete-databases", help="with --confirm: databases, backups and volumes go too, for good")
     ] = False,
@@ -229,7 +230,7 @@ def offboard(
     delete_account: Annotated[
         bool, typer.Option("--delete-account", help="with --confirm: also one that no job made")
     ] = False,
-    confirm: Annotated[str | None, typer.Option(help="the namespace's name; the username where none is given")] = None,
+    confirm: Annotated[str | None, _text("the namespace's name; the username where none is given")] = None,
     wait_for_end: WaitOption = False,
     output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
@@ -287,7 +288,7 @@ def resume(
 @app.command()
 def handover(
     username: Username,
-    caller: Annotated[str, typer.Argument(help="the name of a key, or of a publisher")],
+    caller: Annotated[str, typer.Argument(help="the name of a key, or of a publisher", callback=_check_given)],
     wait_for_end: WaitOption = False,
     output: OutputOption = Output.TABLE,
     config: ConfigOption = None,
