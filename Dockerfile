@@ -66,11 +66,14 @@ ARG TARGETARCH
 ARG KUBECTL_VERSION
 ARG KUBECTL_URL
 ARG KUBECTL_SHA256
+# Not empty: a program without a sum ends the build. What a release signs is built so.
+ARG VERIFIED_ONLY
 # As dl.k8s.io publishes them.
 ARG KUBECTL_KNOWN="\
 1.34.2:amd64:9591f3d75e1581f3f7392e6ad119aab2f28ae7d6c6e083dc5d22469667f27253 \
 1.34.2:arm64:95df604e914941f3172a93fa8feeb1a1a50f4011dfbe0c01e01b660afc8f9b85"
 RUN python /download.py /usr/local/bin/kubectl --arch "$TARGETARCH" --sha256 "$KUBECTL_SHA256" --known "$KUBECTL_KNOWN" \
+      --verified-only "$VERIFIED_ONLY" \
       --version "${KUBECTL_VERSION:-1.34.2}" \
       --url "${KUBECTL_URL:-https://dl.k8s.io/release/v@VERSION@/bin/linux/@ARCH@/kubectl}" \
  && kubectl version --client
@@ -123,7 +126,9 @@ ARG TARGETARCH
 ARG EVERESTCTL_VERSION
 ARG EVERESTCTL_URL
 ARG EVERESTCTL_SHA256
-# Releases come without sums; these are those of the project's Homebrew tap. Of any other the build prints the sum.
+ARG VERIFIED_ONLY
+# Releases come without sums; these are those of the project's Homebrew tap, which ends at 1.15.2. So the default is NOT
+# VERIFIED unless a sum is given: README.md, Image and compose. Of what is not known the build prints the sum.
 ARG EVERESTCTL_KNOWN="\
 1.12.0:amd64:83926c0e09cce17f3dfcdf93458f268d22a7d67a39ec6e2d52f382a6dd1699bc \
 1.12.0:arm64:a42ec0b72b014c4daf5d9ab77c97f36090730b92cd3c922bcf98acc3c4345c9d \
@@ -138,6 +143,7 @@ ARG EVERESTCTL_KNOWN="\
 1.15.2:amd64:6ed4f641c5230416e924666b3fe439b2b8b349c1d0cc6a61d00cf10f0e841b42 \
 1.15.2:arm64:42314fe315b73b83e1537f0b0eaa39d657758990051442f2fec196afd94fc9d8"
 RUN python /download.py /usr/local/bin/everestctl --arch "$TARGETARCH" --sha256 "$EVERESTCTL_SHA256" --known "$EVERESTCTL_KNOWN" \
+      --verified-only "$VERIFIED_ONLY" \
       --version "${EVERESTCTL_VERSION:-1.16.2}" \
       --url "${EVERESTCTL_URL:-https://github.com/openeverest/openeverest/releases/download/v@VERSION@/everestctl-linux-@ARCH@}" \
  && everestctl version --client-only

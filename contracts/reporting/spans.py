@@ -55,7 +55,8 @@ def start(service: str) -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
-        problem = "OTEL_EXPORTER_OTLP_ENDPOINT needs pip install everest-bootstrap[otel]"
+        # From a clone: no package index has this package, so whose would come by its name nobody knows.
+        problem = "OTEL_EXPORTER_OTLP_ENDPOINT needs the extra otel: pip install '.[otel]' in a clone"
         raise InvalidSettings([problem]) from None
     log_masked("opentelemetry.util.re")  # it quotes OTEL_EXPORTER_OTLP_HEADERS where they cannot be read
     log_rarely("opentelemetry.exporter")  # it tells of a collector that is away every five seconds

@@ -36,19 +36,22 @@ def main() -> int:
         "--sha256", default="", help="one sum, or one for each architecture: amd64:… arm64:…; `any` checks nothing"
     )
     parser.add_argument("--known", default="", help="what counts when --sha256 is empty: VERSION:ARCH:SUM …")
+    parser.add_argument("--verified-only", default="", help="not empty: nothing is downloaded that has no sum")
     arguments = parser.parse_args()
     architecture = arguments.arch or _ARCHITECTURES.get(platform.machine(), platform.machine())
+    name = arguments.target.name
     url = arguments.url.replace("@VERSION@", arguments.version).replace("@ARCH@", architecture)
     try:
         sums = arguments.sha256.strip() or find_known(arguments.known, arguments.version)
         expected = choose_sum(sums, architecture)
+        if expected is None and arguments.verified_only:
+            raise Refused(f"no SHA-256 of {arguments.version} is known; build with {name.upper()}_SHA256=amd64:….")
         total = download(url, arguments.target, expected)
     except Refused as error:
-        print(f"{arguments.target.name} could not be downloaded: {error}", file=sys.stderr)
+        print(f"{name} could not be downloaded: {error}", file=sys.stderr)
         return 1
     print(f"{url}\n  sha256 {total}")
     if expected is None:
-        name = arguments.target.name
         print(f"NOT VERIFIED: to have {name} checked, build with {name.upper()}_SHA256={total}", file=sys.stderr)
     return 0
 

@@ -22,7 +22,7 @@ BLOCKS = re.findall(r"^```(bash|python)\n(.*?)^```", (ROOT / "README.md").read_t
 # Run elsewhere: the demo's by tests/integration/service/test_demo.py, what needs an engine by `make test-image`.
 # What receives webhooks: by tests/integration/gateway/test_webhooks.py.
 # By `make test-image`, `make test-chart` and the like.
-ELSEWHERE = ("make ", "docker ", "docker-compose ", "helm ", "import http.server")
+ELSEWHERE = ("make ", "docker ", "docker-compose ", "gh ", "helm ", "import http.server")
 CURLS = [text for language, text in BLOCKS if language == "bash" and "curl " in text]
 CLIENT = [text for language, text in BLOCKS if language == "bash" and "\neverest-bootstrap " in text]
 NATS = [text for language, text in BLOCKS if language == "bash" and "nats-local " in text]

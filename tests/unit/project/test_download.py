@@ -3,12 +3,15 @@
 import hashlib
 import http.server
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from handlers.image.download import Refused, choose_sum, download, find_known
 
@@ -118,6 +121,51 @@ def test_a_known_version_is_checked_without_being_asked(tmp_path: Path) -> None:
     assert default is not None
     assert f"\n{default[1]}:amd64:" in dockerfile
     assert f"\n{default[1]}:arm64:" in dockerfile
+
+
+def test_the_readme_tells_what_is_known_of_the_default_everestctl() -> None:
+    """Its makers publish no sums: until the Dockerfile has those of the default, nobody is told that it is checked."""
+    dockerfile = DOCKERFILE.read_text()
+    default = re.search(r"EVERESTCTL_VERSION:-([0-9.]+)", dockerfile)
+    assert default is not None
+    known = [f"\n{default[1]}:{architecture}:" in dockerfile for architecture in ("amd64", "arm64")]
+    told = f"everestctl {default[1]} is not checked" in " ".join((DOCKERFILE.parent / "README.md").read_text().split())
+    assert known == [not told, not told]
+
+
+def test_what_must_be_verified_is_not_even_asked_for_without_a_sum(server: Server, tmp_path: Path) -> None:
+    """As for an image that is signed: `any` is no sum either."""
+    target = tmp_path / "everestctl"
+    for sums in ("", "any"):
+        done = run_main(
+            target, server.url, "--sha256", sums, "--known", f"1.15.2:amd64:{SUM}", "--verified-only", "true"
+        )
+        assert (done.returncode, server.asked, target.exists()) == (1, 0, False)
+        assert "EVERESTCTL_SHA256" in done.stderr
+    done = run_main(target, server.url, "--sha256", SUM, "--verified-only", "true")
+    assert (done.returncode, server.asked, target.read_bytes()) == (0, 1, PROGRAM), done.stderr
+
+
+def run_main(target: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    program = DOCKERFILE.parent / "handlers" / "image" / "download.py"
+    command = [sys.executable, "-S", str(program), str(target), "--url", url, "--version", "1.16.2", "--arch", "amd64"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_what_is_signed_holds_programs_that_were_verified() -> None:
+    """Every image of a release is built so; the handler's first, so that nothing is pushed where they cannot be."""
+    workflow = yaml.safe_load((DOCKERFILE.parent / ".github" / "workflows" / "release.yml").read_text())
+    images = workflow["jobs"]["images"]
+    (script,) = (step["run"] for step in images["steps"] if step.get("name") == "Images")
+    assert script.index(" handler:") < script.index(" gateway:")
+    assert script.count("docker buildx build") == script.count("--build-arg VERIFIED_ONLY=true") == 1
+    assert images["env"]["EVERESTCTL_SHA256"] == "${{ vars.EVERESTCTL_SHA256 }}"
+    assert "--build-arg EVERESTCTL_SHA256" in script
+    stages = DOCKERFILE.read_text().split("\nFROM ")
+    for program in ("kubectl", "everestctl"):
+        (stage,) = (text for text in stages if text.startswith(f"python AS {program}\n"))
+        assert "\nARG VERIFIED_ONLY\n" in stage
+        assert '--verified-only "$VERIFIED_ONLY"' in stage
 
 
 def test_everestctl_is_had_from_its_new_home() -> None:
