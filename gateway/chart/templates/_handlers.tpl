@@ -21,6 +21,11 @@
 {{- toJson $settings }}
 {{- end }}
 
+{{/* The port of the metrics, which those that run until idle have none of; empty without. */}}
+{{- define "handler.metrics" -}}
+{{- get (merge (dict) .Values.handlers.settings (include "handler.settings" . | fromJson)) "METRICS_PORT" -}}
+{{- end }}
+
 {{/* What one job at a time takes: 128Mi, and 256Mi for the handler. */}}
 {{- define "handler.resources" -}}
 {{- $memory := add 256 (mul 128 (include "handler.concurrency" . | int)) -}}
@@ -52,8 +57,10 @@ spec:
     imagePullPolicy: {{ .Values.image.pullPolicy }}
     command: [python, -m, handlers{{ if $untilIdle }}, --until-idle, "60"{{ end }}]
     env: {{- include "environment" (dict "ours" (include "handler.settings" . | fromJson) "further" .Values.handlers.settings) | nindent 4 }}
+    {{- with include "handler.metrics" . }}
     ports:
-    - {name: metrics, containerPort: 9090}
+    - {name: metrics, containerPort: {{ . }}}
+    {{- end }}
     # No liveness probe: a handler that hangs loses its lease and kills its command; a restart mends no cluster.
     readinessProbe:  # the file is refreshed while NATS, the cluster, the tools and the rights are in order
       exec: {command: [sh, -c, 'test -n "$(find "$READY_FILE" -mmin -2)"']}

@@ -49,10 +49,17 @@ projected:
   {{- end }}
 {{- end }}
 
-{{/* A rule of a NetworkPolicy: to NATS. Another may be anywhere. */}}
+{{/* A rule of a NetworkPolicy: to NATS. Another may be anywhere, at the ports that its URL names. */}}
 {{- define "nats.egress" -}}
 {{- if .Values.nats.external.url -}}
-- ports: [{port: 4222, protocol: TCP}]
+{{- $ports := list -}}
+{{- range splitList "," .Values.nats.external.url -}}
+{{- $ports = append $ports (regexFind ":[0-9]+/?$" . | trimPrefix ":" | trimSuffix "/" | default "4222") -}}
+{{- end -}}
+- ports:
+  {{- range uniq $ports }}
+  - {port: {{ . }}, protocol: TCP}
+  {{- end }}
 {{- else -}}
 - to:
   - podSelector:
@@ -66,6 +73,14 @@ projected:
 - ports:
   - {port: 53, protocol: UDP}
   - {port: 53, protocol: TCP}
+{{- end }}
+
+{{/* Below the servers' limit, so that they collect garbage rather than be killed; empty where none can be read. */}}
+{{- define "nats.memory" -}}
+{{- $limit := dig "limits" "memory" "" .Values.nats.resources | toString -}}
+{{- $unit := regexFind "[A-Za-z]*$" $limit -}}
+{{- $mebibytes := get (dict "Mi" 1.0 "Gi" 1024.0 "Ti" 1048576.0 "M" 0.9536 "G" 953.6) $unit -}}
+{{- if $mebibytes }}{{ trimSuffix $unit $limit | float64 | mulf $mebibytes 0.88 | printf "%.0fMiB" }}{{ end -}}
 {{- end }}
 
 {{/* The servers' files, but for the publishers, as the data of a ConfigMap. */}}

@@ -52,6 +52,7 @@ REFUSED = {
         ("--set", "gateway.existingSecret=a,nats.external.url=nats://a:4222"),
         "nats.existingSecret must name",
     ),
+    "keys without a place": ((*GIVEN, "--set", "gateway.keys=a:b"), "under the name keys"),
     "a namespace that a tenant could have": (
         (*GIVEN, "--set", "handlers.credentialsNamespace=passwords"),
         "credentials",
@@ -83,6 +84,32 @@ def test_any_namespace_is_as_good() -> None:
     assert {part["metadata"].get("namespace") for part in parts} == {None, "platform", "everest-system"}
     for text in ("everest-bootstrap.svc", "serviceaccount:everest-bootstrap", "namespace: everest-bootstrap\n"):
         assert text not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown"),
+    [("2Gi", "1802MiB"), ("512Mi", "451MiB"), ("1.5Gi", "1352MiB"), ("2G", "1678MiB"), ("1073741824", None)],
+)
+def test_the_memory_of_the_servers_is_of_their_limit(limit: str, shown: str | None) -> None:
+    """Where it cannot be read they are given none."""
+    setting = f"nats.resources.limits.memory={limit}"
+    done = template(*GIVEN, "--set-string", setting, "--show-only", "templates/nats/statefulset.yaml")
+    assert done.returncode == 0, done.stderr
+    (variables,) = (
+        {part["name"]: part.get("value") for part in found["spec"]["template"]["spec"]["containers"][0]["env"]}
+        for found in yaml.safe_load_all(done.stdout)
+        if found["kind"] == "StatefulSet"
+    )
+    assert variables.get("GOMEMLIMIT") == shown
+
+
+def test_what_a_value_leaves_out_is_not_rendered() -> None:
+    """A pod may live for as long as it has work, and have metrics although it runs until idle."""
+    wanted = ("--set", "handlers.podLifetime=0", "--set", "handlers.settings.METRICS_PORT=9100")
+    done = template(*GIVEN, *wanted, "--show-only", "templates/handlers/scaledjob.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "activeDeadlineSeconds" not in done.stdout
+    assert "{name: metrics, containerPort: 9100}" in done.stdout
 
 
 def test_the_hook_is_an_alternative() -> None:

@@ -14,6 +14,8 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.servers import LOOPBACK, ROOT, free_port
 
+_TOLD = (ROOT / "gateway" / "README.md").read_text().partition("```nginx\n")[2].partition("```")[0]
+
 
 def find_nginx() -> str:
     """Skips the test where it is not: no package index has it."""
@@ -27,8 +29,8 @@ def write_configuration(folder: Path, own: int, port: int) -> Path:
     folder.mkdir()
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "".join(f"{kind}_temp_path {folder}/{kind}; " for kind in kinds)
-    location = f"proxy_pass http://{LOOPBACK}:{port}/; proxy_buffering off; proxy_read_timeout 75s;"
-    server = f"listen {LOOPBACK}:{own}; location /everest/ {{ {location} }}"
+    location = _TOLD.replace("http://gateway.everest-bootstrap/", f"http://{LOOPBACK}:{port}/")
+    server = f"listen {LOOPBACK}:{own}; {location}"
     configuration = folder / "nginx.conf"
     configuration.write_text(
         f"daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log; events {{}}"

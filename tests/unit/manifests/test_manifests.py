@@ -156,7 +156,7 @@ def test_another_nats_is_reached_and_none_installed() -> None:
     assert not any(part["metadata"]["name"].startswith("nats") for part in render("external"))
     for part in workloads("external"):
         settings = read_settings(NatsSettings, {name: value or "" for name, value in part.variables.items()})
-        assert settings.nats_url == "tls://nats.example.com:4222"
+        assert settings.nats_url == "tls://nats.example.com:4443,tls://nats.example.org"
         assert (settings.nats_user, settings.nats_nkey_file) == (None, "/run/secrets/nats/password")
 
 
@@ -186,6 +186,45 @@ def _selects(selector: Object, labels: dict[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
         labels.get(part["key"]) in part["values"] for part in selector.get("matchExpressions", [])
     )
+
+
+def test_another_nats_is_let_through_at_its_ports() -> None:
+    """Those that its URL names, 4222 where it names none."""
+    for name in ("gateway", "handler"):
+        rules = find(render("external"), "NetworkPolicy", name)["spec"]["egress"]
+        assert [port["port"] for port in rules[0]["ports"]] == [4443, 4222]
+
+
+def test_handlers_reach_what_values_add() -> None:
+    """Beside NATS, names, and where the API server and the charts may be."""
+    rules = find(render("external"), "NetworkPolicy", "handler")["spec"]["egress"]
+    assert {port["port"] for rule in rules[:-1] for port in rule["ports"]} == {4443, 4222, 443, 6443, 53}
+    assert rules[-1]["ports"] == [{"port": 4318, "protocol": "TCP"}]
+    assert find(render("default"), "NetworkPolicy", "handler")["spec"]["egress"] == [
+        {
+            "to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "nats"}}}],
+            "ports": [{"port": 4222, "protocol": "TCP"}],
+        },
+        *rules[1:-1],
+    ]
+
+
+@pytest.mark.parametrize("workload", HANDLERS, ids=VARIANTS)
+def test_handlers_have_a_port_where_metrics_are(workload: Workload) -> None:
+    """A PodMonitor takes every pod with that port for one that answers there; nobody else is let in."""
+    port = workload.variables.get("METRICS_PORT")
+    declared = [{"name": "metrics", "containerPort": int(port)}] if port else []
+    assert workload.container.get("ports", []) == declared
+    ingress = find(workload.objects, "NetworkPolicy", "handler")["spec"]["ingress"]
+    assert [[allowed["port"] for allowed in rule["ports"]] for rule in ingress] == ([["metrics"]] if port else [])
+
+
+@pytest.mark.parametrize("variant", OWN_NATS)
+def test_the_servers_keep_below_their_memory(variant: str) -> None:
+    server = find_workload(variant, "nats")
+    limit = mebibytes(server.container["resources"]["limits"]["memory"])
+    own = float(str(server.variables["GOMEMLIMIT"]).removesuffix("MiB"))
+    assert 0.8 * limit < own < 0.9 * limit
 
 
 @pytest.mark.parametrize("workload", HANDLERS, ids=VARIANTS)
@@ -235,6 +274,11 @@ def test_a_scaled_job_never_kills_work() -> None:
         {"strategy": "gradual"},
     )
     assert spec["jobTargetRef"]["backoffLimit"] == 0
+    lifetimes = [
+        find(render(variant), "ScaledJob", "handler")["spec"]["jobTargetRef"]["activeDeadlineSeconds"]
+        for variant in ("default", "external")
+    ]
+    assert lifetimes == [14400, 3600]
     handler = find_workload("default", "handler")
     assert handler.pod["restartPolicy"] == "Never"
     assert handler.container["command"][:3] == ["python", "-m", "handlers"]

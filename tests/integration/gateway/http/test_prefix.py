@@ -10,6 +10,7 @@ from tests.support.peers.nginx import reverse_proxy
 from tests.support.servers import LIMIT_SECONDS, nats_server
 
 KEYED = {"X-Admin-Key": KEY}
+JSON = {"Content-Type": "application/json"}
 FORWARDED = {"X-Forwarded-Prefix": "/other/"}
 
 
@@ -71,6 +72,8 @@ async def test_every_link_leads_through_a_real_proxy(tmp_path: Path) -> None:
         assert (job.status_code, job.json()["status"]) == (200, "queued")
         problem = await client.get(urljoin(address, job.json()["result_url"]))
         assert problem.status_code == 409
+        large = await client.post(urljoin(address, "bootstrap/users/bulk"), content=b" " * 2_000_000, headers=JSON)
+        assert (large.status_code, large.json()["code"]) == (400, "not_json")
         errors = await client.get(urljoin(address, problem.json()["type"]))
         assert (errors.status_code, "job_not_finished" in errors.text) == (200, True)
         for page, files in {
