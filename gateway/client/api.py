@@ -2,8 +2,10 @@
 
 import math
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -11,88 +13,48 @@ import httpx
 import orjson
 from httpx_sse import EventSource, SSEError, connect_sse
 
+from gateway.client.answers import FINISHED, CallFailed, Document, Refused, Unfinished, Unreachable, read_refusal
+from gateway.client.patience import Patience
 from gateway.client.proxy import find_proxy
 from gateway.client.settings import ClientSettings, InvalidConfig
 
-FINISHED = ("succeeded", "failed")
 _WAIT_SECONDS = 30  # one long poll; the gateway caps it at 60
 _TIMEOUT = httpx.Timeout(10, read=_WAIT_SECONDS + 60)  # queries may take the gateway's QUERY_TIMEOUT
+_PAGE_SIZE = 200  # the most that a page holds
 
-_AWAY_SECONDS = 120
-_PAUSE_SECONDS = 1
-
-Document = dict[str, Any]
-
-
-class Refused(Exception):
-    """The gateway answered with a problem document."""
-
-    def __init__(self, status: int, problem: Document) -> None:
-        super().__init__(problem.get("detail") or problem.get("title") or f"the answer is {status}")
-        self.status = status
-        self.problem = problem
-
-    @property
-    def code(self) -> str:
-        return str(self.problem.get("code", f"http_{self.status}"))
-
-    @property
-    def is_temporary(self) -> bool:
-        return self.status >= 500 or self.status == 429
-
-    def of_requests(self, what: str, first: int) -> "Refused":
-        """The same of a part of a file, which begins at its request `first`: the answer counts from the part's own."""
-        if not first:
-            return self
-        fields = [_shift(field, first) for field in self.problem.get("fields", ())]
-        title = self.problem.get("title", f"the answer is {self.status}")
-        return Refused(self.status, {**self.problem, "detail": f"{what}: {title}", "fields": fields})
-
-
-class Unreachable(Exception):
-    """Nobody answered at the address, or the connection broke."""
-
-
-class Unfinished(Exception):
-    """The time to wait is over and the job goes on."""
-
-    def __init__(self, job: Document) -> None:
-        super().__init__(f"job {job['job_id']} is {job['status']}; it goes on")
-        self.job = job
-
-
-class _Patience:
-    """How long a gateway is waited for that has answered before: it may be started anew, or another takes its place."""
-
-    def __init__(self) -> None:
-        self._last_heard_at = float("-inf")
-
-    def note_answer(self) -> None:
-        self._last_heard_at = time.monotonic()
-
-    def pause(self, error: Unreachable | Refused) -> None:
-        """Before the next try. Raises the error where there is to be none."""
-        is_final = isinstance(error, Refused) and not error.is_temporary
-        if is_final or time.monotonic() - self._last_heard_at > _AWAY_SECONDS:
-            raise error
-        time.sleep(_PAUSE_SECONDS)
+# Of everything else that breaks nobody knows whether the gateway has it.
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.InvalidURL,
+    httpx.LocalProtocolError,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
 
 
 class Api:
     """Use it with `with`. `base_url` may have a path: the gateway may stand behind a proxy's prefix."""
 
-    def __init__(self, settings: ClientSettings) -> None:
-        """Raises InvalidConfig."""
+    def __init__(
+        self,
+        settings: ClientSettings,
+        tell: Callable[[str], None],
+        patience: Patience | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """`tell` is given a line for whoever waits meanwhile. Raises InvalidConfig."""
         self.base_url = settings.base_url.rstrip("/")
         self._place = f"{self.base_url} ({settings.origin('base_url')})"
         try:
-            self._client = self._connect(settings.admin_api_key.get_secret_value())
+            self._client = self._connect(settings.admin_api_key.get_secret_value(), transport)
         except (httpx.InvalidURL, ValueError, ImportError, OSError) as error:
             named = "see it, https_proxy, and SSL_CERT_FILE"
             raise InvalidConfig(f"{self._place} cannot be called: {error}; {named}") from None
-        self._patience = _Patience()
+        self._tell = tell
+        self._patience = patience or Patience()
 
-    def _connect(self, key: str) -> httpx.Client:
+    def _connect(self, key: str, transport: httpx.BaseTransport | None) -> httpx.Client:
         proxy = find_proxy(httpx.URL(self.base_url))
         if proxy:
             self._place += f" through the proxy {httpx.URL(proxy).netloc.decode()}"
@@ -103,6 +65,7 @@ class Api:
             proxy=proxy,
             verify=httpx.create_ssl_context(),  # of SSL_CERT_FILE
             trust_env=False,
+            transport=transport,
         )
 
     def __enter__(self) -> "Api":
@@ -112,8 +75,7 @@ class Api:
         self._client.close()
 
     def submit(self, request: Document, *, idempotency_key: str | None = None) -> Document:
-        headers = {"Idempotency-Key": idempotency_key.encode()} if idempotency_key else {}
-        return self._call("POST", "/bootstrap/users", json=request, headers=headers)
+        return self._submit("POST", "/bootstrap/users", idempotency_key, json=request)
 
     def plan(self, request: Document) -> Document:
         """What a submit of the request would do."""
@@ -128,15 +90,15 @@ class Api:
     def wait(self, job_id: str, limit_seconds: float | None) -> Document:
         """The finished job, though the gateway goes and comes back. Raises Unfinished when the limit passes before."""
         end = float("inf") if limit_seconds is None else time.monotonic() + limit_seconds
-        job = self.job(job_id)  # a gateway that never answered is not waited for
+        job = self._insist(partial(self.job, job_id))
         while job["status"] not in FINISHED:
-            left_seconds = min(_WAIT_SECONDS, end - time.monotonic())
+            left_seconds = end - time.monotonic()
             if left_seconds <= 0:
                 raise Unfinished(job)
             try:
-                job = self.job(job_id, wait_seconds=math.ceil(left_seconds))
-            except (Unreachable, Refused) as error:
-                self._patience.pause(error)
+                job = self.job(job_id, wait_seconds=math.ceil(min(_WAIT_SECONDS, left_seconds)))
+            except CallFailed as error:
+                self._patience.pause(error, left_seconds)
         return job
 
     def events(self, job_id: str) -> Iterator[Document]:
@@ -156,13 +118,13 @@ class Api:
                         self._patience.note_answer()
                         if not event.data:
                             continue  # a heartbeat, which httpx-sse takes for an event once one had an id
-                        last_id = event.id
+                        last_id = event.id or last_id  # progress has none
                         document = event.json()
                         yield document
                         if document.get("status") in FINISHED:
                             return
                 raise Unreachable("the stream has ended before the job")
-            except (Unreachable, Refused) as error:
+            except CallFailed as error:
                 self._patience.pause(error)
 
     @contextmanager
@@ -175,17 +137,29 @@ class Api:
         ):
             if source.response.is_error:
                 source.response.read()
-                raise _refusal(source.response)
+                raise read_refusal(source.response)
             yield source
 
     def submit_batch(self, requests: list[Document], idempotency_key: str) -> Document:
         """All of them or none."""
-        headers = {"Idempotency-Key": idempotency_key.encode()}
-        return self._call("POST", "/bootstrap/users/bulk", json={"requests": requests}, headers=headers)
+        return self._submit("POST", "/bootstrap/users/bulk", idempotency_key, json={"requests": requests})
 
     def batch(self, batch_id: str) -> Document:
-        """How far it is, when it has ended or half a minute later."""
-        return self._call("GET", f"/batches/{_segment(batch_id)}", params={"wait": _WAIT_SECONDS})
+        """How far it is, when it has ended or half a minute later, though the gateway goes and comes back."""
+        path, parameters = f"/batches/{_segment(batch_id)}", {"wait": _WAIT_SECONDS}
+        return self._insist(partial(self._call, "GET", path, params=parameters))
+
+    def batch_jobs(self, batch_id: str, job_ids: Sequence[str]) -> list[Document]:
+        """The jobs of these ids, in their order. Whom no page shows, of many that changed later, is asked for alone."""
+        found: dict[str, Document] = {}
+        cursor = None
+        for _ in job_ids:  # so there are never more pages than jobs
+            page = self._insist(partial(self.jobs, batch=batch_id, limit=_PAGE_SIZE, cursor=cursor))
+            found |= {job["job_id"]: job for job in page["jobs"]}
+            cursor = page["next_cursor"]
+            if cursor is None or len(found) >= len(job_ids):
+                break
+        return [found.get(job_id) or self._insist(partial(self.job, job_id)) for job_id in job_ids]
 
     def plans(self, requests: list[Document]) -> Iterator[Document]:
         """What submits of the requests would do, in their order and as it is found. Raises Unreachable, Refused."""
@@ -196,7 +170,7 @@ class Api:
         ):
             if answer.is_error:
                 answer.read()
-                raise _refusal(answer)
+                raise read_refusal(answer)
             for line in answer.iter_lines():
                 yield orjson.loads(line)
 
@@ -221,15 +195,15 @@ class Api:
         path = f"/tenants/{_segment(username)}" + (
             f"/namespaces/{_segment(namespace)}" if namespace is not None else ""
         )
-        return self._call("DELETE", path, params=asked)
+        return self._submit("DELETE", path, params=asked)
 
     def change(self, username: str, verb: str, **asked: str) -> Document:
         """The accepted job: `password`, `suspend` or `resume`. `asked`: the other members of the request."""
-        return self._call("POST", f"/tenants/{_segment(username)}/{verb}", params=asked)
+        return self._submit("POST", f"/tenants/{_segment(username)}/{verb}", params=asked)
 
     def hand_over(self, username: str, caller: str) -> Document:
         """The accepted job."""
-        return self._call("POST", f"/tenants/{_segment(username)}/manager", json={"caller": caller})
+        return self._submit("POST", f"/tenants/{_segment(username)}/manager", json={"caller": caller})
 
     def readiness(self) -> Document:
         """`status`, with `problems` where it is not `ready`; and `notices`, for which there must be a key."""
@@ -240,41 +214,53 @@ class Api:
                 raise
             return error.problem
 
+    def _submit(self, method: str, path: str, idempotency_key: str | None = None, **parts: Any) -> Document:
+        """What was accepted. Where nobody knows whether it was, it is sent again under its key: it is the same job."""
+        key = idempotency_key or str(uuid.uuid4())
+        is_in_doubt = False
+        while True:
+            try:
+                return self._call(method, path, headers={"Idempotency-Key": key.encode()}, **parts)
+            except CallFailed as error:
+                if error.leaves_doubt and not is_in_doubt:
+                    is_in_doubt = True
+                    self._patience.note_answer()  # somebody was there
+                    self._tell(f"{error}\nwhether it is accepted is not known: sent again with Idempotency-Key {key}")
+                self._patience.pause(error)
+
+    def _insist(self, call: Callable[[], Document]) -> Document:
+        """What the call gives at last. One that never answered is not waited for."""
+        while True:
+            try:
+                return call()
+            except CallFailed as error:
+                self._patience.pause(error)
+
     def _call(self, method: str, path: str, **parts: Any) -> Document:
         with self._meaning():
             answer = self._client.request(method, path, **parts)
-        self._patience.note_answer()
         if answer.is_error:
-            raise _refusal(answer)
+            raise read_refusal(answer)
         try:
-            return dict(answer.json())
+            document = dict(answer.json())
         except ValueError:
             raise Unreachable(f"{self._place} answers, but it is not this service") from None
+        self._patience.note_answer()
+        return document
 
     @contextmanager
     def _meaning(self) -> Iterator[None]:
         try:
             yield
         except (httpx.HTTPError, httpx.InvalidURL, SSEError) as error:
-            raise Unreachable(f"{self._place}: {str(error) or type(error).__name__}") from None
+            message = f"{self._place}: {str(error) or type(error).__name__}"
+            raise Unreachable(message, may_be_done=not isinstance(error, _NOT_SENT)) from None
 
 
 def _given(filters: dict[str, str | int | None]) -> dict[str, str | int]:
     return {name: value for name, value in filters.items() if value is not None}
 
 
-def _shift(field: Document, first: int) -> Document:
-    return {**field, "index": field["index"] + first} if "index" in field else field
-
-
 def _segment(name: str) -> str:
     """One segment of a path, whatever the name holds: dots alone would lead to another route."""
     return quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
-
-
-def _refusal(answer: httpx.Response) -> Refused:
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = {}
-    return Refused(answer.status_code, problem if isinstance(problem, dict) else {})

@@ -1,7 +1,8 @@
 """`everest-bootstrap`: one subcommand for each thing that a person does with the gateway.
 
 Exit codes: 0 done, 1 the job failed, 2 the command line, the settings or this machine are wrong, 3 the gateway refused,
-4 the gateway cannot be reached or cannot answer now, 5 the time to wait is over and the job goes on, 130 interrupted.
+4 the gateway cannot be reached or cannot answer now, 5 the time to wait is over and the job goes on, 130 interrupted,
+141 who read the output has left.
 
 BASE_URL and ADMIN_API_KEY say whom to call, else base_url and admin_api_key in ~/.config/everest-bootstrap.toml, mode
 0600.
@@ -20,7 +21,8 @@ from rich.console import RenderableType
 
 from contracts.batches import MOST_PLANS
 from gateway.client import tables
-from gateway.client.api import FINISHED, Api, Document, Refused, Unfinished, Unreachable
+from gateway.client.answers import FINISHED, Document, Refused, Unfinished, Unreachable
+from gateway.client.api import Api
 from gateway.client.requests_file import InvalidRequestsFile, StoredBatch, read_batches
 from gateway.client.settings import InvalidConfig, read_client_settings
 
@@ -338,7 +340,7 @@ def _gateway(config: Path | None) -> Iterator[Api]:
     """The gateway to call; what goes wrong with it becomes one message and an exit code."""
     try:
         settings = read_client_settings(config)
-        with Api(settings) as api:
+        with Api(settings, _tell) as api:
             yield api
     except InvalidConfig as error:
         _fail(f"config: {error}", WRONG_USE)
@@ -374,7 +376,7 @@ def _submit_batch(api: Api, batch: StoredBatch) -> Document:
         accepted = api.submit_batch(batch.requests, batch.key)
     except Refused as error:
         raise error.of_requests(str(batch), batch.first) from None
-    sys.stderr.write(f"accepted: {batch}, batch {accepted['batch_id']}\n")
+    _tell(f"accepted: {batch}, batch {accepted['batch_id']}")
     return accepted
 
 
@@ -385,7 +387,7 @@ def _follow_batch(api: Api, accepted: Document, output: Output) -> list[Document
         before, counts = counts, api.batch(accepted["batch_id"])["counts"]
         if output is Output.TABLE and counts != before:
             _say(", ".join(f"{count} {status}" for status, count in counts.items() if count))
-    return [api.job(job["job_id"]) for job in accepted["jobs"]]
+    return api.batch_jobs(accepted["batch_id"], [job["job_id"] for job in accepted["jobs"]])
 
 
 def _read_file(file: Path) -> list[StoredBatch]:
@@ -407,10 +409,11 @@ def _follow(api: Api, job_id: str, output: Output) -> Document:
     """The finished job; its transitions until then are shown meanwhile."""
     with _telling_that_it_goes_on(job_id):
         for event in api.events(job_id):
-            if event.get("status") not in FINISHED:
-                kind = "transition" if "status" in event else "progress"
-                _show({"type": kind, **event}, tables.event_line(event), output)
-        return api.job(job_id)
+            if event.get("status") in FINISHED:
+                return event  # with the members of the job's document
+            kind = "transition" if "status" in event else "progress"
+            _show({"type": kind, **event}, tables.event_line(event), output)
+        return api.wait(job_id, None)
 
 
 @contextmanager
@@ -447,10 +450,16 @@ def _show_page(page: Document, view: RenderableType, output: Output) -> None:
 
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()  # in a pipe, too, it is read as it happens
+
+
+def _tell(text: str) -> None:
+    """For who waits, beside what is read."""
+    sys.stderr.write(f"{text}\n")
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    sys.stderr.write(f"{message}\n")
+    _tell(message)
     raise typer.Exit(code) from None
 
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from gateway.client.api import Document
+from gateway.client.answers import Document
 
 _UNBOUNDED_WIDTH = 240
 _NARROW_WIDTH = 140
@@ -143,6 +143,8 @@ def problem_view(problem: Document) -> Text:
     for field in problem.get("fields", []):
         where = f"requests[{field['index']}]." if "index" in field else ""
         text.append(f"\n  {where}{field.get('field')}: {field.get('message')}")
+    if problem.get("job_id"):
+        text.append(f"\njob_id: {problem['job_id']}")
     if problem.get("hint"):
         text.append(f"\nhint: {problem['hint']}")
     return text
@@ -158,7 +160,9 @@ def show(view: RenderableType, *, stderr: bool = False) -> None:
     console.width = _UNBOUNDED_WIDTH
     with console.capture() as shown:
         console.print(view, highlight=False)
-    (sys.stderr if stderr else sys.stdout).writelines(f"{line.rstrip()}\n" for line in shown.get().splitlines())
+    stream = sys.stderr if stderr else sys.stdout
+    stream.writelines(f"{line.rstrip()}\n" for line in shown.get().splitlines())
+    stream.flush()
 
 
 def _warnings(document: Document) -> list[Text]:

@@ -72,3 +72,10 @@ def test_a_tenant_is_told_once_and_in_the_documents_words(capsys: pytest.Capture
         "    hard:",
         "      limits.cpu: '4'",
     ]
+
+
+def test_a_problem_tells_which_job_it_is_about() -> None:
+    """Its hint may say to ask for it."""
+    problem = {"code": "outcome_unknown", "detail": "NATS did not answer in time.", "job_id": "one", "hint": "Ask."}
+    told = tables.problem_view(problem).plain
+    assert told.splitlines() == ["outcome_unknown: NATS did not answer in time.", "job_id: one", "hint: Ask."]
