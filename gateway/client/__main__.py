@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-_WRONG_USE, _INTERRUPTED = 2, 130
+_WRONG_USE, _INTERRUPTED, _LEFT_BY_ITS_READER = 2, 130, 141  # the last two as a shell tells of these signals
 
 
 def main() -> int:
@@ -20,11 +20,21 @@ def main() -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except (SystemExit, BrokenPipeError) as end:
+        if not isinstance(end.__context__ if isinstance(end, SystemExit) else end, BrokenPipeError):
+            raise
+        _drop_output()
+        return _LEFT_BY_ITS_READER  # of which typer would make 1, too
     except Exception as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be written is not tried again at the exit
+        _drop_output()
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return _WRONG_USE
     return 0
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried again at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 if __name__ == "__main__":

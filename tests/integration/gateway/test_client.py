@@ -19,6 +19,8 @@ from tests.support.servers import LIMIT_SECONDS, LOOPBACK, ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+_STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
@@ -28,11 +30,13 @@ class Client:
         """An empty variable is left out."""
         return await run_fork("gateway.client", *arguments, environment=self._environment(variables))
 
-    async def start(self, *arguments: str, **variables: str) -> asyncio.subprocess.Process:
+    async def start(
+        self, *arguments: str, stdout: int = asyncio.subprocess.PIPE, **variables: str
+    ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway.client", *arguments,
             cwd=ROOT, env=self._environment(variables),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 
     def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
@@ -122,10 +126,9 @@ async def test_a_heartbeat_is_no_event(client: Client) -> None:
     events = [b"id: %d\r\ndata: %s\r\n\r\n" % (number, document) for number, document in enumerate(told, start=1)]
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        is_stream = b"/events " in await reader.readuntil(b"\r\n\r\n")
-        kind = b"text/event-stream" if is_stream else b"application/json"
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nConnection: close\r\n\r\n" % kind)
-        writer.write(b": ping\r\n\r\n".join((b"", *events, b"")) if is_stream else told[-1])
+        """Whose last event has been told may stop: nothing else is asked for."""
+        assert b"/events " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(_STREAM_HEAD + b": ping\r\n\r\n".join((b"", *events, b"")))
         await writer.drain()
         writer.close()
 
@@ -134,7 +137,31 @@ async def test_a_heartbeat_is_no_event(client: Client) -> None:
         watched = await client.run("watch", "one", "-o", "json", BASE_URL=f"http://{LOOPBACK}:{port}")
     assert (watched.code, watched.stderr) == (0, "")
     shown = [(line.get("type"), line["status"]) for line in map(json.loads, watched.stdout.splitlines())]
-    assert shown == [("transition", "running"), (None, "succeeded")], "the events, and once the job as it is then"
+    assert shown == [("transition", "running"), (None, "succeeded")], "the events, and the job as the last one has it"
+
+
+async def test_a_reader_that_leaves_makes_no_failed_job(client: Client) -> None:
+    """Until then it reads each event as it happens, also in a pipe."""
+    has_left = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(_STREAM_HEAD + b'id: 1\r\ndata: {"job_id": "one", "status": "running"}\r\n\r\n')
+        await has_left.wait()
+        writer.write(b'id: 2\r\ndata: {"job_id": "one", "status": "succeeded"}\r\n\r\n')
+        await writer.drain()
+        writer.close()
+
+    ours, its = os.pipe()
+    async with await asyncio.start_server(answer, LOOPBACK, 0) as server:
+        address = f"http://{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
+        watching = await client.start("watch", "one", "-o", "json", BASE_URL=address, stdout=its)
+        os.close(its)
+        line = await asyncio.wait_for(asyncio.to_thread(os.read, ours, 4096), LIMIT_SECONDS)
+        os.close(ours)
+        has_left.set()
+        _, stderr = await asyncio.wait_for(watching.communicate(), LIMIT_SECONDS)
+    assert (json.loads(line)["status"], watching.returncode, stderr) == ("running", 141, b"")
 
 
 @pytest.mark.slow
