@@ -29,7 +29,7 @@ _PIECE = 100  # messages of a batch that are sent at once
 _SILENCES = (nats.errors.Error, TimeoutError, OSError, orjson.JSONDecodeError)
 _WHOLE = (b"204", b"404")  # the end of several answers, and that there are none
 _NO_MESSAGE = (10037, 10057)  # to read, to delete
-_WRONG_LAST_SEQUENCE = 10071
+_WRONG_LAST_SEQUENCE = (10071, 10164)  # the second of replicated streams, while another write is on its way
 _TOO_LARGE = 10054
 _INSUFFICIENT = (10023, 10047)  # insufficient resources, store failed
 _MAXIMUM = 10077  # of messages, of bytes, and of messages per subject alike
@@ -175,7 +175,7 @@ def _failure(subject: str, error: Exception) -> Exception:
 def _meaning(subject: str, error: dict[str, Any]) -> Exception:
     """What an error of a stream means to who published."""
     code, description = error.get("err_code"), error.get("description", "")
-    if code == _WRONG_LAST_SEQUENCE:
+    if code in _WRONG_LAST_SEQUENCE:
         return Conflict(subject)
     if code == _TOO_LARGE:
         return TooLarge(subject)

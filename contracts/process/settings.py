@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
-Retention = Annotated[float, Field(ge=1)]  # seconds; NATS takes no shorter time to live
+# Seconds; NATS takes no shorter time to live and, as nanoseconds in 64 bits, none that is much longer (292 years).
+Retention = Annotated[float, Field(ge=1, le=9_000_000_000)]
 
 
 def _to_upper(text: str) -> str:

@@ -28,6 +28,7 @@ _READ_BYTES = 65536
 _MOST_DESCRIPTORS = 128
 _DESCRIPTOR_BYTES = struct.calcsize("i")
 _HIGHEST_DESCRIPTOR = 65536
+_LONGEST_SECONDS = 3600.0  # of a wait: `poll` takes no more milliseconds than an int of C holds
 _CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # absent on macOS
 
 
@@ -130,8 +131,8 @@ class _Guard:
         poll = select.poll()
         poll.register(self._link, select.POLLIN | (select.POLLOUT if self._outbox else 0))
         poll.register(self._bell, select.POLLIN)
-        left = until - time.monotonic()
-        events = dict(poll.poll(None if left == float("inf") else max(0, left) * 1000 + 1))
+        left = min(until - time.monotonic(), _LONGEST_SECONDS)
+        events = dict(poll.poll(max(0, left) * 1000 + 1))
         if self._bell.fileno() in events:
             with contextlib.suppress(BlockingIOError):
                 self._bell.recv(_READ_BYTES)

@@ -82,13 +82,15 @@ def spawn_bound(
     A fork, for nothing else lets the child ask for that: cheap from the guard, which is small and has one thread. What
     the child does before exec is the least: each page that it touches is copied first.
     """
-    failed, failing = os.pipe()
     prctl, parent = load_prctl(), os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _become(path, argv, environment, (stdin, stdout, stderr), prctl, parent, failing)
-    os.close(failing)
+    failed, failing = os.pipe()
     try:
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become(path, argv, environment, (stdin, stdout, stderr), prctl, parent, failing)
+        finally:
+            os.close(failing)
         reason = os.read(failed, 16)  # until exec has closed the other end
     finally:
         os.close(failed)

@@ -90,16 +90,17 @@ class Waiting:
         self._looking.add(tenant)
         await asyncio.sleep(_GATHER_SECONDS)
         self._looking.discard(tenant)
-        while not self._runtime.stopping.is_set():
+        while True:  # once also while it stops: whoever holds the tenant may have seen nobody wait
             try:
                 if await self._tenants.find_holder(tenant) is None:
                     await self.wake(tenant)
                 else:
                     self.note_held(tenant)
+                return
             except Unanswered:
+                if self._runtime.stopping.is_set():
+                    return
                 await asyncio.sleep(_PAUSE_SECONDS)
-                continue
-            return
 
     async def conclude(self, incoming: Incoming) -> None:
         """The job's end is saved: who waits for its tenant is next, also where an earlier owner had no time for it."""

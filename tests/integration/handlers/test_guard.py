@@ -360,6 +360,12 @@ async def test_a_time_limit_kills_the_command_and_all_that_it_started(commands: 
     pytest.fail("the command never came so far")
 
 
+async def test_a_time_limit_of_years_ends_no_guard(commands: Commands) -> None:
+    """`poll` takes milliseconds as an int of C: without a lease nothing else is due before."""
+    completed = await commands.run(Command(("true",), time_limit_seconds=99_999_999))
+    assert completed.exit_code == 0
+
+
 async def test_a_cancelled_run_raises_when_its_command_is_dead(commands: Commands, family: Family) -> None:
     running = asyncio.create_task(commands.run(Command(family.argv)))
     await async_until(lambda: family.is_complete)

@@ -12,7 +12,9 @@ from nats.aio.msg import Msg
 from nats.js.api import StreamInfo
 
 from contracts import names
+from contracts.process.settings import NatsSettings
 from gateway.commands.provision import WouldLoseData
+from handlers.jetstream import Conflict, connect
 from tests.simulator import simulated_everest
 from tests.simulator.effects import overlaps
 from tests.support.eventually import eventually
@@ -24,6 +26,7 @@ from tests.support.servers import LIMIT_SECONDS, NatsServer, nats_cluster
 
 JOBS = 60
 LEADERS_KILLED = 2
+RACES = 20  # of which more than a half met a write on its way
 
 
 async def read_stream(servers: list[NatsServer], subjects: str | None = None) -> StreamInfo:
@@ -76,6 +79,20 @@ async def test_everything_is_replicated(tmp_path: Path) -> None:
         await client.close()
         with pytest.raises(WouldLoseData, match="set NATS_REPLICAS=3"):
             await servers[0].provision(replicas=1)
+        await race_for_a_revision(servers)
+
+
+async def race_for_a_revision(servers: list[NatsServer]) -> None:
+    """Of two writers one is told that the other was first, also while that write is on its way to the copies."""
+    ends = [await connect(NatsSettings(nats_url=server.url), "a test", lambda: None) for server in servers[:2]]
+    revision = 0
+    for number in range(RACES):
+        writes = [end.jobs.write("contested", b"%d" % number, last=revision) for end in ends]
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+        (revision,) = (outcome for outcome in outcomes if isinstance(outcome, int))
+        assert [type(outcome) for outcome in outcomes if not isinstance(outcome, int)] == [Conflict], outcomes
+    for end in ends:
+        await end.close()
 
 
 def count_refusals(servers: list[NatsServer]) -> int:

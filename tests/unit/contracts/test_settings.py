@@ -29,6 +29,7 @@ def test_every_setting_has_a_default_and_an_empty_one_is_unset(model: type[Setti
         (HandlerSettings, "METRICS_PORT", "99999", "METRICS_PORT must be at most 65535"),
         (HandlerSettings, "MAX_ATTEMPTS", "0", "MAX_ATTEMPTS must be at least 1"),
         (HandlerSettings, "JOB_RETENTION", "0", "JOB_RETENTION must be at least 1"),
+        (HandlerSettings, "JOB_RETENTION", "9999999999", "JOB_RETENTION must be at most 9e+09"),
         (HandlerSettings, "SUBPROCESS_TIMEOUT", "-1", "SUBPROCESS_TIMEOUT must be above 0"),
         (HandlerSettings, "HANDLER_CONCURRENCY", "257", "HANDLER_CONCURRENCY must be at most 256"),
         (HandlerSettings, "EVEREST_REQUIRE_USABLE", "s3cret", "EVEREST_REQUIRE_USABLE must be true or false"),

@@ -1,6 +1,7 @@
 """A command as it is shown, its environment, its secrets, and the leases that it may run under."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -9,11 +10,18 @@ from pathlib import Path
 import pytest
 
 from handlers.commands.guard import Leases
-from handlers.commands.processes import ExecutableMissing, ExecutableUnusable, find_executable, sigterm_held_back
+from handlers.commands.processes import (
+    ExecutableMissing,
+    ExecutableUnusable,
+    find_executable,
+    sigterm_held_back,
+    spawn_bound,
+)
 from handlers.commands.running import Command, child_environment
 from handlers.commands.secret import MASK, Secret, mask
 
 PASSWORD = "pa55 $word'"
+OPEN_FILES = Path("/proc/self/fd")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +146,21 @@ class TestLeases:
         leases.renew("9999", 10, now=0)
         assert not leases.is_held("9999", 0)
         assert len(leases._over) < 5_000
+
+
+@pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="what is open is read from /proc")
+def test_a_start_that_the_kernel_refuses_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at a limit of processes, which root has none of."""
+
+    def refuse() -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "fork", refuse)
+    before = os.listdir(OPEN_FILES)
+    for _ in range(3):
+        with pytest.raises(BlockingIOError):
+            spawn_bound(sys.executable, [sys.executable], {}, None, 1, 2)
+    assert os.listdir(OPEN_FILES) == before
 
 
 @pytest.fixture
