@@ -188,8 +188,11 @@ class TenantJob(TypedDict):
     job_id: JobId
 
 
-class TenantRepairs(TypedDict):
-    """The jobs that were queued. With a `next_cursor` not all tenants were looked at yet: ask again with it."""
+class TenantRepairs(Notes):
+    """The jobs that were queued; a warning names a tenant that could not be compared.
+
+    With a `next_cursor` not all tenants were looked at yet: ask again with it.
+    """
 
     jobs: list[TenantJob]
     next_cursor: str | None

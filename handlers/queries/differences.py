@@ -24,7 +24,7 @@ _MEND_POLICY = "Mend that line of the ConfigMap everest-rbac: Everest's server c
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One namespace of a tenant, as the cluster's API has it; no `claim` where it is gone."""
+    """One namespace of a tenant, as the cluster's API has it; no `claim` where it is gone, nothing else if it goes."""
 
     name: str
     claim: Namespace | None
@@ -60,7 +60,7 @@ def compare(
 ) -> Iterator[Difference]:
     """All that differs in one namespace."""
     yield from _compare_namespace(seen.claim, expected.request)
-    if seen.claim is not None:
+    if seen.claim is not None and not seen.claim.is_terminating:
         yield from _compare_operators(seen, expected.request)
         yield from _compare_quota(seen, expected.request, settings)
     if expected.lines:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from contracts.answers import Difference, ListedTenant, ListedTenantNamespace, TenantList
+from contracts.codes import Nature
 from contracts.requests import TenantQuery, TenantsQuery
-from handlers.queries.tenant_looks import look_at_namespaces, look_at_shared
+from handlers.queries.tenant_looks import Shared, look_at_namespaces, look_at_shared
 from handlers.queries.tenant_report import report
 from handlers.results import StepFailed
 from handlers.settings import HandlerSettings
@@ -42,15 +43,28 @@ async def list_tenants(
             page.next_after = names[number - 1]
             break
         claims = found[name]
-        tenant = _describe(claims, page.warnings)
         if shared is None:
-            page.tenants.append(tenant)
-            continue
-        seen = await look_at_namespaces(kubectl, claims)
-        differences: list[Difference] = report(TenantQuery(username=name), shared, seen, settings)["differences"]
-        if differences:
-            page.tenants.append({**tenant, "differences": differences})
+            page.tenants.append(_describe(claims, page.warnings))
+        elif differences := await _find_differences(kubectl, claims, shared, settings, page.warnings):
+            page.tenants.append({**_describe(claims, page.warnings), "differences": differences})
     return page
+
+
+async def _find_differences(
+    kubectl: Kubectl, claims: Claims, shared: Shared, settings: HandlerSettings, warnings: list[str]
+) -> list[Difference]:
+    """One that cannot be compared, by its claim or by the handler's rights, keeps no other tenant from it.
+
+    Raises StepFailed for what another try may mend.
+    """
+    try:
+        seen = await look_at_namespaces(kubectl, claims)
+        return report(TenantQuery(username=claims.username), shared, seen, settings)["differences"]
+    except StepFailed as error:
+        if error.failure.nature is not Nature.PERMANENT:
+            raise
+        warnings.append(f"Tenant {claims.username} was not compared: {error.failure.message}")
+        return []
 
 
 def _describe(claims: Claims, warnings: list[str]) -> ListedTenant:

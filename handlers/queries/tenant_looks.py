@@ -58,8 +58,9 @@ def _choose(claims: Claims, asked: str | None) -> Iterable[tuple[str, Namespace 
 
 
 async def _look_at(kubectl: Kubectl, slots: asyncio.Semaphore, name: str, claim: Namespace | None) -> Seen:
-    if claim is None:
-        return Seen(name, None)
+    # What a terminating one holds is going, and so may be the handler's rights in it.
+    if claim is None or claim.is_terminating:
+        return Seen(name, claim)
     async with slots, at_once() as looks:
         releases = looks.create_task(kubectl.list("secret", name, f"owner=helm,name={name}"))
         subscriptions = looks.create_task(kubectl.list(SUBSCRIPTIONS, name))

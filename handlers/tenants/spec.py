@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contracts.requests import BootstrapRequest, InvalidRequest, validate_request
+from handlers.rbac.policy import InvalidPolicy, parse_lines
 
 SPEC_VERSION = 1
 MAX_SPEC_BYTES = 64 * 1024
@@ -109,6 +110,10 @@ class Spec(BaseModel):
             raise UnreadableSpec(
                 f"it is of version {spec.version}, and {SPEC_VERSION} is the last one known here", is_later=True
             )
+        try:
+            parse_lines(spec.applied)
+        except InvalidPolicy as fault:
+            raise UnreadableSpec(f"applied holds no policy: {fault}") from None
         return spec
 
     def render(self) -> str:

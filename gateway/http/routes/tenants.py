@@ -118,17 +118,21 @@ class TenantRoutes:
         if is_dry_run(request):
             return await self._answer_plans(request, cursor)
         jobs: list[TenantJob] = []
+        warnings: list[str] = []
         try:
             async for page in self._look(request, cursor):
                 for tenant in page["tenants"]:
                     jobs.append(await self._repair(request, tenant["username"]))
                     cursor = tenant["username"]
+                warnings += page.get("warnings", ())
                 cursor = page["next_cursor"]
         except (JobError, QueryFailed, Unanswered):
             if not jobs:
                 raise
             # What is queued is told; the caller goes on from here.
         repairs: TenantRepairs = {"jobs": jobs, "next_cursor": cursor}
+        if warnings:
+            repairs["warnings"] = warnings
         return json_response(repairs, 202)
 
     async def _answer_plans(self, request: Request, cursor: str | None) -> Response:
@@ -151,7 +155,8 @@ class TenantRoutes:
             query = TenantsQuery(differs=True, after=cursor)
             record = await self._ask(request, "tenants", query, about=query.model_dump_json())
             page: TenantList = record.data
-            yield {**page, "tenants": [tenant for tenant in page["tenants"] if _is_open(request, tenant)]}
+            tenants = [tenant for tenant in page["tenants"] if _is_open(request, tenant)]
+            yield {**page, **notes_of(record), "tenants": tenants}
             cursor = page["next_cursor"]
             if cursor is None or asyncio.get_running_loop().time() > ends_at:
                 return

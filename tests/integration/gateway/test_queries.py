@@ -214,6 +214,15 @@ async def test_a_repair_of_all_has_no_plans_where_none_differs(gateway: Gateway,
     assert (answer.status_code, answer.json()["code"]) == (502, "everestctl_failed")
 
 
+async def test_a_repair_of_all_tells_whom_it_could_not_compare(gateway: Gateway, manual: ManualHandler) -> None:
+    asked = asyncio.create_task(gateway.api.post("/tenants/repair"))
+    message, record = await manual.take("tenants")
+    left_out = ["Tenant mona was not compared: its claim cannot be used."]
+    await manual.finish(message, replace(answered(record, NOBODY), warnings=tuple(left_out)))
+    answer = await asked
+    assert (answer.status_code, answer.json()) == (202, {"jobs": [], "next_cursor": None, "warnings": left_out})
+
+
 @pytest.mark.parametrize("query", ["dry_run=maybe", "dry_run=true&dry_run=true", "dry_run=true&wait=5", "differs=true"])
 async def test_what_a_repair_of_all_does_not_know_is_refused(gateway: Gateway, query: str) -> None:
     answer = await gateway.api.post(f"/tenants/repair?{query}")
