@@ -9,13 +9,13 @@ the next job's waking, a finding means that storage was lost.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from contracts import names
 from contracts.codes import Failure
 from contracts.kinds import KINDS, repeat_request
 from contracts.protocol import ACK_WAIT_PART, SILENT_LEASES
-from contracts.records import JobRecord, UnreadableRecord, headers_of
+from contracts.records import JobRecord, LaterRecord, UnreadableRecord, headers_of
 from contracts.requests import InvalidRequest, Request
 from gateway.jetstream import Conflict, JetStream, NotProvisioned, Refused, TooLarge, Unanswered
 from gateway.jobs.errors import JobError
@@ -97,16 +97,24 @@ class Reconciler:
                 await self._try_to_heal(job_id, sighting)
 
     async def _try_to_heal(self, job_id: str, sighting: Sighting) -> None:
-        """One job that cannot be healed does not keep the others from it. Raises Unanswered while NATS is away."""
+        if not await self._attempt(self._look_at(job_id, sighting), job_id=job_id):
+            self._unfinished.sightings[job_id] = Sighting(sighting.revision, self._clock())
+
+    async def _attempt(self, work: Awaitable[None], **about: str) -> bool:
+        """One job or tenant that cannot be helped does not keep the others from it. False where it never may be.
+
+        Raises Unanswered while NATS is away.
+        """
         try:
-            await self._look_at(job_id, sighting)
+            await work
         except Unanswered as error:
             if not self._jetstream.is_connected:
                 raise
-            logger.debug("reconciler.interrupted", extra={"job_id": job_id, "error": str(error)})
+            logger.debug("reconciler.interrupted", extra={**about, "error": str(error)})
         except Exception:  # whatever somebody has written under the key
-            logger.exception("reconciler.failed", extra={"job_id": job_id, "next": "it is looked at again later"})
-            self._unfinished.sightings[job_id] = Sighting(sighting.revision, self._clock())
+            logger.exception("reconciler.failed", extra={**about, "next": "it is looked at again later"})
+            return False
+        return True
 
     async def _look_at(self, job_id: str, sighting: Sighting) -> None:
         snapshot = await self._find_silent(job_id, sighting)
@@ -149,13 +157,15 @@ class Reconciler:
         """Of jobs that a gateway ended: it may have died before it told of them."""
         seen_before = self._clock() - lease_seconds
         for job_id, sighting in list(self._unfinished.ends.items()):
-            if sighting.seen_at > seen_before:
-                continue
-            snapshot = await self._read_end(job_id, sighting)
-            if snapshot and await self._jetstream.events.tell_end_once(snapshot.record, snapshot.revision):
-                self._tell("untold", snapshot.record)
-            if self._unfinished.ends.get(job_id) is sighting:  # else it has ended again meanwhile
-                del self._unfinished.ends[job_id]
+            if sighting.seen_at <= seen_before:
+                await self._attempt(self._tell_end(job_id, sighting), job_id=job_id)
+
+    async def _tell_end(self, job_id: str, sighting: Sighting) -> None:
+        snapshot = await self._read_end(job_id, sighting)
+        if snapshot and await self._jetstream.events.tell_end_once(snapshot.record, snapshot.revision):
+            self._tell("untold", snapshot.record)
+        if self._unfinished.ends.get(job_id) is sighting:  # else it has ended again meanwhile
+            del self._unfinished.ends[job_id]
 
     async def _read_end(self, job_id: str, sighting: Sighting) -> Snapshot | None:
         """None where somebody reopened it since, and for a query, whose caller has waited."""
@@ -171,12 +181,26 @@ class Reconciler:
 
     async def _wake_lines(self, holders: dict[str, str]) -> None:
         for tenant, job_id in holders.items():
-            if not await self._is_at_work(job_id):
+            await self._attempt(self._wake_line(tenant, job_id), tenant=tenant, job_id=job_id)
+
+    async def _wake_line(self, tenant: str, holder: str) -> None:
+        """Nobody, where a later version knows more: then its gateway does."""
+        try:
+            if not await self._is_at_work(holder):
                 await self._wake(tenant)
+        except LaterRecord as error:
+            logger.debug("reconciler.interrupted", extra={"tenant": tenant, "error": str(error)})
 
     async def _is_at_work(self, job_id: str) -> bool:
-        """Whether the job is queued or running: then its end wakes the next one."""
-        snapshot = await self._reader.read_through(job_id) if names.is_job_id(job_id) else None
+        """Whether the job is queued or running: then its end wakes the next one. Raises LaterRecord, Unanswered."""
+        if not names.is_job_id(job_id):
+            return False
+        try:
+            snapshot = await self._reader.read_through(job_id)
+        except LaterRecord:
+            raise
+        except UnreadableRecord:  # its message, where there is one, begins it anew
+            return await self._reader.find_message(job_id) is not None
         if snapshot is None or snapshot.record.is_finished:
             return False
         return not snapshot.record.is_waiting or await self._reader.find_message(job_id) is not None
@@ -185,12 +209,21 @@ class Reconciler:
         """Publishes the first that has not ended again, unless it is there. Places are the handlers' to give up."""
         place = await self._jetstream.line.first(tenant)
         while place is not None:
-            snapshot = await self._reader.read_record(place.job_id)
-            if snapshot is not None and not snapshot.record.is_finished:
+            if record := await self._find_unfinished(place.job_id):
                 if await self._reader.find_message(place.job_id) is None:
-                    await self._publish_again(snapshot.record)
+                    await self._publish_again(record)
                 return
             place = await self._jetstream.line.first(tenant, after=place.sequence)
+
+    async def _find_unfinished(self, job_id: str) -> JobRecord | None:
+        """None also where the bytes are no record: handlers give up its place. Raises LaterRecord, Unanswered."""
+        try:
+            snapshot = await self._reader.read_record(job_id)
+        except LaterRecord:
+            raise
+        except UnreadableRecord:
+            return None
+        return None if snapshot is None or snapshot.record.is_finished else snapshot.record
 
     async def _publish_again(self, record: JobRecord) -> None:
         request = _repeatable_request(record)

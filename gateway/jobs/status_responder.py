@@ -4,6 +4,7 @@ Questions are answered side by side, and in turn for each account: who asks for 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from contracts import names
@@ -12,6 +13,8 @@ from gateway.jetstream import JetStream, Question, Unanswered
 from gateway.jobs.errors import JobNotFound, TooManyQuestions
 from gateway.jobs.fair_queue import FairQueue
 from gateway.jobs.reading import Reader
+
+logger = logging.getLogger(__name__)
 
 SIDE_BY_SIDE = 16
 MOST_WAITING = 1000  # of an account
@@ -43,7 +46,10 @@ class StatusResponder:
     async def _answer_in_turn(self) -> None:
         while True:
             question = await self._questions.take()
-            await question.answer(await self._find_answer(_job_id_of(question)))
+            try:
+                await question.answer(await self._find_answer(_job_id_of(question)))
+            except Exception:  # of this question alone, whatever somebody has written as a record
+                logger.exception("status.crashed", extra={"job_id": _job_id_of(question)})
 
     async def _find_answer(self, job_id: str) -> bytes:
         try:

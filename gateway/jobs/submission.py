@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from contracts import names
-from contracts.records import JobRecord
+from contracts.records import JobRecord, UnreadableRecord
 from contracts.reporting.spans import message_span
 from contracts.requests import Request, encode_request, raw_hash, request_hash
 from gateway.jetstream import JetStream, NotProvisioned, NotSent, Refused, TooLarge, Unanswered
@@ -78,14 +78,14 @@ class Submission:
         """A job whose record says that it is queued: where it cannot be published now the reconciler does it later."""
         try:
             await self.publish(kind, job_id, request, headers)
-        except (JobError, Unanswered) as error:
+        except (JobError, Unanswered, UnreadableRecord) as error:
             extra = {"job_id": job_id, "error": repr(error), "next": "the reconciler publishes it"}
             logger.warning("job.unpublished", extra=extra)
 
     async def publish(self, kind: str, job_id: str, request: Request, headers: dict[str, str]) -> None:
         """Returns once the stream holds the job. A silence is never taken for a refusal: the same id is sent again.
 
-        Raises QueueFull, RequestTooLarge, JobIdTaken, NotProvisioned, NotAccepted, OutcomeUnknown.
+        Raises QueueFull, RequestTooLarge, JobIdTaken, NotProvisioned, NotAccepted, OutcomeUnknown, UnreadableRecord.
         """
         with message_span("send", kind, job_id, headers.get(names.HEADER_TRACEPARENT)) as current:
             if current.traceparent:
@@ -128,7 +128,9 @@ class Submission:
     async def _settle_refusal(self, kind: str, job_id: str, request: Request, refusal: Refused) -> bool:
         """One error code says both "the queue is full" and "this job is queued"; what the stream holds decides.
 
-        True when the job is known, False when it is worth another try. Raises QueueFull, JobIdTaken.
+        True when the job is known, False when it is worth another try.
+
+        Raises QueueFull, JobIdTaken, UnreadableRecord.
         """
         try:
             snapshot = await self._reader.read_through(job_id)

@@ -143,7 +143,7 @@ def _read_rows(file: Path) -> tuple[Any, ...]:
         raise InvalidWebhooks(*_explain("WEBHOOKS_FILE", error)) from None
     except yaml.MarkedYAMLError as error:
         raise InvalidWebhooks(_explain_yaml(error)) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:  # no text, or a date that no calendar has
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # no text, or a date that no calendar has
         raise InvalidWebhooks(f"WEBHOOKS_FILE cannot be read: {type(error).__name__}") from None
 
 

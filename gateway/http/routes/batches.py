@@ -22,6 +22,7 @@ from gateway.http.parameters import (
     read_origin,
     read_parameters,
     read_wait,
+    refuse_precondition,
 )
 from gateway.http.prefix import prefix_of
 from gateway.http.routes.bulk_bodies import read_bulk
@@ -43,11 +44,12 @@ class BatchRoutes:
         """POST /bootstrap/users/bulk."""
         require(request, KeyScope.BOOTSTRAP)
         parameters = read_parameters(request, SUBMITTING)
+        refuse_precondition(request)
         if is_dry_run(request):
             requests = await read_bulk(request, "bootstrap", MOST_PLANS)
             return answer_plans(request, self._queries, "bootstrap", _number(requests))
         wait = read_wait(request, parameters)
-        key = read_idempotency_key(request)  # refused before a body is read
+        key = read_idempotency_key(request)
         requests = await read_bulk(request, "bootstrap")
         bulk = await self._batches.submit("bootstrap", requests, read_origin(request), key)
         if wait.seconds:

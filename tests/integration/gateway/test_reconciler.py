@@ -125,6 +125,30 @@ async def test_who_waits_for_a_tenant_that_is_free_is_woken(pair: tuple[Gateway,
     assert 'everest_bootstrap_reconciler_findings_total{finding="woken"}' in metrics
 
 
+async def test_a_record_that_nobody_can_read_keeps_no_tenant_waiting(
+    pair: tuple[Gateway, Gateway, ManualHandler],
+) -> None:
+    """Of who has a tenant, and of who is first in its line: gateways ended by it. A later version's is its own."""
+    gateway, other, manual = pair
+    ended = succeeded_record(new_record("over"))
+    await manual.write(ended)
+    unreadable, later = b"\xff", b'{"version":99}'
+    waiting = {name: new_record(name).waiting("tenant_busy", NOW) for name in ("held", "late", "behind")}
+    lines = {"held": ("holder-1", unreadable), "late": ("holder-2", later), "behind": ("first-1", unreadable)}
+    for tenant, (job_id, body) in lines.items():
+        holder = ended.job_id if tenant == "behind" else job_id
+        await manual.jetstream.publish(f"$KV.{names.JOBS_BUCKET}.{job_id}", body)
+        if tenant == "behind":
+            await manual.jetstream.publish(names.waiting_subject(tenant, job_id), b"")
+        await manual.write(waiting[tenant])
+        await manual.jetstream.publish(names.waiting_subject(tenant, waiting[tenant].job_id), b"")
+        await manual.jetstream.publish(f"$KV.{names.TENANTS_BUCKET}.{tenant}", holder.encode())
+    for tenant in ("held", "behind"):
+        await wait_for_message(manual, waiting[tenant])
+    assert await manual.count_messages(names.job_subject("bootstrap", waiting["late"].job_id)) == 0
+    assert [(await one.nobody.get("/healthz")).status_code for one in (gateway, other)] == [200, 200]
+
+
 async def test_an_end_that_a_killed_gateway_did_not_tell_is_told(pair: tuple[Gateway, Gateway, ManualHandler]) -> None:
     """It died between the record of a cancel and its event; no delivery would make that good."""
     one, other, manual = pair

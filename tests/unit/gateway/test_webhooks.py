@@ -67,7 +67,18 @@ def test_of_a_name_that_is_declared_twice_neither_counts(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "text", [None, b"\xff\xfe", b"webhooks: [", b"webhooks: 2026-99-99", b"- a", b"version: 2", b"webhook: []"]
+    "text",
+    [
+        None,
+        b"\xff\xfe",
+        b"webhooks: [",
+        b"webhooks: 2026-99-99",
+        b"- a",
+        b"version: 2",
+        b"webhook: []",
+        b"webhooks: " + 2000 * b"[",
+    ],
+    ids=["none", "no text", "no end", "no date", "a list", "a later version", "another member", "deeper than is read"],
 )
 def test_of_a_file_that_cannot_be_read_nothing_counts(tmp_path: Path, text: bytes | None) -> None:
     """What was removed would go on else."""
