@@ -95,6 +95,7 @@ class Api:
             left_seconds = end - time.monotonic()
             if left_seconds <= 0:
                 raise Unfinished(job)
+            self._patience.space()
             try:
                 job = self.job(job_id, wait_seconds=math.ceil(min(_WAIT_SECONDS, left_seconds)))
             except CallFailed as error:
@@ -147,6 +148,7 @@ class Api:
     def batch(self, batch_id: str) -> Document:
         """How far it is, when it has ended or half a minute later, though the gateway goes and comes back."""
         path, parameters = f"/batches/{_segment(batch_id)}", {"wait": _WAIT_SECONDS}
+        self._patience.space()
         return self._insist(partial(self._call, "GET", path, params=parameters))
 
     def batch_jobs(self, batch_id: str, job_ids: Sequence[str]) -> list[Document]:

@@ -23,10 +23,18 @@ class Patience:
         self._clock = clock
         self._sleep = sleep
         self._last_heard_at = -math.inf
+        self._polled_at = -math.inf
 
     def note_answer(self) -> None:
         """One that is a success: who answers errors alone is not waited for without end."""
         self._last_heard_at = self._clock()
+
+    def space(self) -> None:
+        """Before each long poll: a gateway that is crowded answers at once rather than hold a connection."""
+        left_seconds = self._polled_at + _LEAST_PAUSE_SECONDS - self._clock()
+        if left_seconds > 0:
+            self._sleep(left_seconds)
+        self._polled_at = self._clock()
 
     def pause(self, error: CallFailed, most_seconds: float = math.inf) -> None:
         """Before the next try. Raises the error where there is to be none."""

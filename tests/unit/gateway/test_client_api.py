@@ -86,6 +86,14 @@ def test_an_end_to_the_waiting_is_not_slept_through() -> None:
     assert 0 < sum(gateway.pauses) <= 20
 
 
+def test_a_gateway_that_does_not_hold_a_wait_is_asked_once_a_second() -> None:
+    """In a crowd it answers at once."""
+    gateway = Gateway(RUNNING, RUNNING, RUNNING, SUCCEEDED)
+    assert gateway.api.wait("one", None) == SUCCEEDED
+    gateway.api.batch("batch")
+    assert gateway.pauses == [1, 1, 1]
+
+
 def test_the_jobs_of_a_batch_are_read_by_pages() -> None:
     """A gateway that is busy, or started anew, meanwhile is waited for."""
     ids = [str(number) for number in range(450)]
@@ -120,15 +128,16 @@ _SUBMITS: Sequence[Callable[[Api], Document]] = (
 
 
 _DOUBTS: Sequence[Answer] = (
-    LOST,
     httpx.RemoteProtocolError("the connection ended before an answer"),
     _problem(503, "outcome_unknown", retryable=True, job_id="one"),
     httpx.Response(502, text="Bad Gateway"),
 )
 
 
-@pytest.mark.parametrize("submit", _SUBMITS)
-@pytest.mark.parametrize("doubt", _DOUBTS)
+@pytest.mark.parametrize(
+    ("submit", "doubt"),
+    [*((submit, LOST) for submit in _SUBMITS), *((_SUBMITS[0], doubt) for doubt in _DOUBTS)],
+)
 def test_what_may_have_been_accepted_is_sent_again_as_the_same_job(
     submit: Callable[[Api], Document], doubt: Answer
 ) -> None:
