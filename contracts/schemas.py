@@ -31,6 +31,7 @@ from contracts.requests import (
     HandoverRequest,
     OffboardRequest,
     PasswordRequest,
+    RepairRequest,
     ResumeRequest,
     SuspendRequest,
 )
@@ -43,6 +44,7 @@ MODELS: dict[str, Any] = {
     "password-request": PasswordRequest,
     "suspend-request": SuspendRequest,
     "resume-request": ResumeRequest,
+    "repair-request": RepairRequest,
     "handover-request": HandoverRequest,
     "job": Job,
     "result": Result,

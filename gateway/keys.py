@@ -187,6 +187,13 @@ def make_key(name: str, scopes: str = "") -> tuple[str, str]:
     return key, line
 
 
+# As every key of 0.1.0 was, whose lines name no scopes: an upgrade takes no rights away.
+_UNBOUND = (
+    "warning: without --scopes the key is bound to nothing of its own: by bootstraps it changes all callers' tenants, "
+    "and it cancels and retries all callers'. With --scopes bootstrap it has its own tenants and jobs"
+)
+
+
 def print_new_key(name: str, scopes: str = "") -> int:
     """`python -m gateway new-key NAME [--scopes ...]`: prints a key, once. Gives the exit code."""
     try:
@@ -196,4 +203,6 @@ def print_new_key(name: str, scopes: str = "") -> int:
         return 2
     print(f"Key, shown once: {key}")
     print(f"Line for ADMIN_API_KEYS_FILE (a last day, as YYYY-MM-DD, may be the third part): {line}")
+    if not scopes:
+        print(_UNBOUND, file=sys.stderr)
     return 0

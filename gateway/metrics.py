@@ -37,6 +37,8 @@ _STREAMS = (
     names.QUERIES_STREAM,
     names.bucket_stream(names.JOBS_BUCKET),
     names.bucket_stream(names.ANSWERS_BUCKET),
+    names.bucket_stream(names.TENANTS_BUCKET),
+    names.bucket_stream(names.CANCELS_BUCKET),
     names.AUDIT_STREAM,
     names.EVENTS_STREAM,
     names.WAITING_STREAM,

@@ -39,6 +39,15 @@ def _read_proxies(text: object) -> object:
         raise ValueError("must be addresses or networks like 10.0.0.0/8, separated by commas") from None
 
 
+LONGEST_WEBHOOK_RETRY_SECONDS = 518_400  # 6 days: an event is there for its last try, and is told as given up
+
+
+def _check_retry(seconds: float) -> float:
+    if seconds > LONGEST_WEBHOOK_RETRY_SECONDS:
+        raise ValueError(f"must be at most {LONGEST_WEBHOOK_RETRY_SECONDS}: events are kept for 7 days")
+    return seconds
+
+
 RootPath = Annotated[str, AfterValidator(_read_root_path)]
 Proxies = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_read_proxies)]
 
@@ -55,7 +64,7 @@ class GatewaySettings(Settings):
     job_retention: Retention = 2_592_000  # 30 days; kept by the records of jobs that the gateway ends (a cancel)
     rate_limit: str | None = None  # per key, as "600/minute"; off when unset
     webhooks_file: str | None = None  # YAML, read again when it changes
-    webhook_retry_for: Seconds = 259_200  # seconds that a webhook is tried, 3 days
+    webhook_retry_for: Annotated[Seconds, AfterValidator(_check_retry)] = 259_200  # 3 days that a webhook is tried
     otel_exporter_otlp_endpoint: str | None = None  # where spans are sent; off when unset
     root_path: RootPath = ""  # what a proxy in front strips from the path, as /everest
     trusted_proxies: Proxies = ()  # addresses or networks, separated by commas, whose X-Forwarded-Prefix counts

@@ -33,7 +33,7 @@ _WRONG_LAST_SEQUENCE = (10071, 10164)  # the second of replicated streams, while
 _TOO_LARGE = 10054
 _INSUFFICIENT = (10023, 10047)  # insufficient resources, store failed
 _MAXIMUM = 10077  # of messages, of bytes, and of messages per subject alike
-_NO_BATCHES = 10174  # the stream takes no atomic batches
+_NOT_ALLOWED = (10166, 10174)  # the stream takes no times to live, no atomic batches
 _NOT_FOUND = (10014, 10059)  # consumer, stream
 _OFFLINE = "peer offline"  # one of several reasons for which no peers are suitable (10005)
 
@@ -181,6 +181,6 @@ def _meaning(subject: str, error: dict[str, Any]) -> Exception:
         return TooLarge(subject)
     if code == _MAXIMUM or code in _INSUFFICIENT:
         return Refused(description)
-    if code == _NO_BATCHES:
+    if code in _NOT_ALLOWED:
         return NotProvisioned(f"{subject}: {description}; run python -m gateway provision")
     return Unanswered(f"{subject}: {description}")

@@ -49,7 +49,7 @@ class Bucket:
         try:
             await self._api.publish_together(messages, {_EXPECTED: "0"}, seconds)
         except Refused as error:
-            raise BucketFull(f"several keys: {error}") from error
+            raise BucketFull(f"{self._name}, several keys: {error}") from error
 
     async def write(
         self,
@@ -72,4 +72,4 @@ class Bucket:
         try:
             return await self._api.publish(names.bucket_subject(self._name, key), value, sent)
         except Refused as error:
-            raise BucketFull(f"{key}: {error}") from error
+            raise BucketFull(f"{self._name}, {key}: {error}") from error

@@ -98,7 +98,7 @@ def compare_stream(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> Dri
         if key in _GROWING and _is_more(there, value):
             if key == "num_replicas":
                 refused.append(f"{key} is {there}, asked for are {value}: set NATS_REPLICAS={there}")
-        elif key in _HARMLESS or (key in _GROWING and _is_more(value, there)) or _is_superset(key, value, there):
+        elif key in _HARMLESS or (key in _GROWING and _is_more(value, there)) or _adds(key, value, there):
             changes[key] = value
         else:
             refused.append(f"{key} is {there!r}, declared is {value!r}")
@@ -125,6 +125,6 @@ def _is_more(one: int, other: int) -> bool:
     return other not in _UNLIMITED and (one in _UNLIMITED or one > other)
 
 
-def _is_superset(key: str, value: Any, there: Any) -> bool:
-    """A further kind of job is a further subject."""
-    return key == "subjects" and set(there) < set(value)
+def _adds(key: str, value: Any, there: Any) -> bool:
+    """A further kind of job is a further subject; what is stored before times to live are allowed has none."""
+    return (key == "subjects" and set(there) < set(value)) or (key == "allow_msg_ttl" and value)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from contracts.codes import CODES, Failure
+from contracts.codes import CODES, Failure, Nature
 from contracts.records import UnreadableRecord
 from contracts.requests import InvalidRequest
 from gateway.http.prefix import prefix_of
@@ -71,7 +71,7 @@ def invalid_request(error: InvalidRequest) -> Problem:
 
 _ABOUT_A_JOB = frozenset({"record_unreadable"})
 _POLLED = frozenset({"outcome_unknown", "job_not_finished"})
-# What a handler lacks to run a command at all, and what it cannot pass on.
+# What a handler lacks to run a command at all, and what it cannot pass on: also where everestctl is who says so.
 _OF_ITSELF = frozenset(
     {
         "everestctl_missing",
@@ -83,14 +83,23 @@ _OF_ITSELF = frozenset(
     }
 )
 _TAIL_CHARS = 2000
+_OUTAGE_RETRY_SECONDS = "5"
 
 
-def failed_query(failure: Failure, stderr: str = "") -> Problem:
-    """What a query's failed record is over HTTP: a command that failed is a 502 with the end of its stderr."""
-    if failure.code in _OF_ITSELF:
-        return Problem(failure.code, failure.message, hint=failure.hint)
+def failed_query(failure: Failure, stderr: str = "", *, by_everestctl: bool = False) -> Problem:
+    """What a query's failed record is over HTTP: what everestctl refused is a 502 with the end of its stderr.
+
+    What a handler lacks, or an outage that another command met, is told by its own code. Either way the cause decides
+    whether to try again.
+    """
+    cause = CODES.get(failure.code)
+    is_outage = cause is not None and cause.nature is Nature.INFRASTRUCTURE
+    if failure.code in _OF_ITSELF or (is_outage and not by_everestctl):
+        headers = {"Retry-After": _OUTAGE_RETRY_SECONDS} if is_outage else {}
+        return Problem(failure.code, failure.message, hint=failure.hint, headers=headers)
     detail = stderr.strip()[-_TAIL_CHARS:] or failure.message
-    return Problem("everestctl_failed", detail, hint=failure.hint, reason=failure.code)
+    hint, retryable = failure.hint, failure.retryable
+    return Problem("everestctl_failed", detail, hint=hint, reason=failure.code, retryable=retryable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +135,7 @@ MEANINGS: dict[type[Exception], Meaning] = {
 def problem_of(error: Exception) -> Problem:
     """What an error of the engine is over HTTP. Raises StopIteration for one that has no meaning there."""
     if isinstance(error, errors.QueryFailed):
-        return failed_query(error.failure, error.stderr)
+        return failed_query(error.failure, error.stderr, by_everestctl=error.by_everestctl)
     meaning = next(MEANINGS[kind] for kind in type(error).__mro__ if kind in MEANINGS)
     headers = {"Retry-After": str(meaning.retry_after)} if meaning.retry_after else {}
     if not isinstance(error, errors.JobError):

@@ -71,9 +71,13 @@ class NoHandler(JobError):
 
 
 class QueryFailed(Exception):
-    """A handler ran the query, and it failed; `stderr` is what its command said."""
+    """A handler ran the query, and it failed; `stderr` is what its command said.
 
-    def __init__(self, failure: Failure, stderr: str) -> None:
+    `by_everestctl`: the command was everestctl, and exited with an error.
+    """
+
+    def __init__(self, failure: Failure, stderr: str, *, by_everestctl: bool) -> None:
         super().__init__(failure.message)
         self.failure = failure
         self.stderr = stderr
+        self.by_everestctl = by_everestctl

@@ -63,9 +63,17 @@ class Queries:
             raise NoHandler(f"No handler answered within {self._timeout_seconds:g} seconds.", job_id=job_id)
         record = snapshot.record
         if record.status is Status.FAILED:
-            stderr = record.steps[-1].stderr if record.steps else ""
-            raise QueryFailed(record.error or Failure("command_failed", record.summary), stderr)
+            raise _failed(record)
         return record
+
+
+def _failed(record: JobRecord) -> QueryFailed:
+    failure = record.error or Failure("command_failed", record.summary)
+    if not record.steps:
+        return QueryFailed(failure, "", by_everestctl=False)
+    step = record.steps[-1]
+    by_everestctl = bool(step.exit_code) and (step.command or "").startswith("everestctl ")
+    return QueryFailed(failure, step.stderr, by_everestctl=by_everestctl)
 
 
 class Answers:

@@ -138,8 +138,8 @@ class Admission:
         try:
             while not await decide(incoming):
                 pass
-        except BucketFull:
-            await self.refusal.hand_back_for_room(delivery)
+        except BucketFull as error:
+            await self.refusal.hand_back_for_room(delivery, error)
         except (Unanswered, LeaseLost, LaterRecord):
             raise
         except Exception:  # a fault of ours must end the job too, and be seen

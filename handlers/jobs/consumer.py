@@ -49,7 +49,7 @@ def open_consumers(
     runtime: Runtime, sources: Sequence[Source], bucket: Bucket, make_plan: MakePlan, slots: Slots
 ) -> "list[Consumer]":
     """The engine behind sources that share their slots and the bucket: the only place where its parts meet."""
-    records, tenants = Records(runtime, bucket), Tenants(runtime.jetstream)
+    records, tenants = Records(runtime, bucket), Tenants(runtime.jetstream, runtime.settings.job_retention)
     waiting = Waiting(runtime, records, tenants)
     claims = Claims(runtime, records, waiting, make_plan)
     admission = Admission(runtime, records, Refusal(runtime, records), claims, tenants, waiting, slots)

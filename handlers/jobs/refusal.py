@@ -40,8 +40,8 @@ class Refusal:
                 await self._records.end(refused, revision)
             except Conflict:
                 continue
-            except BucketFull:
-                await self.hand_back_for_room(delivery)
+            except BucketFull as error:
+                await self.hand_back_for_room(delivery, error)
                 return
             logger.warning("job.refused", extra={"reason": refused.reason, "error": refused.summary})
             break
@@ -60,8 +60,11 @@ class Refusal:
         self._runtime.metrics.count_dead_letter(failure.code)
         await delivery.terminate(failure.code)
 
-    async def hand_back_for_room(self, delivery: Delivery) -> None:
-        """The bucket is full: nothing starts that cannot be recorded."""
-        logger.error("bucket.full")
+    async def hand_back_for_room(self, delivery: Delivery, error: BucketFull) -> None:
+        """The bucket is full: nothing starts that cannot be recorded, or whose tenant cannot be taken.
+
+        It comes again until there is room, which comes by itself: what both buckets hold of ended jobs expires.
+        """
+        logger.error("bucket.full", extra={"error": str(error), "next": "it comes again after a while"})
         self._runtime.note_delay(BUCKET_FULL_DELAY_SECONDS)
         await delivery.hand_back(BUCKET_FULL_DELAY_SECONDS)

@@ -5,12 +5,20 @@ from contracts.records import LaterRecord, UnreadableRecord, decode_record
 from handlers.jetstream import Conflict
 from handlers.jobs.runtime import Store
 
+# How much longer than an ended record its tenant's key is kept: far longer than a job works after it took its tenant.
+# Later the key names a job that nobody knows, which is as if there were none: so the bucket forgets who is gone.
+_KEPT_BEYOND_SECONDS = 30 * 86_400.0
+
 
 class Tenants:
-    """A holder is live while it is queued or running; finished or unknown, it holds nothing."""
+    """A holder is live while it is queued or running; finished or unknown, it holds nothing.
 
-    def __init__(self, store: Store) -> None:
+    `retention_seconds`: how long the record of an ended job is kept.
+    """
+
+    def __init__(self, store: Store, retention_seconds: float) -> None:
         self._store = store
+        self._kept_seconds = retention_seconds + _KEPT_BEYOND_SECONDS
 
     async def take(self, tenant: str, job_id: str) -> str | None:
         """Takes the tenant for the job, or gives the live job that has it. Raises Unanswered, BucketFull.
@@ -24,7 +32,9 @@ class Tenants:
             if holder and holder != job_id and await self._is_live(holder):
                 return holder
             try:
-                await self._store.tenants.write(key, job_id.encode(), last=entry.revision)
+                await self._store.tenants.write(
+                    key, job_id.encode(), last=entry.revision, ttl_seconds=self._kept_seconds
+                )
             except Conflict:
                 continue
             return None

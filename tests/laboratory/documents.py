@@ -62,7 +62,7 @@ def _refer(section: str, named: Any) -> Any:
 
 
 def _make_problem_responses() -> dict[str, Any]:
-    codes = [code for code in CODES.values() if code.nature in (Nature.HTTP, Nature.PERMANENT)]
+    codes = list(CODES.values())
     statuses = sorted({code.status for code in codes if code.status})
     return {f"Problem{status}": _problem(status, [c for c in codes if c.status == status]) for status in statuses}
 
@@ -112,7 +112,7 @@ def make_errors_table() -> str:
     rows = ["| Code | Status | What happened | What to do | Retryable |", "|---|---|---|---|---|"]
     for code in CODES.values():
         status = str(code.status) if code.nature is Nature.HTTP else f"{code.nature.value} failure"
-        if code.nature is Nature.PERMANENT and code.status:
+        if code.nature is not Nature.HTTP and code.status:
             status = f"{code.status}, {status}"
         retryable = "yes" if code.retryable else "no"
         rows.append(f"| `{code.name}` | {status} | {code.title} | {code.hint} | {retryable} |")

@@ -1,8 +1,13 @@
-"""Liveness says that the process answers; readiness that it can take jobs and read them."""
+"""Liveness says that the process answers; readiness that it is of use: NATS is there, and stores what it is sent.
+
+A full stream makes no gateway unready: all are alike then, and polling, cancelling and what needs another stream go on.
+Who needs the full one is answered by its code; operators are told by a notice, a metric and an alert.
+"""
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import orjson
 from starlette.requests import Request
@@ -24,6 +29,7 @@ STREAMS = (
     names.QUERIES_STREAM,
     names.bucket_stream(names.JOBS_BUCKET),
     names.bucket_stream(names.ANSWERS_BUCKET),
+    names.bucket_stream(names.TENANTS_BUCKET),
     names.bucket_stream(names.CANCELS_BUCKET),
     names.AUDIT_STREAM,
     names.EVENTS_STREAM,
@@ -31,6 +37,13 @@ STREAMS = (
 FORGETTING = (names.AUDIT_STREAM, names.EVENTS_STREAM)  # where it is full, the oldest goes
 NEARLY_FULL = 0.95
 _KNOWN_SECONDS = 1.0
+
+
+class _Look(NamedTuple):
+    """What keeps the gateway from being of use, and what does not, or not yet."""
+
+    problems: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 class Health:
@@ -58,7 +71,7 @@ class Health:
         self._metrics = metrics
         self._clock = clock
         self._find_own_notices = find_notices
-        self._problems: list[str] = []
+        self._found = _Look()
         self._looked_at = float("-inf")
         self._lock = asyncio.Lock()
 
@@ -72,17 +85,18 @@ class Health:
         is_verbose = "verbose" in read_parameters(request, ("verbose",))
         async with self._lock:
             if self._clock() - self._looked_at > _KNOWN_SECONDS:
-                self._problems = await self._find_problems()
+                self._found = await self._look()
                 self._looked_at = self._clock()
+        found = self._found
         document: dict[str, Any] = {"status": "ready"}
-        if self._problems:
-            document = {"status": "not ready", "problems": self._problems}
+        if found.problems:
+            document = {"status": "not ready", "problems": list(found.problems)}
         if is_verbose:
-            document["notices"] = self._find_own_notices() + await self._find_notices()
-        status, headers = (503, {"Retry-After": "2"}) if self._problems else (200, {})
+            document["notices"] = [*self._find_own_notices(), *found.notices, *await self._read_notices()]
+        status, headers = (503, {"Retry-After": "2"}) if found.problems else (200, {})
         return json_response(document, status, headers)
 
-    async def _find_notices(self) -> list[str]:
+    async def _read_notices(self) -> list[str]:
         """What holds for every job, as the newest that succeeded tells it; none while NATS is away."""
         try:
             page = await self._listing.read_page(Filters(status=Status.SUCCEEDED.value), 1, None)
@@ -95,25 +109,27 @@ class Health:
         read_parameters(request)
         return Response(await self._metrics.render(), media_type=CONTENT_TYPE)
 
-    async def _find_problems(self) -> list[str]:
-        return self._keys.find_problems() + await self._look_at_nats()
+    async def _look(self) -> _Look:
+        looks = [_Look(tuple(self._keys.find_problems())), *await self._look_at_nats()]
+        return _Look(*(tuple(chain.from_iterable(told)) for told in zip(*looks, strict=True)))
 
-    async def _look_at_nats(self) -> list[str]:
+    async def _look_at_nats(self) -> list[_Look]:
         if not self._jetstream.is_connected:
             reason = self._jetstream.history.last_error
-            return [f"NATS is not connected{f': {reason}' if reason else ''}; check NATS_URL and the server"]
-        problems = await asyncio.gather(*map(self._look_at, STREAMS))
-        return [problem for problem in problems if problem]
+            problem = f"NATS is not connected{f': {reason}' if reason else ''}; check NATS_URL and the server"
+            return [_Look((problem,))]
+        return await asyncio.gather(*map(self._look_at, STREAMS))
 
-    async def _look_at(self, stream: str) -> str | None:
+    async def _look_at(self, stream: str) -> _Look:
         try:
             state = await self._jetstream.read_stream_state(stream)
         except NotProvisioned:
-            return f"{stream} is missing; run python -m gateway provision"
+            return _Look((f"{stream} is missing; run python -m gateway provision",))
         except Unanswered as error:
-            return f"{stream} does not answer: {error}"
-        if stream not in FORGETTING and 0 < state.max_bytes <= state.size_bytes / NEARLY_FULL:
-            return f"{stream} is nearly full: {state.size_bytes} of {state.max_bytes} bytes"
+            return _Look((f"{stream} does not answer: {error}",))
         if stream in self._storage.find_failing():
-            return f"{stream} did not store what it was sent; is NATS' volume full? See nats/README.md"
-        return None
+            return _Look((f"{stream} did not store what it was sent; is NATS' volume full? See nats/README.md",))
+        if stream not in FORGETTING and 0 < state.max_bytes <= state.size_bytes / NEARLY_FULL:
+            held = f"{state.size_bytes} of {state.max_bytes} bytes"
+            return _Look(notices=(f"{stream} is nearly full: {held}. What is met at the limit: nats/README.md.",))
+        return _Look()

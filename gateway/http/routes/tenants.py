@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 
 from starlette.requests import Request
@@ -54,7 +54,7 @@ from gateway.jobs.reading import Reader
 from gateway.jobs.submission import Submission
 from gateway.keys import KeyScope, scope_of
 
-REPAIR_SECONDS = 40  # for looking at tenants, in one request
+REPAIR_SECONDS = 40  # for looking at tenants in one request, but for the first page, which has QUERY_TIMEOUT
 _CURSOR = re.compile(r"[A-Za-z0-9_.-]{1,63}", re.ASCII)
 
 
@@ -150,16 +150,15 @@ class TenantRoutes:
 
     async def _look(self, request: Request, cursor: str | None) -> AsyncIterator[TenantList]:
         """Pages of the tenants that differ and that the caller may have repaired, until the time is over."""
-        ends_at = asyncio.get_running_loop().time() + REPAIR_SECONDS
-        while True:
-            query = TenantsQuery(differs=True, after=cursor)
+
+        async def ask(after: str | None) -> TenantList:
+            query = TenantsQuery(differs=True, after=after)
             record = await self._ask(request, "tenants", query, about=query.model_dump_json())
             page: TenantList = record.data
-            tenants = [tenant for tenant in page["tenants"] if _is_open(request, tenant)]
-            yield {**page, **notes_of(record), "tenants": tenants}
-            cursor = page["next_cursor"]
-            if cursor is None or asyncio.get_running_loop().time() > ends_at:
-                return
+            return {**page, **notes_of(record)}
+
+        async for page in look_through(ask, cursor, REPAIR_SECONDS):
+            yield {**page, "tenants": [tenant for tenant in page["tenants"] if _is_open(request, tenant)]}
 
     async def _repair(self, request: Request, username: str) -> TenantJob:
         job_id = await self._submission.submit("repair", RepairRequest(username=username), read_origin(request))
@@ -191,6 +190,23 @@ class TenantRoutes:
 
     async def _ask(self, request: Request, kind: str, query: JobRequest, about: str) -> JobRecord:
         return await self._queries.ask(kind, query, read_origin(request), leaving(request), about)
+
+
+async def look_through(
+    ask: Callable[[str | None], Awaitable[TenantList]], cursor: str | None, seconds: float
+) -> AsyncIterator[TenantList]:
+    """Pages from the cursor on, until the last or until the time is over; the first is waited for as any query is."""
+    ends_at = asyncio.get_running_loop().time() + seconds
+    page = await ask(cursor)
+    while True:
+        yield page
+        if page["next_cursor"] is None or asyncio.get_running_loop().time() >= ends_at:
+            return
+        try:
+            async with asyncio.timeout_at(ends_at):
+                page = await ask(page["next_cursor"])
+        except TimeoutError:
+            return
 
 
 def tenant_query(username: str, last: JobRecord | None) -> TenantQuery:

@@ -153,7 +153,10 @@ async def test_submits_while_nats_restarts(tmp_path: Path) -> None:
 
 
 async def test_a_full_queue(tmp_path: Path) -> None:
-    """503 queue_full and not ready; a job that is queued is still known under its key."""
+    """503 queue_full; a job that is queued is still known under its key, polled and cancelled.
+
+    To that end gateways stay ready; operators are told.
+    """
     async with (
         nats_server(tmp_path, lease_seconds=60) as server,
         manual_handler(server) as manual,
@@ -168,7 +171,36 @@ async def test_a_full_queue(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()["code"]) == (503, "queue_full")
         assert answer.headers["retry-after"]
         assert await gateway.submit({"Idempotency-Key": "known"}) == known
-        assert "nearly full" in (await gateway.wait_until("/readyz", 503)).text
+        await _wait_for_notice(gateway, names.JOBS_STREAM)
+        assert (await gateway.nobody.get("/readyz")).json() == {"status": "ready"}
+        assert (await gateway.api.get(f"/jobs/{known}")).json()["status"] == "queued"
+        assert (await gateway.api.post(f"/jobs/{known}/cancel")).status_code == 202
+
+
+async def _wait_for_notice(gateway: Gateway, stream: str) -> None:
+    async def is_told() -> bool:
+        notices = (await gateway.api.get("/readyz?verbose")).json()["notices"]
+        return any(notice.startswith(f"{stream} is nearly full") for notice in notices)
+
+    await eventually(is_told, lambda: f"no notice of {stream}")
+
+
+async def test_full_buckets_are_notices(tmp_path: Path) -> None:
+    """What only some routes need takes none of the others away; each bucket is looked at, and measured."""
+    buckets = (names.JOBS_BUCKET, names.ANSWERS_BUCKET, names.CANCELS_BUCKET, names.TENANTS_BUCKET)
+    async with (
+        nats_server(tmp_path, lease_seconds=60) as server,
+        manual_handler(server) as manual,
+        running_gateway(server.url, tmp_path) as gateway,
+    ):
+        for stream in map(names.bucket_stream, buckets):
+            await manual.jetstream.publish(names.bucket_subject(stream.removeprefix("KV_"), "some"), b"x" * 100)
+            config = (info := await manual.jetstream.stream_info(stream)).config
+            config.max_bytes = info.state.bytes
+            await manual.jetstream.update_stream(config)
+            await _wait_for_notice(gateway, stream)
+            assert (await gateway.nobody.get("/readyz")).json() == {"status": "ready"}
+            assert f'stream_max_bytes{{stream="{stream}"}} ' in (await gateway.nobody.get("/metrics")).text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -67,14 +67,14 @@ async def test_callers_share_a_query(gateway: Gateway, manual: ManualHandler) ->
         ("everestctl_missing", 503, "everestctl_missing"),
         ("kubeconfig_missing", 503, "kubeconfig_missing"),
         ("kubeconfig_unreadable", 503, "kubeconfig_unreadable"),
-        ("cluster_unreachable", 502, "everestctl_failed"),
+        ("cluster_unreachable", 503, "cluster_unreachable"),
         ("result_too_large", 502, "result_too_large"),
     ],
 )
 async def test_a_query_that_fails(
     gateway: Gateway, manual: ManualHandler, code: str, status: int, answered_code: str
 ) -> None:
-    """A non-zero exit is a 502 with error and detail; what the handler lacks is a 503."""
+    """A non-zero exit is a 502 with error and detail; what the handler lacks, and an outage, is a 503."""
     asked = asyncio.create_task(gateway.api.get("/accounts/list"))
     message, record = await manual.take("accounts-list")
     await manual.finish(message, record.failed(Failure(code, "stderr's last line"), LATER))

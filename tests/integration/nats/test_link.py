@@ -17,6 +17,7 @@ from contracts.link.messages import Message
 from contracts.process.settings import NatsSettings
 from gateway.jetstream import JetStream, connect
 from handlers.jetstream import connect as connect_handler
+from handlers.jobs.tenant_lock import Tenants
 from tests.support.eventually import eventually
 from tests.support.forks import run_fork
 from tests.support.servers import LIMIT_SECONDS, LOOPBACK, NatsServer, free_port, nats_server
@@ -60,6 +61,34 @@ async def test_a_full_bucket_takes_a_value_again_at_every_revision(tmp_path: Pat
         while revision < 105:
             revision = await handler.jobs.write("job", b"x" * 100, last=revision)
         await handler.close()
+
+
+async def test_a_time_to_live_that_a_bucket_does_not_take_is_said(tmp_path: Path) -> None:
+    """By what must be done: an older version has provisioned this NATS."""
+    async with nats_server(tmp_path, lease_seconds=60) as server:
+        handler = await connect_handler(NatsSettings(nats_url=server.url), "a test", lambda: None)
+        with pytest.raises(NotProvisioned, match="run python -m gateway provision"):
+            await handler.cancels.write("job", b"{}", last=0, ttl_seconds=60)
+        await handler.close()
+
+
+async def test_the_bucket_of_tenants_forgets_who_is_gone(tmp_path: Path) -> None:
+    """Some time after the record of the last job, whose name alone is there: a later job takes the tenant anew."""
+    async with nats_server(tmp_path, lease_seconds=60) as server, connected(server) as gateway:
+        handler = await connect_handler(NatsSettings(nats_url=server.url), "a test", lambda: None)
+        tenants = Tenants(handler, retention_seconds=3600)
+        assert await tenants.take("alice", "first") is None
+        key = await gateway.read_key(names.TENANTS_BUCKET, "alice")
+        assert key is not None
+        assert (key.body, key.headers["Nats-TTL"]) == (b"first", f"{3600 + 30 * 86_400}s")
+        await handler.tenants.write("alice", b"first", last=key.sequence, ttl_seconds=1)
+        await eventually(lambda: _is_gone(gateway, "alice"), lambda: "the key is there")
+        assert await tenants.take("alice", "second") is None
+        await handler.close()
+
+
+async def _is_gone(gateway: JetStream, tenant: str) -> bool:
+    return await gateway.read_key(names.TENANTS_BUCKET, tenant) is None
 
 
 async def test_a_full_bucket_takes_nothing_of_what_belongs_together(tmp_path: Path) -> None:

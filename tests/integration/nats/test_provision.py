@@ -79,6 +79,7 @@ async def test_a_store_of_0_1_0_is_brought_up_to_date(tmp_path: Path) -> None:
         assert before[names.JOBS_STREAM]["messages"] == 2
         for name, state in before.items():
             assert [after[name][key] for key in kept] == [state[key] for key in kept], name
+        assert (await read_config(server, f"STREAM.INFO.KV_{names.TENANTS_BUCKET}"))["allow_msg_ttl"]
         await expect_new_kinds_at_their_own_consumer(server)
 
 

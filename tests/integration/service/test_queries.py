@@ -73,10 +73,13 @@ async def test_a_command_that_fails_is_a_502_with_its_words(service: Service, ev
 
 
 async def test_an_unreachable_cluster_is_a_502_that_says_so(service: Service, everest: Any) -> None:
+    """Where everestctl meets it; where kubectl does, it is a 503 of its own code. Both can be tried again."""
     await everest.set_faults(unreachable=True)
     async with service.handler():
         status, answer = await ask(service, "/accounts/list")
+        outage, problem = await ask(service, f"/tenants/{new_username()}")
     assert (status, answer["error"], answer["reason"]) == (502, "everestctl failed", "cluster_unreachable")
+    assert (outage, problem["code"], problem["retryable"]) == (503, "cluster_unreachable", answer["retryable"])
     assert "connection refused" in answer["detail"]
 
 

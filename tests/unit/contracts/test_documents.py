@@ -218,8 +218,10 @@ def test_asyncapi_leads_somewhere() -> None:
         "passwords": "password",
         "suspensions": "suspend",
         "resumptions": "resume",
+        "repairs": "repair",
         "handovers": "handover",
     }
+    assert set(channels.values()) == set(names.JOB_KINDS)  # what a publisher may be given
     messages = {kind: "request" if kind == "bootstrap" else f"{kind}Request" for kind in channels.values()}
     for message, schema in ((message, f"{kind}-request") for kind, message in messages.items()):
         for example in document["components"]["messages"][message]["examples"]:

@@ -22,6 +22,12 @@ def test_every_setting_has_a_default_and_an_empty_one_is_unset(model: type[Setti
         (GatewaySettings, "PORT", "0", "PORT must be at least 1"),
         (GatewaySettings, "PORT", "65536", "PORT must be at most 65535"),
         (GatewaySettings, "QUERY_TIMEOUT", "0", "QUERY_TIMEOUT must be above 0"),
+        (
+            GatewaySettings,
+            "WEBHOOK_RETRY_FOR",
+            "518401",
+            "WEBHOOK_RETRY_FOR must be at most 518400: events are kept for 7 days",
+        ),
         (GatewaySettings, "QUERY_TIMEOUT", "inf", "QUERY_TIMEOUT must be a number"),
         (GatewaySettings, "JOB_RETENTION", "0", "JOB_RETENTION must be at least 1"),
         (GatewaySettings, "LOG_LEVEL", "s3cret", "LOG_LEVEL must be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),

@@ -152,9 +152,19 @@ def test_the_plain_key_is_good_for_everything() -> None:
 
 def test_a_new_key_is_printed_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert print_new_key("portal", "read,offboard") == 0
-    key, line = (text.rpartition(": ")[2] for text in capsys.readouterr().out.splitlines())
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    key, line = (text.rpartition(": ")[2] for text in printed.out.splitlines())
     file = tmp_path / "keys"
     file.write_text(line)
     assert caller_of(make_keys(file), key.encode()) == "portal"
     assert [print_new_key(name) for name in ("no name", "admin", "nats")] == [2, 2, 2]
     assert print_new_key("portal", "everything") == 2
+
+
+def test_of_a_new_key_without_scopes_it_is_said_that_nothing_binds_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """It has what every key of 0.1.0 had: also the tenants of others are its own."""
+    assert print_new_key("portal") == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 2
+    assert "--scopes bootstrap" in printed.err

@@ -7,6 +7,7 @@ from contracts.codes import CODES, Failure, Nature
 from contracts.kinds import read_request
 from contracts.requests import InvalidRequest
 from gateway.http.problems import Problem, failed_query, invalid_request, problem_document
+from tests.laboratory.documents import make_errors_table, make_openapi
 
 
 @pytest.mark.parametrize("code", [code.name for code in CODES.values() if code.status])
@@ -36,6 +37,34 @@ def test_any_failure_of_a_query_has_an_answer(code: str) -> None:
     assert document["detail"] == "the last line of stderr"
     if CODES[code].status is None:
         assert (document["status"], document["error"]) == (502, "everestctl failed")
+
+
+@pytest.mark.parametrize("code", ["cluster_unreachable", "cluster_unauthorized", "no_scratch_space", "tls_untrusted"])
+def test_an_outage_is_itself_unless_everestctl_exited_with_it(code: str) -> None:
+    """Either way it says to try again; what everestctl said is passed on, as every non-zero exit of it is."""
+    failure = Failure(code, "connection refused")
+    problem = failed_query(failure)
+    document = problem_document(problem)
+    assert (document["code"], document["status"], document["retryable"]) == (code, 503, True)
+    assert problem.headers["Retry-After"]
+    document = problem_document(failed_query(failure, "dial tcp: refused\n", by_everestctl=True))
+    assert (document["code"], document["status"], document["error"]) == ("everestctl_failed", 502, "everestctl failed")
+    assert (document["reason"], document["detail"], document["retryable"]) == (code, "dial tcp: refused", True)
+
+
+@pytest.mark.parametrize(("code", "retryable"), [("timed_out", True), ("command_failed", False), ("forbidden", False)])
+def test_the_cause_says_whether_to_try_again(code: str, retryable: bool) -> None:
+    document = problem_document(failed_query(Failure(code, "it said so")))
+    assert (document["code"], document["reason"], document["retryable"]) == ("everestctl_failed", code, retryable)
+
+
+def test_every_code_that_is_answered_with_a_status_is_documented_with_it() -> None:
+    """In the table of errors, and among the answers of the OpenAPI document."""
+    responses, table = make_openapi()["components"]["responses"], make_errors_table()
+    for code in CODES.values():
+        if code.status:
+            assert f"`{code.name}`: " in responses[f"Problem{code.status}"]["description"]
+            assert f"| `{code.name}` | {code.status}" in table
 
 
 def test_every_code_of_http_has_a_status() -> None:

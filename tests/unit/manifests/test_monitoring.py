@@ -97,7 +97,7 @@ def test_callers_mistakes_are_no_alarm() -> None:
     mistakes = {
         *("cancelled", "invalid_request", "namespace_exists", "namespace_owned_by_another", "quota_rejected"),
         *("role_taken", "tenant_managed_by_another", "tenant_suspended"),
-        *("account_not_found", "databases_left", "namespace_kept", "tenant_not_found"),
+        *("account_not_found", "databases_left", "namespace_kept", "tenant_not_found", "generation_conflict"),
     }
     assert set(excluded.split("|")) == mistakes
     assert mistakes <= set(CODES)
@@ -244,6 +244,24 @@ SCENES: dict[str, tuple[list[dict[str, str]], str, set[str]]] = {
         {"EverestBootstrapWebhookWaits"},
     ),
     "a receiver takes its time": ([UP, series("webhook_pending", "3x20 0 3x20", webhook="orders")], "35m", set()),
+    "a receiver is always at work": (
+        [
+            UP,
+            series("webhook_pending", "8x60", webhook="orders"),
+            series("webhook_tries_total", "0+30x60", webhook="orders", outcome="delivered"),
+        ],
+        "50m",
+        set(),
+    ),
+    "a receiver lags ever more": (
+        [
+            UP,
+            series("webhook_pending", "0+100x60", webhook="orders"),
+            series("webhook_tries_total", "0+30x60", webhook="orders", outcome="delivered"),
+        ],
+        "50m",
+        {"EverestBootstrapWebhookWaits"},
+    ),
     "an event is given up": (
         [UP, series("webhook_tries_total", "0x10 1x50", webhook="orders", outcome="given_up")],
         "20m",
@@ -260,6 +278,29 @@ SCENES: dict[str, tuple[list[dict[str, str]], str, set[str]]] = {
         ],
         "55m",
         {"EverestBootstrapStorageFills"},
+    ),
+    "tenants fill the bucket": (
+        [
+            UP,
+            series("stream_bytes", "95x60", stream="KV_everest_tenants"),
+            series("stream_max_bytes", "100x60", stream="KV_everest_tenants"),
+        ],
+        "20m",
+        {"EverestBootstrapStorageFills"},
+    ),
+    "events are kept as long as they fit": (
+        [
+            UP,
+            series("stream_bytes", "100x60", stream="EVEREST_EVENTS"),
+            series("stream_max_bytes", "100x60", stream="EVEREST_EVENTS"),
+        ],
+        "20m",
+        set(),
+    ),
+    "a caller's If-Match is of yesterday": (
+        [UP, series("jobs_ended_total", "0+1x60", kind="bootstrap", status="failed", code="generation_conflict")],
+        "40m",
+        set(),
     ),
 }
 

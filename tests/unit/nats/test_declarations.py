@@ -10,6 +10,8 @@ import yaml
 from contracts import names
 from contracts.kinds import QUERY_RETENTION_SECONDS
 from gateway.commands.declarations import compare_consumer, compare_stream, read_declarations
+from gateway.settings import LONGEST_WEBHOOK_RETRY_SECONDS
+from gateway.webhooks.sender import DELAYS
 from tests.support.servers import ROOT
 
 DECLARED = read_declarations(replicas=1, ack_wait_seconds=30)
@@ -108,6 +110,12 @@ def test_buckets_are_read_from_the_leader(name: str) -> None:
     assert (stream["discard"], stream["max_msgs_per_subject"], stream["storage"]) == ("new", 1, "file")
     kept = {f"KV_{names.CANCELS_BUCKET}": DAY, f"KV_{names.ANSWERS_BUCKET}": int(QUERY_RETENTION_SECONDS) * 10**9}
     assert stream["max_age"] == kept.get(name, 0)
+
+
+def test_what_is_kept_for_webhooks_outlives_their_last_try() -> None:
+    """An event that is gone before it is tried for the last time would be given up without a word."""
+    kept_seconds = STREAMS[names.EVENTS_STREAM]["max_age"] / 1e9
+    assert kept_seconds - LONGEST_WEBHOOK_RETRY_SECONDS > 2 * DELAYS[-1]
 
 
 def test_events_are_kept_under_the_subject_that_they_are_heard_on() -> None:
