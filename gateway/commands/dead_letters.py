@@ -26,6 +26,7 @@ from gateway.jetstream import (
 
 _SHOWN_BYTES = 200
 PROVISIONER = "provisioner"  # the NATS user of whoever runs the command
+_HINT = "this command needs the role provisioner (nats/README.md, An operator's commands); else see the server's log"
 _ALL = f"{names.PREFIX}.dead.>"
 
 
@@ -56,6 +57,7 @@ def _run(nats: NatsSettings, work: Callable[[JetStream], Awaitable[int]]) -> int
         print(error, file=sys.stderr)
     except (Unanswered, ManagementRefused) as error:
         print(f"NATS cannot be used: {error}", file=sys.stderr)
+        print(f"hint: {_HINT}", file=sys.stderr)
     return 1
 
 

@@ -8,14 +8,14 @@ import pytest
 from contracts import names
 from tests.support.forks import run_fork
 from tests.support.gateways import ManualHandler, manual_handler
-from tests.support.servers import NatsServer, nats_server
+from tests.support.servers import NatsServer, nats_server, write_configuration
 
 BODY = b"\x00\xff not JSON \r\n"
 SUBJECT = names.job_subject("bootstrap", "order-42")
 
 
-async def dead_letters(server: NatsServer, *arguments: str) -> tuple[int, str, str]:
-    environment = {**os.environ, "NATS_URL": server.url}
+async def dead_letters(server: NatsServer, *arguments: str, **variables: str) -> tuple[int, str, str]:
+    environment = {**os.environ, "NATS_URL": server.url, **variables}
     ended = await run_fork("gateway", "dead-letters", *arguments, environment=environment)
     return ended.code, ended.stdout, ended.stderr
 
@@ -29,6 +29,19 @@ async def bury(manual: ManualHandler, subject: str = SUBJECT, body: bytes = BODY
         names.HEADER_CALLER: "portal",
     }
     return (await manual.jetstream.publish(names.dead_subject("bootstrap", "order-42"), body, headers=headers)).seq
+
+
+async def test_who_may_not_look_is_told_who_may(tmp_path: Path) -> None:
+    """As in a gateway's own container: the role is another than the command's."""
+    roles = {role: {"NATS_USER": role, "NATS_PASSWORD": f"p0{role}"} for role in ("gateway", "handler", "provisioner")}
+    secrets = {f"NATS_{role.upper()}_PASSWORD": variables["NATS_PASSWORD"] for role, variables in roles.items()}
+    configuration = write_configuration(tmp_path / "conf", "node.conf", "accounts.conf")
+    async with nats_server(tmp_path, configuration=configuration, variables=secrets) as server:
+        await server.provision(**roles["provisioner"])
+        code, output, errors = await dead_letters(server, "list", **roles["gateway"])
+        assert (code, output) == (1, "")
+        assert "needs the role provisioner" in errors
+        assert await dead_letters(server, "list", **roles["provisioner"]) == (0, "", "there are no dead letters\n")
 
 
 async def test_they_are_listed_oldest_first(tmp_path: Path) -> None:

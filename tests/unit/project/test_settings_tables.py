@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from contracts.process.settings import NatsSettings
@@ -36,6 +37,22 @@ def table(file: str) -> dict[str, set[str]]:
     names = [name for name, _ in rows]
     assert len(set(names)) == len(names)
     return {name: set(re.findall(r"`([^`]*)`", default)) or {default} for name, default in rows}
+
+
+# Said by compose.yaml itself, or of no use there.
+FIXED = {"HOST", "PORT", "KUBECONFIG", "READY_FILE", "METRICS_PORT", "GATEWAY_NONCE", "NATS_REPLICAS"}
+# Named with a mount, or with a longer stop_grace_period: in a file of the operator's own, as README.md shows.
+OF_AN_OVERRIDE = {"ADMIN_API_KEY_FILE", "ADMIN_API_KEYS_FILE", "WEBHOOKS_FILE", "EVEREST_ROLES_DIR", "SHUTDOWN_GRACE"}
+
+
+@pytest.mark.parametrize(
+    ("service", "model"), [("api", GatewaySettings), ("provision", ProvisionSettings), ("handler", HandlerSettings)]
+)
+def test_compose_hands_on_what_is_set(service: str, model: type[BaseModel]) -> None:
+    """A setting that it did not name would be ignored in silence."""
+    variables = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"][service]["environment"]
+    named = set(variables) if isinstance(variables, dict) else {line.partition("=")[0] for line in variables}
+    assert {name.upper() for name in model.model_fields} - named <= FIXED | OF_AN_OVERRIDE
 
 
 @pytest.mark.parametrize("side", MODELS)
