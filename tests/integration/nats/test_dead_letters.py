@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,9 @@ async def bury(manual: ManualHandler, subject: str = SUBJECT, body: bytes = BODY
 
 async def test_who_may_not_look_is_told_who_may(tmp_path: Path) -> None:
     """As in a gateway's own container: the role is another than the command's."""
-    roles = {role: {"NATS_USER": role, "NATS_PASSWORD": f"p0{role}"} for role in ("gateway", "handler", "provisioner")}
+    roles: dict[str, dict[str, Any]] = {
+        role: {"NATS_USER": role, "NATS_PASSWORD": f"p0{role}"} for role in ("gateway", "handler", "provisioner")
+    }
     secrets = {f"NATS_{role.upper()}_PASSWORD": variables["NATS_PASSWORD"] for role, variables in roles.items()}
     configuration = write_configuration(tmp_path / "conf", "node.conf", "accounts.conf")
     async with nats_server(tmp_path, configuration=configuration, variables=secrets) as server:
