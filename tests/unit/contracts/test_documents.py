@@ -203,6 +203,19 @@ def operation_of(name: str) -> dict[str, Any]:
     return next(operation for _, _, operation in operations() if operation["operationId"] == name)
 
 
+def test_verbs_of_a_tenant_are_answered_alike() -> None:
+    """A repair is refused at once as the others are, and its body is as limited."""
+    answers = [set(operation_of(name)["responses"]) for name in ("repairTenantNamespace", "suspendTenant")]
+    assert answers[0] == answers[1] >= {"404", "409", "413"}
+    assert "413" in operation_of("repairTenants")["responses"]
+
+
+def test_every_kind_has_its_row() -> None:
+    """What its steps do, in handlers/README.md; the two longest have tables of their own."""
+    text = (ROOT / "handlers" / "README.md").read_text()
+    assert [kind for kind in names.JOB_KINDS if f"\n| `{kind}` |" not in text] == ["bootstrap", "offboard"]
+
+
 def test_asyncapi_leads_somewhere() -> None:
     """Every reference, also to the schemas beside it; its examples keep to them; its addresses are the real ones."""
     document = ASYNCAPI
