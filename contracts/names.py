@@ -57,6 +57,9 @@ HEADER_SEQUENCE = "Everest-Sequence"
 DIRECT_CALLER = "nats"
 ADMIN_CALLER = "admin"
 
+# What may stand for a header (RFC 9110): a server also takes others from who does not keep to it.
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
+
 _TOKEN = r"[A-Za-z0-9_-]{1,64}"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _JOB_ID = re.compile(rf"{_TOKEN}(\.{_TOKEN})?", re.ASCII)

@@ -17,6 +17,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from contracts import names
+
 # nats-py ends a subject at any blank, the server at a space or a tab only.
 _MSG = re.compile(rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)\r\n")
 _HMSG = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+([^ \t\r\n]+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)[ \t]+(\d+)\r\n")
@@ -25,7 +27,6 @@ _STATUS = b"NATS/1.0 "
 _NO_RESPONDERS = b"NATS/1.0 503"
 _BLANK = re.compile(r"[ \t\r\n]")
 _LINE_END = re.compile(r"[\r\n]")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 
 Answer = tuple[bytes, bytes]  # its headers, as they came, and its body
 Take = Callable[[bytes, bytes], None]  # the headers, as they came, and the body of what is heard
@@ -114,10 +115,10 @@ class LinkClient(Client):
 
         The server would close the connection of who sends a subject with a blank, or more than it takes.
 
-        Raises BadSubjectError, MaxPayloadError.
+        Raises MaxPayloadError; ValueError for a subject that none is: NATS was not asked, and never could be.
         """
         if _BLANK.search(subject):
-            raise nats.errors.BadSubjectError
+            raise ValueError(f"no subject: {subject!r}")
         size = len(block) + len(body)
         if size > self._max_payload:
             raise nats.errors.MaxPayloadError
@@ -199,11 +200,11 @@ def _give_up(answer: "asyncio.Future[Answer]") -> None:
 
 
 def _encode_headers(headers: Mapping[str, str] | None) -> bytes:
-    """The block of headers, empty for None. No value ends its line. Raises BadHeaderError."""
+    """The block of headers, empty for None. No value ends its line. Raises ValueError as `_encode` does."""
     if headers is None:
         return b""
-    if not all(map(_HEADER_NAME.fullmatch, headers)):
-        raise nats.errors.BadHeaderError(", ".join(headers))
+    if not all(map(names.HEADER_NAME.fullmatch, headers)):
+        raise ValueError(f"no names of headers: {list(headers)}")
     if _LINE_END.search("".join(headers.values())):
         headers = {name: _LINE_END.sub(" ", value) for name, value in headers.items()}
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])

@@ -49,7 +49,7 @@ class Refusal:
 
     async def bury(self, delivery: Delivery, kind: str, token: str, failure: Failure) -> None:
         """A dead letter, for what can have no record of its own."""
-        headers = {name: value for name, value in delivery.headers.items() if not name.startswith("Nats-")}
+        headers = {name: value for name, value in delivery.headers.items() if _is_kept(name)}
         headers |= {
             names.HEADER_REASON: failure.code,
             names.HEADER_SUBJECT: delivery.subject,
@@ -68,3 +68,8 @@ class Refusal:
         logger.error("bucket.full", extra={"error": str(error), "next": "it comes again after a while"})
         self._runtime.note_delay(BUCKET_FULL_DELAY_SECONDS)
         await delivery.hand_back(BUCKET_FULL_DELAY_SECONDS)
+
+
+def _is_kept(name: str) -> bool:
+    """Neither one that the server heeds, nor one that it took from a publisher and nobody here can send."""
+    return not name.startswith("Nats-") and names.HEADER_NAME.fullmatch(name) is not None

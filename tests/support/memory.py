@@ -262,6 +262,8 @@ class Process:
         self.check()
 
     async def write_dead_letter(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
+        if not all(map(names.HEADER_NAME.fullmatch, headers)):
+            raise ValueError(f"no names of headers: {list(headers)}")
         await self.do(lambda: self.server.dead_letters.append(subject))
 
     async def publish_job(self, subject: str, body: bytes, headers: dict[str, str]) -> None:

@@ -117,3 +117,17 @@ def test_a_kind_that_the_handler_cannot_do_is_refused() -> None:
         assert not server.effects
 
     run_virtually(play())
+
+
+@pytest.mark.parametrize("header", ["app.kubernetes.io/name", "a@b", "Bad(Name)", "Nâme"])
+def test_a_dead_letter_does_without_the_headers_that_cannot_be_sent(header: str) -> None:
+    """The server takes any from who publishes by hand; the message would come again for ever."""
+
+    async def play() -> None:
+        server = Server(ack_wait_seconds=30)
+        server.publish(names.job_subject("bootstrap", "a~b"), b"{}", {header: "x", names.HEADER_CALLER: "shop"})
+        async with handler(server, 1):
+            await until(server, lambda: not server.messages)
+        assert server.dead_letters == ["everest.v1.dead.bootstrap.seq-1"]
+
+    run_virtually(play())
