@@ -534,6 +534,13 @@ def without_outputs(record: JobRecord) -> JobRecord:
     return fit(replace(record, data=None), 0)
 
 
+def without_answer(record: JobRecord, why: str) -> JobRecord:
+    """The end of a query whose answer is not kept: it has failed, whatever came of its step."""
+    failure = Failure("result_too_large", why)
+    bare = without_outputs(record)
+    return replace(bare, status=Status.FAILED, reason=failure.code, error=failure, summary=failure.message)
+
+
 def _shortened_record(record: JobRecord, allowance: int) -> JobRecord:
     return replace(
         record,

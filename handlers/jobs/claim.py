@@ -1,13 +1,12 @@
 """Claiming a job and running it to its end, under a lease: saved, then answered."""
 
 import logging
-from dataclasses import replace
 
 import orjson
 
 from contracts.codes import Failure
 from contracts.process.logs import bind
-from contracts.records import MAX_DATA_BYTES, JobRecord, Status, without_outputs
+from contracts.records import MAX_DATA_BYTES, JobRecord, without_answer
 from contracts.reporting.spans import message_span, span
 from handlers.clock import utc_now
 from handlers.jetstream import TooLarge
@@ -22,6 +21,7 @@ from handlers.jobs.waiting import Waiting
 logger = logging.getLogger(__name__)
 
 OWN_FAULT = Failure("command_failed", "The handler met an error of its own; its log holds the traceback.")
+_TOO_LARGE = "The answer is larger than a record can be."
 
 
 class Claims:
@@ -90,7 +90,7 @@ class Claims:
         try:
             record = await execution.save(_without_excess(record), ttl_seconds=retention_seconds)
         except TooLarge:
-            record = await execution.save(_without_answer(record), ttl_seconds=retention_seconds)
+            record = await execution.save(without_answer(record, _TOO_LARGE), ttl_seconds=retention_seconds)
         logger.info("job.ended", extra={"status": record.status.value, "reason": record.reason})
         self._runtime.metrics.count_job(record.kind, record.status.value, record.reason or "")
         await self._waiting.conclude(incoming)
@@ -100,10 +100,4 @@ def _without_excess(record: JobRecord) -> JobRecord:
     """A query whose answer does not fit a record has failed."""
     if record.data is None or len(orjson.dumps(record.data)) <= MAX_DATA_BYTES:
         return record
-    return _without_answer(record)
-
-
-def _without_answer(record: JobRecord) -> JobRecord:
-    failure = Failure("result_too_large", "The answer is larger than a record can be.")
-    record = without_outputs(record)
-    return replace(record, status=Status.FAILED, data=None, reason=failure.code, error=failure, summary=failure.message)
+    return without_answer(record, _TOO_LARGE)

@@ -14,7 +14,16 @@ from dataclasses import replace
 from typing import Protocol
 
 from contracts.protocol import MARGIN_PART, RENEWAL_PART
-from contracts.records import JobRecord, Progress, UnreadableRecord, decode_record, encode_record, fit, without_outputs
+from contracts.records import (
+    JobRecord,
+    Progress,
+    UnreadableRecord,
+    decode_record,
+    encode_record,
+    fit,
+    without_answer,
+    without_outputs,
+)
 from handlers.clock import monotonic
 from handlers.jetstream import BucketFull, Conflict, Unanswered
 from handlers.jobs.incoming import Delivery
@@ -154,10 +163,12 @@ class Lease:
 
     async def _shrink(self, record: JobRecord) -> JobRecord:
         """A full bucket still takes what is no larger than before: without what a step is at, which is told all the
-        same; then without outputs; then again after a pause.
+        same; then without outputs; then again after a pause. A query has failed that cannot answer.
         """
         if (settled := record.without_progress()) != record:
             return settled
+        if record.data is not None:
+            return without_answer(record, "The bucket of answers is full.")
         small = without_outputs(record)
         if len(encode_record(small)) >= len(encode_record(record)):
             logger.warning("bucket.full")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.protocol import MARGIN_PART
-from contracts.records import JobRecord, Outcome, Progress, StepRecord, decode_record
+from contracts.records import JobRecord, Outcome, Progress, Status, StepRecord, decode_record
 from handlers.clock import monotonic
 from handlers.jetstream import BucketFull, Conflict, Entry, Unanswered
 from handlers.jobs.lease import Lease, LeaseLost
@@ -134,3 +134,15 @@ async def test_a_full_bucket_takes_a_renewal_without_what_a_step_is_at() -> None
         await eventually(lambda: bucket.revision > before, "it is renewed")
     stored = decode_record(bucket.value or b"")
     assert (len(stored.steps[0].stdout), stored.steps[1].progress) == (20_000, None)
+
+
+async def test_a_query_whose_answer_finds_no_room_has_failed() -> None:
+    """A success without an answer would be taken for an empty one."""
+    bucket = Bucket()
+    lease = open_lease(bucket, Guard())
+    record = await lease.claim(JobRecord("q", "accounts-list", "admin", "h", NOW, NOW).claimed(lease.owner, NOW), 0)
+    bucket.is_full = True
+    saved = await lease.save(record.succeeded("listed", NOW, [{"user": "x" * 20_000}]))
+    assert (saved.status, saved.reason, saved.data) == (Status.FAILED, "result_too_large", None)
+    assert (saved.summary, saved.error and saved.error.message) == ("The bucket of answers is full.",) * 2
+    assert decode_record(bucket.value or b"") == saved
