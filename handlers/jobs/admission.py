@@ -17,7 +17,7 @@ from contracts.protocol import ACK_WAIT_PART, MAX_LOSSES, Answer, Event, look_up
 from contracts.records import TENANT_BUSY, JobRecord, LaterRecord, Status
 from handlers.clock import utc_now
 from handlers.jetstream import BucketFull, NotProvisioned, NotSent, Unanswered
-from handlers.jobs.claim import OWN_FAULT, Claims
+from handlers.jobs.claim import OWN_FAULT, Claims, NotBegun
 from handlers.jobs.incoming import Delivery, Incoming, UnusableRequest, bind_delivery, peek_tenant, read_incoming
 from handlers.jobs.lease import LeaseLost
 from handlers.jobs.plan import NoPlan
@@ -171,12 +171,19 @@ class Admission:
         if tenant is not None and (ahead := await self._take(tenant, current)) is not None:
             self.waiting.note_held(tenant)
             return await self._wait(incoming, tenant, current, revision, ahead)
+        return await self._work_on(incoming, current, revision, lost=lost)
+
+    async def _work_on(self, incoming: Incoming, record: JobRecord, revision: int, *, lost: bool) -> bool:
+        """Ends what cannot be begun, also where a silent owner has it: nobody else would."""
         try:
-            return await self.claims.work_on(incoming, current, revision, lost=lost)
+            return await self.claims.work_on(incoming, record, revision, lost=lost)
         except NoPlan:
-            failure = Failure("kind_unsupported", f"This handler cannot do jobs of the kind {current.kind}.")
-            await self._fail(incoming, current, revision, failure)
-            return True
+            failure = Failure("kind_unsupported", f"This handler cannot do jobs of the kind {record.kind}.")
+        except NotBegun:
+            logger.exception("job.crashed")
+            failure = OWN_FAULT
+        await self._fail(incoming, record, revision, failure)
+        return True
 
     async def _take(self, tenant: str, record: JobRecord) -> str | None:
         """Takes the tenant for the job, or gives the job that has it, or waits for it and came before."""

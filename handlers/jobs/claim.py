@@ -13,7 +13,7 @@ from handlers.jetstream import TooLarge
 from handlers.jobs.execution import Execution, Stopped
 from handlers.jobs.incoming import Incoming
 from handlers.jobs.lease import Lease, LeaseLost
-from handlers.jobs.plan import MakePlan
+from handlers.jobs.plan import MakePlan, NoPlan, Plan
 from handlers.jobs.records import Records
 from handlers.jobs.runtime import Runtime
 from handlers.jobs.waiting import Waiting
@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 OWN_FAULT = Failure("command_failed", "The handler met an error of its own; its log holds the traceback.")
 _TOO_LARGE = "The answer is larger than a record can be."
+
+
+class NotBegun(Exception):
+    """A fault of ours before anything was claimed."""
 
 
 class Claims:
@@ -36,7 +40,7 @@ class Claims:
     async def work_on(self, incoming: Incoming, record: JobRecord, revision: int, *, lost: bool) -> bool:
         """Claims the job and works on it. False when another write came first: look again.
 
-        Raises BucketFull when the claim cannot be written, LeaseLost when the job may be another's by now.
+        Raises NoPlan, NotBegun, BucketFull when the claim cannot be written, LeaseLost when the job may be another's.
         """
         # The message was sent later than a record of a batch, or of a retried job, was written.
         parent = incoming.record.traceparent or record.traceparent
@@ -45,7 +49,7 @@ class Claims:
 
     async def _claim(self, incoming: Incoming, record: JobRecord, revision: int, *, lost: bool) -> bool:
         runtime = self._runtime
-        plan = self._make_plan(record, incoming.request)
+        plan = self._plan(record, incoming)
         lease = Lease(
             self._records.bucket, incoming.delivery, runtime.commands, runtime.lease_seconds, runtime.stopping
         )
@@ -60,6 +64,15 @@ class Claims:
             await self._tell(claimed, lease.revision, lost=lost)
             await self._run(incoming, Execution(runtime, lease, plan))
         return True
+
+    def _plan(self, record: JobRecord, incoming: Incoming) -> Plan:
+        """Raises NoPlan; NotBegun also where a handler of another version has written what this one cannot read."""
+        try:
+            return self._make_plan(record, incoming.request)
+        except NoPlan:
+            raise
+        except Exception as error:  # a fault of ours must end the job too, and be seen
+            raise NotBegun(record.job_id) from error
 
     async def _tell(self, claimed: JobRecord, revision: int, *, lost: bool) -> None:
         await self._runtime.publish_transition(claimed, revision)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from contracts import names
-from contracts.records import JobRecord, Outcome
+from contracts.records import JobRecord, Outcome, Status
 from contracts.requests import Request
 from handlers.clock import monotonic
 from handlers.commands.running import Command
@@ -35,6 +35,10 @@ def plan_one_step(record: JobRecord, request: Request) -> Plan:
 
 def refuse(record: JobRecord, request: Request) -> Plan:
     raise NoPlan(record.kind)
+
+
+def break_down(record: JobRecord, request: Request) -> Plan:
+    raise TypeError("an input that this version does not know")
 
 
 def submit(server: Server, kind: str, job_id: str) -> None:
@@ -129,5 +133,26 @@ def test_a_dead_letter_does_without_the_headers_that_cannot_be_sent(header: str)
         async with handler(server, 1):
             await until(server, lambda: not server.messages)
         assert server.dead_letters == ["everest.v1.dead.bootstrap.seq-1"]
+
+    run_virtually(play())
+
+
+def test_a_silent_owners_job_ends_also_where_it_cannot_be_planned() -> None:
+    """Nobody could take it over, and each would watch it for a lease and break down, for ever."""
+
+    async def play() -> None:
+        server = Server(ack_wait_seconds=30)
+        submit(server, "bootstrap", "job")
+        async with handler(server, 1):
+            await until(server, lambda: bool(server.effects))
+            held = server.buckets[names.JOBS_BUCKET].read("job")
+            await until(server, lambda: not server.messages)
+        server.buckets[names.JOBS_BUCKET].entries["job"] = held  # as if the owner had died there
+        submit(server, "bootstrap", "job")
+        async with handler(server, 1, break_down):
+            await until(server, lambda: not server.messages)
+        record = server.record("job")
+        assert record is not None
+        assert (record.status, record.reason) == (Status.FAILED, "command_failed")
 
     run_virtually(play())
