@@ -64,6 +64,15 @@ class Execution:
 
         Raises Stopped, LeaseLost.
         """
+        try:
+            return await self._run_steps()
+        except Stopped as stopped:
+            # Who cancelled was promised an end, and nobody knows when the next handler comes.
+            if cancelled := await self._heed_cancel(stopped.record):
+                return cancelled
+            raise
+
+    async def _run_steps(self) -> JobRecord:
         record = await self._pause(self.lease.record)
         for step in self.plan.steps:
             if record.has_finished(step.name):
@@ -84,9 +93,8 @@ class Execution:
         while True:
             if self.runtime.stopping.is_set():
                 raise Stopped(record)
-            if mark := await self._find_cancel(record):
-                message = f"Cancelled by {mark.caller}."
-                return record.cancelled(mark.caller, mark.requested_at, utc_now(), message, request_id=mark.request_id)
+            if cancelled := await self._heed_cancel(record):
+                return cancelled
             record = await self.save(record.started(step.name, utc_now()))
             commands: list[CommandRecord] = []
             begun = monotonic()
@@ -283,6 +291,14 @@ class Execution:
             if self.runtime.stopping.is_set():
                 raise Stopped(record)
         return record
+
+    async def _heed_cancel(self, record: JobRecord) -> JobRecord | None:
+        """The record as cancelled, where somebody wants this run to end."""
+        mark = await self._find_cancel(record)
+        if mark is None:
+            return None
+        message = f"Cancelled by {mark.caller}."
+        return record.cancelled(mark.caller, mark.requested_at, utc_now(), message, request_id=mark.request_id)
 
     async def _find_cancel(self, record: JobRecord) -> CancelMark | None:
         """The mark of whoever wants this run to end."""

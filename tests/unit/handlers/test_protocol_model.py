@@ -311,6 +311,16 @@ async def a_cancel_of_a_job_that_was_handed_back(simulation: Simulation) -> None
     await simulation.ends()
 
 
+async def a_cancel_of_a_running_job_whose_handler_stops(simulation: Simulation) -> None:
+    """The mark is there before the stop is: no later handler is needed to heed it."""
+    simulation.submit("one")
+    await simulation.begins("one")
+    simulation.cancel("one")
+    for supervisor in simulation.supervisors:
+        supervisor.stopping.set()
+    await simulation.ends()
+
+
 async def a_retry_by_a_person(simulation: Simulation) -> None:
     simulation.failures = ["forbidden"]
     await one_job(simulation)
@@ -365,6 +375,7 @@ SCENARIOS = (
     a_cancel_of_a_waiting_job,
     a_stop_of_both_handlers,
     a_cancel_of_a_job_that_was_handed_back,
+    a_cancel_of_a_running_job_whose_handler_stops,
     a_retry_by_a_person,
     a_message_that_is_lost,
     a_message_of_a_reopened_job_that_is_lost,
@@ -462,6 +473,14 @@ def test_a_crowd_is_parked_together_through_trouble(fault: Fault, strikes: range
 def test_a_crowd_is_parked_together() -> None:
     """So that the scenario is about what it says."""
     assert perform(a_crowd_of_a_tenant).server.together > 1
+
+
+def test_a_cancel_is_heeded_before_a_stop() -> None:
+    """By whoever stops: it was promised, and the next handler may come in a month."""
+    simulation = perform(a_cancel_of_a_running_job_whose_handler_stops)
+    record = simulation.record("one")
+    assert (record.reason, record.cancelled_by) == ("cancelled", "admin")
+    assert (State.HELD, State.HANDED_BACK) not in simulation.server.changes
 
 
 def test_nobody_passes_who_waits() -> None:

@@ -108,7 +108,7 @@ def test_buckets_are_read_from_the_leader(name: str) -> None:
         True,
     )
     assert (stream["discard"], stream["max_msgs_per_subject"], stream["storage"]) == ("new", 1, "file")
-    kept = {f"KV_{names.CANCELS_BUCKET}": DAY, f"KV_{names.ANSWERS_BUCKET}": int(QUERY_RETENTION_SECONDS) * 10**9}
+    kept = {f"KV_{names.CANCELS_BUCKET}": 30 * DAY, f"KV_{names.ANSWERS_BUCKET}": int(QUERY_RETENTION_SECONDS) * 10**9}
     assert stream["max_age"] == kept.get(name, 0)
 
 
