@@ -94,7 +94,6 @@ class Answer(StrEnum):
     WATCH = "in_progress, and watch the record for a full lease"
     ACK = "confirmed ack"
     NAK = "nak at once"
-    NAK_LATER = "nak with a delay"
     TERM = "TERM with the reason"
     DEAD_LETTER = "dead letter, then TERM with the reason"
     PUBLISH = "publish the request again"
@@ -123,8 +122,8 @@ def _rows() -> dict[tuple[State, Event], Row]:
         (s.FINISHED, e.DELIVERY): Row(w.NOTHING, a.ACK, "a duplicate, or the ack was lost"),
         (s.HELD, e.SILENT): Row(w.TAKE_OVER, a.GO_ON, "measured on the watcher's own clock"),
         (s.HELD, e.LOSSES_SPENT): Row(w.FAIL, a.ACK, "too_many_losses: it kills its handlers"),
-        (s.ABSENT, e.TENANT_BUSY): Row(w.WAIT, a.NAK_LATER, "a waiting job holds no slot"),
-        (s.QUEUED, e.TENANT_BUSY): Row(w.WAIT, a.NAK_LATER, "a waiting job holds no slot"),
+        (s.ABSENT, e.TENANT_BUSY): Row(w.WAIT, a.ACK, "it has a place in the line; without room for one, nak later"),
+        (s.QUEUED, e.TENANT_BUSY): Row(w.WAIT, a.ACK, "it has a place in the line; without room for one, nak later"),
         (s.HELD, e.STEP): Row(w.CHECKPOINT, a.GO_ON, "a later attempt skips what is finished"),
         (s.HELD, e.STEP_FAILED): Row(w.DELAY, a.GO_ON, "the delay is slept with the lease renewed"),
         (s.HELD, e.STEP_REJECTED): Row(w.FAIL, a.ACK, "saved, then acknowledged"),

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from contracts import names
 from contracts.codes import Failure
@@ -51,7 +51,7 @@ class Admission:
     tenants: Tenants
     waiting: Waiting
     slots: Slots
-    in_hand: set[str] = field(default_factory=set)  # jobs that this handler holds or watches
+    in_hand: set[str]  # jobs that this handler holds or watches
 
     async def handle(self, delivery: Delivery) -> None:
         """Deals with one delivery, in a slot. Raises nothing that another delivery would suffer from."""
@@ -156,7 +156,7 @@ class Admission:
         row = look_up(record, Event.DELIVERY)
         if row.answer is Answer.ACK and record is not None:
             await self.runtime.tell_end_once(record, revision)
-            await self.waiting.conclude(incoming)
+            await self.waiting.conclude(incoming, record)
             return True
         # Bytes that are no record, over a job that runs: its owner finds out when it renews, or its guard does.
         lost = row.answer is Answer.WATCH or (record is None and revision > 0)
@@ -220,8 +220,7 @@ class Admission:
                 logger.warning("job.not_parked", extra={"error": str(error), "next": "it comes again after a while"})
             else:
                 logger.info("job.waits", extra={"reason": TENANT_BUSY, "behind": ahead})
-                self.in_hand.discard(incoming.job_id)  # what comes from now on is published anew
-                await incoming.delivery.acknowledge()
+                await self.waiting.give_up(incoming)
                 await self.waiting.look_again(tenant)
                 return True
         delay_seconds = min(2 ** min(incoming.delivery.delivered, 10) / 2, LONGEST_TENANT_DELAY_SECONDS)
@@ -231,9 +230,10 @@ class Admission:
 
     async def _fail(self, incoming: Incoming, record: JobRecord, revision: int, failure: Failure) -> None:
         """Ends a job that nobody holds."""
-        await self.records.end_unheld(record.failed(failure, utc_now()), revision)
+        failed = record.failed(failure, utc_now())
+        await self.records.end_unheld(failed, revision)
         logger.error("job.ended", extra={"status": "failed", "reason": failure.code})
-        await self.waiting.conclude(incoming)
+        await self.waiting.conclude(incoming, failed)
 
     async def _end_crashed(self, incoming: Incoming) -> None:
         """Only where nobody holds it: an owner ends it itself."""

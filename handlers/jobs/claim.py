@@ -106,7 +106,7 @@ class Claims:
             record = await execution.save(without_answer(record, _TOO_LARGE), ttl_seconds=retention_seconds)
         logger.info("job.ended", extra={"status": record.status.value, "reason": record.reason})
         self._runtime.metrics.count_job(record.kind, record.status.value, record.reason or "")
-        await self._waiting.conclude(incoming)
+        await self._waiting.conclude(incoming, record)
 
 
 def _without_excess(record: JobRecord) -> JobRecord:

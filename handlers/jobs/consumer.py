@@ -50,9 +50,10 @@ def open_consumers(
 ) -> "list[Consumer]":
     """The engine behind sources that share their slots and the bucket: the only place where its parts meet."""
     records, tenants = Records(runtime, bucket), Tenants(runtime.jetstream, runtime.settings.job_retention)
-    waiting = Waiting(runtime, records, tenants)
+    in_hand: set[str] = set()
+    waiting = Waiting(runtime, records, tenants, in_hand)
     claims = Claims(runtime, records, waiting, make_plan)
-    admission = Admission(runtime, records, Refusal(runtime, records), claims, tenants, waiting, slots)
+    admission = Admission(runtime, records, Refusal(runtime, records), claims, tenants, waiting, slots, in_hand)
     return [Consumer(source, admission, slots, runtime.stopping) for source in sources]
 
 

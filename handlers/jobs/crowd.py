@@ -97,6 +97,8 @@ class Crowd:
                     await delivery.hand_back()
                 else:
                     await asyncio.create_task(self._park(delivery))  # with log fields of its own
+            except Exception:  # of this delivery alone: it comes again
+                logger.exception("delivery.crashed")
             finally:
                 self._forget(delivery)
 

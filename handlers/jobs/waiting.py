@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from contracts import names
-from contracts.records import TENANT_BUSY, JobRecord, LaterRecord, encode_record, headers_of
+from contracts.records import TENANT_BUSY, JobRecord, LaterRecord, Status, encode_record, headers_of
 from handlers.clock import monotonic, utc_now
 from handlers.jetstream import BucketFull, Conflict, Refused, TooLarge, Unanswered
 from handlers.jobs.incoming import Incoming
@@ -34,10 +34,11 @@ _TOGETHER_SECONDS = 5.0
 class Waiting:
     """The line of each tenant, and what this handler knows of who holds it."""
 
-    def __init__(self, runtime: Runtime, records: Records, tenants: Tenants) -> None:
+    def __init__(self, runtime: Runtime, records: Records, tenants: Tenants, in_hand: set[str]) -> None:
         self._runtime = runtime
         self._records = records
         self._tenants = tenants
+        self._in_hand = in_hand
         self._held_until: dict[str, float] = {}
         self._looking: set[str] = set()
 
@@ -102,11 +103,27 @@ class Waiting:
                     return
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def conclude(self, incoming: Incoming) -> None:
+    async def conclude(self, incoming: Incoming, ended: JobRecord) -> None:
         """The job's end is saved: who waits for its tenant is next, also where an earlier owner had no time for it."""
         if incoming.tenant is not None:
             await self.wake(incoming.tenant)
+        await self.give_up(incoming)
+        if ended.status is Status.FAILED and not names.is_query(ended.kind):
+            await self._publish_reopened(incoming.job_id)
+
+    async def give_up(self, incoming: Incoming) -> None:
+        """Its message: what comes from now on is published anew."""
+        self._in_hand.discard(incoming.job_id)
         await incoming.delivery.acknowledge()
+
+    async def _publish_reopened(self, job_id: str) -> None:
+        """A person who retried before the message was given up could not publish it: it was there already."""
+        try:
+            record, _ = await self._records.read(job_id)
+            if record is not None and record.status is Status.QUEUED and not record.is_waiting:
+                await self._publish(record)
+        except (LaterRecord, Unanswered) as error:
+            logger.warning("job.not_looked_at", extra={"error": repr(error), "next": "the reconciler publishes it"})
 
     async def first(self, tenant: str) -> JobRecord | None:
         """The first in the tenant's line that has not ended; places before it are given up.

@@ -2,23 +2,27 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from contracts import names
-from contracts.records import JobRecord, Outcome, Status
+from contracts.codes import Failure
+from contracts.records import JobRecord, Outcome, Status, encode_record
 from contracts.requests import Request
-from handlers.clock import monotonic
+from handlers.clock import monotonic, utc_now
 from handlers.commands.running import Command
 from handlers.jobs.consumer import open_consumers
+from handlers.jobs.crowd import Crowd
+from handlers.jobs.incoming import Delivery
 from handlers.jobs.plan import MakePlan, NoPlan, Plan, PlannedStep
 from handlers.jobs.runtime import Runtime
 from handlers.jobs.slots import Slots
 from handlers.metrics import Metrics
-from handlers.results import Remember, RunCommand, StepResult
+from handlers.results import Remember, RunCommand, StepFailed, StepResult
 from handlers.settings import HandlerSettings
+from tests.support.eventually import eventually
 from tests.support.memory import Process, Server
 from tests.support.virtual_time import run_virtually
 
@@ -35,6 +39,15 @@ def plan_one_step(record: JobRecord, request: Request) -> Plan:
 
 def refuse(record: JobRecord, request: Request) -> Plan:
     raise NoPlan(record.kind)
+
+
+def fail_the_first_run(record: JobRecord, request: Request) -> Plan:
+    async def ensure(record: JobRecord, run: RunCommand, _: Remember) -> StepResult:
+        if record.run == 1:
+            raise StepFailed(Failure("forbidden", "as the test says"))
+        return StepResult(Outcome.CREATED)
+
+    return Plan(request.model_dump(), (PlannedStep("only", ensure),), lambda _: "done")
 
 
 def break_down(record: JobRecord, request: Request) -> Plan:
@@ -156,3 +169,47 @@ def test_a_silent_owners_job_ends_also_where_it_cannot_be_planned() -> None:
         assert (record.status, record.reason) == (Status.FAILED, "command_failed")
 
     run_virtually(play())
+
+
+def test_a_retry_that_comes_before_the_message_is_given_up_begins_at_once() -> None:
+    """Its publish is refused as a duplicate, and that message is acknowledged away a moment later."""
+
+    async def play() -> None:
+        server = Server(ack_wait_seconds=30)
+        submit(server, "bootstrap", "job")
+        subject = names.job_subject("bootstrap", "job")
+        async with handler(server, 1, fail_the_first_run):
+            await until(server, lambda: server.ends == [("job", 1)])
+            failed, entry = server.record("job"), server.buckets[names.JOBS_BUCKET].read("job")
+            assert failed is not None
+            reopened = encode_record(failed.reopened(utc_now(), from_start=False))
+            server.write(names.JOBS_BUCKET, "job", reopened, entry.revision)
+            assert not server.publish(subject, b'{"username":"userjob"}'), "the window that this is about"
+            retried_at = monotonic()
+            await until(server, lambda: ("job", 2) in server.ends)
+            assert monotonic() - retried_at < 15
+            await until(server, lambda: not server.messages)
+
+    run_virtually(play())
+
+
+async def test_a_crowd_outlives_what_nobody_foresaw() -> None:
+    parked: list[Delivery] = []
+
+    async def leave_all(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        return deliveries
+
+    async def park(delivery: Delivery) -> None:
+        parked.append(delivery)
+        raise RuntimeError("nobody foresaw it")
+
+    crowd, server = Crowd(leave_all, park), Server(ack_wait_seconds=30)
+    submit(server, "bootstrap", "job")
+    delivery = await Process(server).fetch()
+    assert delivery is not None
+    crowd.add(delivery)
+    working = asyncio.create_task(crowd.work())
+    await eventually(lambda: crowd.is_empty, "it is dealt with")
+    crowd.close()
+    await working
+    assert parked == [delivery]
