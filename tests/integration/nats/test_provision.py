@@ -220,6 +220,36 @@ async def test_a_changed_consumer_is_mended_or_refused(tmp_path: Path) -> None:
         assert (code, "max_waiting" in output, "nats consumer rm" in output) == (1, True, True), output
 
 
+async def test_what_is_queued_alone_is_given_out_again(tmp_path: Path) -> None:
+    """A publisher's consumer that was made anew would tell it of a week again. What is refused changes nothing."""
+    arguments = ("--give-out-again", "--publisher", "local")
+    taken = {names.JOBS_STREAM: names.BOOTSTRAP_CONSUMER, names.EVENTS_STREAM: "local"}
+    async with nats_server(tmp_path) as server:
+        assert (await provision(server, *arguments))[0] == 0
+        client = await nats.connect(server.url)
+        jetstream = client.jetstream()
+        await jetstream.publish(names.job_subject("bootstrap", "local.1"), b"{}")
+        await jetstream.publish(names.told_subject("local.1"), b"{}")
+        for stream, consumer in taken.items():
+            subscription = await jetstream.pull_subscribe_bind(durable=consumer, stream=stream)
+            await subscription.fetch(1, timeout=30)
+            await subscription.unsubscribe()
+        await client.close()
+
+        async def count_unacknowledged() -> list[int]:
+            found = [await ask(server, f"CONSUMER.INFO.{stream}.{consumer}") for stream, consumer in taken.items()]
+            return [consumer["num_ack_pending"] for consumer in found]
+
+        assert await count_unacknowledged() == [1, 1]
+        before = await read_config(server, f"STREAM.INFO.{JOBS_BUCKET_STREAM}")
+        await ask(server, f"STREAM.UPDATE.{JOBS_BUCKET_STREAM}", {**before, "max_msgs_per_subject": 5})
+        assert (await provision(server, *arguments))[0] == 1
+        assert await count_unacknowledged() == [1, 1]
+        await ask(server, f"STREAM.UPDATE.{JOBS_BUCKET_STREAM}", before)
+        assert (await provision(server, *arguments))[0] == 0
+        assert await count_unacknowledged() == [0, 1]
+
+
 async def test_too_few_nodes_are_said(tmp_path: Path) -> None:
     async with nats_server(tmp_path) as server:
         code, output = await provision(server, "--replicas", "3")
