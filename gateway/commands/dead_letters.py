@@ -64,8 +64,8 @@ def _run(nats: NatsSettings, work: Callable[[JetStream], Awaitable[int]]) -> int
 async def _list(jetstream: JetStream) -> int:
     sequence = 1
     while (message := await jetstream.read_next(names.DEAD_STREAM, sequence, _ALL)) is not None:
-        reason = message.headers.get(names.HEADER_REASON, "?")
-        subject = message.headers.get(names.HEADER_SUBJECT, "?")
+        reason = _show(message.headers.get(names.HEADER_REASON, "?"))
+        subject = _show(message.headers.get(names.HEADER_SUBJECT, "?"))
         body = repr(message.body[:_SHOWN_BYTES])[1:]
         print(f"{message.sequence}\t{message.published_at}\t{reason}\t{subject}\t{body}")
         sequence = message.sequence + 1
@@ -74,10 +74,19 @@ async def _list(jetstream: JetStream) -> int:
     return 0
 
 
+def _show(text: str) -> str:
+    """A publisher chose it, and may write to whatever shows it: an escape sequence says nothing as text."""
+    return repr(text)[1:-1]
+
+
 async def _tell(jetstream: JetStream, message: Message, subject: str, outcome: str, token: str) -> None:
     """Before it is done and after: a put-back without an entry there is none."""
     address = names.read_subject(subject)
-    members = {"kind": address.kind, "job_id": address.job_id, "summary": f"Dead letter {message.sequence}: {subject}."}
+    members = {
+        "kind": address.kind,
+        "job_id": address.job_id,
+        "summary": f"Dead letter {message.sequence}: {_show(subject)}.",
+    }
     entry = make_act(moment(time.time()), PROVISIONER, PUT_BACK, outcome, **members)
     await write_act(jetstream, entry, token)
 
@@ -106,5 +115,5 @@ async def _put_back(jetstream: JetStream, sequence: int) -> int:
         return 1
     await jetstream.api.manage(f"STREAM.MSG.DELETE.{names.DEAD_STREAM}", {"seq": sequence})
     await _tell(jetstream, message, subject, "done", token)
-    print(f"put back: {subject}")
+    print(f"put back: {_show(subject)}")
     return 0
