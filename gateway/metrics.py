@@ -7,6 +7,7 @@ no port of their own. Every gateway sees every end: dashboards take the maximum 
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
@@ -196,8 +197,10 @@ class Metrics:
                 await asyncio.gather(self._look_at_streams(), self._look_at_queues(), self._look_at_webhooks())
         except (Unanswered, TimeoutError):
             # What is not known is not reported: an old figure would hide the outage.
-            for gauge in (self._jobs, self._messages, self._bytes, self._max_bytes):
-                gauge.clear()
+            for labelled in (self._jobs, self._messages, self._bytes, self._max_bytes, self._webhook_pending):
+                labelled.clear()
+            for single in (self._oldest, self._dead, self._audit_lag):
+                single.set(math.nan)
         return generate_latest(self.registry)
 
     async def _look_at_streams(self) -> None:
