@@ -49,6 +49,7 @@ ErrorCode = TypeAliasType(
 )
 
 
+Caller = Annotated[str, Field(description="Who asked: a key's name, or the publisher that the server proves.")]
 Correlation = Annotated[str, Field(description="The caller's own mark, as the request gave it.")]
 
 
@@ -166,7 +167,7 @@ class Job(TypedDict):
     job_id: JobId
     kind: Kind
     status: JobStatus
-    caller: Annotated[str, Field(description="Who asked: a key's name, or the publisher that the server proves.")]
+    caller: Caller
     created_at: Moment
     started_at: Moment | None
     finished_at: Moment | None
@@ -253,6 +254,7 @@ class Event(TypedDict):
     retry_at: Moment | None
     summary: str
     changed_at: Moment
+    caller: NotRequired[Caller]  # absent in what earlier versions told
     correlation: NotRequired[Correlation]
 
 
@@ -397,6 +399,7 @@ def event_document(record: JobRecord, revision: int) -> Event:
         "retry_at": record.retry_at,
         "summary": summarize(record),
         "changed_at": record.changed_at,
+        "caller": record.caller,
     }
     if mark := _correlation(record):
         document["correlation"] = mark

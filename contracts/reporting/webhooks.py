@@ -33,7 +33,7 @@ def _bare_document(event: Event) -> dict[str, Any]:
     return {
         "job_id": job_id,
         "kind": event["kind"],
-        "caller": caller_of(job_id, None),
+        "caller": find_caller(event) or caller_of(job_id, None),
         "created_at": event["changed_at"],
         **dict.fromkeys(absent),
         "losses": 0,
@@ -43,6 +43,12 @@ def _bare_document(event: Event) -> dict[str, Any]:
         "status_url": f"/jobs/{job_id}",
         "result_url": f"/jobs/{job_id}/result",
     }
+
+
+def find_caller(event: Event) -> str | None:
+    """Whose job it is, as far as the event and its id tell: earlier versions said it in the record alone."""
+    job_id = event["job_id"]
+    return caller_of(job_id, None) if "." in job_id else event.get("caller")
 
 
 def webhook_id(event_id: str) -> str:

@@ -19,7 +19,7 @@ from contracts.documents import Event, resolved_request
 from contracts.records import JobRecord, UnreadableRecord, decode_record
 from contracts.reporting.entries import WEBHOOK_GIVEN_UP, make_act
 from contracts.reporting.events import HEADER_ID, event_id
-from contracts.reporting.webhooks import webhook_document, webhook_id
+from contracts.reporting.webhooks import find_caller, webhook_document, webhook_id
 from gateway.audit.acts import write_act
 from gateway.jetstream import Delivery, JetStream, ManagementRefused, Refused, Source, Unanswered
 from gateway.metrics import WEBHOOK_OUTCOMES
@@ -126,8 +126,8 @@ class Sender:
             await delivery.acknowledge()
             return
         record = await self._read_record(event["job_id"])
-        caller = record.caller if record else names.caller_of(event["job_id"], None)
-        if not self._webhook.wants_of(caller):
+        caller = record.caller if record else find_caller(event)
+        if caller is not None and not self._webhook.wants_of(caller):  # unknown: told to one too many rather than lost
             await delivery.acknowledge()
             return
         message_id = webhook_id(delivery.headers.get(HEADER_ID, event_id(event["job_id"], event["revision"])))
