@@ -60,7 +60,12 @@ class Queries:
         await self._submission.publish(kind, job_id, request, headers)
         snapshot = await self._waiting.wait_until_finished(job_id, self._timeout_seconds)
         if snapshot is None or not snapshot.record.is_finished:
-            raise NoHandler(f"No handler answered within {self._timeout_seconds:g} seconds.", job_id=job_id)
+            limit = (
+                "before the gateway stopped"
+                if self._waiting.is_stopping
+                else f"within {self._timeout_seconds:g} seconds"
+            )
+            raise NoHandler(f"No handler answered {limit}.", job_id=job_id)
         record = snapshot.record
         if record.status is Status.FAILED:
             raise _failed(record)

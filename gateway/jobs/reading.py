@@ -6,7 +6,7 @@ from contracts import names
 from contracts.kinds import read_request
 from contracts.messages import first_record
 from contracts.records import JobRecord, UnreadableRecord, decode_record
-from contracts.requests import InvalidRequest, NotJson, request_hash
+from contracts.requests import InvalidRequest, NotJson, raw_hash, request_hash
 from gateway.jetstream import JetStream, Message
 from gateway.jobs.job_cache import JobCache, Snapshot
 
@@ -97,6 +97,6 @@ def message_record(job_id: str, message: Message) -> JobRecord:
         digest, given = request_hash(kind, request), request.given
     except (NotJson, InvalidRequest, KeyError):
         # It fails at its first delivery, with a record that says why.
-        digest, given = "", None
+        digest, given = raw_hash(message.body), None
     published_at = message.published_at
     return first_record(job_id, kind, message.headers, published_at, published_at, digest, given)

@@ -145,6 +145,11 @@ class Waiting:
         self._clock = clock
         self._gate = asyncio.Semaphore(_MOST_READS)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nobody waits any longer, however much time there was."""
+        return self._listeners.is_stopping
+
     async def wait_until_finished(self, job_id: str, seconds: float, left: Left | None = None) -> Snapshot | None:
         """The finished job, or what is known when the time is over or the caller has left.
 

@@ -1,6 +1,7 @@
 """The routes of jobs: submit, status, result."""
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -11,7 +12,7 @@ from contracts.answers import Plan
 from contracts.codes import find_code
 from contracts.kinds import KINDS
 from contracts.records import JobRecord, UnreadableRecord
-from contracts.requests import PlanQuery, request_hash
+from contracts.requests import PlanQuery, encode_request, raw_hash
 from contracts.requests import Request as JobRequest
 from gateway.http.answers import (
     NOT_STORED,
@@ -105,7 +106,8 @@ class JobRoutes:
             if await self._submission.is_busy(KINDS[kind].tenant_of(job_request)):
                 return
             async with asyncio.timeout(EARLY_SECONDS):
-                record = await self._foresee(request, kind, job_request)
+                # Of its own: a plan that is under way may have looked before what this caller has seen.
+                record = await self._foresee(request, kind, job_request, about=str(uuid.uuid4()))
         except (JobError, QueryFailed, Unanswered, TimeoutError):
             return
         plan: Plan = record.data
@@ -113,13 +115,14 @@ class JobRoutes:
             if failure and find_code(failure["code"]).status in _REFUSALS:
                 raise Problem(failure["code"], failure["message"], hint=failure["hint"])
 
-    async def _foresee(self, request: Request, kind: str, job_request: JobRequest) -> JobRecord:
+    async def _foresee(self, request: Request, kind: str, job_request: JobRequest, about: str) -> JobRecord:
         origin, query = read_origin(request), PlanQuery(kind=kind, request=job_request.given)
-        about = f"{origin.caller} {request_hash(kind, job_request)}"  # another caller may be refused
         return await self._queries.ask("plan", query, origin, leaving(request), about)
 
     async def _answer_plan(self, request: Request, kind: str, job_request: JobRequest) -> Response:
-        record = await self._foresee(request, kind, job_request)
+        # Another caller may be refused; and what is left out may be another default of the handler's.
+        about = f"{read_origin(request).caller} {kind} {raw_hash(encode_request(job_request))}"
+        record = await self._foresee(request, kind, job_request, about)
         return json_response(plan_document(record), 200, NOT_STORED)
 
     async def answer_accepted(self, request: Request, job_id: str, wait: Wait) -> Response:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 
@@ -114,6 +115,9 @@ class TenantRoutes:
         """POST /tenants/repair: a job for each tenant that differs. Where there are many, in several requests."""
         require(request, scope_of("repair"))
         await refuse_details(request)
+        if read_idempotency_key(request) is not None:
+            rule = "is not for this route: asked again it makes jobs for the tenants that differ by then"
+            raise refuse_parameter("Idempotency-Key", rule)
         cursor = _read_list(read_parameters(request, ("cursor", "dry_run"))).after
         if is_dry_run(request):
             return await self._answer_plans(request, cursor)
@@ -169,7 +173,8 @@ class TenantRoutes:
         username, name = request.path_params["username"], request.path_params["namespace"]
         try:
             async with asyncio.timeout(EARLY_SECONDS):
-                record = await self._describe(request, username)
+                # Of its own: one that is under way may have looked before the generation that this caller has seen.
+                record = await self._describe(request, username, about=str(uuid.uuid4()))
         except (TimeoutError, JobError, QueryFailed, Unanswered):
             return
         found = _find_namespace(read_tenant(record.data), name)
@@ -179,14 +184,17 @@ class TenantRoutes:
             headers = {"ETag": f'"{generation}"'} if generation else {}
             raise Problem("generation_conflict", f"Namespace {name} of {username} {there}.", headers=headers)
 
-    async def _describe(self, request: Request, username: str) -> JobRecord:
-        """What the cluster holds for the tenant. Raises Problem for what is no name."""
+    async def _describe(self, request: Request, username: str, about: str = "") -> JobRecord:
+        """What the cluster holds for the tenant; shared with others, but for a name `about`.
+
+        Raises Problem for what is no name.
+        """
         try:
             validate_request(TenantQuery, {"username": username})
         except InvalidRequest as error:
             raise invalid_request(error) from None
         query = tenant_query(username, await self._reader.find_last_job(username))
-        return await self._ask(request, "tenant", query, about=username)
+        return await self._ask(request, "tenant", query, about or username)
 
     async def _ask(self, request: Request, kind: str, query: JobRequest, about: str) -> JobRecord:
         return await self._queries.ask(kind, query, read_origin(request), leaving(request), about)
