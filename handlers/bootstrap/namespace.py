@@ -10,6 +10,14 @@ from contracts.records import Outcome
 from contracts.requests import BootstrapRequest
 from handlers.bootstrap.declaration import draft_spec
 from handlers.bootstrap.installation import PACKAGES, SUBSCRIPTIONS, see_installation
+from handlers.bootstrap.releases import (
+    Release,
+    check_abandoned,
+    is_first_of,
+    mark_of,
+    newest_release,
+    next_revision,
+)
 from handlers.commands.running import Command, Completed
 from handlers.decisions import Decision, Left, Would
 from handlers.preflight.rights import Right, claim_rights, tenant_rights
@@ -18,6 +26,7 @@ from handlers.rbac.look import read_policy
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.access import role_of
 from handlers.tenants.claims import (
+    INSTALLING,
     ClaimDecision,
     Namespace,
     decide_claim,
@@ -40,13 +49,21 @@ _MOST_ACTS = 2  # the label can appear between a look and an act; more is for th
 
 
 class Installation(NamedTuple):
-    """What Everest has put into the namespace. `release` is the newest Helm release's status, `stuck` its Secret."""
+    """What Everest has put into the namespace, where that is there. `newest`: of Helm's releases."""
 
-    is_managed: bool = False
-    release: str | None = None
-    stuck: str | None = None  # of a release that is pending
+    namespace: Namespace | None = None
+    newest: Release | None = None
     present: frozenset[str] = frozenset()  # operators with a subscription
     installed: frozenset[str] = frozenset()  # of these, the ones that OLM has installed
+
+    @property
+    def is_managed(self) -> bool:
+        return self.namespace is not None and self.namespace.is_managed
+
+    @property
+    def release(self) -> str | None:
+        """Its status."""
+        return self.newest.status if self.newest else None
 
     def has(self, wanted: frozenset[str]) -> bool:
         return self.is_managed and self.release == "deployed" and wanted <= self.installed
@@ -73,17 +90,20 @@ async def decide_namespace(context: StepContext) -> Decision:
         commands,
         diff=claim.diff,
         warnings=(*warnings, *_warn_of_operators(state, find_wanted(request))),
-        rights=_find_rights(context, claim, commands),
+        rights=_find_rights(context, claim, installing),
         changed=claim.spec.changed_by(context.job.job_id),
         leaves=Left(Outcome.UPDATED) if installing and claim.outcome is Outcome.UNCHANGED else None,
         try_out=partial(_try_out, kubectl, claim),
     )
 
 
-def _find_rights(context: StepContext, claim: ClaimDecision, commands: tuple[Command, ...]) -> tuple[Right, ...]:
-    """With a role of the deployment the handler has those in the namespace when it has bound itself there."""
-    of_claim = claim_rights("create" if claim.is_new else "patch") if claim.command else ()
-    if context.settings.everest_tenant_role or len(commands) == len(of_claim):
+def _find_rights(context: StepContext, claim: ClaimDecision, installing: tuple[Command, ...]) -> tuple[Right, ...]:
+    """A mark is a patch as well.
+
+    With a role of the deployment the handler has those in the namespace when it has bound itself there.
+    """
+    of_claim = claim_rights("create" if claim.is_new else "patch") if claim.command or installing else ()
+    if context.settings.everest_tenant_role or not installing:
         return of_claim
     return (*of_claim, *tenant_rights(context.request.namespace))
 
@@ -169,13 +189,34 @@ async def _decide_installation(context: StepContext, state: Installation) -> tup
     if failure := find_missing_charts(await context.facts.read_versions(everestctl)):
         raise StepFailed(failure)
     limit_seconds = context.settings.everest_namespace_timeout
-    # Its everestctl is dead: this job holds the tenant. Only the newest goes; what it installed is adopted.
-    recovery = (context.kubectl.to_delete("secret", state.stuck, name),) if state.stuck is not None else ()
+    first = (*_recover(context, state), *_to_mark(context, state))
     if state.is_managed:
         install = everestctl.to_update_namespace(name, wanted | state.present, limit_seconds)
     else:
         install = everestctl.to_add_namespace(name, wanted, limit_seconds)
-    return (*recovery, replace(install, see_awaited=partial(see_installation, name, wanted)))
+    return (*first, replace(install, see_awaited=partial(see_installation, name, wanted)))
+
+
+def _recover(context: StepContext, state: Installation) -> tuple[Command, ...]:
+    """Only the newest release goes, where it is stuck; what it installed is adopted. Raises StepFailed."""
+    newest, namespace = state.newest, state.namespace
+    if newest is None or namespace is None or not newest.is_pending:
+        return ()
+    check_abandoned(newest, namespace, context.job.job_id, context.settings.everest_namespace_timeout)
+    return (context.kubectl.to_delete("secret", newest.secret, namespace.name),)
+
+
+def _to_mark(context: StepContext, state: Installation) -> tuple[Command, ...]:
+    """Says of the release that is to be made that it is this job's, should the job be killed amid it."""
+    job_id, revision = context.job.job_id, next_revision(state.newest)
+    mark = mark_of(job_id, revision)
+    if is_first_of(job_id, state.namespace, revision) or (state.namespace and state.namespace.installing == mark):
+        return ()
+    return (_to_write_mark(context, mark),)
+
+
+def _to_write_mark(context: StepContext, mark: str | None) -> Command:
+    return context.kubectl.to_patch("ns", context.request.namespace, {"metadata": {"annotations": {INSTALLING: mark}}})
 
 
 async def _install(context: StepContext, state: Installation) -> tuple[Completed | None, Installation]:
@@ -183,19 +224,29 @@ async def _install(context: StepContext, state: Installation) -> tuple[Completed
     name, wanted = context.request.namespace, find_wanted(context.request)
     everestctl = context.everestctl
     completed: Completed | None = None
+    revision = 0
     for _ in range(_MOST_ACTS):
         commands = await _decide_installation(context, state)
         if not commands:
             return completed, state
-        for recovery in commands[:-1]:
-            await context.kubectl.carry_out(recovery)
+        for first in commands[:-1]:
+            await context.kubectl.carry_out(first)
+        revision = next_revision(state.newest)
         completed = await everestctl.carry_out(commands[-1])
         state = await _look(context.kubectl, name)
         if not _was_overtaken(completed):
             break
+    if completed and not _has_begun(completed, state, revision) and state.namespace and state.namespace.installing:
+        await context.kubectl.carry_out(_to_write_mark(context, None))
     if completed is None or state.has(wanted):
         return completed, state
     raise StepFailed(_explain_unfinished(completed, state, wanted, name), completed)
+
+
+def _has_begun(completed: Completed, state: Installation, revision: int) -> bool:
+    """Whether everestctl has made that revision; where Helm refused, it is somebody else's."""
+    was_refused = completed.exit_code != 0 and explain(completed).code == "operation_in_progress"
+    return state.newest is not None and state.newest.revision >= revision and not was_refused
 
 
 def _was_overtaken(completed: Completed) -> bool:
@@ -224,13 +275,10 @@ async def _look(kubectl: Kubectl, name: str, seen: Namespace | None = None) -> I
     namespace = namespace_look.result()
     if namespace is None or namespace.is_terminating:
         raise StepFailed(Failure("namespace_terminating", f"Namespace {name} was deleted meanwhile."))
-    newest = newest_release(releases_look.result())
-    status = newest.get("status")
     operators = read_operators(subscriptions_look.result())
     return Installation(
-        namespace.is_managed,
-        status,
-        newest["secret"] if status and status.startswith("pending") else None,
+        namespace,
+        newest_release(releases_look.result()),
         frozenset(operator["name"] for operator in operators),
         frozenset(operator["name"] for operator in operators if operator["installed"]),
     )
@@ -238,12 +286,6 @@ async def _look(kubectl: Kubectl, name: str, seen: Namespace | None = None) -> I
 
 async def _find_unless(seen: Namespace | None, kubectl: Kubectl, name: str) -> Namespace | None:
     return seen or await find_namespace(kubectl, name)
-
-
-def newest_release(secrets: list[Object]) -> dict[str, str]:
-    """`status`, `version` and `secret` of the newest Helm release; empty where there is none."""
-    releases = [secret["metadata"]["labels"] | {"secret": secret["metadata"]["name"]} for secret in secrets]
-    return max(releases, key=lambda release: int(release.get("version", 0)), default={})
 
 
 def read_operators(subscriptions: list[Object]) -> "list[TenantOperator]":

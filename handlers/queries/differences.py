@@ -18,6 +18,7 @@ from handlers.tools.quantities import are_equal
 _AGAIN = "Submit the same request again."
 _REPAIR = "Repair the tenant, or submit the same request again."
 _AGAIN_ELSEWHERE = "Submit with another namespace, or settle with its owner."
+_LET_END = "Let the everestctl that works on it end; where none does, repair the tenant."
 _SUSPEND_AGAIN = "Suspend the tenant again, or resume it."
 _MEND_POLICY = "Mend that line of the ConfigMap everest-rbac: Everest's server cannot start with it."
 
@@ -88,7 +89,8 @@ def _compare_operators(seen: Seen, request: BootstrapRequest) -> Iterator[Differ
     for operator in sorted(wanted - installed):
         yield Difference("operators", f"The operator {operator} is not installed.")
     if wanted and seen.release != "deployed":
-        yield Difference("release", f"The Helm release is {seen.release or 'missing'}, not deployed.")
+        mend = _LET_END if seen.release and seen.release.startswith("pending") else _REPAIR
+        yield Difference("release", f"The Helm release is {seen.release or 'missing'}, not deployed.", mend)
 
 
 def _compare_quota(seen: Seen, request: BootstrapRequest, settings: HandlerSettings) -> Iterator[Difference]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from contracts.answers import Account
 from handlers.bootstrap.installation import SUBSCRIPTIONS
-from handlers.bootstrap.namespace import newest_release, read_operators
+from handlers.bootstrap.namespace import read_operators
 from handlers.bootstrap.quota import LIMITS_NAME, QUOTA_NAME
+from handlers.bootstrap.releases import newest_release
 from handlers.queries.differences import Seen
 from handlers.rbac.stored_policy import NAME, NAMESPACE, NoPolicy, StoredPolicy
 from handlers.tenants.claims import Claims, Namespace
@@ -66,6 +67,6 @@ async def _look_at(kubectl: Kubectl, slots: asyncio.Semaphore, name: str, claim:
         subscriptions = looks.create_task(kubectl.list(SUBSCRIPTIONS, name))
         quota = looks.create_task(kubectl.get("resourcequota", QUOTA_NAME, name))
         limits = looks.create_task(kubectl.get("limitrange", LIMITS_NAME, name))
-    release = newest_release(releases.result()).get("status")
+    newest = newest_release(releases.result())
     operators = tuple(read_operators(subscriptions.result()))
-    return Seen(name, claim, release, operators, quota.result(), limits.result())
+    return Seen(name, claim, newest and newest.status, operators, quota.result(), limits.result())

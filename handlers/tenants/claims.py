@@ -19,6 +19,7 @@ JOB = "everest-bootstrap/job"  # the job that claimed it
 SPEC = "everest-bootstrap/spec"  # claims of version 0.1.0 have none
 KEEP = "everest-bootstrap/keep"  # "true": nobody here deletes the namespace
 OFFBOARDING = "everest-bootstrap/offboarding"  # the job that takes it away
+INSTALLING = "everest-bootstrap/installing"  # the job that has a Helm release made there, and its revision
 LABEL = "everest-bootstrap/tenant"  # "true": `kubectl get ns -l everest-bootstrap/tenant=true` lists the tenants
 _MANAGED = "app.kubernetes.io/managed-by"
 MANAGED_SELECTOR = f"{_MANAGED}=everest"
@@ -47,6 +48,7 @@ class Namespace(NamedTuple):
     is_terminating: bool
     is_kept: bool = False  # whatever is asked for
     offboarded_by: str | None = None
+    installing: str | None = None
 
     @classmethod
     def of(cls, value: Object) -> "Namespace":
@@ -64,6 +66,7 @@ class Namespace(NamedTuple):
             "deletionTimestamp" in metadata,
             annotations.get(KEEP) == "true",
             annotations.get(OFFBOARDING),
+            annotations.get(INSTALLING),
         )
 
     def read_spec(self) -> Spec | None:
@@ -294,7 +297,7 @@ def to_mark(kubectl: Kubectl, name: str, annotations: dict[str, str], version: s
 
 def to_unclaim(kubectl: Kubectl, namespace: Namespace) -> Command:
     """Takes the claim off, by compare-and-set: the namespace is nobody's here then."""
-    annotations = dict.fromkeys((OWNER, JOB, SPEC, OFFBOARDING))
+    annotations = dict.fromkeys((OWNER, JOB, SPEC, OFFBOARDING, INSTALLING))
     metadata = {"annotations": annotations, "labels": {LABEL: None}, "resourceVersion": namespace.version}
     return kubectl.to_patch("ns", namespace.name, {"metadata": metadata})
 

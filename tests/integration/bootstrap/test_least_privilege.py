@@ -14,6 +14,7 @@ from contracts.records import Outcome
 from handlers.preflight.checking import find, make_runner
 from handlers.preflight.findings import Verdict
 from handlers.preflight.rights import Right, needed_rights
+from handlers.tenants.claims import INSTALLING
 from handlers.tools.versions import ClusterFacts
 from tests.simulator import SimulatedEverest
 from tests.support.arrangement import have_tenant
@@ -87,6 +88,7 @@ async def test_the_workflow_needs_no_more_than_its_role(tmp_path: Path, name: st
         await do(
             everest, "kubectl", "label", "secret", "sh.helm.release.v1.alice.v2", "-n", "alice", label, "--overwrite"
         )
+        await do(everest, "kubectl", "annotate", "ns", "alice", f"{INSTALLING}=alice-3 2", "--overwrite")
         assert (await bench.onboard("alice-3", **request)).outcomes[1] is Outcome.UPDATED
         await assert_nothing_else_is_held(everest, rights)
         await suspend_and_resume(everest, bench)

@@ -19,6 +19,7 @@ from handlers.commands.outputs import show
 from handlers.commands.secret import MASK, Secret
 from handlers.preflight.checking import make_runner
 from handlers.tenants.accounts_file import proves
+from handlers.tenants.claims import INSTALLING
 from handlers.tools.everestctl import Everestctl
 from tests.simulator import SimulatedEverest
 from tests.support.arrangement import have_tenant
@@ -408,7 +409,9 @@ async def test_every_interrupted_state_is_recovered(everest: SimulatedEverest, b
     name = f"state-{list(STATES).index(state)}"
     username = name.replace("-", "_")
     written = json.loads(json.dumps(STATES[state]).replace("NS", name))
-    await put(everest, namespace(name, owner=username, managed=state.startswith("labelled")), *written)
+    revision = max((int(one["metadata"]["labels"].get("version", 0)) for one in written), default=0)
+    mark = {INSTALLING: f"{name}-job {revision}"}
+    await put(everest, namespace(name, owner=username, managed=state.startswith("labelled"), **mark), *written)
     request: dict[str, Any] = {"username": username, "namespace": name, "operators": POSTGRESQL}
     made = await bench.attempt(f"{name}-job", only="add_namespace", **request)
     assert made.failure is None, made.failure
@@ -420,6 +423,36 @@ async def test_every_interrupted_state_is_recovered(everest: SimulatedEverest, b
         f"kubectl delete secret {one['metadata']['name']} -n {name} --wait=false --ignore-not-found" for one in pending
     ]
     assert deleted == expected, newest
+
+
+async def test_the_release_of_an_upgrade_that_somebody_runs_is_left_alone(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """It fails for the time being; a job that is killed amid its own is taken up at once, and its mark says so."""
+    release_of = [release("upgraded", 1, "deployed"), release("upgraded", 2, "pending-upgrade")]
+    await put(everest, namespace("upgraded", owner="upgraded", managed=True), *release_of, subscription("upgraded"))
+    request: dict[str, Any] = {"username": "upgraded", "operators": POSTGRESQL}
+    first = await bench.attempt("upgraded-1", **request)
+    assert (first.failed_step, first.code, first.end.failure.retryable) == (
+        "add_namespace",
+        "operation_in_progress",
+        True,
+    )
+    secret = release_of[1]["metadata"]["name"]
+    assert await everest.get("secret", secret, "-n", "upgraded"), "its Secret is there"
+    for status in ("superseded", "deployed"):  # the upgrade has ended
+        name = secret if status == "deployed" else release_of[0]["metadata"]["name"]
+        label = f"status={status}"
+        await everest.run("kubectl", "label", "secret", name, "-n", "upgraded", label, "--overwrite")
+    more = {**request, "operators": {"mongodb": True}}
+    cut = await bench.attempt("upgraded-2", intercept=die("namespaces update", after=False), **more)
+    assert cut.failed_step == "add_namespace"
+    found = await everest.get("ns", "upgraded")
+    assert found["metadata"]["annotations"][INSTALLING] == "upgraded-2 3"
+    await put(everest, release("upgraded", 3, "pending-upgrade"))  # as everestctl leaves it
+    made = await bench.attempt("upgraded-2", done=cut, **more)
+    assert made.failure is None
+    assert any(line.startswith("kubectl delete secret sh.helm.release.v1.upgraded.v3") for line in made.ran)
 
 
 async def test_a_deployed_namespace_with_all_that_is_wanted_is_left_alone(
