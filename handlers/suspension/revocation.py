@@ -24,6 +24,12 @@ from handlers.tenants.claims import to_write_specs, write_specs
 from handlers.tenants.spec import Spec, Suspension, list_changed
 from handlers.workflow import Context
 
+# As after a claim was lost: what stands in the policy when a tenant is declared anew counts as written by others.
+_NOTHING_TAKEN = (
+    "No right was taken from {username}: its claims name no line of the policy as written by this service. Take those "
+    "that others gave out of the ConfigMap everest-rbac by hand."
+)
+
 SuspendContext = Context[SuspendRequest]
 
 
@@ -110,3 +116,5 @@ def _warn(tenant: Tenant) -> Iterator[str]:
     if tenant.foreign:
         lines = name_lines(tenant.foreign)
         yield f"What others gave to {tenant.username} stays in force: {lines}."
+        if not tenant.rules and not tenant.unseen:
+            yield _NOTHING_TAKEN.format(username=tenant.username)
