@@ -9,7 +9,16 @@ from handlers.tools.kubectl import Kubectl, Object
 DATABASES = "databaseclusters.everest.percona.com"
 _BACKUPS = "databaseclusterbackups.everest.percona.com"
 _CLAIMS = "persistentvolumeclaims"
-_WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps", "jobs.batch", "cronjobs.batch", "pods")
+# All of these groups that own pods: a ReplicaSet may be nobody's, or of another kind than a Deployment.
+_WORKLOADS = (
+    "deployments.apps",
+    "replicasets.apps",
+    "statefulsets.apps",
+    "daemonsets.apps",
+    "jobs.batch",
+    "cronjobs.batch",
+    "pods",
+)
 _EVERYTHING = ",".join((DATABASES, _BACKUPS, _CLAIMS, *_WORKLOADS))
 
 _DATA = ("DatabaseCluster", "DatabaseClusterBackup", "PersistentVolumeClaim")

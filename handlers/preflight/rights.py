@@ -111,6 +111,7 @@ _LOOKS = (
     *_rights("list", "databaseclusterbackups", _EVEREST),
     *_rights("list", "persistentvolumeclaims"),
     *_rights("list", "deployments", "apps"),
+    *_rights("list", "replicasets", "apps"),
     *_rights("list", "statefulsets", "apps"),
     *_rights("list", "daemonsets", "apps"),
     *_rights("list", "cronjobs", "batch"),

@@ -371,7 +371,7 @@ class StandIns:
     # Of what a test puts into a namespace: the namespace controller would find all there is.
     _CONTENT = (
         *(("/api/v1", plural) for plural in ("secrets", "resourcequotas", "limitranges", "persistentvolumeclaims")),
-        *(("/apis/apps/v1", plural) for plural in ("deployments", "statefulsets", "daemonsets")),
+        *(("/apis/apps/v1", plural) for plural in ("deployments", "replicasets", "statefulsets", "daemonsets")),
         *((f"/apis/{group}/{version}", plural) for group, version, plural, _ in _CRDS),
     )
 

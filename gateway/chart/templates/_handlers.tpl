@@ -152,7 +152,7 @@ hold. First what is needed everywhere, in both variants.
 # The kind offboard: the end of a namespace, and the look at what would be lost with it.
 - {apiGroups: [""], resources: [namespaces], verbs: [delete]}
 - {apiGroups: [""], resources: [persistentvolumeclaims, pods], verbs: [list]}
-- {apiGroups: [apps], resources: [deployments, statefulsets, daemonsets], verbs: [list]}
+- {apiGroups: [apps], resources: [deployments, replicasets, statefulsets, daemonsets], verbs: [list]}
 - {apiGroups: [batch], resources: [cronjobs], verbs: [list]}
 - {apiGroups: [everest.percona.com], resources: [databaseclusters, databaseclusterbackups], verbs: [list]}
 - {apiGroups: [everest.percona.com], resources: [backupstorages, monitoringconfigs], verbs: [list, deletecollection]}
