@@ -199,6 +199,12 @@ _ALL = (
     ),
     _permanent("tenant_suspended", "The tenant is suspended", "Resume the tenant, then submit the request again.", 409),
     _permanent(
+        "offboarding_unfinished",
+        "An offboarding has begun and has not ended",
+        "Retry that job. Who wants the tenant back submits what is wanted there: POST /bootstrap/users.",
+        409,
+    ),
+    _permanent(
         "account_not_found",
         "The tenant has no account",
         "Who logs in by SSO has no password here; else repair the tenant, which makes the account.",

@@ -48,8 +48,10 @@ async def _decide(step: Step[BootstrapRequest], context: RepairContext) -> Decis
 async def _read_requests(context: RepairContext) -> list[BootstrapRequest]:
     """What the claims want. Raises StepFailed."""
     username, name = context.request.username, context.request.namespace
-    kubectl = context.kubectl
-    return [_read_request(one) for one in _choose(await find_claims(kubectl, username, name or username), name)]
+    chosen = _choose(await find_claims(context.kubectl, username, name or username), name)
+    for claim in chosen:
+        _refuse_leaving(claim)
+    return [_read_request(claim) for claim in chosen]
 
 
 def _choose(claims: Claims, name: str | None) -> Sequence[Namespace]:
@@ -58,6 +60,13 @@ def _choose(claims: Claims, name: str | None) -> Sequence[Namespace]:
     if not chosen:
         raise StepFailed(explain_no_tenant(claims.username, name))
     return chosen
+
+
+def _refuse_leaving(claim: Namespace) -> None:
+    """Raises StepFailed where an offboarding has begun: what it took away nobody has asked for again."""
+    if claim.offboarded_by is not None:
+        reason = f"The job {claim.offboarded_by} has begun to take namespace {claim.name} away. Nothing was touched."
+        raise StepFailed(Failure("offboarding_unfinished", reason))
 
 
 def _read_request(claim: Namespace) -> BootstrapRequest:

@@ -14,14 +14,16 @@ from handlers.commands.running import Command, Completed
 from handlers.decisions import Decision, Left, Overtaken, Would
 from handlers.offboarding.check import check_namespace, refuse_kept
 from handlers.offboarding.contents import Contents, find_leaving, look_into
-from handlers.offboarding.tenancy import OffboardContext, Target, find_tenancy
+from handlers.offboarding.tenancy import OffboardContext, Target, Tenancy, find_tenancy
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.claims import Namespace, find_namespace, to_unclaim, write
+from handlers.tenants.credentials import find_keepers
 from handlers.tools.failures import explain
 from handlers.tools.kubectl import Object
 
 _TERMINATION_SECONDS = 300  # as everestctl waits itself (pkg/cli/namespaces/remove.go)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
+_ANEW = "Ask for the offboarding anew, or retry this job from its start: POST /jobs/{job_id}/retry?from=start."
 _OF_INSTALLER = ("operators_install_failed", "quota_rejected")
 
 
@@ -38,6 +40,7 @@ class _Part:
 async def decide_removal(context: OffboardContext) -> Decision:
     """The guard looks once more: what came since the first look is not lost either."""
     tenancy = await find_tenancy(context)
+    _check_password(tenancy)
     by_uid = {namespace.uid: namespace for namespace in tenancy.leaving}
     parts = [
         await _look(context, target, by_uid[target.uid]) for target in tenancy.found.targets if target.uid in by_uid
@@ -65,8 +68,15 @@ def _check_mark(context: OffboardContext, namespace: Namespace) -> None:
     """Raises StepFailed where a job has declared the tenant anew since its access was revoked: its rights are back."""
     if namespace.offboarded_by != context.job.job_id and not context.foresees:
         reason = f"Namespace {namespace.name} was declared anew since this job revoked the tenant's access."
-        hint = "Ask for the offboarding anew, or retry this job from its start: POST /jobs/{job_id}/retry?from=start."
-        raise StepFailed(Failure("generation_conflict", reason, hint))
+        raise StepFailed(Failure("generation_conflict", reason, _ANEW))
+
+
+def _check_password(tenancy: Tenancy) -> None:
+    """Raises StepFailed where a job has set the password since: this one would not know the account, nor its Secret."""
+    since = set(find_keepers(tenancy.claims)) - set(tenancy.found.keepers)
+    if since and not tenancy.staying:
+        reason = f"Account {tenancy.claims.username} was given another password since this job looked at it."
+        raise StepFailed(Failure("generation_conflict", reason, _ANEW))
 
 
 def _decide(context: OffboardContext, target: Target, namespace: Namespace, contents: Contents) -> Iterator[Command]:

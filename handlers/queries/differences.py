@@ -20,6 +20,7 @@ _REPAIR = "Repair the tenant, or submit the same request again."
 _AGAIN_ELSEWHERE = "Submit with another namespace, or settle with its owner."
 _LET_END = "Let the everestctl that works on it end; where none does, repair the tenant."
 _SUSPEND_AGAIN = "Suspend the tenant again, or resume it."
+_FINISH = "Where that job has failed, retry it. To take the tenant back, submit the same request again."
 _MEND_POLICY = "Mend that line of the ConfigMap everest-rbac: Everest's server cannot start with it."
 
 
@@ -45,7 +46,8 @@ class Difference:
 
 
 def compare_account(account: Account | None, username: str, expected: Sequence[Expected]) -> Iterator[Difference]:
-    wants_account = any(wanted.request.account for wanted in expected)
+    """What an offboarding has begun to take away wants none."""
+    wants_account = any(wanted.request.account for wanted in expected if wanted.offboarded_by is None)
     if account is None:
         if wants_account:
             yield Difference("account", f"There is no account {username}.")
@@ -59,7 +61,11 @@ def compare_account(account: Account | None, username: str, expected: Sequence[E
 def compare(
     seen: Seen, expected: Expected, policy: StoredPolicy | None, settings: HandlerSettings
 ) -> Iterator[Difference]:
-    """All that differs in one namespace."""
+    """All that differs in one namespace. What an offboarding has begun to take away is as it should be, or gone."""
+    if expected.offboarded_by is not None:
+        message = f"The job {expected.offboarded_by} has begun to take namespace {seen.name} away."
+        yield Difference("offboarding", message, _FINISH)
+        return
     yield from _compare_namespace(seen.claim, expected.request)
     if seen.claim is not None and not seen.claim.is_terminating:
         yield from _compare_operators(seen, expected.request)

@@ -23,6 +23,7 @@ class Expected:
     wanted: dict[str, Any] | None = None
     is_suspended: bool = False
     account_disabled: bool = False
+    offboarded_by: str | None = None  # the job that has begun to take the namespace away
 
 
 def read_expected(name: str, claim: Namespace | None, username: str, last: dict[str, Any]) -> Expected | None:
@@ -35,7 +36,16 @@ def read_expected(name: str, claim: Namespace | None, username: str, last: dict[
             return None
         disabled = spec.suspension is not None and spec.suspension.account_disabled
         suspended = spec.wanted.suspended
-        return Expected(request, spec.applied, spec.wanted.subjects, spec.generation, wanted, suspended, disabled)
+        return Expected(
+            request,
+            spec.applied,
+            spec.wanted.subjects,
+            spec.generation,
+            wanted,
+            suspended,
+            disabled,
+            claim.offboarded_by if claim else None,
+        )
     request = _read_last(name, last)
     if request is None:
         return None

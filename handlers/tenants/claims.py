@@ -231,17 +231,27 @@ def _show(spec: Spec) -> str:
 
 
 def to_write_spec(kubectl: Kubectl, namespace: Namespace, spec: Spec) -> Command | None:
-    """None where the spec is there already. Raises StepFailed."""
-    text = render(spec)
-    if text == namespace.spec_text and namespace.is_labelled and namespace.offboarded_by is None:
-        return None
-    return to_mark(kubectl, namespace.name, {SPEC: text}, namespace.version)
+    """Declares the tenant anew: an offboarding that has not ended ends here. None where all of it is there already.
+
+    Raises StepFailed.
+    """
+    return _to_write_spec(kubectl, namespace, spec, mark=None)
 
 
 def to_write_specs(kubectl: Kubectl, claims: Claims, specs: Mapping[str, Spec]) -> tuple[Command, ...]:
-    """For each of the tenant's claims that says something else. `specs`: by the name of the namespace."""
-    commands = (to_write_spec(kubectl, claim, specs[claim.name]) for claim in claims.all)
+    """For each of the tenant's claims that says something else. `specs`: by the name of the namespace.
+
+    One that an offboarding has begun to take away bears its mark still: its rights do not come back by this.
+    """
+    commands = (_to_write_spec(kubectl, claim, specs[claim.name], mark=claim.offboarded_by) for claim in claims.all)
     return tuple(command for command in commands if command)
+
+
+def _to_write_spec(kubectl: Kubectl, namespace: Namespace, spec: Spec, mark: str | None) -> Command | None:
+    text = render(spec)
+    if text == namespace.spec_text and namespace.is_labelled and namespace.offboarded_by == mark:
+        return None
+    return to_mark(kubectl, namespace.name, {SPEC: text, OFFBOARDING: mark}, namespace.version)
 
 
 async def write_specs(kubectl: Kubectl, username: str, commands: Iterable[Command]) -> Completed | None:
@@ -282,10 +292,10 @@ def render(spec: Spec) -> str:
     return text
 
 
-def to_mark(kubectl: Kubectl, name: str, annotations: dict[str, str], version: str | None) -> Command:
+def to_mark(kubectl: Kubectl, name: str, annotations: Mapping[str, str | None], version: str | None) -> Command:
     """Writes annotations by compare-and-set, and the label of a tenant. Without a version it is only shown.
 
-    What an offboarding that did not end has left is taken off, unless it is what is written.
+    The mark of an offboarding is taken off, unless it is what is written.
     """
     metadata = {
         "annotations": {OFFBOARDING: None, **annotations},

@@ -255,9 +255,13 @@ def _read_list(parameters: dict[str, str]) -> TenantsQuery:
 
 
 def _is_open(request: Request, tenant: ListedTenant) -> bool:
-    """Whether the caller may have it repaired: it is not suspended, and the caller's own where that matters."""
+    """Whether the caller may have it repaired: it is the caller's own where that matters, and in service.
+
+    Of a tenant that an offboarding has begun to take away, only who names another namespace has that one repaired.
+    """
     is_own = request.state.key.may_manage_all or tenant["managed_by"] == request.state.caller
-    return is_own and not tenant["suspended"]
+    is_leaving = any(difference["what"] == "offboarding" for difference in tenant.get("differences", ()))
+    return is_own and not tenant["suspended"] and not is_leaving
 
 
 def _find_namespace(tenant: Tenant, name: str) -> ClaimedNamespace | None:

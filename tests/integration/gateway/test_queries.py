@@ -181,9 +181,13 @@ async def test_a_query_is_a_job_with_a_record(gateway: Gateway, manual: ManualHa
 async def test_a_repair_of_all_is_planned_a_line_each_a_hundred_at_most(
     gateway: Gateway, manual: ManualHandler
 ) -> None:
-    """What cannot be planned is a line too, and the last tells where to go on. Who is suspended gets none."""
-    usernames = [f"team_{n:03}" for n in range(MOST_PLANS + 2)]
-    listed = [{"username": name, "managed_by": None, "suspended": name == "team_001"} for name in usernames]
+    """What cannot be planned is a line too, and the last tells where to go on. Who is suspended or leaves gets none."""
+    usernames = [f"team_{n:03}" for n in range(MOST_PLANS + 3)]
+    differences = {name: [{"what": "offboarding" if name == "team_002" else "quota"}] for name in usernames}
+    listed = [
+        {"username": name, "managed_by": None, "suspended": name == "team_001", "differences": differences[name]}
+        for name in usernames
+    ]
     asked = asyncio.create_task(gateway.api.post("/tenants/repair?dry_run=true"))
     message, record = await manual.take("tenants")
     await manual.finish(message, answered(record, {"tenants": listed, "next_cursor": None}))
@@ -194,7 +198,7 @@ async def test_a_repair_of_all_is_planned_a_line_each_a_hundred_at_most(
     answer = await asked
     assert (answer.status_code, answer.headers["content-type"]) == (200, LINES)
     *lines, last = map(orjson.loads, answer.text.splitlines())
-    assert [line["username"] for line in lines] == [name for name in usernames if name != "team_001"][:MOST_PLANS]
+    assert [line["username"] for line in lines] == [usernames[0], *usernames[3:]][:MOST_PLANS]
     assert lines[0]["plan"] == {"would": "change"}
     assert lines[1]["problem"]["detail"] == "too late"
     assert last == {"next_cursor": lines[-1]["username"]}

@@ -596,6 +596,38 @@ async def test_an_old_offboarding_does_not_take_away_what_was_declared_since(
     assert "yara" not in await read_policy(everest)
 
 
+async def test_a_tenant_whose_offboarding_failed_is_not_taken_back_unasked(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """A repair of what differs is refused, also after its claim was written for another reason; the retry goes on."""
+    await have_tenant(everest, bench, "half-1", username="zoe")
+    made = await bench.attempt("half-2", kind="offboard", intercept=die("delete --raw", after=False), username="zoe")
+    assert made.failed_step == "remove_namespace"
+    await bench.attempt("half-3", kind="handover", username="zoe", caller="portal")
+    policy = await read_policy(everest)
+    repair = await bench.attempt("half-4", kind="repair", username="zoe")
+    assert (repair.failed_step, repair.code) == ("create_account", "offboarding_unfinished")
+    assert "half-2" in repair.end.failure.message
+    assert not any(command.changes for command in repair.commands)
+    assert await read_policy(everest) == policy
+    assert ended(await bench.finish("half-2", made, kind="offboard", username="zoe")) == GONE
+    await assert_gone(everest, "zoe", "zoe", job="half-1")
+
+
+async def test_a_password_that_is_set_amid_an_offboarding_is_not_left_behind(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """The job knows neither the account with it nor its Secret, so it looks again from its start."""
+    await have_tenant(everest, bench, "word-1", username="ziva")
+    made = await bench.attempt("word-2", kind="offboard", intercept=die("delete --raw", after=False), username="ziva")
+    assert (await bench.attempt("word-3", kind="password", username="ziva")).failure is None
+    again = await bench.attempt("word-2", kind="offboard", done=made, run_number=2, username="ziva")
+    assert (again.failed_step, again.code) == ("remove_namespace", "generation_conflict")
+    assert "another password" in again.end.failure.message
+    assert ended(await bench.attempt("word-2", kind="offboard", run_number=3, username="ziva"))[2:] == GONE[2:]
+    await assert_gone(everest, "ziva", "ziva", job="word-3")
+
+
 async def test_a_policy_that_is_invalid_already_is_told_by_the_plan(everest: SimulatedEverest, bench: Bench) -> None:
     """As the job then fails of it. The last test here: Everest's server has crashed by then, for everybody."""
     await have_tenant(everest, bench, "boot-rudi", username="rudi")
