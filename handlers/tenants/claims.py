@@ -155,11 +155,15 @@ def check_owner(namespace: Namespace | None, request: BootstrapRequest, *, may_a
 
 
 def check_generation(claims: Claims, request: BootstrapRequest, job_id: str) -> None:
-    """A repeat meets what it has written itself, and goes on. Raises StepFailed."""
+    """A repeat meets what it has written itself, and goes on, unless another has declared something else since.
+
+    Raises StepFailed.
+    """
     expected, own = request.if_generation, claims.own
     spec = own.read_spec() if own else None
     found = spec.generation if spec else None if own else 0
-    is_repeat = own is not None and (own.job == job_id or (bool(expected) and _asks_for(spec, request)))
+    made_it = own is not None and own.job == job_id
+    is_repeat = (spec is None and made_it) or (_asks_for(spec, request) and (made_it or bool(expected)))
     if expected is None or expected == found or is_repeat:
         return
     name, wanted = request.namespace, f"{expected} was asked for" if expected else "none was to be there"
