@@ -3,6 +3,7 @@
 An annotation of the namespace, JSON, read by earlier and later versions: members that this one does not know are kept.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -103,13 +104,13 @@ class Spec(BaseModel):
         try:
             spec = cls.model_validate_json(text)
         except ValidationError as error:
+            if (version := _find_version(text)) > SPEC_VERSION:
+                raise _later(version) from None
             what = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
             reason = f"{', '.join(sorted(what))} missing or of another type" if what else "it is no JSON object"
             raise UnreadableSpec(reason) from None
         if spec.version > SPEC_VERSION:
-            raise UnreadableSpec(
-                f"it is of version {spec.version}, and {SPEC_VERSION} is the last one known here", is_later=True
-            )
+            raise _later(spec.version)
         try:
             parse_lines(spec.applied)
         except InvalidPolicy as fault:
@@ -165,6 +166,20 @@ class Spec(BaseModel):
 
     def with_applied(self, lines: tuple[str, ...]) -> Self:
         return self.model_copy(update={"applied": lines, "bound": True})
+
+
+def _find_version(text: str) -> int:
+    """Of what is no spec of this version; 0 where it does not say."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return 0
+    version = found.get("version") if isinstance(found, dict) else None
+    return version if isinstance(version, int) else 0
+
+
+def _later(version: int) -> UnreadableSpec:
+    return UnreadableSpec(f"it is of version {version}, and {SPEC_VERSION} is the last one known here", is_later=True)
 
 
 def _find_changes(before: Mapping[str, Any], after: Mapping[str, Any], path: str = "") -> tuple[str, ...]:
