@@ -42,7 +42,7 @@ from handlers.workflow import StepContext
 if TYPE_CHECKING:
     from contracts.answers import TenantOperator  # a handler starts without the answers of queries
 
-_BINDING = "everest-bootstrap-handler"
+BINDING = "everest-bootstrap-handler"  # of the handler, in each tenant's namespace
 _OF_INSTALLER = ("operators_install_failed", "timed_out")
 _WHERE = "See the installer's Job, its pods and OLM: kubectl get jobs,pods,subscriptions,installplans,events -n {}."
 _MOST_ACTS = 2  # the label can appear between a look and an act; more is for the next attempt, after a pause
@@ -145,7 +145,7 @@ async def _to_bind(context: StepContext) -> Command:
     """The handler's rights in the tenant's namespace, from the role of the deployment."""
     user = await context.facts.read_user(context.kubectl)
     role = context.settings.everest_tenant_role or ""
-    return context.kubectl.to_bind_role(context.request.namespace, _BINDING, role, user)
+    return context.kubectl.to_bind_role(context.request.namespace, BINDING, role, user)
 
 
 async def _bind(kubectl: Kubectl, command: Command) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from contracts.codes import Failure
 from contracts.records import Outcome
 from handlers.bootstrap.installation import SUBSCRIPTIONS
+from handlers.bootstrap.namespace import BINDING
 from handlers.bootstrap.quota import LIMITS_NAME, QUOTA_NAME
 from handlers.clock import monotonic
 from handlers.commands.running import Command, Completed
@@ -24,6 +25,9 @@ from handlers.tools.kubectl import Object
 _TERMINATION_SECONDS = 300  # as everestctl waits itself (pkg/cli/namespaces/remove.go)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 _ANEW = "Ask for the offboarding anew, or retry this job from its start: POST /jobs/{job_id}/retry?from=start."
+LEFT = "left"  # in what the step found: the namespaces that should have gone and are nobody's any more
+_UNCLAIMED = "The claim of namespace {} was taken off amid the job, so the namespace stays, as nobody's."
+_BOUND = "The handler keeps its rights in namespace {0}: its RoleBinding {1} could not be deleted ({2})."
 _OF_INSTALLER = ("operators_install_failed", "quota_rejected")
 
 
@@ -45,14 +49,23 @@ async def decide_removal(context: OffboardContext) -> Decision:
     parts = [
         await _look(context, target, by_uid[target.uid]) for target in tenancy.found.targets if target.uid in by_uid
     ]
+    unclaimed = [
+        target for target in tenancy.found.targets if target.uid not in by_uid and await _is_unclaimed(context, target)
+    ]
     would = Would.UPDATE if all(part.target.keeps for part in parts) else Would.REMOVE
     return Decision(
         would if parts else Would.NOTHING,
-        partial(_act, context, parts, tenancy.found.targets),
-        tuple(command for part in parts for command in part.commands),
+        partial(_act, context, parts, tenancy.found.targets, unclaimed),
+        tuple(command for part in parts for command in (*part.commands, *_to_unbind(context, part.target))),
         warnings=tuple(_warn(tenancy.found.targets)),
         leaves=Left(would.foreseen) if parts else None,
     )
+
+
+async def _is_unclaimed(context: OffboardContext, target: Target) -> bool:
+    """Whether it stands there and is nobody's: an earlier attempt has let go of it, or a person has."""
+    found = await find_namespace(context.kubectl, target.name)
+    return found is not None and (found.uid, found.owner) == (target.uid, None)
 
 
 async def _look(context: OffboardContext, target: Target, namespace: Namespace) -> _Part:
@@ -94,9 +107,13 @@ def _decide(context: OffboardContext, target: Target, namespace: Namespace, cont
         yield to_unclaim(context.kubectl, namespace)  # the last: until then the tenant's other steps know of it
 
 
-async def _act(context: OffboardContext, parts: list[_Part], targets: tuple[Target, ...]) -> StepResult:
+async def _act(
+    context: OffboardContext, parts: list[_Part], targets: tuple[Target, ...], unclaimed: list[Target]
+) -> StepResult:
     deciding: Completed | None = None
-    warnings = [*_warn(targets)]
+    left = [target.name for target in unclaimed if not target.keeps]
+    found = {LEFT: left} if left else None
+    warnings = [*_warn(targets), *(_UNCLAIMED.format(name) for name in left)]
     for part in parts:
         if part.target.keeps and not part.namespace.is_terminating:
             deciding = await _release(context, part) or deciding
@@ -104,10 +121,31 @@ async def _act(context: OffboardContext, parts: list[_Part], targets: tuple[Targ
                 warnings.append(f"Operators stay in namespace {part.target.name}: Everest's release was not there.")
         else:
             deciding = await _remove(context, part) or deciding
+    for target in (*unclaimed, *(part.target for part in parts if part.target.keeps)):
+        warnings += await _unbind(context, target)
     if not parts:
-        return StepResult(Outcome.UNCHANGED, None, tuple(warnings))
+        return StepResult(Outcome.UNCHANGED, None, tuple(warnings), found=found)
     outcome = Outcome.UPDATED if all(part.target.keeps for part in parts) else Outcome.REMOVED
-    return StepResult(outcome, deciding, tuple(warnings))
+    return StepResult(outcome, deciding, tuple(warnings), found=found)
+
+
+def _to_unbind(context: OffboardContext, target: Target) -> tuple[Command, ...]:
+    """Of what is let go of; with a namespace that goes its bindings go."""
+    if not (context.settings.everest_tenant_role and target.keeps):
+        return ()
+    return (context.kubectl.to_delete("rolebinding", BINDING, target.name),)
+
+
+async def _unbind(context: OffboardContext, target: Target) -> tuple[str, ...]:
+    """Lets go of the handler's own rights there, which end with this; gives what is to be said where it cannot."""
+    kubectl = context.kubectl
+    try:
+        for command in _to_unbind(context, target):
+            if await kubectl.get("rolebinding", BINDING, target.name) is not None:
+                await kubectl.carry_out(command)
+    except StepFailed as error:
+        return (_BOUND.format(target.name, BINDING, error.failure.message),)
+    return ()
 
 
 async def _remove(context: OffboardContext, part: _Part) -> Completed | None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from contracts.records import Outcome
+from handlers.bootstrap.namespace import BINDING
 from handlers.preflight.checking import find, make_runner
 from handlers.preflight.findings import Verdict
 from handlers.preflight.rights import Right, needed_rights
@@ -22,7 +23,7 @@ from tests.support.clusters import IS_REAL, open_cluster
 from tests.support.environments import handler_settings
 from tests.support.roles import FLAT, NARROW, USER, VARIANTS, Rights
 from tests.support.tenants import look_at, make_database
-from tests.support.workflows import Bench, open_bench
+from tests.support.workflows import Bench, die, open_bench
 
 ALL_NEW = [Outcome.CREATED, Outcome.CREATED, Outcome.APPLIED, Outcome.APPLIED, Outcome.UNVERIFIED]
 
@@ -57,6 +58,21 @@ async def test_a_tenants_life_needs_no_more_than_the_narrow_role(tmp_path: Path)
         await suspend_and_resume(everest, bench)
         await offboard(everest, bench, "alice", delete_databases=True, confirm="alice")
         assert await everest.get("ns", "alice") is None
+
+
+async def test_the_handler_keeps_no_rights_in_a_namespace_that_it_lets_go_of(tmp_path: Path) -> None:
+    """Also where it was killed when the claim was off and its binding was not."""
+    async with as_handler(tmp_path, NARROW) as (everest, bench):
+        asked: dict[str, Any] = {"kind": "offboard", "keep_namespace": True}
+        for name, words in (("plain", "nothing"), ("cut", "kubectl delete rolebinding")):
+            assert (await bench.onboard(f"{name}-1", username=name)).failure is None
+            assert await everest.get("rolebinding", BINDING, "-n", name)
+            made = await bench.attempt(f"{name}-2", intercept=die(words, after=False), username=name, **asked)
+            assert (made.failed_step == "remove_namespace") is (name == "cut")
+            made = await bench.finish(f"{name}-2", made, username=name, **asked)
+            assert (made.failure, made.result("remove_namespace").outcome) == (None, Outcome.UPDATED)
+            assert await everest.get("ns", name)
+            assert await everest.get("rolebinding", BINDING, "-n", name) is None
 
 
 @pytest.mark.slow

@@ -560,6 +560,20 @@ async def test_another_namespace_of_the_name_is_left_alone(everest: SimulatedEve
     await kubectl(everest, "delete", "ns", "vera", "--wait=false")
 
 
+async def test_a_namespace_whose_claim_was_taken_off_amid_the_job_stays_and_is_told(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    await have_tenant(everest, bench, "off-1", username="tom")
+    made = await bench.attempt("off-2", kind="offboard", intercept=die("delete --raw", after=False), username="tom")
+    await kubectl(everest, "annotate", "ns", "tom", "everest-bootstrap/owner-")
+    made = await bench.finish("off-2", made, kind="offboard", username="tom")
+    assert made.failure is None
+    removal = made.result("remove_namespace")
+    assert (removal.found, "of namespace tom was taken off" in removal.warnings[0]) == ({"left": ["tom"]}, True)
+    assert await everest.get("ns", "tom")
+    await kubectl(everest, "delete", "ns", "tom", "--wait=false")
+
+
 async def test_a_publisher_takes_away_nothing_that_was_there_before_it(everest: SimulatedEverest, bench: Bench) -> None:
     """What an administrator adopted and handed over to it: namespace and account stay, confirmed or not."""
     for caller, is_bound, name in (("portal", False, "wanda"), ("team", True, "xenia")):
