@@ -96,7 +96,7 @@ def test_callers_mistakes_are_no_alarm() -> None:
     (excluded,) = re.findall(r'code!~"([^"]+)"', rule["expr"])
     mistakes = {
         *("cancelled", "invalid_request", "namespace_exists", "namespace_owned_by_another", "quota_rejected"),
-        *("role_taken", "tenant_managed_by_another", "tenant_suspended"),
+        *("role_taken", "tenant_managed_by_another", "tenant_suspended", "offboarding_unfinished"),
         *("account_not_found", "databases_left", "namespace_kept", "tenant_not_found", "generation_conflict"),
     }
     assert set(excluded.split("|")) == mistakes
