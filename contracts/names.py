@@ -236,3 +236,9 @@ def credentials_secret_name(job_id: str) -> str:
     if _UUID.fullmatch(job_id):
         return f"bootstrap-{job_id}"
     return f"bootstrap-{hashlib.sha256(job_id.encode()).hexdigest()}"
+
+
+def second_secret_name(job_id: str, username: str) -> str:
+    """The Secret of a job whose id a job for another account has used before: no job's id has two lines."""
+    lines = f"{job_id}\n{username}"
+    return f"bootstrap-{hashlib.sha256(lines.encode()).hexdigest()}"

@@ -54,9 +54,9 @@ class Context(NamedTuple, Generic[AnyRequest]):
         """None where none is set. Raises StepFailed."""
         return ApplyCommand.read(self.settings.everest_rbac_apply_cmd, self.run, self.settings.subprocess_timeout)
 
-    def credentials_of(self, job_id: str) -> Credentials:
-        """The Secret in which a job keeps the password that it makes."""
-        return Credentials(self.kubectl, self.settings.everest_credentials_namespace, job_id)
+    def credentials_of(self, job_id: str, username: str) -> Credentials:
+        """The Secret in which a job keeps the password that it makes for this account."""
+        return Credentials(self.kubectl, self.settings.everest_credentials_namespace, job_id, username)
 
 
 StepContext = Context[BootstrapRequest]

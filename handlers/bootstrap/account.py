@@ -32,14 +32,15 @@ async def decide_account(context: StepContext) -> Decision:
     await refuse_early(context)
     if not context.request.account:
         return settle(StepResult(Outcome.SKIPPED, None, await _warn_of_account(context)))
-    credentials = context.credentials_of(context.job.job_id)
-    account = _Account(context.kubectl, context.everestctl, context.request.username, credentials)
+    username = context.request.username
+    credentials = context.credentials_of(context.job.job_id, username)
+    account = _Account(context.kubectl, context.everestctl, username, credentials)
     if await account.exists():
         warnings = (account.note, *await account.warn_if_disabled())
         return Decision(Would.NOTHING, partial(account.settle, None, warnings), warnings=warnings)
     password = make_password()
     act = partial(account.create, password, settings.subprocess_timeout)
-    commands = (account.to_keep(password), account.to_create(password))
+    commands = (credentials.to_keep(password), account.to_create(password))
     return Decision(Would.CREATE, act, commands, rights=account_rights(settings.everest_credentials_namespace))
 
 
@@ -74,9 +75,6 @@ class _Account:
             return ()
         return (f"{DISABLED} {ENABLE}".format(username=self.username),)
 
-    def to_keep(self, password: Secret) -> Command:
-        return self.credentials.to_keep(self.username, password)
-
     def to_create(self, password: Secret) -> Command:
         return self.everestctl.to_create_account(self.username, password)
 
@@ -86,15 +84,15 @@ class _Account:
         A password that an earlier attempt has kept is used instead of this one. The proof of what was made goes to the
         claim: taken now, it is of no account that somebody makes later.
         """
-        password = await self.credentials.keep(self.username, password)
+        kept = await self.credentials.keep(password)
         ends_at = monotonic() + limit_seconds
         while True:
-            completed = await self.everestctl.carry_out(self.to_create(password))
+            completed = await self.everestctl.carry_out(self.to_create(kept.password or password))
             proof = await find_proof(self.kubectl, self.username)
             if proof is not None:
                 if completed.exit_code == 0:
-                    secret = self.credentials.secret
-                    return StepResult(Outcome.CREATED, completed, credentials_secret=secret, found={PROOF: proof})
+                    found = {PROOF: proof}
+                    return StepResult(Outcome.CREATED, completed, credentials_secret=kept.secret, found=found)
                 return await self.settle(completed)
             failure = self._explain_absence(completed)
             if failure.code != "conflict" or monotonic() >= ends_at:
@@ -106,10 +104,10 @@ class _Account:
 
         `warnings`: what was seen of somebody's, where it was looked at.
         """
-        password = await self.credentials.read()
-        if password is not None:
-            if await is_opened_by(self.kubectl, self.username, password):
-                return StepResult(Outcome.CREATED, deciding, credentials_secret=self.credentials.secret)
+        kept = await self.credentials.find()
+        if kept and kept.password:
+            if await is_opened_by(self.kubectl, self.username, kept.password):
+                return StepResult(Outcome.CREATED, deciding, credentials_secret=kept.secret)
             await self.credentials.drop()
         return StepResult(Outcome.UNCHANGED, deciding, warnings or (self.note, *await self.warn_if_disabled()))
 

@@ -22,16 +22,17 @@ async def retract_account(context: StepContext, refusal: StepFailed) -> StepFail
     """
     request, made = context.request, context.job.step(_STEP)
     kubectl = context.kubectl
-    credentials = context.credentials_of(context.job.job_id)
+    credentials = context.credentials_of(context.job.job_id, request.username)
     if CODES[refusal.failure.code].nature is not Nature.PERMANENT or not request.account:
         return refusal
     was_made = made is not None and made.outcome == Outcome.CREATED
     try:
-        password = await credentials.read()
+        kept = await credentials.find()
     except StepFailed:
         if was_made or context.job.is_taken_up_again:
             raise
         return refusal  # which says more than that nobody can look whether there was an attempt before
+    password = kept.password if kept else None
     if password is None and not was_made:
         return refusal
     claims = await find_claims(kubectl, request.username, request.namespace)

@@ -57,14 +57,11 @@ def _warn_of_others(context: OffboardContext, tenancy: Tenancy) -> tuple[str, ..
 
 
 async def decide_credentials(context: OffboardContext) -> Decision:
-    """The Secrets of the jobs that made the tenant's passwords; another job's are neither read nor deleted."""
+    """The Secrets of the jobs that made the tenant's passwords; another's are neither read nor deleted."""
     tenancy = await find_tenancy(context)
-    held = [
-        credentials
-        for keeper in (() if tenancy.staying else tenancy.found.keepers)
-        if await (credentials := context.credentials_of(keeper)).is_there()
-    ]
-    commands = tuple(credentials.to_drop() for credentials in held)
+    keepers = () if tenancy.staying else tenancy.found.keepers
+    held = [context.credentials_of(keeper, context.request.username) for keeper in keepers]
+    commands = tuple([one.to_drop(kept) for one in held if (kept := await one.find())])
 
     async def act() -> StepResult:
         done = [await context.kubectl.carry_out(command) for command in commands]

@@ -17,7 +17,7 @@ from handlers.preflight.rights import account_rights
 from handlers.results import StepFailed, StepResult
 from handlers.tenants.accounts import find_proof, is_opened_by
 from handlers.tenants.claims import Claims, to_write_specs, write_specs
-from handlers.tenants.credentials import Credentials, find_keepers, make_password
+from handlers.tenants.credentials import Credentials, Kept, find_keepers, make_password
 from handlers.tenants.existing import (
     find_own_account,
     find_specs,
@@ -43,7 +43,7 @@ PasswordContext = Context[PasswordRequest]
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """`kept`: the password that an earlier attempt put into this job's Secret.
+    """`kept`: this job's Secret, where an earlier attempt has made it.
 
     `is_replaced`: a job of ours made the tenant's account, and this is another. `former`: the Secrets that are to go.
     """
@@ -53,11 +53,11 @@ class _Change:
     claims: Claims
     specs: dict[str, Spec]
     credentials: Credentials
-    kept: Secret | None
+    kept: Kept | None
     proof: str  # of the account with the password that it has
     is_replaced: bool
-    is_set: bool  # the kept one opens the account
-    former: tuple[Credentials, ...]
+    is_set: bool  # what it holds opens the account
+    former: tuple[Kept, ...]
 
     @property
     def username(self) -> str:
@@ -94,13 +94,13 @@ def _bind(spec: Spec, proof: str | None) -> Spec:
 
 async def decide_password(context: PasswordContext) -> Decision:
     change = await _look(context)
-    password = change.kept or make_password()
+    password = (change.kept and change.kept.password) or make_password()
     settling = change.to_settle(change.claims, change.specs, change.proof)
     commands = (
         *(() if change.is_set else change.to_announce()),
-        *(() if change.kept else (change.credentials.to_keep(change.username, password),)),
+        *(() if change.kept else (change.credentials.to_keep(password),)),
         *(() if change.is_set else (change.to_set(password),)),
-        *(former.to_drop() for former in change.former),
+        *(change.credentials.to_drop(former) for former in change.former),
         *settling,
     )
     return Decision(
@@ -124,12 +124,12 @@ async def _look(context: PasswordContext) -> _Change:
         reason = f"Account {username} was not made by this service: an administrator alone may give it a password."
         raise StepFailed(Failure("tenant_managed_by_another", reason))
     specs = await find_specs(context, claims)
-    credentials = context.credentials_of(context.job.job_id)
-    kept = await credentials.read()
-    keepers = (context.credentials_of(job_id) for job_id in find_keepers(claims) if job_id != context.job.job_id)
-    former = [keeper for keeper in keepers if await keeper.is_there()]
+    credentials = context.credentials_of(context.job.job_id, username)
+    kept = await credentials.find()
+    others = [job_id for job_id in find_keepers(claims) if job_id != context.job.job_id]
+    former = [one for job_id in others if (one := await context.credentials_of(job_id, username).find())]
     is_replaced = was_account_made(claims) is True and await find_own_account(context, claims) is None
-    is_set = kept is not None and await is_opened_by(kubectl, username, kept)
+    is_set = bool(kept and kept.password and await is_opened_by(kubectl, username, kept.password))
     return _Change(
         kubectl, context.everestctl, claims, specs, credentials, kept, proof, is_replaced, is_set, tuple(former)
     )
@@ -137,18 +137,18 @@ async def _look(context: PasswordContext) -> _Change:
 
 async def _act(context: PasswordContext, change: _Change, password: Secret) -> StepResult:
     """The old Secret stays as long as its password may open the account."""
-    deciding = None
-    if not change.is_set:
+    deciding, kept = None, change.kept
+    if kept is None or not change.is_set:
         await write_specs(change.kubectl, change.username, change.to_announce())
-        password = await change.credentials.keep(change.username, password)
-        deciding = await _set(context, change, password)
+        kept = await change.credentials.keep(password)
+        deciding = await _set(context, change, kept.password or password)
     for former in change.former:
-        await former.drop()
+        await change.kubectl.carry_out(change.credentials.to_drop(former))
     claims = await find_tenant(context)
     specs = await find_specs(context, claims)
     proof = await find_proof(change.kubectl, change.username) or change.proof
     await write_specs(change.kubectl, change.username, change.to_settle(claims, specs, proof))
-    return StepResult(Outcome.UPDATED, deciding, tuple(_warn(change)), credentials_secret=change.credentials.secret)
+    return StepResult(Outcome.UPDATED, deciding, tuple(_warn(change)), credentials_secret=kept.secret)
 
 
 async def _set(context: PasswordContext, change: _Change, password: Secret) -> Completed:

@@ -67,8 +67,8 @@ async def find_own_account(context: Context[AnyTenantRequest], claims: Claims) -
     if proof in proofs or (made and not proofs):
         return proof
     for job_id in find_keepers(claims):
-        password = await context.credentials_of(job_id).read()
-        if password is not None and await is_opened_by(context.kubectl, username, password):
+        kept = await context.credentials_of(job_id, username).find()
+        if kept and kept.password and await is_opened_by(context.kubectl, username, kept.password):
             return proof
     return None
 

@@ -52,6 +52,11 @@ class Kubectl:
         completed = await self._must("get", kind, name, *where, "-o", "json", "--ignore-not-found")
         return _read_json(completed) if completed.stdout.strip() else None
 
+    async def get_each(self, kind: str, names: Sequence[str], namespace: str) -> Sequence[Object]:
+        """Those of two or more that are there, in this order."""
+        completed = await self._must("get", kind, *names, "-n", namespace, "-o", "json", "--ignore-not-found")
+        return tuple(_read_json(completed)["items"]) if completed.stdout.strip() else ()
+
     async def list(self, kind: str, namespace: str | None, selector: str | None = None) -> list[Object]:
         """`namespace` is None for kinds that are in none."""
         where = ("-n", namespace) if namespace else ()
