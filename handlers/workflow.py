@@ -66,7 +66,7 @@ Decide = Callable[[StepContext], Awaitable[Decision]]
 class Step(NamedTuple, Generic[AnyRequest]):
     """One part of a workflow. A stopping handler cuts it while it looks, and gives it its grace once it changes.
 
-    `retract` undoes what earlier steps of the job made, where this one is refused, and gives what is to be said.
+    `retract` undoes what the job has made so far, where this step is refused or fails, and gives what is to be said.
     """
 
     name: str
@@ -84,8 +84,7 @@ class Step(NamedTuple, Generic[AnyRequest]):
             except Overtaken as error:
                 what = error.what
             except StepFailed as error:
-                error.changed = decision.changed
-                raise
+                raise await self._retract(context, error, decision.changed) from None
         raise StepFailed(Failure("conflict", f"{what} changed each time that it was looked at."))
 
     async def _announce(self, context: Context[AnyRequest], decision: Decision) -> Left | None:
@@ -100,7 +99,15 @@ class Step(NamedTuple, Generic[AnyRequest]):
         try:
             return await self.decide(context)
         except StepFailed as refusal:
-            raise (await self.retract(context, refusal) if self.retract else refusal) from None
+            raise await self._retract(context, refusal) from None
+
+    async def _retract(
+        self, context: Context[AnyRequest], failure: StepFailed, changed: tuple[str, ...] = ()
+    ) -> StepFailed:
+        """What was decided to change is not there where it was taken back."""
+        told = await self.retract(context, failure) if self.retract else failure
+        told.changed = () if told.undone else changed
+        return told
 
 
 def _tell(decision: Decision, result: StepResult, earlier: Left | None) -> StepResult:

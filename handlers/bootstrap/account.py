@@ -15,7 +15,7 @@ from handlers.commands.secret import Secret
 from handlers.decisions import Decision, Would, settle
 from handlers.preflight.rights import account_rights
 from handlers.results import StepFailed, StepResult
-from handlers.tenants.accounts import DISABLED, ENABLE, find_proof, is_enabled, is_opened_by
+from handlers.tenants.accounts import DISABLED, ENABLE, find_opened_by, is_enabled, is_opened_by
 from handlers.tenants.credentials import Credentials, make_password
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
@@ -82,15 +82,17 @@ class _Account:
         """All accounts are in one object: who loses its compare-and-set tries again, until the time limit.
 
         A password that an earlier attempt has kept is used instead of this one. The proof of what was made goes to the
-        claim: taken now, it is of no account that somebody makes later.
+        claim: taken now, it is of no account that somebody makes later. Exit code 0 proves nothing: of two creates at
+        once both have it, and a delete of another account brings an old one back.
         """
         kept = await self.credentials.keep(password)
+        password = kept.password or password
         ends_at = monotonic() + limit_seconds
         while True:
-            completed = await self.everestctl.carry_out(self.to_create(kept.password or password))
-            proof = await find_proof(self.kubectl, self.username)
+            completed = await self.everestctl.carry_out(self.to_create(password))
+            proof, is_opened = await find_opened_by(self.kubectl, self.username, password)
             if proof is not None:
-                if completed.exit_code == 0:
+                if is_opened:
                     found = {PROOF: proof}
                     return StepResult(Outcome.CREATED, completed, credentials_secret=kept.secret, found=found)
                 return await self.settle(completed)

@@ -36,16 +36,19 @@ async def retract_account(context: StepContext, refusal: StepFailed) -> StepFail
     if password is None and not was_made:
         return refusal
     claims = await find_claims(kubectl, request.username, request.namespace)
-    if claims.all or not await _take_away(kubectl, request.username, password):
+    was_there = None if claims.all else await _take_away(kubectl, request.username, password)
+    if was_there is None:
         return refusal
     await credentials.drop()
+    if not was_there and not was_made:
+        return refusal  # there was a Secret alone
     message = f"{refusal.failure.message} The account that this job had made was taken away again."
     failure = replace(refusal.failure, message=message)
     return StepFailed(failure, refusal.deciding, step=refusal.step, undone=(_STEP,))
 
 
-async def _take_away(kubectl: Kubectl, username: str, password: Secret | None) -> bool:
-    """Whether it is not there any more; one that the password does not open is somebody else's by now."""
+async def _take_away(kubectl: Kubectl, username: str, password: Secret | None) -> bool | None:
+    """Whether there was one; None where one stays: the password does not open it, so it is somebody else's by now."""
     if password is not None and await remove_opened(kubectl, username, password) is not None:
         return True
-    return await find_proof(kubectl, username) is None
+    return False if await find_proof(kubectl, username) is None else None

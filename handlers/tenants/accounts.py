@@ -62,6 +62,13 @@ async def find_proof(kubectl: Kubectl, username: str) -> str | None:
         return read_proof(users, username)
 
 
+async def find_opened_by(kubectl: Kubectl, username: str, password: Secret) -> tuple[str | None, bool]:
+    """The account's proof, and whether the password opens that very one. Raises StepFailed."""
+    _, users, salt = await _read_salted(kubectl)
+    with _explained(username):
+        return read_proof(users, username), proves(users, salt, username, password.reveal())
+
+
 async def remove_opened(kubectl: Kubectl, username: str, password: Secret) -> Completed | None:
     """Takes the account away if the password opens it: then it is the one that the password was made for.
 

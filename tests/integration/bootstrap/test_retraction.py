@@ -74,3 +74,19 @@ async def test_a_loser_that_dies_leaves_no_account_and_no_word_of_one(
     assert name not in await list_users(everest)
     secrets = await everest.get("secret", "-n", "everest-system")
     assert credentials_secret_name(job_id) not in [one["metadata"]["name"] for one in secrets["items"]]
+
+
+async def test_who_is_denied_a_namespace_by_the_cluster_gets_no_account_either(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """By the act, not by a look before it. The corrected request makes the account that is the tenant's."""
+    denial = {"resource": "namespaces", "verb": "create", "name": "jutta", "policy": "names", "message": "not so"}
+    await everest.set_faults(denials=[denial])
+    refused = await bench.attempt("denied-1", username="jutta")
+    assert (refused.failed_step, refused.code) == ("add_namespace", "forbidden")
+    assert (refused.end.undone, refused.end.changed) == (("create_account",), ())
+    assert "jutta" not in await list_users(everest)
+    secrets = await everest.get("secret", "-n", "everest-system")
+    assert credentials_secret_name("denied-1") not in [one["metadata"]["name"] for one in secrets["items"]]
+    made = await bench.attempt("denied-2", only="create_account", username="jutta", namespace="team-jutta")
+    assert made.outcomes == [Outcome.CREATED]

@@ -16,6 +16,7 @@ from contracts.codes import CODES, Nature
 from contracts.names import credentials_secret_name, second_secret_name
 from contracts.records import CredentialsSecret, Outcome
 from handlers.commands.outputs import show
+from handlers.commands.running import Command, Completed, RunCommand
 from handlers.commands.secret import MASK, Secret
 from handlers.preflight.checking import make_runner
 from handlers.tenants.accounts_file import proves
@@ -339,7 +340,9 @@ async def test_a_secret_of_another_job_is_neither_read_nor_deleted(everest: Simu
     await put(everest, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": kept})
     made = await bench.attempt("marked-1", only="create_account", username="marked")
     assert made.outcomes[0] is Outcome.CREATED
-    assert made.result("create_account").credentials_secret != CredentialsSecret("everest-system", metadata["name"])
+    assert made.result("create_account").credentials_secret != CredentialsSecret(
+        "everest-system", credentials_secret_name("marked-1")
+    )
     assert await read_password(everest, "marked-1") == "never-used-1"
 
 
@@ -519,7 +522,7 @@ def find_process(*words: str) -> int:
     raise AssertionError(f"there is no process of {words}")
 
 
-COMMANDS = 21  # of a whole onboarding, where the versions are known: see test_the_commands_are_exactly_these
+COMMANDS = 22  # of a whole onboarding, where the versions are known: see test_the_commands_are_exactly_these
 
 
 async def cut_and_go_on(everest: SimulatedEverest, bench: Bench, number: int, after_seconds: float) -> None:
@@ -598,6 +601,28 @@ async def test_an_account_that_somebody_else_made_meanwhile_leaves_no_secret_tha
     assert await read_password(everest, "meanwhile-1") is None
 
 
+async def test_an_account_that_another_create_has_made_its_own_is_theirs(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """Of two creates at once both exit with 0, and one's password is stored."""
+
+    def intercept(run: RunCommand) -> RunCommand:
+        async def overtaken(command: Command) -> Completed:
+            completed = await run(command)
+            if "accounts create" in command.shown:
+                assert completed.exit_code == 0
+                theirs = ("-u", "lea", "--new-password", "Their_own_pw1")
+                await everest.run("everestctl", "accounts", "set-password", *theirs)
+            return completed
+
+        return overtaken
+
+    made = await bench.attempt("lost-1", only="create_account", username="lea", intercept=intercept)
+    result = made.result("create_account")
+    assert (result.outcome, result.found, result.credentials_secret) == (Outcome.UNCHANGED, None, None)
+    assert await read_password(everest, "lost-1") is None
+
+
 async def test_a_conflict_is_tried_again_with_the_same_password(everest: SimulatedEverest, bench: Bench) -> None:
     await everest.set_faults(conflicts={"everest-accounts": 3})
     made = await bench.attempt("conflict-1", only="create_account", username="conflict")
@@ -654,6 +679,7 @@ ACCOUNT = [
     "kubectl create -f -",
     f"everestctl accounts create -u NS -p {MASK}",
     *SEE_ACCOUNTS,
+    "kubectl get ns everest-system -o json --ignore-not-found",
 ]
 CLAIM = [CLAIMS, "kubectl create -f -"]
 QUOTA = ["kubectl apply -n NS -f -"]
@@ -685,9 +711,9 @@ async def test_the_commands_are_exactly_these(everest: SimulatedEverest, bench: 
     add = [f"everestctl namespaces add NS {FLAGS} --take-ownership"]
     lines = shown(made, "goldenpg")
     assert len(lines) == COMMANDS + 1
-    assert lines[:10] == ACCOUNT + CLAIM + add
-    assert sorted(lines[10:13]) == LOOK
-    assert lines[13:] == REST + PROVE
+    assert lines[:11] == ACCOUNT + CLAIM + add
+    assert sorted(lines[11:14]) == LOOK
+    assert lines[14:] == REST + PROVE
     again = shown(await bench.onboard("golden-3", username="goldenpg", operators=POSTGRESQL), "goldenpg")
     again = [line for line in again if line != ACCOUNT[0]]  # known for a while
     secret = credentials_secret_name("golden-3")
