@@ -7,16 +7,19 @@ from functools import partial
 
 from contracts.codes import Failure
 from contracts.records import Outcome
-from handlers.bootstrap.declaration import PROOF
+from handlers.bootstrap.declaration import PROOF, declare_account
 from handlers.bootstrap.refusals import refuse_early
 from handlers.clock import monotonic
 from handlers.commands.running import Command, Completed
 from handlers.commands.secret import Secret
 from handlers.decisions import Decision, Would, settle
-from handlers.preflight.rights import account_rights
+from handlers.preflight.rights import account_rights, claim_rights
 from handlers.results import StepFailed, StepResult
-from handlers.tenants.accounts import DISABLED, ENABLE, find_opened_by, is_enabled, is_opened_by
-from handlers.tenants.credentials import Credentials, make_password
+from handlers.tenants.accounts import DISABLED, ENABLE, find_opened_by, is_enabled
+from handlers.tenants.claims import Claims, to_write_specs, write_specs
+from handlers.tenants.credentials import Credentials, Kept, make_password
+from handlers.tenants.existing import find_specs
+from handlers.tenants.spec import Spec
 from handlers.tools.everestctl import Everestctl
 from handlers.tools.failures import explain
 from handlers.tools.kubectl import Kubectl
@@ -29,19 +32,22 @@ async def decide_account(context: StepContext) -> Decision:
     """What is refused is refused first: who may not have the namespace or the role gets no account either."""
     settings = context.settings
     await context.facts.read_versions(context.everestctl)
-    await refuse_early(context)
+    claims = await refuse_early(context)
     if not context.request.account:
         return settle(StepResult(Outcome.SKIPPED, None, await _warn_of_account(context)))
     username = context.request.username
     credentials = context.credentials_of(context.job.job_id, username)
-    account = _Account(context.kubectl, context.everestctl, username, credentials)
+    specs = await find_specs(context, claims)
+    account = _Account(context.kubectl, context.everestctl, username, credentials, claims, specs)
     if await account.exists():
         warnings = (account.note, *await account.warn_if_disabled())
         return Decision(Would.NOTHING, partial(account.settle, None, warnings), warnings=warnings)
     password = make_password()
     act = partial(account.create, password, settings.subprocess_timeout)
-    commands = (credentials.to_keep(password), account.to_create(password))
-    return Decision(Would.CREATE, act, commands, rights=account_rights(settings.everest_credentials_namespace))
+    declaring = account.to_declare(None)
+    commands = (credentials.to_keep(password), account.to_create(password), *declaring)
+    rights = account_rights(settings.everest_credentials_namespace)
+    return Decision(Would.CREATE, act, commands, rights=(*rights, *(claim_rights("patch") if declaring else ())))
 
 
 async def _warn_of_account(context: StepContext) -> tuple[str, ...]:
@@ -60,6 +66,8 @@ class _Account:
     everestctl: Everestctl
     username: str
     credentials: Credentials
+    claims: Claims
+    specs: dict[str, Spec]  # what they say
 
     @property
     def note(self) -> str:
@@ -78,6 +86,10 @@ class _Account:
     def to_create(self, password: Secret) -> Command:
         return self.everestctl.to_create_account(self.username, password)
 
+    def to_declare(self, proof: str | None) -> tuple[Command, ...]:
+        specs = declare_account(self.claims, self.specs, self.credentials.job_id, proof)
+        return to_write_specs(self.kubectl, self.claims, specs)
+
     async def create(self, password: Secret, limit_seconds: float) -> StepResult:
         """All accounts are in one object: who loses its compare-and-set tries again, until the time limit.
 
@@ -93,8 +105,7 @@ class _Account:
             proof, is_opened = await find_opened_by(self.kubectl, self.username, password)
             if proof is not None:
                 if is_opened:
-                    found = {PROOF: proof}
-                    return StepResult(Outcome.CREATED, completed, credentials_secret=kept.secret, found=found)
+                    return await self._declare(completed, kept, proof)
                 return await self.settle(completed)
             failure = self._explain_absence(completed)
             if failure.code != "conflict" or monotonic() >= ends_at:
@@ -108,10 +119,16 @@ class _Account:
         """
         kept = await self.credentials.find()
         if kept and kept.password:
-            if await is_opened_by(self.kubectl, self.username, kept.password):
-                return StepResult(Outcome.CREATED, deciding, credentials_secret=kept.secret)
+            proof, is_opened = await find_opened_by(self.kubectl, self.username, kept.password)
+            if proof is not None and is_opened:
+                return await self._declare(deciding, kept, proof)
             await self.credentials.drop()
         return StepResult(Outcome.UNCHANGED, deciding, warnings or (self.note, *await self.warn_if_disabled()))
+
+    async def _declare(self, deciding: Completed | None, kept: Kept, proof: str) -> StepResult:
+        """Raises Overtaken, StepFailed."""
+        await write_specs(self.kubectl, self.username, self.to_declare(proof))
+        return StepResult(Outcome.CREATED, deciding, credentials_secret=kept.secret, found={PROOF: proof})
 
     def _explain_absence(self, completed: Completed) -> Failure:
         if completed.exit_code != 0:

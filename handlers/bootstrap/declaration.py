@@ -1,5 +1,7 @@
 """What a bootstrap declares in the claim: the request as it was resolved, and what later jobs must know."""
 
+from collections.abc import Mapping
+
 from contracts.codes import Failure
 from contracts.records import Outcome
 from handlers.rbac.policy import parse_lines, render_rule
@@ -58,6 +60,23 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
         # Later, another job may have set the password.
         found = made.found.get(PROOF) if made and made.found and not before else None
         proof = found or await find_proof(context.kubectl, request.username)
+        if before and proof and before.account_proof == proof:
+            return spec  # it has, and its Secret is named
         return spec.with_credentials((context.job.job_id,)).with_account(proof)
     proof = next((other.account_proof for other in specs if other.account_proof), None)
     return spec.with_credentials(tuple(find_keepers(claims))).with_account(proof)
+
+
+def declare_account(claims: Claims, specs: Mapping[str, Spec], job_id: str, proof: str | None) -> dict[str, Spec]:
+    """What the tenant's claims are to say when the job has made its account: the last that goes takes it along.
+
+    What is wanted in the job's own namespace is declared by a later step, which knows its generation.
+    """
+    told = {
+        name: spec.with_credentials(tuple(dict.fromkeys((job_id, *spec.credentials)))).with_account(proof)
+        for name, spec in specs.items()
+    }
+    for claim in claims.others:
+        spec = told[claim.name]
+        told[claim.name] = spec.with_wanted(spec.wanted.model_copy(update={"account_created": True}), job_id)
+    return told

@@ -7,14 +7,14 @@ from handlers.decisions import Decision
 from handlers.rbac.look import read_policy
 from handlers.results import StepFailed
 from handlers.tenants.access import decide_access
-from handlers.tenants.claims import check_generation, check_owner, find_claims
+from handlers.tenants.claims import Claims, check_generation, check_owner, find_claims
 from handlers.tenants.existing import check_caller, is_bound, refuse_suspended
 from handlers.tools.kubectl import at_once
 from handlers.workflow import Decide, StepContext
 
 
-async def refuse_early(context: StepContext) -> None:
-    """Each refusal is shown at the step that it is about. Raises StepFailed."""
+async def refuse_early(context: StepContext) -> Claims:
+    """Each refusal is shown at the step that it is about. Gives the tenant's claims. Raises StepFailed."""
     request, settings = context.request, context.settings
     if request.namespace == settings.everest_credentials_namespace:
         reason = f"namespace: {request.namespace} holds the credentials of all tenants."
@@ -32,6 +32,7 @@ async def refuse_early(context: StepContext) -> None:
     except StepFailed as refusal:
         raise StepFailed(refusal.failure, refusal.deciding, step="add_namespace") from None
     decide_access(claims, await read_wanted_access(context), policy, **read_permissions(context))
+    return claims
 
 
 def rechecked(decide: Decide) -> Decide:

@@ -131,6 +131,21 @@ async def test_the_account_goes_with_the_last_namespace(everest: SimulatedEveres
     await assert_gone(everest, "bob", "bob-two", job="two-1")
 
 
+async def test_an_account_made_anew_goes_with_the_last_namespace_whichever_that_is(
+    everest: SimulatedEverest, bench: Bench
+) -> None:
+    """Its job tells every claim of the tenant what it has made, before its other steps."""
+    for number in (1, 2):
+        await have_tenant(everest, bench, f"hugo-{number}", username="hugo", namespace=f"hugo-{number}")
+    await everest.run("everestctl", "accounts", "delete", "-u", "hugo")
+    made = await bench.attempt("hugo-3", only="create_account", username="hugo", namespace="hugo-1")
+    assert made.outcomes == [Outcome.CREATED]
+    await bench.offboard("hugo-4", username="hugo", namespace="hugo-1")
+    assert ended(await bench.offboard("hugo-5", username="hugo", namespace="hugo-2")) == GONE
+    await assert_gone(everest, "hugo", "hugo-1", "hugo-2", job="hugo-3")
+    assert await everest.get("secret", credentials_secret_name("hugo-1"), "-n", SYSTEM) is None
+
+
 async def test_all_namespaces_go_in_one_job(everest: SimulatedEverest, bench: Bench) -> None:
     for number in (1, 2):
         await have_tenant(everest, bench, f"all-{number}", username="carl", namespace=f"carl-{number}")
