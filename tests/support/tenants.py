@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from contracts.names import credentials_secret_name
 from handlers.tenants.access import first_lines
 from handlers.tenants.accounts_file import set_enabled
 from handlers.tenants.claims import JOB, LABEL, OWNER, SPEC
@@ -57,9 +58,14 @@ async def make_tenant(everest: SimulatedEverest, name: str, *namespaces: str, ac
         await run(everest, "everestctl", "accounts", "create", "-u", name, "-p", PASSWORD)
 
 
-async def make_secret(everest: SimulatedEverest, name: str, job_id: str, password: str) -> None:
-    metadata = {"name": name, "namespace": "everest-system", "annotations": {JOB: job_id}}
-    data = {"username": "somebody", "password": password}
+async def make_secret(everest: SimulatedEverest, username: str, job_id: str, password: str) -> None:
+    """Of the job that made the account."""
+    metadata = {
+        "name": credentials_secret_name(job_id),
+        "namespace": "everest-system",
+        "annotations": {JOB: job_id},
+    }
+    data = {"username": username, "password": password}
     await put(everest, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data})
 
 

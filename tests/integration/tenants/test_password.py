@@ -36,7 +36,7 @@ async def opens(everest: SimulatedEverest, name: str, password: str | None) -> b
 async def make(everest: SimulatedEverest, name: str) -> str:
     """A tenant with its password in the Secret of the job that made it; gives that job's id."""
     await make_tenant(everest, name)
-    await make_secret(everest, credentials_secret_name(f"made-{name}"), f"made-{name}", "First-password_1")
+    await make_secret(everest, name, f"made-{name}", "First-password_1")
     return f"made-{name}"
 
 
@@ -100,7 +100,7 @@ async def test_killed_anywhere_one_password_opens_the_account(
     name = f"kill_{after}_{len(points)}".lower()
     await make_tenant(everest, name, name.replace("_", "-"))
     old = f"made-{name}"
-    await make_secret(everest, credentials_secret_name(old), old, "First-password_1")
+    await make_secret(everest, name, old, "First-password_1")
     for number in points:  # claim, Secret, password, old Secret, claim
         new = f"{name}-{number}"
         made = await bench.attempt(new, kind="password", username=name, intercept=die_at(number, after=after))
