@@ -60,8 +60,8 @@ async def draft_spec(context: StepContext, claims: Claims) -> Spec:
         # Later, another job may have set the password.
         found = made.found.get(PROOF) if made and made.found and not before else None
         proof = found or await find_proof(context.kubectl, request.username)
-        if before and proof and before.account_proof == proof:
-            return spec  # it has, and its Secret is named
+        if before and proof in (None, before.account_proof):
+            return spec  # it has, and its Secret is named; or this is a plan, in which `create_account` does that
         return spec.with_credentials((context.job.job_id,)).with_account(proof)
     proof = next((other.account_proof for other in specs if other.account_proof), None)
     return spec.with_credentials(tuple(find_keepers(claims))).with_account(proof)
