@@ -240,5 +240,4 @@ def credentials_secret_name(job_id: str) -> str:
 
 def second_secret_name(job_id: str, username: str) -> str:
     """The Secret of a job whose id a job for another account has used before: no job's id has two lines."""
-    lines = f"{job_id}\n{username}"
-    return f"bootstrap-{hashlib.sha256(lines.encode()).hexdigest()}"
+    return credentials_secret_name(f"{job_id}\n{username}")

@@ -479,7 +479,7 @@ def decode_record(body: bytes) -> JobRecord:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, problem['loc'])) or 'it'}: {problem['type']}"
-    raise (LaterRecord if _read_version(body) > VERSION else UnreadableRecord)(reason)
+    raise (LaterRecord if read_version(body) > VERSION else UnreadableRecord)(reason)
 
 
 @cache
@@ -488,7 +488,8 @@ def _adapter() -> TypeAdapter[JobRecord]:
     return TypeAdapter(JobRecord)
 
 
-def _read_version(body: bytes) -> int:
+def read_version(body: bytes | str) -> int:
+    """The `version` of a document that may be of a later one; 0 where it does not say."""
     try:
         version = orjson.loads(body)["version"]
     except (orjson.JSONDecodeError, KeyError, TypeError):

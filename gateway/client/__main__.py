@@ -20,11 +20,14 @@ def main() -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except (SystemExit, BrokenPipeError) as end:
-        if not isinstance(end.__context__ if isinstance(end, SystemExit) else end, BrokenPipeError):
+    except BrokenPipeError:
+        _drop_output()
+        return _LEFT_BY_ITS_READER
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):  # of which typer makes 1
             raise
         _drop_output()
-        return _LEFT_BY_ITS_READER  # of which typer would make 1, too
+        return _LEFT_BY_ITS_READER
     except Exception as error:
         _drop_output()
         sys.stderr.write(f"{type(error).__name__}: {error}\n")

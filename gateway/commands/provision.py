@@ -96,8 +96,7 @@ async def make_all(
     jetstream = await connect(nats, "provision", role="provisioner")
     try:
         changes = await plan(jetstream, declarations)
-        if give_out_again:
-            await _forget_deliveries(jetstream, declarations)
+        if give_out_again and await _forget_deliveries(jetstream, declarations):
             changes = await plan(jetstream, declarations)
         for change in changes:
             await _carry_out(jetstream, change)
@@ -123,17 +122,20 @@ async def _carry_out(jetstream: JetStream, change: Change) -> None:
             await asyncio.sleep(1)
 
 
-async def _forget_deliveries(jetstream: JetStream, declarations: Declarations) -> None:
+async def _forget_deliveries(jetstream: JetStream, declarations: Declarations) -> bool:
     """A server that was restarted remembers what was delivered, not what was handed back: that waits out `ack_wait`.
 
     A consumer that is made anew gives all of it out at once; messages are the stream's and stay. Of work queues alone:
-    what else a stream holds would be told again from its beginning.
+    what else a stream holds would be told again from its beginning. Whether one is to be made anew.
     """
+    has_forgotten = False
     queues = {stream["name"] for stream in declarations.streams if stream["retention"] == "workqueue"}
     for consumer in (consumer for consumer in declarations.consumers if consumer.stream in queues):
         present = await jetstream.api.find(f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
         if present and present["num_ack_pending"] and not present["num_waiting"]:
             await jetstream.api.manage(f"CONSUMER.DELETE.{consumer.stream}.{consumer.name}", {})
+            has_forgotten = True
+    return has_forgotten
 
 
 async def plan(jetstream: JetStream, declarations: Declarations) -> list[Change]:

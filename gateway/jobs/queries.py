@@ -26,12 +26,12 @@ class Queries:
         self._timeout_seconds = timeout_seconds
         self._in_flight: dict[tuple[str, str], asyncio.Task[JobRecord]] = {}
 
-    async def ask(self, kind: str, request: Request, origin: Origin, left: Left, about: str = "") -> JobRecord:
-        """The succeeded record. `about` tells queries of one kind apart.
+    async def ask(self, kind: str, request: Request, origin: Origin, left: Left, about: str | None = "") -> JobRecord:
+        """The succeeded record. `about` tells queries of one kind apart; None is shared with nobody.
 
         Raises QueryFailed, NoHandler, and as `Submission.publish` does.
         """
-        key = (kind, about)
+        key = (kind, str(uuid.uuid4()) if about is None else about)
         task = self._in_flight.get(key)
         if task is None:
             task = asyncio.create_task(self._run(kind, request, origin))

@@ -35,7 +35,12 @@ class Release(NamedTuple):
 
     @property
     def is_pending(self) -> bool:
-        return self.status.startswith("pending")
+        return is_pending(self.status)
+
+
+def is_pending(status: str) -> bool:
+    """Whether somebody makes the release, or did when he was killed."""
+    return status.startswith("pending")
 
 
 def newest_release(secrets: list[Object]) -> Release | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from contracts.answers import Account, TenantOperator
 from contracts.requests import BootstrapRequest
 from handlers.bootstrap.quota import LIMITS_NAME, QUOTA_NAME, limit_shares, quota_hard
+from handlers.bootstrap.releases import is_pending
 from handlers.queries.expectations import Expected
 from handlers.rbac.policy import parse_lines
 from handlers.rbac.stored_policy import StoredPolicy
@@ -95,7 +96,7 @@ def _compare_operators(seen: Seen, request: BootstrapRequest) -> Iterator[Differ
     for operator in sorted(wanted - installed):
         yield Difference("operators", f"The operator {operator} is not installed.")
     if wanted and seen.release != "deployed":
-        mend = _LET_END if seen.release and seen.release.startswith("pending") else _REPAIR
+        mend = _LET_END if seen.release and is_pending(seen.release) else _REPAIR
         yield Difference("release", f"The Helm release is {seen.release or 'missing'}, not deployed.", mend)
 
 

@@ -3,12 +3,12 @@
 An annotation of the namespace, JSON, read by earlier and later versions: members that this one does not know are kept.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contracts.records import read_version
 from contracts.requests import BootstrapRequest, InvalidRequest, validate_request
 from handlers.rbac.policy import InvalidPolicy, parse_lines
 
@@ -104,7 +104,7 @@ class Spec(BaseModel):
         try:
             spec = cls.model_validate_json(text)
         except ValidationError as error:
-            if (version := _find_version(text)) > SPEC_VERSION:
+            if (version := read_version(text)) > SPEC_VERSION:
                 raise _later(version) from None
             what = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
             reason = f"{', '.join(sorted(what))} missing or of another type" if what else "it is no JSON object"
@@ -166,16 +166,6 @@ class Spec(BaseModel):
 
     def with_applied(self, lines: tuple[str, ...]) -> Self:
         return self.model_copy(update={"applied": lines, "bound": True})
-
-
-def _find_version(text: str) -> int:
-    """Of what is no spec of this version; 0 where it does not say."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return 0
-    version = found.get("version") if isinstance(found, dict) else None
-    return version if isinstance(version, int) else 0
 
 
 def _later(version: int) -> UnreadableSpec:

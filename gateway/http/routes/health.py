@@ -6,7 +6,6 @@ Who needs the full one is answered by its code; operators are told by a notice, 
 
 import asyncio
 from collections.abc import Callable
-from itertools import chain
 from typing import Any, NamedTuple
 
 import orjson
@@ -111,7 +110,10 @@ class Health:
 
     async def _look(self) -> _Look:
         looks = [_Look(tuple(self._keys.find_problems())), *await self._look_at_nats()]
-        return _Look(*(tuple(chain.from_iterable(told)) for told in zip(*looks, strict=True)))
+        return _Look(
+            tuple(problem for look in looks for problem in look.problems),
+            tuple(notice for look in looks for notice in look.notices),
+        )
 
     async def _look_at_nats(self) -> list[_Look]:
         if not self._jetstream.is_connected:

@@ -1,7 +1,6 @@
 """The routes of jobs: submit, status, result."""
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -107,7 +106,7 @@ class JobRoutes:
                 return
             async with asyncio.timeout(EARLY_SECONDS):
                 # Of its own: a plan that is under way may have looked before what this caller has seen.
-                record = await self._foresee(request, kind, job_request, about=str(uuid.uuid4()))
+                record = await self._foresee(request, kind, job_request, about=None)
         except (JobError, QueryFailed, Unanswered, TimeoutError):
             return
         plan: Plan = record.data
@@ -115,7 +114,7 @@ class JobRoutes:
             if failure and find_code(failure["code"]).status in _REFUSALS:
                 raise Problem(failure["code"], failure["message"], hint=failure["hint"])
 
-    async def _foresee(self, request: Request, kind: str, job_request: JobRequest, about: str) -> JobRecord:
+    async def _foresee(self, request: Request, kind: str, job_request: JobRequest, about: str | None) -> JobRecord:
         origin, query = read_origin(request), PlanQuery(kind=kind, request=job_request.given)
         return await self._queries.ask("plan", query, origin, leaving(request), about)
 

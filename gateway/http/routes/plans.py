@@ -29,16 +29,16 @@ def answer_plans(
     """In the order of what is asked; what cannot be planned is a line too. `rest`, where there is one, is the last."""
     batch, origin, prefix = str(uuid.uuid4()), read_origin(request), prefix_of(request.scope)
 
-    async def plan(query: PlanQuery, about: str) -> dict[str, Any]:
+    async def plan(query: PlanQuery) -> dict[str, Any]:
         try:
-            return {"plan": plan_document(await queries.ask("plan", query, origin, leaving(request), about))}
+            return {"plan": plan_document(await queries.ask("plan", query, origin, leaving(request), about=None))}
         except _TOLD as error:
             return {"problem": problem_document(problem_of(error), prefix)}
 
     async def lines() -> AsyncIterator[bytes]:
-        for number, (names, job_request) in enumerate(asked):
+        for names, job_request in asked:
             query = PlanQuery(kind=kind, request=job_request.given, batch=batch)
-            yield encode_line(names | await plan(query, f"{batch} {number}"))
+            yield encode_line(names | await plan(query))
         if rest:
             yield encode_line(rest)
 

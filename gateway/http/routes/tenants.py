@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 
@@ -78,7 +77,7 @@ class TenantRoutes:
         """GET /tenants/{username}."""
         read_parameters(request)
         username = request.path_params["username"]
-        record = await self._describe(request, username)
+        record = await self._describe(request, username, about=username)
         tenant = read_tenant(record.data)
         if _holds_nothing(tenant):
             raise TenantNotFound(f"The cluster holds nothing of {username}.")
@@ -89,7 +88,7 @@ class TenantRoutes:
         """GET /tenants/{username}/namespaces/{namespace}. Its ETag names the generation, so it is never a 304."""
         read_parameters(request)
         username, name = request.path_params["username"], request.path_params["namespace"]
-        record = await self._describe(request, username)
+        record = await self._describe(request, username, about=username)
         found = _find_namespace(read_tenant(record.data), name)
         if found is None:
             raise TenantNotFound(f"{username} has no namespace {name}.")
@@ -174,7 +173,7 @@ class TenantRoutes:
         try:
             async with asyncio.timeout(EARLY_SECONDS):
                 # Of its own: one that is under way may have looked before the generation that this caller has seen.
-                record = await self._describe(request, username, about=str(uuid.uuid4()))
+                record = await self._describe(request, username, about=None)
         except (TimeoutError, JobError, QueryFailed, Unanswered):
             return
         found = _find_namespace(read_tenant(record.data), name)
@@ -184,19 +183,16 @@ class TenantRoutes:
             headers = {"ETag": f'"{generation}"'} if generation else {}
             raise Problem("generation_conflict", f"Namespace {name} of {username} {there}.", headers=headers)
 
-    async def _describe(self, request: Request, username: str, about: str = "") -> JobRecord:
-        """What the cluster holds for the tenant; shared with others, but for a name `about`.
-
-        Raises Problem for what is no name.
-        """
+    async def _describe(self, request: Request, username: str, about: str | None) -> JobRecord:
+        """What the cluster holds for the tenant. Raises Problem for what is no name."""
         try:
             validate_request(TenantQuery, {"username": username})
         except InvalidRequest as error:
             raise invalid_request(error) from None
         query = tenant_query(username, await self._reader.find_last_job(username))
-        return await self._ask(request, "tenant", query, about or username)
+        return await self._ask(request, "tenant", query, about)
 
-    async def _ask(self, request: Request, kind: str, query: JobRequest, about: str) -> JobRecord:
+    async def _ask(self, request: Request, kind: str, query: JobRequest, about: str | None) -> JobRecord:
         return await self._queries.ask(kind, query, read_origin(request), leaving(request), about)
 
 

@@ -159,6 +159,10 @@ def series(name: str, values: str, **labels: str) -> dict[str, str]:
     return {"series": f"{PREFIX}{name}{{{told}}}", "values": values}
 
 
+def storage(stream: str, held: str, most: str) -> tuple[dict[str, str], dict[str, str]]:
+    return series("stream_bytes", held, stream=stream), series("stream_max_bytes", most, stream=stream)
+
+
 UP = series("nats_connected", "1x60")
 # What is seen each minute; the moment that is looked at; the alerts that ring then.
 SCENES: dict[str, tuple[list[dict[str, str]], str, set[str]]] = {
@@ -271,10 +275,8 @@ SCENES: dict[str, tuple[list[dict[str, str]], str, set[str]]] = {
     "records fill the bucket": (
         [
             UP,
-            series("stream_bytes", "0+2x60", stream="KV_everest_jobs"),
-            series("stream_max_bytes", "100x60", stream="KV_everest_jobs"),
-            series("stream_bytes", "50x60", stream="EVEREST_DEAD"),
-            series("stream_max_bytes", "-1x60", stream="EVEREST_DEAD"),
+            *storage("KV_everest_jobs", "0+2x60", "100x60"),
+            *storage("EVEREST_DEAD", "50x60", "-1x60"),
         ],
         "55m",
         {"EverestBootstrapStorageFills"},
@@ -282,8 +284,7 @@ SCENES: dict[str, tuple[list[dict[str, str]], str, set[str]]] = {
     "tenants fill the bucket": (
         [
             UP,
-            series("stream_bytes", "95x60", stream="KV_everest_tenants"),
-            series("stream_max_bytes", "100x60", stream="KV_everest_tenants"),
+            *storage("KV_everest_tenants", "95x60", "100x60"),
         ],
         "20m",
         {"EverestBootstrapStorageFills"},
@@ -291,8 +292,7 @@ SCENES: dict[str, tuple[list[dict[str, str]], str, set[str]]] = {
     "events are kept as long as they fit": (
         [
             UP,
-            series("stream_bytes", "100x60", stream="EVEREST_EVENTS"),
-            series("stream_max_bytes", "100x60", stream="EVEREST_EVENTS"),
+            *storage("EVEREST_EVENTS", "100x60", "100x60"),
         ],
         "20m",
         set(),
